@@ -1,0 +1,65 @@
+#include "base/strbuf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void reserve(struct strbuf *sb, size_t more)
+{
+	size_t want = sb->length + more + 1;
+
+	if (want <= sb->capacity)
+		return;
+	want = want < 64 ? 64 : want + want / 2;
+	sb->text = realloc(sb->text, want);
+	if (!sb->text)
+		abort();
+	sb->capacity = want;
+}
+
+void strbuf_add_bytes(struct strbuf *sb, const void *data, size_t length)
+{
+	reserve(sb, length);
+	if (length)
+		memcpy(sb->text + sb->length, data, length);
+	sb->length += length;
+	sb->text[sb->length] = '\0';
+}
+
+void strbuf_add(struct strbuf *sb, const char *text)
+{
+	strbuf_add_bytes(sb, text, strlen(text));
+}
+
+void strbuf_add_char(struct strbuf *sb, char c)
+{
+	strbuf_add_bytes(sb, &c, 1);
+}
+
+void strbuf_printf(struct strbuf *sb, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (length < 0)
+		abort();
+	reserve(sb, (size_t)length);
+	va_start(args, format);
+	vsnprintf(sb->text + sb->length, (size_t)length + 1, format, args);
+	va_end(args);
+	sb->length += (size_t)length;
+}
+
+char *strbuf_steal(struct strbuf *sb)
+{
+	char *text;
+
+	reserve(sb, 0);
+	sb->text[sb->length] = '\0';
+	text = sb->text;
+	*sb = (struct strbuf){0};
+	return text;
+}

@@ -1,0 +1,195 @@
+/*
+ * The lab: what a lab file says, checked, and immutable from then on (config/ builds it). Everything lives in the
+ * lab's arena. Layers are numbered as in the field: L0 is the machine the lab file is used on, L1 its guests, and so
+ * on. A host is whatever runs guests. A nestvisor inside a guest sees the part of the lab below that guest: its `root`
+ * host then has that guest's path and layer, and all paths stay those of the whole lab.
+ */
+#ifndef NESTVISOR_MODEL_LAB_H
+#define NESTVISOR_MODEL_LAB_H
+
+#include "base/ip.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+/* Where in the lab file something was said; line 0 where nobody said it (a default). */
+struct place {
+	unsigned line, column; /* both from 1; columns count characters (code points) */
+};
+
+enum uplink {
+	UPLINK_NAT,   /* leaves with the host's own address */
+	UPLINK_ROUTE, /* leaves with its own address; the layers above get a route to it */
+	UPLINK_NONE,  /* stays inside */
+};
+
+enum world {
+	WORLD_OPEN,
+	WORLD_CUT,    /* nothing gets out to the world; administrators stay */
+	WORLD_SEALED, /* no packet in or out; only the guest agent remains */
+};
+
+enum transport_kind {
+	TRANSPORT_QGA,
+	TRANSPORT_SSH,
+};
+
+enum seed_kind {
+	SEED_NATIVE,     /* nestvisor's own: kernel command line; images that nestvisor made */
+	SEED_CLOUD_INIT, /* a NoCloud disk */
+	SEED_AGENT,      /* set through the guest agent once it answers */
+	SEED_NONE,       /* the image knows, or asks DHCP */
+};
+
+enum encapsulation {
+	ENCAP_NONE,
+	ENCAP_VXLAN,  /* RFC 7348: 50 bytes over IPv4, 70 over IPv6 */
+	ENCAP_GENEVE, /* RFC 8926: the same plus options */
+};
+
+enum { ID_TEXT_SIZE = 9, LAB_NAME_MAX = 40, GUEST_NAME_MAX = 40, NETWORK_NAME_MAX = 40, INTERFACE_NAME_SIZE = 16 };
+
+struct network {
+	const char *name;
+	const char *path;       /* "lab" at L0, "hv1/inner" below: unique in the lab */
+	struct host *owner;
+	struct prefix subnet4, subnet6;   /* family 0 where there is none; network addresses */
+	struct ip gateway4, gateway6;     /* the owner's address in it; the first of the subnet unless said */
+	enum uplink uplink;
+	unsigned mtu;           /* bytes; 1500 unless said */
+	bool dhcp, dns;
+	struct ip dhcp_first, dhcp_last; /* IPv4 range; family 0: the upper half of the subnet */
+	enum encapsulation encapsulation;
+	uint32_t vni;                    /* VXLAN or GENEVE network identifier, 24 bits */
+	unsigned geneve_options;         /* bytes, a multiple of 4 */
+	struct ip *peers;
+	size_t peer_count;
+	char bridge[INTERFACE_NAME_SIZE]; /* the bridge's interface name inside the lab's namespace */
+	struct place place;
+};
+
+struct nic {
+	struct network *network;
+	struct guest *guest;
+	unsigned index;          /* 0 is the first; its network carries the default route */
+	struct ip address4, address6; /* family 0: none, or by DHCP */
+	uint8_t mac[6];          /* derived from lab, path and index, locally administered, unless said */
+	char tap[INTERFACE_NAME_SIZE]; /* the tap's interface name inside the lab's namespace */
+	struct place place;
+};
+
+struct publish {
+	uint16_t port;       /* of the guest */
+	uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP */
+	uint16_t as;         /* at L0; 0: the same number */
+	struct ip address;   /* at L0; family 0: 127.0.0.1 */
+	struct place place;
+};
+
+struct guest {
+	const char *name;
+	const char *path;        /* "hv1/a" */
+	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable */
+	struct host *parent;     /* the host it runs on */
+	struct host *host;       /* itself as a host; NULL where it has neither guests nor networks */
+	unsigned layer;          /* 1 for a guest of L0 */
+	unsigned cpus;
+	uint64_t memory, disk;   /* bytes; disk 0: as large as its image */
+	const char *image;       /* a name ("micro", "debian-12") or a path, absolute */
+	const char *os;          /* a profile's name, or "linux" */
+	enum seed_kind seed;
+	enum transport_kind transport;
+	const char *ssh_user;    /* NULL: the user's default */
+	const char *ssh_key;     /* NULL: the user's default */
+	bool nested;             /* sees svm or vmx */
+	enum world world;
+	struct nic *nics;
+	size_t nic_count;
+	struct publish *publish;
+	size_t publish_count;
+	const char **tags;
+	size_t tag_count;
+	struct place place;
+};
+
+struct host {
+	const char *path;       /* "" for L0 */
+	unsigned layer;
+	struct guest *guest;    /* itself as a guest; NULL for L0, and for the root of a part */
+	struct network **networks;
+	size_t network_count;
+	struct guest **guests;
+	size_t guest_count;
+};
+
+enum policy_verb { POLICY_ALLOW, POLICY_DENY };
+
+struct endpoint {
+	enum { ENDPOINT_L0, ENDPOINT_WORLD, ENDPOINT_GUEST, ENDPOINT_NETWORK, ENDPOINT_PREFIX } kind;
+	struct guest *guest;     /* a guest outside this part of the lab is NULL here and named by `text` alone */
+	struct network *network;
+	struct prefix prefix;
+	const char *text;        /* as written */
+};
+
+struct policy_port {
+	uint16_t first, last;
+	uint8_t protocol;
+};
+
+struct policy {
+	enum policy_verb verb;
+	struct endpoint from, to;
+	struct policy_port *ports; /* none: every protocol */
+	size_t port_count;
+	const char **compromised;  /* paths; even-if-compromised */
+	size_t compromised_count;
+	const char *text;          /* one line, as a person would write it */
+	struct place place;
+};
+
+struct lab {
+	struct arena *arena;
+	const char *name;
+	char id[ID_TEXT_SIZE];
+	const char *file;     /* as named by the user; "-" for standard input */
+	struct host *root;    /* the host this program runs on */
+	struct guest **guests; /* all of them, parents before children, in the file's order */
+	size_t guest_count;
+	struct network **networks;
+	size_t network_count;
+	struct policy *policies;
+	size_t policy_count;
+};
+
+void lab_free(struct lab *lab);
+static inline void lab_freep(struct lab **lab)
+{
+	lab_free(*lab);
+}
+#define cleanup_lab __attribute__((cleanup(lab_freep)))
+
+struct guest *lab_find_guest(const struct lab *lab, const char *path);     /* NULL: none */
+struct network *lab_find_network(const struct lab *lab, const char *path); /* NULL: none */
+
+/* The guest of `host` that is `descendant` or has it somewhere below; NULL when it is not below this host. */
+struct guest *host_guest_towards(const struct host *host, const struct guest *descendant);
+
+/*
+ * Names that follow from the lab alone (FNV-1a over "lab\0path\0…"), so that they never change or collide between
+ * layers. config/ calls these once while building the model.
+ */
+void model_derive_id(const char *lab, const char *path, char ret[ID_TEXT_SIZE]);
+/* 52:54:xx:xx:xx:xx is QEMU's habit but not locally administered by rule; ours begin with 02 (IEEE 802, U/L bit). */
+void model_derive_mac(const char *lab, const char *path, unsigned nic, uint8_t ret[6]);
+/* The name itself where it fits an interface name with its suffix, else its start and a hash. suffix "" for bridges, "-0" for taps. */
+void model_derive_interface(const char *name, const char *suffix, char ret[INTERFACE_NAME_SIZE]);
+
+const char *uplink_name(enum uplink uplink);
+const char *world_name(enum world world);
+const char *encapsulation_name(enum encapsulation encapsulation);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * Transports: run this argv with this standard input on a host or guest; give back standard output, standard error and
+ * the exit status. Each is a small table of functions. Nothing here knows labs: apply/ and cli/ open the transport of a
+ * direct guest; what lies deeper is reached by running nestvisor there.
+ */
+#ifndef NESTVISOR_TRANSPORT_TRANSPORT_H
+#define NESTVISOR_TRANSPORT_TRANSPORT_H
+
+#include "base/process.h"
+
+#include <stddef.h>
+
+struct cancel;
+struct error;
+struct transport;
+
+struct transport_ops {
+	const char *name; /* "local", "qga", "ssh" */
+	int (*run)(struct transport *t, const char *const argv[], const void *in, size_t in_length, int timeout_ms,
+		   struct cancel *cancel, struct process_output *ret, struct error **err);
+	/* Copies in_fd to the program's standard input and its standard output to out_fd (and its standard error to err_fd, -1: none) while it runs. */
+	int (*stream)(struct transport *t, const char *const argv[], int in_fd, int out_fd, int err_fd,
+		      struct cancel *cancel, int *ret_status, struct error **err);
+	void (*close)(struct transport *t);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+};
+
+int transport_run(struct transport *t, const char *const argv[], const void *in, size_t in_length, int timeout_ms,
+		  struct cancel *cancel, struct process_output *ret, struct error **err);
+int transport_stream(struct transport *t, const char *const argv[], int in_fd, int out_fd, int err_fd,
+		     struct cancel *cancel, int *ret_status, struct error **err);
+void transport_close(struct transport *t); /* NULL is fine */
+
+static inline void transport_closep(struct transport **t)
+{
+	transport_close(*t);
+}
+#define cleanup_transport __attribute__((cleanup(transport_closep)))
+
+/* This machine: fork and exec. */
+struct transport *transport_local(void);
+
+/*
+ * The QEMU guest agent behind a unix socket (docs/interop/qemu-ga-ref). One user at a time: opening takes a lock on
+ * "<socket>.lock" and waits for it. Opening does not wait for the agent; qga_wait does, until the agent answers
+ * (timeout_ms -1: for ever).
+ */
+int transport_qga(const char *socket_path, struct cancel *cancel, struct transport **ret, struct error **err);
+int qga_wait(struct transport *t, int timeout_ms, struct cancel *cancel, struct error **err);
+
+/*
+ * Reads several small files of the guest in one go, by pipelined guest-file-open, -read and -close: nothing is started there.
+ * ret[i] is NULL where a file is missing. Used for cheap checks such as /proc/PID/stat.
+ */
+int qga_read_files(struct transport *t, const char *const paths[], size_t count, int timeout_ms, struct cancel *cancel,
+		   char *ret[], struct error **err);
+int qga_write_file(struct transport *t, const char *path, const void *data, size_t length, struct cancel *cancel,
+		   struct error **err);
+
+/* The user's own OpenSSH; one ControlMaster per host. netns: the namespace to start ssh in, or -1. */
+struct ssh_target {
+	const char *host;    /* name or address */
+	const char *user, *key; /* or NULL: as the user's ssh has it */
+	unsigned port;       /* 0: as the user's ssh has it */
+	const char *control_path; /* socket of the ControlMaster */
+	const char *known_hosts;  /* a file of our own for guests that we made, or NULL */
+	int netns;
+};
+int transport_ssh(const struct ssh_target *target, struct transport **ret, struct error **err);
+
+/* The argv prefix that starts ssh for a target, for `nestvisor ssh`; freed by the caller with free() of the block alone. */
+int ssh_command(const struct ssh_target *target, const char *const extra[], char ***ret_argv, struct error **err);
+
+#endif
