@@ -1,0 +1,73 @@
+/*
+ * The lab file: YAML text → tree with line and column → checked against the schema table → model. One table (schema.c)
+ * drives checking, the JSON Schema that `nestvisor schema` prints and the man page nestvisor.nest.yaml(5). JSON is
+ * YAML, so the part of a lab that a host receives on standard input goes through the same door.
+ */
+#ifndef NESTVISOR_CONFIG_CONFIG_H
+#define NESTVISOR_CONFIG_CONFIG_H
+
+#include "base/ip.h"
+#include "base/json.h"
+#include "base/strbuf.h"
+#include "model/lab.h"
+
+struct error;
+struct host;
+
+/* What the checks need to know of the machine that is L0; cpus 0 or memory 0: not known, not checked. */
+struct surroundings {
+	unsigned cpus;
+	uint64_t memory; /* bytes */
+	const struct surroundings_route {
+		struct prefix prefix;
+		char interface[INTERFACE_NAME_SIZE];
+	} *routes; /* of the machine itself: what a lab's subnet must not overlap */
+	size_t route_count;
+};
+
+struct problem {
+	bool warning;
+	struct place place;
+	const char *message; /* "unknown key \"memroy\"" */
+	const char *hint;    /* "did you mean \"memory\"?", or NULL */
+};
+
+/* What is wrong with a file, in its order; lives in the arena of `struct problems` itself. */
+struct problems {
+	struct arena *arena;
+	const char *file;
+	const char *text; /* the whole file, for showing lines */
+	struct problem *items;
+	size_t count, errors;
+};
+void problems_clear(struct problems *problems);
+#define cleanup_problems __attribute__((cleanup(problems_clear)))
+
+/* "file:line:column: error: message" with the line and a caret below, then the hint; one after the other. */
+void problems_format(const struct problems *problems, struct strbuf *out);
+json_t *problems_json(const struct problems *problems);
+
+/*
+ * Reads, checks and builds. path "-" is standard input. Relative image paths are taken from the file's folder.
+ * Returns 0 and the lab when there are no errors (warnings may be in ret_problems); -EINVAL with every error in ret_problems
+ * when the file is wrong; another -errno with *err when it could not be read. `machine` may be NULL.
+ */
+int config_load(const char *path, const struct surroundings *machine, struct problems *ret_problems, struct lab **ret,
+		struct error **err);
+/* The same from memory; `name` is what messages call it. */
+int config_load_text(const char *name, const char *text, size_t length, const struct surroundings *machine,
+		     struct problems *ret_problems, struct lab **ret, struct error **err);
+
+/* Finds the one *.nest.yaml of the current folder: -ENOENT, or -ENOTUNIQ with the names. */
+int config_find(char **ret_path, struct error **err);
+
+/*
+ * A host's part of the lab as a lab file in JSON that config_load_text accepts, with every default written out and
+ * `at` naming the host: what a guest that has guests is given. With lab->root itself: the whole lab.
+ */
+json_t *config_part(const struct lab *lab, const struct host *host);
+
+json_t *config_schema(void);                /* JSON Schema 2020-12 of the lab file */
+void config_manual(struct strbuf *out);     /* nestvisor.nest.yaml(5) in scdoc's language */
+
+#endif

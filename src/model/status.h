@@ -1,0 +1,34 @@
+/* What runs of a lab at one moment: one entry per guest of the lab, in the lab's order. Filled by apply/, drawn by render/. */
+#ifndef NESTVISOR_MODEL_STATUS_H
+#define NESTVISOR_MODEL_STATUS_H
+
+#include "model/lab.h"
+
+#include <sys/types.h>
+
+enum guest_state {
+	GUEST_ABSENT,   /* not started */
+	GUEST_STARTING, /* its machine runs; its agent has not answered yet */
+	GUEST_RUNNING,
+	GUEST_DEAD,     /* was started, and is gone */
+	GUEST_UNKNOWN,  /* the host that would know did not answer */
+};
+
+struct guest_status {
+	enum guest_state state;
+	const char *accelerator; /* "kvm", "tcg", or NULL */
+	pid_t pid;               /* of its QEMU, in its host's numbering; 0: none */
+	long long since;         /* seconds since the epoch when it was started; 0: not known */
+	const char *note;        /* why, for a guest that is dead or unknown; or NULL */
+};
+
+struct lab_status {
+	const struct lab *lab;
+	struct guest_status *guests; /* lab->guest_count entries */
+	const char *hostname, *accelerator, *accelerator_why; /* of the host this program runs on */
+	const char *interrupted;     /* what a killed run was doing, or NULL */
+};
+
+const char *guest_state_name(enum guest_state state);
+
+#endif
