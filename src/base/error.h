@@ -7,6 +7,8 @@
 #ifndef NESTVISOR_BASE_ERROR_H
 #define NESTVISOR_BASE_ERROR_H
 
+#include <stddef.h>
+
 struct error {
 	int code;      /* a positive errno value */
 	char *message; /* one line or several, no newline at its end */

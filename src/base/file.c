@@ -1,0 +1,273 @@
+#include "base/file.h"
+
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/report.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_length, struct error **err)
+{
+	bool standard_input = strcmp(path, "-") == 0;
+	const char *name = standard_input ? "standard input" : path;
+	cleanup_close int opened = -1;
+	cleanup_free char *data = NULL;
+	size_t length = 0, room = 0;
+	int fd = STDIN_FILENO;
+
+	if (!standard_input) {
+		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return error_errno(err, errno, "cannot read %s", path);
+	}
+	for (;;) {
+		ssize_t got;
+
+		if (length + 1 >= room) {
+			char *bigger;
+
+			room = room ? room * 2 : 4096;
+			bigger = realloc(data, room);
+			if (!bigger)
+				return error_errno(err, ENOMEM, "cannot read %s", name);
+			data = bigger;
+		}
+		got = read(fd, data + length, room - length - 1);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_errno(err, errno, "cannot read %s", name);
+		if (got == 0)
+			break;
+		length += (size_t)got;
+		if (length > limit)
+			return error_set(err, EFBIG, "%s is larger than %zu bytes", name, limit);
+	}
+	data[length] = '\0';
+	*ret_data = steal_pointer(&data);
+	*ret_length = length;
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t length)
+{
+	while (length) {
+		ssize_t n = write(fd, data, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
+{
+	cleanup_free char *temporary = NULL;
+	cleanup_close int fd = -1;
+	int r;
+
+	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+		abort();
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, errno, "cannot write %s", path);
+	r = write_all(fd, data, length);
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+		r = -errno;
+	if (r < 0) {
+		unlink(temporary);
+		return error_errno(err, r, "cannot write %s", path);
+	}
+	return 0;
+}
+
+int file_poke(const char *path, const char *text, struct error **err)
+{
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return error_errno(err, errno, "cannot write \"%s\" to %s", text, path);
+	return 0;
+}
+
+bool file_exists(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+int dir_make(const char *path, mode_t mode, struct error **err)
+{
+	cleanup_free char *part = strdup(path);
+
+	if (!part)
+		abort();
+	for (char *slash = part + 1;; slash++) {
+		char end = *slash;
+
+		if (end != '/' && end != '\0')
+			continue;
+		*slash = '\0';
+		if (mkdir(part, mode) < 0 && errno != EEXIST)
+			return error_errno(err, errno, "cannot make the folder %s", part);
+		if (end == '\0')
+			return 0;
+		*slash = '/';
+	}
+}
+
+static int remove_children(int dir_fd, dev_t device);
+
+/* Takes the descriptor. */
+static int remove_folder_at(int parent, const char *name, dev_t device)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || st.st_dev != device) {
+		close(fd);
+		return -EXDEV;
+	}
+	r = remove_children(fd, device);
+	if (r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0)
+		r = -errno;
+	return r;
+}
+
+static int remove_children(int dir_fd, dev_t device)
+{
+	cleanup_closedir DIR *dir = fdopendir(dir_fd);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!dir) {
+		close(dir_fd);
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlinkat(dirfd(dir), entry->d_name, 0) == 0 || errno == ENOENT)
+			continue;
+		r = errno == EISDIR || errno == EPERM ? remove_folder_at(dirfd(dir), entry->d_name, device) : -errno;
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
+int dir_remove(const char *path, struct error **err)
+{
+	struct stat st;
+	int r;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : error_errno(err, errno, "cannot remove %s", path);
+	r = S_ISDIR(st.st_mode) ? remove_folder_at(AT_FDCWD, path, st.st_dev) : unlink(path) < 0 ? -errno : 0;
+	if (r < 0 && r != -ENOENT)
+		return error_errno(err, r, "cannot remove %s", path);
+	return 0;
+}
+
+static void hash_text(SHA2_CTX *context, char ret[HASH_TEXT_SIZE])
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+
+	SHA256Final(digest, context);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
+int file_hash(const char *path, char ret[HASH_TEXT_SIZE], struct error **err)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_free unsigned char *buffer = malloc(1 << 17);
+	SHA2_CTX context;
+
+	if (!buffer)
+		abort();
+	if (fd < 0)
+		return error_errno(err, errno, "cannot read %s", path);
+	SHA256Init(&context);
+	for (;;) {
+		ssize_t n = read(fd, buffer, 1 << 17);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, errno, "cannot read %s", path);
+		if (n == 0)
+			break;
+		SHA256Update(&context, buffer, (size_t)n);
+	}
+	hash_text(&context, ret);
+	return 0;
+}
+
+void hash_bytes(const void *data, size_t length, char ret[HASH_TEXT_SIZE])
+{
+	SHA2_CTX context;
+
+	SHA256Init(&context);
+	SHA256Update(&context, data, length);
+	hash_text(&context, ret);
+}
+
+static void read_holder(int fd, char *ret, size_t size)
+{
+	ssize_t n = pread(fd, ret, size - 1, 0);
+
+	ret[n > 0 ? n : 0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+	if (!ret[0])
+		snprintf(ret, size, "another process");
+}
+
+int file_lock(const char *path, const char *what, int wait_ms, struct reporter *reporter, struct cancel *cancel,
+	      int *ret_fd, struct error **err)
+{
+	long long deadline = wait_ms < 0 ? -1 : clock_ms() + wait_ms;
+	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	bool said = false;
+	char holder[256];
+
+	if (fd < 0)
+		return error_errno(err, errno, "cannot open the lock %s", path);
+	/* flock(2) has no timeout; a lock is held for seconds, so asking ten times a second costs nothing. */
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return error_errno(err, errno, "cannot lock %s", path);
+		read_holder(fd, holder, sizeof(holder));
+		if (deadline >= 0 && clock_ms() >= deadline) {
+			if (said)
+				report(reporter, REPORT_FAILED, path, "still held by %s", holder);
+			return error_set(err, EBUSY, "%s is held by process %s", path, holder);
+		}
+		if (!said)
+			report(reporter, REPORT_BEGIN, path, "waiting for process %s", holder);
+		said = true;
+		if (cancel_sleep(cancel, 100) < 0)
+			return error_set(err, ECANCELED, "stopped while waiting for process %s to release %s", holder,
+					 path);
+	}
+	if (said)
+		report(reporter, REPORT_DONE, path, "free now");
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d %s\n", getpid(), what) < 0)
+		return error_errno(err, errno, "cannot write the lock %s", path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
