@@ -92,6 +92,7 @@ struct publish {
 struct guest {
 	const char *name;
 	const char *path;        /* "hv1/a" */
+	size_t index;            /* its position in lab->guests */
 	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable */
 	struct host *parent;     /* the host it runs on */
 	struct host *host;       /* itself as a host; NULL where it has neither guests nor networks */

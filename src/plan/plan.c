@@ -1,0 +1,428 @@
+/*
+ * The planner walks the lab once. For every resource it compares what the state remembers with what the lab says and
+ * with what is alive, which gives at most one change; changes on this host give steps at once, changes below one of its
+ * guests make that guest's "part" step necessary. The network steps that follow from the whole (rules, routes) come
+ * last, when it is known whether anything changed.
+ *
+ * Order, as dependencies between steps:
+ *
+ *   namespace ─┬─ uplink                         stop ── remove disk ──┐
+ *              ├─ network ─┬─ dhcp               image ────────────────┤
+ *              └─ rules ───┴───────── (probe) ───────────────────── start ── ready ── part
+ */
+#include "plan/plan.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "plan/spec.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_STEP SIZE_MAX
+
+struct builder {
+	const struct lab *lab;
+	struct state *state;
+	const struct plan_actual *actual;
+	struct plan *plan;
+	size_t namespace, uplink, rules, probe; /* indexes of these steps, or NO_STEP */
+};
+
+const char *resource_key(struct arena *arena, const char *what, const char *path)
+{
+	return arena_printf(arena, "%s:%s", what, path);
+}
+
+static void add_change(struct builder *b, enum plan_action verb, const char *what, const char *path, const char *why)
+{
+	struct plan_change *change = arena_push(b->plan->arena, b->plan->changes, b->plan->change_count);
+
+	*change = (struct change){verb, what, arena_strdup(b->plan->arena, path), arena_strdup(b->plan->arena, why)};
+}
+
+static const char *step_words(enum step_kind kind)
+{
+	switch (kind) {
+	case STEP_NAMESPACE:
+		return "namespace";
+	case STEP_UPLINK:
+		return "uplink";
+	case STEP_NETWORK:
+		return "network";
+	case STEP_RULES:
+		return "rules";
+	case STEP_ROUTES:
+		return "routes";
+	case STEP_DHCP:
+		return "dhcp";
+	case STEP_REMOVE_NETWORK:
+		return "remove network";
+	case STEP_PROBE:
+		return "accelerator";
+	case STEP_IMAGE:
+		return "image";
+	case STEP_STOP:
+		return "stop";
+	case STEP_REMOVE_DISK:
+		return "remove disk";
+	case STEP_START:
+		return "start";
+	case STEP_READY:
+		return "ready";
+	case STEP_PART:
+		return "part";
+	case STEP_RECORD:
+		return "record";
+	}
+	return "?";
+}
+
+/* path: what the step is about, or NULL; it becomes part of the step's id. */
+static size_t add_step(struct builder *b, enum step_kind kind, const char *path, const char *name)
+{
+	struct arena *arena = b->plan->arena;
+	struct step *step = arena_push(arena, b->plan->steps, b->plan->step_count);
+	const char *subject = path ? path : name;
+
+	*step = (struct step){.kind = kind};
+	step->path = path ? arena_strdup(arena, path) : NULL;
+	step->name = name ? arena_strdup(arena, name) : NULL;
+	step->id = subject ? arena_printf(arena, "%s %s", step_words(kind), subject) : step_words(kind);
+	return b->plan->step_count - 1;
+}
+
+static void add_after(struct builder *b, size_t step, size_t earlier)
+{
+	struct step *s;
+
+	if (step == NO_STEP || earlier == NO_STEP)
+		return;
+	s = &b->plan->steps[step];
+	*arena_push(b->plan->arena, s->after, s->after_count) = earlier;
+}
+
+static size_t find_step(const struct builder *b, enum step_kind kind, const char *subject)
+{
+	for (size_t i = 0; i < b->plan->step_count; i++) {
+		const struct step *step = &b->plan->steps[i];
+		const char *is = step->path ? step->path : step->name;
+
+		if (step->kind == kind && is && strcmp(is, subject) == 0)
+			return i;
+	}
+	return NO_STEP;
+}
+
+static bool has_interface(const struct builder *b, const char *name)
+{
+	for (size_t i = 0; i < b->actual->interface_count; i++)
+		if (strcmp(b->actual->interfaces[i], name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * One network compared with the state. `there`: its bridge was seen (or cannot be seen from here). `above`: the reason
+ * when everything on its host is made anew. Returns whether something is to be done.
+ */
+static bool compare_network(struct builder *b, const struct network *network, bool there, const char *above)
+{
+	json_t *before = state_get(b->state, resource_key(b->plan->arena, "network", network->path));
+	cleanup_json json_t *spec = spec_network(network);
+	cleanup_strbuf struct strbuf why = {0};
+	struct spec_difference difference;
+
+	if (!before || !there || above || json_is_true(json_object_get(before, "pending"))) {
+		add_change(b, PLAN_CREATE, "network", network->path,
+			   above     ? above
+			   : !before ? "it is new"
+			   : !there  ? "its bridge is gone"
+				     : "making it was interrupted");
+		return true;
+	}
+	if (!spec_differs(json_object_get(before, "spec"), spec, &difference, &why))
+		return false;
+	add_change(b, PLAN_CHANGE, "network", network->path, why.text);
+	return true;
+}
+
+static void plan_network(struct builder *b, const struct network *network)
+{
+	size_t step, dhcp;
+
+	if (!compare_network(b, network, has_interface(b, network->bridge), NULL))
+		return;
+	step = add_step(b, STEP_NETWORK, network->path, network->bridge);
+	b->plan->steps[step].network = network;
+	add_after(b, step, b->namespace);
+	dhcp = add_step(b, STEP_DHCP, network->path, network->bridge);
+	b->plan->steps[dhcp].network = network;
+	add_after(b, dhcp, step);
+	add_after(b, dhcp, b->uplink);
+}
+
+/* What is to be done about one guest: the verb, or false for nothing. */
+struct verdict {
+	bool act;
+	enum plan_action verb;
+	bool new_disk;
+	bool only_finish; /* its machine runs; it has not answered yet */
+};
+
+static struct verdict judge_guest(struct builder *b, const struct guest *guest, const struct guest_status *status,
+				  const char *above, struct strbuf *why)
+{
+	json_t *before = state_get(b->state, resource_key(b->plan->arena, "guest", guest->path));
+	cleanup_json json_t *spec = spec_guest(guest);
+	bool alive =
+		status->state == GUEST_RUNNING || status->state == GUEST_STARTING || status->state == GUEST_UNKNOWN;
+	struct verdict v = {.act = true, .verb = PLAN_CREATE};
+	struct spec_difference difference;
+
+	if (!before) {
+		strbuf_add(why, "it is new");
+		return v;
+	}
+	if (spec_differs(json_object_get(before, "spec"), spec, &difference, why)) {
+		v.new_disk = difference.new_disk;
+		v.verb = alive && !above ? difference.action : PLAN_CREATE;
+	} else if (alive && !above) {
+		v.only_finish = json_is_true(json_object_get(before, "pending"));
+		v.act = v.only_finish;
+		strbuf_add(why, "its start was interrupted");
+		return v;
+	}
+	if (above)
+		strbuf_printf(why, "%s%s", why->length ? "; " : "", above);
+	else if (!alive)
+		strbuf_printf(why, "%s%s", why->length ? "; " : "", status->note ? status->note : "it does not run");
+	return v;
+}
+
+/* The networks and guests below a guest of this host. Returns whether its own nestvisor has anything to do. */
+static bool compare_below(struct builder *b, const struct host *host, const char *above)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < host->network_count; i++)
+		any |= compare_network(b, host->networks[i], true, above);
+	for (size_t i = 0; i < host->guest_count; i++) {
+		const struct guest *guest = host->guests[i];
+		const struct guest_status *status = &b->actual->status->guests[guest->index];
+		cleanup_strbuf struct strbuf why = {0};
+		struct verdict v = judge_guest(b, guest, status, above, &why);
+		const char *inner = above;
+
+		if (v.act) {
+			add_change(b, v.verb, "guest", guest->path, why.text);
+			any = true;
+		}
+		any |= status->state == GUEST_UNKNOWN;
+		if (!inner && v.act && v.verb != PLAN_CHANGE && !v.only_finish)
+			inner = arena_printf(b->plan->arena, "%s starts anew", guest->path);
+		if (guest->host)
+			any |= compare_below(b, guest->host, inner);
+	}
+	return any;
+}
+
+static bool is_below(const char *path, const char *parent)
+{
+	size_t length = strlen(parent);
+
+	if (length == 0)
+		return true;
+	return strncmp(path, parent, length) == 0 && path[length] == '/';
+}
+
+/* Whether a path names something directly at this program's host. */
+static bool is_direct(const struct builder *b, const char *path)
+{
+	size_t length = strlen(b->lab->root->path);
+
+	return is_below(path, b->lab->root->path) && !strchr(path + length + (length > 0), '/');
+}
+
+static size_t image_step(struct builder *b, const char *image)
+{
+	size_t step = find_step(b, STEP_IMAGE, image);
+
+	return step == NO_STEP ? add_step(b, STEP_IMAGE, NULL, image) : step;
+}
+
+static void need_images_below(struct builder *b, const struct host *host, size_t start)
+{
+	for (size_t i = 0; host && i < host->guest_count; i++) {
+		size_t image = image_step(b, host->guests[i]->image);
+
+		add_after(b, start, image);
+		need_images_below(b, host->guests[i]->host, start);
+	}
+}
+
+static size_t plan_start(struct builder *b, const struct guest *guest, size_t stop, bool new_disk)
+{
+	size_t start, image = image_step(b, guest->image);
+
+	if (new_disk) {
+		size_t disk = add_step(b, STEP_REMOVE_DISK, guest->path, guest->name);
+
+		add_after(b, disk, stop);
+		stop = disk;
+	}
+	if (b->probe == NO_STEP)
+		b->probe = add_step(b, STEP_PROBE, NULL, NULL);
+	start = add_step(b, STEP_START, guest->path, guest->name);
+	b->plan->steps[start].guest = guest;
+	add_after(b, start, stop);
+	add_after(b, start, image);
+	add_after(b, start, b->probe);
+	add_after(b, start, b->namespace);
+	add_after(b, start, b->rules);
+	need_images_below(b, guest->host, start);
+	for (size_t i = 0; i < guest->nic_count; i++)
+		add_after(b, start, find_step(b, STEP_NETWORK, guest->nics[i].network->path));
+	return start;
+}
+
+static size_t add_guest_step(struct builder *b, enum step_kind kind, const struct guest *guest, size_t after)
+{
+	size_t step = add_step(b, kind, guest->path, guest->name);
+
+	b->plan->steps[step].guest = guest;
+	add_after(b, step, after);
+	return step;
+}
+
+static void plan_guest(struct builder *b, const struct guest *guest)
+{
+	const struct guest_status *status = &b->actual->status->guests[guest->index];
+	const char *key = resource_key(b->plan->arena, "guest", guest->path), *above = NULL;
+	cleanup_strbuf struct strbuf why = {0};
+	struct verdict v = judge_guest(b, guest, status, NULL, &why);
+	size_t last = NO_STEP;
+	bool starts = v.act && v.verb != PLAN_CHANGE && !v.only_finish;
+
+	if (v.act)
+		add_change(b, v.verb, "guest", guest->path, why.text);
+	if (starts) {
+		size_t stop = state_get(b->state, key) ? add_step(b, STEP_STOP, guest->path, guest->name) : NO_STEP;
+
+		last = plan_start(b, guest, stop, v.new_disk);
+		above = arena_printf(b->plan->arena, "%s starts anew", guest->path);
+	} else if (v.act && !v.only_finish) {
+		add_guest_step(b, STEP_RECORD, guest, NO_STEP);
+	}
+	if (starts || v.only_finish)
+		last = add_guest_step(b, STEP_READY, guest, last);
+	if (guest->host && compare_below(b, guest->host, above))
+		add_guest_step(b, STEP_PART, guest, last);
+}
+
+/* What the state knows and the lab does not: it goes. Deeper things go with the part step of the guest that leads
+ * there. */
+static void plan_removals(struct builder *b)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (state_resources(b->state), key, value) {
+		bool is_guest = strncmp(key, "guest:", 6) == 0;
+		const char *path = strchr(key, ':') + 1;
+
+		if (is_guest ? lab_find_guest(b->lab, path) != NULL : lab_find_network(b->lab, path) != NULL)
+			continue;
+		add_change(b, PLAN_REMOVE, is_guest ? "guest" : "network", path,
+			   "the lab file does not name it any more");
+		if (!is_direct(b, path)) {
+			struct guest *towards = NULL;
+
+			for (size_t i = 0; i < b->lab->root->guest_count && !towards; i++)
+				if (is_below(path, b->lab->root->guests[i]->path))
+					towards = b->lab->root->guests[i];
+			if (towards && find_step(b, STEP_PART, towards->path) == NO_STEP)
+				add_guest_step(b, STEP_PART, towards, find_step(b, STEP_READY, towards->path));
+		} else if (is_guest) {
+			size_t stop = add_step(b, STEP_STOP, path, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+			size_t disk = add_step(b, STEP_REMOVE_DISK, path, b->plan->steps[stop].name);
+
+			add_after(b, disk, stop);
+		} else {
+			add_step(b, STEP_REMOVE_NETWORK, path, json_get_string(value, "bridge", ""));
+		}
+	}
+	for (size_t i = 0; i < b->plan->step_count; i++) /* a bridge goes after the taps on it */
+		for (size_t j = 0; b->plan->steps[i].kind == STEP_REMOVE_NETWORK && j < b->plan->step_count; j++)
+			if (b->plan->steps[j].kind == STEP_STOP)
+				add_after(b, i, j);
+}
+
+/* dnsmasq gives fixed leases and names by guest, so it follows every change of guests, too. */
+static void plan_dhcp(struct builder *b)
+{
+	for (size_t i = 0; i < b->lab->root->network_count; i++) {
+		const struct network *network = b->lab->root->networks[i];
+		size_t step;
+
+		if ((!network->dhcp && !network->dns) || find_step(b, STEP_DHCP, network->path) != NO_STEP)
+			continue;
+		step = add_step(b, STEP_DHCP, network->path, network->bridge);
+		b->plan->steps[step].network = network;
+	}
+}
+
+static void plan_routes(struct builder *b)
+{
+	size_t routes = add_step(b, STEP_ROUTES, NULL, NULL);
+
+	for (size_t i = 0; i < routes; i++)
+		if (b->plan->steps[i].kind == STEP_NETWORK || b->plan->steps[i].kind == STEP_UPLINK)
+			add_after(b, routes, i);
+}
+
+int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
+	       struct error **err)
+{
+	struct plan plan = {.arena = arena_new()};
+	struct builder b = {lab, state, actual, &plan, NO_STEP, NO_STEP, NO_STEP, NO_STEP};
+	bool networks_change = false;
+
+	for (size_t i = 0; i < lab->root->network_count && !networks_change; i++) {
+		const struct network *network = lab->root->networks[i];
+		json_t *before = state_get(state, resource_key(plan.arena, "network", network->path));
+		cleanup_json json_t *spec = spec_network(network);
+
+		networks_change = !before || !json_equal(json_object_get(before, "spec"), spec);
+	}
+	if (!actual->namespace_exists)
+		b.namespace = add_step(&b, STEP_NAMESPACE, NULL, NULL);
+	if (!actual->uplink_exists || networks_change) {
+		b.uplink = add_step(&b, STEP_UPLINK, NULL, NULL);
+		add_after(&b, b.uplink, b.namespace);
+	}
+	if (!actual->rules_same) {
+		b.rules = add_step(&b, STEP_RULES, NULL, NULL);
+		add_after(&b, b.rules, b.namespace);
+	}
+	for (size_t i = 0; i < lab->root->network_count; i++)
+		plan_network(&b, lab->root->networks[i]);
+	for (size_t i = 0; i < lab->root->guest_count; i++)
+		plan_guest(&b, lab->root->guests[i]);
+	plan_removals(&b);
+	if (plan.change_count) {
+		plan_dhcp(&b);
+		plan_routes(&b);
+	}
+	*ret = plan;
+	return 0;
+}
+
+void plan_clear(struct plan *plan)
+{
+	arena_free(plan->arena);
+	*plan = (struct plan){0};
+}

@@ -1,0 +1,71 @@
+/*
+ * Desired minus actual = steps. The changes are told for the whole lab, at every depth; the steps are those of this
+ * program's own host. What changes below one of its guests becomes one step, "part", in which that guest's own
+ * nestvisor does the same for its part.
+ */
+#ifndef NESTVISOR_PLAN_PLAN_H
+#define NESTVISOR_PLAN_PLAN_H
+
+#include "model/change.h"
+#include "model/lab.h"
+#include "model/status.h"
+#include "plan/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What was found on this host; the guests of all depths come as a lab_status. */
+struct plan_actual {
+	const struct lab_status *status;
+	bool namespace_exists, uplink_exists;
+	bool rules_same;
+	const char (*interfaces)[INTERFACE_NAME_SIZE]; /* in the lab's namespace */
+	size_t interface_count;
+};
+
+enum step_kind {
+	STEP_NAMESPACE,
+	STEP_UPLINK,
+	STEP_NETWORK, /* network */
+	STEP_RULES,
+	STEP_ROUTES,
+	STEP_DHCP,	     /* network */
+	STEP_REMOVE_NETWORK, /* path, name */
+	STEP_PROBE,
+	STEP_IMAGE,	  /* name: the image */
+	STEP_STOP,	  /* path, name */
+	STEP_REMOVE_DISK, /* path, name */
+	STEP_START,	  /* guest */
+	STEP_READY,	  /* guest */
+	STEP_PART,	  /* guest */
+	STEP_RECORD,	  /* guest: its spec changed in a way that other steps make real */
+};
+
+struct step {
+	enum step_kind kind;
+	const char *id;	  /* "start hv1/a": names it in the journal and in messages */
+	const char *path; /* of the guest or network; NULL where there is none */
+	const char *name; /* of the guest at this host, the network's bridge, or the image */
+	const struct guest *guest;
+	const struct network *network;
+	size_t *after; /* indexes of the steps that must be done first */
+	size_t after_count;
+};
+
+struct plan {
+	struct arena *arena;
+	struct plan_change *changes;
+	size_t change_count;
+	struct step *steps;
+	size_t step_count;
+};
+
+int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
+	       struct error **err);
+void plan_clear(struct plan *plan);
+#define cleanup_plan __attribute__((cleanup(plan_clear)))
+
+/* "guest:<path>", "network:<path>": the keys of the state. */
+const char *resource_key(struct arena *arena, const char *what, const char *path);
+
+#endif
