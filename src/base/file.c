@@ -237,24 +237,50 @@ static void read_holder(int fd, char *ret, size_t size)
 		snprintf(ret, size, "another process");
 }
 
+/* Whether the name still leads to the file that was locked: the former holder may have removed it, as `down` does. */
+static bool still_named(int fd, const char *path)
+{
+	struct stat locked, named;
+
+	return fstat(fd, &locked) == 0 && stat(path, &named) == 0 && locked.st_ino == named.st_ino &&
+	       locked.st_dev == named.st_dev;
+}
+
+/* Opens and tries to lock: 0 with the lock, -EWOULDBLOCK with the holder's words, or another -errno. */
+static int try_lock(const char *path, int *ret_fd, char *holder, size_t holder_size)
+{
+	for (;;) {
+		cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			if (errno == EINTR)
+				continue;
+			read_holder(fd, holder, holder_size);
+			return -errno;
+		}
+		if (still_named(fd, path)) {
+			*ret_fd = steal_fd(&fd);
+			return 0;
+		}
+	}
+}
+
 int file_lock(const char *path, const char *what, int wait_ms, struct reporter *reporter, struct cancel *cancel,
 	      int *ret_fd, struct error **err)
 {
 	long long deadline = wait_ms < 0 ? -1 : clock_ms() + wait_ms;
-	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cleanup_close int fd = -1;
+	char holder[256] = "";
 	bool said = false;
-	char holder[256];
+	int r;
 
-	if (fd < 0)
-		return error_errno(err, errno, "cannot open the lock %s", path);
 	/* flock(2) has no timeout; a lock is held for seconds, so asking ten times a second costs nothing. */
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return error_errno(err, errno, "cannot lock %s", path);
-		read_holder(fd, holder, sizeof(holder));
+	while ((r = try_lock(path, &fd, holder, sizeof(holder))) == -EWOULDBLOCK) {
 		if (deadline >= 0 && clock_ms() >= deadline) {
 			if (said)
-				report(reporter, REPORT_FAILED, path, "still held by %s", holder);
+				report(reporter, REPORT_FAILED, path, "still held by process %s", holder);
 			return error_set(err, EBUSY, "%s is held by process %s", path, holder);
 		}
 		if (!said)
@@ -264,6 +290,8 @@ int file_lock(const char *path, const char *what, int wait_ms, struct reporter *
 			return error_set(err, ECANCELED, "stopped while waiting for process %s to release %s", holder,
 					 path);
 	}
+	if (r < 0)
+		return error_errno(err, r, "cannot lock %s", path);
 	if (said)
 		report(reporter, REPORT_DONE, path, "free now");
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d %s\n", getpid(), what) < 0)

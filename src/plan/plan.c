@@ -41,7 +41,8 @@ static void add_change(struct builder *b, enum plan_action verb, const char *wha
 {
 	struct plan_change *change = arena_push(b->plan->arena, b->plan->changes, b->plan->change_count);
 
-	*change = (struct change){verb, what, arena_strdup(b->plan->arena, path), arena_strdup(b->plan->arena, why)};
+	*change =
+		(struct plan_change){verb, what, arena_strdup(b->plan->arena, path), arena_strdup(b->plan->arena, why)};
 }
 
 static const char *step_words(enum step_kind kind)

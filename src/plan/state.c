@@ -55,7 +55,7 @@ static void fold(struct state *state, const json_t *line)
 		if (begin)
 			json_object_set_new(copy, "pending", json_true());
 		json_object_set_new(state->resources, resource, copy);
-	} else if (done) {
+	} else if (!begin) {
 		json_object_del(state->resources, resource);
 	}
 }
@@ -199,6 +199,11 @@ int state_begin(struct state *state, const char *step, const char *resource, con
 int state_done(struct state *state, const char *step, const char *resource, const json_t *value, struct error **err)
 {
 	return append(state, "done", step, resource, value, err);
+}
+
+int state_put(struct state *state, const char *resource, const json_t *value, struct error **err)
+{
+	return append(state, "put", "", resource, value, err);
 }
 
 int state_compact(struct state *state, struct error **err)

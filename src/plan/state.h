@@ -35,6 +35,9 @@ int state_begin(struct state *state, const char *step, const char *resource, con
 /* Journals its end. value NULL with a resource: the resource is gone. */
 int state_done(struct state *state, const char *step, const char *resource, const json_t *value, struct error **err);
 
+/* Sets a resource (value NULL: removes it) without a step of its own: what a guest's nestvisor answered. */
+int state_put(struct state *state, const char *resource, const json_t *value, struct error **err);
+
 /* Writes state.json and empties the journal. */
 int state_compact(struct state *state, struct error **err);
 
