@@ -328,13 +328,16 @@ static void plan_guest(struct builder *b, const struct guest *guest)
  * there. */
 static void plan_removals(struct builder *b)
 {
+	cleanup_json json_t *known = state_resources(b->state);
 	const char *key;
 	json_t *value;
 
-	json_object_foreach (state_resources(b->state), key, value) {
-		bool is_guest = strncmp(key, "guest:", 6) == 0;
+	json_object_foreach (known, key, value) {
+		bool is_guest = strncmp(key, "guest:", 6) == 0, is_network = strncmp(key, "network:", 8) == 0;
 		const char *path = strchr(key, ':') + 1;
 
+		if (!is_guest && !is_network)
+			continue;
 		if (is_guest ? lab_find_guest(b->lab, path) != NULL : lab_find_network(b->lab, path) != NULL)
 			continue;
 		add_change(b, PLAN_REMOVE, is_guest ? "guest" : "network", path,

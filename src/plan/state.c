@@ -235,7 +235,12 @@ json_t *state_get(struct state *state, const char *resource)
 
 json_t *state_resources(struct state *state)
 {
-	return state->resources;
+	json_t *copy;
+
+	pthread_mutex_lock(&state->mutex);
+	copy = json_copy(state->resources);
+	pthread_mutex_unlock(&state->mutex);
+	return copy;
 }
 
 const char *state_interrupted(const struct state *state)

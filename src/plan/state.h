@@ -44,7 +44,7 @@ int state_compact(struct state *state, struct error **err);
 /* The value of a resource (borrowed, valid until the next change of it), or NULL. */
 json_t *state_get(struct state *state, const char *resource);
 
-/* All resources, an object of key → value (borrowed). */
+/* All resources as they are now: a new object of key → value. */
 json_t *state_resources(struct state *state);
 
 /* The steps that a killed run had begun and not ended, as found at opening: "start hv1/a, image micro"; or NULL. */

@@ -1,0 +1,116 @@
+/*
+ * Taking a lab away, from its name alone. Guests are ended first, in parallel; then the network, which is one
+ * namespace; the folders last, so that a killed `down` can be run again and still finds everything.
+ */
+#include "apply/folders.h"
+#include "apply/up.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/report.h"
+#include "driver/driver.h"
+#include "net/net.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ending {
+	const char *run_dir, *name;
+	struct reporter *reporter;
+	struct error *err;
+	pthread_t thread;
+	int result;
+	bool threaded;
+};
+
+static void *end_guest(void *arg)
+{
+	struct ending *e = arg;
+
+	report(e->reporter, REPORT_BEGIN, e->name, "stopping");
+	e->result = driver_qemu.stop(e->run_dir, &e->err);
+	report(e->reporter, e->result < 0 ? REPORT_FAILED : REPORT_DONE, e->name,
+	       e->result < 0 ? "does not stop" : "is gone");
+	return NULL;
+}
+
+static struct ending *list_guests(struct arena *arena, const struct folders *folders, struct reporter *reporter,
+				  size_t *count)
+{
+	cleanup_closedir DIR *dir = opendir(arena_printf(arena, "%s/guests", folders->run));
+	struct ending *guests = NULL;
+	struct dirent *entry;
+
+	*count = 0;
+	while (dir && (entry = readdir(dir))) {
+		const char *name;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		name = arena_strdup(arena, entry->d_name);
+		*arena_push(arena, guests, *count) = (struct ending){
+			.run_dir = folders_guest(arena, folders, name), .name = name, .reporter = reporter};
+	}
+	return guests;
+}
+
+static int end_guests(struct arena *arena, const struct folders *folders, struct reporter *reporter, struct error **err)
+{
+	size_t count;
+	struct ending *guests = list_guests(arena, folders, reporter, &count);
+	int r = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		guests[i].threaded = pthread_create(&guests[i].thread, NULL, end_guest, &guests[i]) == 0;
+		if (!guests[i].threaded)
+			end_guest(&guests[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (guests[i].threaded)
+			pthread_join(guests[i].thread, NULL);
+		if (guests[i].result < 0 && r == 0)
+			r = error_move(err, &guests[i].err);
+		error_free(guests[i].err);
+	}
+	return r;
+}
+
+static int take_away(struct arena *arena, const struct folders *folders, bool keep_disks, struct reporter *reporter,
+		     struct error **err)
+{
+	int r = end_guests(arena, folders, reporter, err);
+
+	if (r == 0)
+		r = net_remove_all(folders->lab, folders->run, err);
+	if (r == 0 && !keep_disks)
+		r = dir_remove(folders->state, err);
+	if (r == 0)
+		r = dir_remove(folders->run, err);
+	if (r == 0) {
+		/* The folders above are ours, too; they go with the last lab. */
+		rmdir(folders_run_root());
+		rmdir(folders_state_root());
+	}
+	return r;
+}
+
+int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, struct cancel *cancel, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_close int lock = -1;
+	struct folders folders;
+	int r = folders_of(arena, lab, &folders, err);
+
+	if (r == 0)
+		r = folders_make(&folders, err);
+	if (r == 0)
+		r = file_lock(folders.lock, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
+	if (r == 0)
+		r = take_away(arena, &folders, keep_disks, reporter, err);
+	return r < 0 ? error_wrap(err, "lab %s", lab) : 0;
+}

@@ -1,0 +1,32 @@
+/* Into guests, at any depth: a transport for the guests of this host, and nestvisor's own command line for all below.
+ */
+#ifndef NESTVISOR_APPLY_INTO_H
+#define NESTVISOR_APPLY_INTO_H
+
+#include "apply/folders.h"
+#include "base/process.h"
+#include "model/lab.h"
+#include "transport/transport.h"
+
+struct arena;
+struct cancel;
+struct error;
+
+/* The transport of a guest of lab->root. */
+int into_open(struct arena *arena, const struct folders *folders, const struct lab *lab, const struct guest *guest,
+	      struct cancel *cancel, struct transport **ret, struct error **err);
+
+/*
+ * Where a command for `target` must be run from here: the guest of this host that is the target or leads to it, and
+ * the argv to run there. For a deeper target the argv is `nestvisor <command> --lab <lab> <options…> <path> [--
+ * argv…]`.
+ */
+struct into_way {
+	const struct guest *first;
+	bool direct;
+	const char *const *argv;
+};
+int into_way(struct arena *arena, const struct lab *lab, const struct guest *target, const char *command,
+	     const char *const options[], const char *const argv[], struct into_way *ret, struct error **err);
+
+#endif

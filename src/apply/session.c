@@ -1,0 +1,79 @@
+#include "apply/session.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "net/net.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static int take_lock(struct session *s, enum session_mode mode, const char *what, struct error **err)
+{
+	int r = folders_make(&s->folders, err);
+
+	if (r == 0)
+		r = file_lock(s->folders.lock, what, mode == SESSION_CHANGE ? -1 : 0, s->reporter, s->cancel, &s->lock,
+			      err);
+	if (r < 0)
+		return r;
+	/* The former holder may have been `down`, which removes the folders. */
+	return folders_make(&s->folders, err);
+}
+
+int session_open(const struct lab *lab, enum session_mode mode, const char *what, struct reporter *reporter,
+		 struct cancel *cancel, struct session *ret, struct error **err)
+{
+	struct session s = {.arena = arena_new(), .lab = lab, .reporter = reporter, .cancel = cancel, .lock = -1};
+	int r = folders_of(s.arena, lab->name, &s.folders, err);
+
+	if (r == 0 && mode != SESSION_LOOK)
+		r = take_lock(&s, mode, what, err);
+	if (r == 0)
+		r = state_open(s.folders.run, &s.state, err);
+	if (r == 0)
+		r = net_open(lab, s.folders.run, &s.net, err);
+	if (r < 0) {
+		session_close(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void session_close(struct session *session)
+{
+	if (!session->arena)
+		return;
+	net_close(session->net);
+	state_close(session->state);
+	if (session->lock >= 0)
+		close(session->lock);
+	arena_free(session->arena);
+	*session = (struct session){.lock = -1};
+}
+
+int session_plan(struct session *session, struct plan *ret, struct error **err)
+{
+	struct lab_status status;
+	struct net_actual seen = {0};
+	struct plan_actual actual;
+	int r = session_status(session, &status, err);
+
+	if (r == 0)
+		r = net_look(session->net, &seen, err);
+	if (r < 0)
+		return r;
+	actual = (struct plan_actual){.status = &status,
+				      .namespace_exists = seen.namespace_exists,
+				      .uplink_exists = seen.uplink_exists,
+				      .interfaces = (const char(*)[INTERFACE_NAME_SIZE])seen.interfaces,
+				      .interface_count = seen.interface_count};
+	if (seen.namespace_exists)
+		r = net_check_rules(session->net, &actual.rules_same, err);
+	if (r == 0)
+		r = plan_build(session->lab, session->state, &actual, ret, err);
+	net_actual_free(&seen);
+	return r;
+}

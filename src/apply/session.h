@@ -1,0 +1,55 @@
+/*
+ * One command's work on one lab on this host: its lab, its folders, its lock, its state, its network. Commands that
+ * only look open it without the lock.
+ */
+#ifndef NESTVISOR_APPLY_SESSION_H
+#define NESTVISOR_APPLY_SESSION_H
+
+#include "apply/folders.h"
+#include "model/lab.h"
+#include "model/status.h"
+#include "plan/plan.h"
+#include "plan/state.h"
+
+#include <stdbool.h>
+
+struct cancel;
+struct error;
+struct net;
+struct reporter;
+
+struct session {
+	struct arena *arena;
+	struct folders folders;
+	const struct lab *lab;
+	struct state *state;
+	struct net *net;
+	struct reporter *reporter;
+	struct cancel *cancel;
+	int lock; /* -1: only looking */
+};
+
+enum session_mode {
+	SESSION_LOOK,	    /* no lock */
+	SESSION_CHANGE,	    /* waits for the lock */
+	SESSION_CHANGE_NOW, /* -EBUSY when another holds it */
+};
+
+/* what: the command, for whoever has to wait for us: "up first". The lab must outlive the session. */
+int session_open(const struct lab *lab, enum session_mode mode, const char *what, struct reporter *reporter,
+		 struct cancel *cancel, struct session *ret, struct error **err);
+void session_close(struct session *session);
+#define cleanup_session __attribute__((cleanup(session_close)))
+
+/*
+ * What runs of the lab, at every depth. Guests of this host are looked at; for those one layer deeper, their QEMU's
+ * entry in their host's /proc is read through the agent, without starting anything there; deeper ones are asked for by
+ * running `nestvisor status` in their host. A host that does not answer within a second makes what is below it unknown.
+ * Lives in the session's arena.
+ */
+int session_status(struct session *session, struct lab_status *ret, struct error **err);
+
+/* What is there and what is to be done. The plan is cleared by the caller. */
+int session_plan(struct session *session, struct plan *ret, struct error **err);
+
+#endif

@@ -1,0 +1,479 @@
+/*
+ * The steps of a plan, one function each. Steps that make a resource journal it with the spec it is made from before
+ * they begin and with what came of it after; so after a kill the next run knows both what was meant and what is there.
+ */
+#include "apply/up.h"
+
+#include "apply/boot.h"
+#include "apply/executor.h"
+#include "apply/into.h"
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/report.h"
+#include "base/strbuf.h"
+#include "config/config.h"
+#include "driver/driver.h"
+#include "image/image.h"
+#include "net/net.h"
+#include "plan/spec.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct fetched_image {
+	struct arena *arena; /* of its own: steps run in parallel */
+	const char *name;
+	struct image image;
+};
+
+struct up {
+	struct session *session;
+	const struct plan *plan;
+	pthread_mutex_t mutex; /* over the images */
+	struct fetched_image *images;
+	size_t image_count, image_room;
+	enum accelerator accelerator;
+};
+
+static const struct image *find_image(struct up *up, const char *name)
+{
+	const struct image *found = NULL;
+
+	pthread_mutex_lock(&up->mutex);
+	for (size_t i = 0; i < up->image_count && !found; i++)
+		if (strcmp(up->images[i].name, name) == 0)
+			found = &up->images[i].image;
+	pthread_mutex_unlock(&up->mutex);
+	return found;
+}
+
+/* The id under which the layer above carried an image down to us, or NULL. */
+static const char *carried_id(const struct lab *lab, const char *image)
+{
+	for (size_t i = 0; i < lab->guest_count; i++)
+		if (lab->guests[i]->image_id && strcmp(lab->guests[i]->image, image) == 0)
+			return lab->guests[i]->image_id;
+	return NULL;
+}
+
+static int fetch_image(struct up *up, const char *name, struct error **err)
+{
+	struct session *s = up->session;
+	struct fetched_image one = {.arena = arena_new(), .name = name};
+	int r = image_get(one.arena, name, carried_id(s->lab, name), s->reporter, s->cancel, &one.image, err);
+
+	if (r < 0) {
+		arena_free(one.arena);
+		return error_wrap(err, "image %s", name);
+	}
+	pthread_mutex_lock(&up->mutex);
+	up->images[up->image_count++] = one; /* there is room for one per step */
+	pthread_mutex_unlock(&up->mutex);
+	return 0;
+}
+
+static int do_probe(struct up *up, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_json json_t *value = NULL;
+	cleanup_free char *why = NULL;
+	int r = driver_probe(s->lab->root->layer > 0, s->reporter, s->cancel, &up->accelerator, &why, err);
+
+	if (r < 0)
+		return r;
+	value = json_pack("{s:s, s:s*}", "accel", accelerator_name(up->accelerator), "why", why);
+	if (why && !json_equal(value, state_get(s->state, "host"))) /* said once per lab */
+		report(s->reporter, REPORT_NOTE, "accelerator", "guests run under %s: %s",
+		       accelerator_name(up->accelerator), why);
+	return state_put(s->state, "host", value, err);
+}
+
+static void collect_carried(struct up *up, const struct host *host, const struct image **list, size_t *count)
+{
+	for (size_t i = 0; host && i < host->guest_count; i++) {
+		const struct image *image = find_image(up, host->guests[i]->image);
+		bool known = false;
+
+		for (size_t j = 0; j < *count && !known; j++)
+			known = list[j] == image;
+		if (image && !known)
+			list[(*count)++] = image;
+		collect_carried(up, host->guests[i]->host, list, count);
+	}
+}
+
+static json_t *guest_value(const struct boot *boot, const struct driver_state *state)
+{
+	json_t *carried = json_object();
+
+	for (size_t i = 0; i < boot->carried_count; i++)
+		json_object_set_new(carried, boot->carried[i]->name, json_string(boot->carried[i]->id));
+	return json_pack("{s:o, s:s, s:I, s:b, s:{s:i, s:I}, s:o}", "spec", spec_guest(boot->guest), "accel",
+			 accelerator_name(state->accelerator), "since", (json_int_t)time(NULL), "pending", 1, "process",
+			 "pid", (int)state->process.pid, "start", (json_int_t)state->process.start, "carried", carried);
+}
+
+static int start_guest(struct up *up, const struct guest *guest, json_t **ret_value, struct error **err)
+{
+	const struct image **carried = calloc(up->plan->step_count + 1, sizeof(*carried));
+	struct boot boot = {.guest = guest,
+			    .image = find_image(up, guest->image),
+			    .carried = carried,
+			    .accelerator = up->accelerator};
+	struct driver_state state = {0};
+	int r;
+
+	if (!carried)
+		abort();
+	collect_carried(up, guest->host, carried, &boot.carried_count);
+	r = boot_guest(up->session, &boot, &state, err);
+	if (r == 0)
+		*ret_value = guest_value(&boot, &state);
+	free(carried);
+	return r < 0 ? error_wrap(err, "%s does not start", guest->path) : 0;
+}
+
+/* Once, visibly: about one boot in a hundred hangs under emulation, and waiting would not mend it. */
+static int start_again(struct up *up, const struct guest *guest, json_t **value, struct error **problem,
+		       struct error **err)
+{
+	struct session *s = up->session;
+	const char *run_dir = folders_guest(s->arena, &s->folders, guest->name);
+	int r;
+
+	report(s->reporter, REPORT_WARNING, guest->path, "hung at its start and is started once more: %s",
+	       (*problem)->message);
+	error_freep(problem);
+	r = driver_qemu.stop(run_dir, err);
+	if (r < 0)
+		return r;
+	if (!find_image(up,
+			guest->image)) /* an earlier run had started it, and this one has not fetched what it needs */
+		return error_set(err, ETIMEDOUT, "it hung and was stopped; run up again");
+	json_decref(steal_pointer(value));
+	r = start_guest(up, guest, value, err);
+	if (r < 0)
+		return r;
+	return driver_qemu.wait_ready(run_dir, guest->path, up->accelerator, s->reporter, s->cancel, err);
+}
+
+static int do_ready(struct up *up, const struct guest *guest, json_t **value, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_error struct error *problem = NULL;
+	int r;
+
+	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
+	r = driver_qemu.wait_ready(folders_guest(s->arena, &s->folders, guest->name), guest->path, up->accelerator,
+				   s->reporter, s->cancel, &problem);
+	if (r == -ETIMEDOUT)
+		r = start_again(up, guest, value, &problem, err);
+	else if (r < 0)
+		error_move(err, &problem);
+	if (r == 0)
+		r = boot_settle(s, guest, err);
+	if (r < 0) {
+		report(s->reporter, REPORT_FAILED, guest->path, "did not come up");
+		return error_wrap(err, "%s did not come up", guest->path);
+	}
+	report(s->reporter, REPORT_DONE, guest->path, "is up");
+	json_object_del(*value, "pending");
+	return 0;
+}
+
+/* Tells each guest of a part under which id its host finds its image: those that the host was handed when it started.
+ */
+static void add_image_ids(json_t *guests, const json_t *carried)
+{
+	const char *name;
+	json_t *guest;
+
+	json_object_foreach (guests, name, guest) {
+		json_t *id = json_object_get(carried, json_get_string(guest, "image", ""));
+
+		if (id)
+			json_object_set(guest, "image-id", id);
+		add_image_ids(json_object_get(guest, "guests"), carried);
+	}
+}
+
+static bool is_below_guest(const char *key, const char *parent)
+{
+	const char *path = strchr(key, ':');
+	size_t length = strlen(parent);
+
+	return path && strncmp(path + 1, parent, length) == 0 && path[1 + length] == '/';
+}
+
+/* Takes over what the host answered, in place of all that was known below it. */
+static int take_resources(struct session *s, const struct guest *guest, const json_t *resources, struct error **err)
+{
+	cleanup_json json_t *known = state_resources(s->state);
+	const char *key;
+	json_t *value;
+	int r = 0;
+
+	json_object_foreach (known, key, value)
+		if (r == 0 && is_below_guest(key, guest->path) && !json_object_get(resources, key))
+			r = state_put(s->state, key, NULL, err);
+	json_object_foreach ((json_t *)(uintptr_t)resources, key, value)
+		if (r == 0 && is_below_guest(key, guest->path))
+			r = state_put(s->state, key, value, err);
+	return r;
+}
+
+static int take_answer(struct session *s, const struct guest *guest, const struct process_output *output,
+		       struct error **err)
+{
+	cleanup_json json_t *answer = NULL;
+	const json_t *problem;
+	int r = json_parse(output->out, output->out_length, "the answer of its nestvisor", &answer, err);
+
+	if (r < 0)
+		return error_set(err, EIO, "its nestvisor ended with status %d: %s%s", output->status, output->err,
+				 output->out);
+	if (json_is_object(json_object_get(answer, "resources")))
+		r = take_resources(s, guest, json_object_get(answer, "resources"), err);
+	problem = json_object_get(answer, "error");
+	if (r == 0 && json_is_object(problem)) {
+		r = error_set(err, EIO, "%s", json_get_string(problem, "message", "it failed without a word"));
+		if (json_get_string(problem, "hint", NULL))
+			error_hint(err, "%s", json_get_string(problem, "hint", NULL));
+	}
+	return r;
+}
+
+static void report_part(struct session *s, const struct guest *guest)
+{
+	cleanup_strbuf struct strbuf names = {0};
+
+	for (size_t i = 0; i < guest->host->guest_count; i++)
+		strbuf_printf(&names, "%s%s", i ? ", " : "", guest->host->guests[i]->path);
+	report(s->reporter, REPORT_BEGIN, guest->path, "bringing up %s", names.length ? names.text : "its networks");
+}
+
+static int do_part(struct up *up, const struct guest *guest, struct error **err)
+{
+	static const char *const argv[] = {"nestvisor", "apply", "--json", "-", NULL};
+	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_output struct process_output output = {0};
+	cleanup_transport struct transport *t = NULL;
+	cleanup_json json_t *part = config_part(s->lab, guest->host);
+	cleanup_free char *text = NULL;
+	int r;
+
+	add_image_ids(json_object_get(part, "guests"),
+		      json_object_get(state_get(s->state, resource_key(arena, "guest", guest->path)), "carried"));
+	text = json_text(part);
+	report_part(s, guest);
+	r = into_open(arena, &s->folders, s->lab, guest, s->cancel, &t, err);
+	if (r == 0)
+		r = transport_run(t, argv, text, strlen(text), -1, s->cancel, &output, err);
+	if (r == 0)
+		r = take_answer(s, guest, &output, err);
+	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, guest->path,
+	       r < 0 ? "its part did not come up" : "all of it is up");
+	return r < 0 ? error_wrap(err, "in %s", guest->path) : 0;
+}
+
+static int stop_guest(struct up *up, const struct step *step, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *known = state_resources(s->state);
+	const char *key;
+	json_t *value;
+	int r;
+
+	report(s->reporter, REPORT_BEGIN, step->path, "stopping");
+	r = driver_qemu.stop(folders_guest(arena, &s->folders, step->name), err);
+	json_object_foreach (known, key, value)
+		if (r == 0 && is_below_guest(key, step->path))
+			r = state_put(s->state, key, NULL, err);
+	if (r == 0)
+		r = dir_remove(folders_guest(arena, &s->folders, step->name), err);
+	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, step->path, r < 0 ? "does not stop" : "is stopped");
+	return r;
+}
+
+static int remove_disk(struct up *up, const struct step *step, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	int r = dir_remove(folders_disk(arena, &s->folders, step->name), err);
+
+	return r < 0 ? r : dir_remove(folders_seed(arena, &s->folders, step->name), err);
+}
+
+/* The value that a resource has from here on, whether or not the step succeeds; NULL for steps without a resource. */
+static json_t *value_before(struct up *up, const struct step *step)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	json_t *known;
+
+	switch (step->kind) {
+	case STEP_NETWORK:
+		return json_pack("{s:o, s:s}", "spec", spec_network(step->network), "bridge", step->network->bridge);
+	case STEP_START:
+		return json_pack("{s:o}", "spec", spec_guest(step->guest));
+	case STEP_READY:
+	case STEP_RECORD:
+		known = state_get(up->session->state, resource_key(arena, "guest", step->path));
+		known = known ? json_copy(known) : json_object();
+		if (step->kind == STEP_RECORD)
+			json_object_set_new(known, "spec", spec_guest(step->guest));
+		return known;
+	case STEP_NAMESPACE:
+	case STEP_UPLINK:
+	case STEP_RULES:
+	case STEP_ROUTES:
+	case STEP_DHCP:
+	case STEP_REMOVE_NETWORK:
+	case STEP_PROBE:
+	case STEP_IMAGE:
+	case STEP_STOP:
+	case STEP_REMOVE_DISK:
+	case STEP_PART:
+		break;
+	}
+	return NULL;
+}
+
+static int take_step(struct up *up, const struct step *step, json_t **value, struct error **err)
+{
+	struct session *s = up->session;
+	struct net *net = s->net;
+
+	switch (step->kind) {
+	case STEP_NAMESPACE:
+		return net_make_namespace(net, err);
+	case STEP_UPLINK:
+		return net_make_uplink(net, s->reporter, err);
+	case STEP_NETWORK:
+		return net_make_network(net, step->network, err);
+	case STEP_RULES:
+		return net_make_rules(net, err);
+	case STEP_ROUTES:
+		return net_make_routes(net, err);
+	case STEP_DHCP:
+		return net_make_dhcp(net, step->network, s->cancel, err);
+	case STEP_REMOVE_NETWORK:
+		return net_remove_network(net, step->name, err);
+	case STEP_PROBE:
+		return do_probe(up, err);
+	case STEP_IMAGE:
+		return fetch_image(up, step->name, err);
+	case STEP_STOP:
+		return stop_guest(up, step, err);
+	case STEP_REMOVE_DISK:
+		return remove_disk(up, step, err);
+	case STEP_START:
+		json_decref(steal_pointer(value));
+		return start_guest(up, step->guest, value, err);
+	case STEP_READY:
+		return do_ready(up, step->guest, value, err);
+	case STEP_PART:
+		return do_part(up, step->guest, err);
+	case STEP_RECORD:
+		return 0;
+	}
+	return error_set(err, EINVAL, "unknown step %s", step->id);
+}
+
+/* The resource that a step makes, changes or, as the last one of a removal, takes away; NULL for none. */
+static const char *resource_of(struct arena *arena, const struct step *step)
+{
+	switch (step->kind) {
+	case STEP_NETWORK:
+	case STEP_REMOVE_NETWORK:
+		return resource_key(arena, "network", step->path);
+	case STEP_START:
+	case STEP_READY:
+	case STEP_RECORD:
+	case STEP_REMOVE_DISK:
+		return resource_key(arena, "guest", step->path);
+	case STEP_NAMESPACE:
+	case STEP_UPLINK:
+	case STEP_RULES:
+	case STEP_ROUTES:
+	case STEP_DHCP:
+	case STEP_PROBE:
+	case STEP_IMAGE:
+	case STEP_STOP:
+	case STEP_PART:
+		break;
+	}
+	return NULL;
+}
+
+static int run_step(void *context, const struct step *step, struct error **err)
+{
+	struct up *up = context;
+	struct state *state = up->session->state;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *resource = resource_of(arena, step);
+	cleanup_json json_t *value = value_before(up, step);
+	int r = state_begin(state, step->id, value ? resource : NULL, value, err);
+
+	if (r < 0)
+		return r;
+	r = take_step(up, step, &value, err);
+	if (r < 0) {
+		/* The step has ended, badly: what it began stays marked as pending. */
+		state_done(state, step->id, NULL, NULL, NULL);
+		return r;
+	}
+	return state_done(state, step->id, resource, value, err);
+}
+
+/* The lab as applied, so that every command knows it by its name, also when the file is gone. */
+static int remember_lab(struct session *session, struct error **err)
+{
+	cleanup_json json_t *lab = config_part(session->lab, session->lab->root);
+
+	return json_write_file(session->folders.lab_file, lab, err);
+}
+
+static unsigned max_booting(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus > 2 ? (unsigned)cpus * 2 : 4;
+}
+
+int apply_plan(struct session *session, const struct plan *plan, struct error **err)
+{
+	struct up up = {.session = session, .plan = plan, .mutex = PTHREAD_MUTEX_INITIALIZER};
+	enum step_result *results = calloc(plan->step_count + 1, sizeof(*results));
+	int r = remember_lab(session, err), compacted;
+
+	up.images = calloc(plan->step_count + 1, sizeof(*up.images));
+	if (!results || !up.images)
+		abort();
+	if (r == 0) {
+		r = executor_run(plan, run_step, &up, max_booting(), session->cancel, results, err);
+		compacted = state_compact(session->state, r < 0 ? NULL : err);
+		r = r < 0 ? r : compacted;
+	}
+	for (size_t i = 0; i < up.image_count; i++)
+		arena_free(up.images[i].arena);
+	free(up.images);
+	free(results);
+	return r;
+}
+
+json_t *apply_answer(const struct session *session, const struct error *problem)
+{
+	json_t *error =
+		problem ? json_pack("{s:s, s:s?}", "message", problem->message, "hint", problem->hint) : json_null();
+
+	return json_pack("{s:s, s:o, s:o}", "lab", session->lab->name, "resources", state_resources(session->state),
+			 "error", error);
+}

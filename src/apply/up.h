@@ -1,0 +1,26 @@
+/* Carrying out a plan, and taking everything away again. */
+#ifndef NESTVISOR_APPLY_UP_H
+#define NESTVISOR_APPLY_UP_H
+
+#include "apply/session.h"
+#include "base/json.h"
+
+/*
+ * Makes the plan real. Every step is journalled before it is taken, so a killed run can be run again and ends in the
+ * same state. What fails does not stop what does not depend on it. The session must hold the lock.
+ */
+int apply_plan(struct session *session, const struct plan *plan, struct error **err);
+
+/*
+ * What a host answers to `nestvisor apply`: {"lab", "resources": the state's, "error": null or {"message", "hint"}}.
+ * The layer above takes the resources over as they are. problem may be NULL.
+ */
+json_t *apply_answer(const struct session *session, const struct error *problem);
+
+/*
+ * Removes everything of a lab on this host: guests, networks, folders. Needs only the lab's name. With keep_disks the
+ * overlays stay. Waits for whoever holds the lab.
+ */
+int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, struct cancel *cancel, struct error **err);
+
+#endif
