@@ -200,26 +200,4 @@ void invocation_leave_terminal(struct invocation *inv);
 /* Finds and runs a command: main() is one call of this. */
 int command_main(const struct command *const *commands, int argc, char **argv);
 
-/* Internals that help, completion and the tests share. */
-struct command_line {
-	const struct command *command; /* NULL: none was named */
-	bool help, version;
-	struct option_values *values;
-	const char **operands, **rest;
-	size_t operand_count, rest_count;
-};
-/* Parses; environment in the form of getenv(3), or NULL for none. -EINVAL with a message and a hint. */
-int command_parse(const struct command *const *commands, int argc, const char *const *argv,
-		  const char *(*environment)(const char *), struct command_line *ret, struct error **err);
-void command_line_clear(struct command_line *line);
-const struct command *command_find(const struct command *const *commands, const char *name);
-/* The options of a command one after the other, its own first, then the global ones that it has; NULL after the last.
- * With command NULL: those that may stand before a command. */
-const struct command_option *command_option_at(const struct command *command, size_t index);
-const struct command_option *command_find_option(const struct command *command, const char *name);
-/* "NESTVISOR_SOME_NAME"; to be freed. */
-char *command_option_variable(const struct command_option *option);
-/* The nearest of `names` (NULL-terminated) to a misspelt word, or NULL where none is near. */
-const char *command_nearest(const char *word, const char *const *names);
-
 #endif

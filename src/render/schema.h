@@ -12,8 +12,7 @@ struct schema {
 	unsigned version;
 	const char *summary;
 	const char
-		*properties; /* JSON text: the members of `properties`, without the outer braces and without `schema` */
-	const char *required; /* JSON text: the names of those that are always there, without brackets; "" for none */
+		*text; /* JSON: "properties" (without `schema`), "required" and, where it refers to itself, "$defs" */
 };
 
 const struct schema *schema_table(void);

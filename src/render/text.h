@@ -5,6 +5,7 @@
 #ifndef NESTVISOR_RENDER_TEXT_H
 #define NESTVISOR_RENDER_TEXT_H
 
+#include "base/json.h"
 #include "base/strbuf.h"
 
 #include <stdbool.h>
@@ -45,6 +46,9 @@ void text_paint(struct strbuf *out, const struct style *style, enum colour colou
  */
 void text_safe(struct strbuf *out, const char *text, bool keep_lines);
 
+/* A JSON string, or null for NULL. Text that is no UTF-8, which JSON cannot hold, goes through text_safe. */
+json_t *text_json(const char *text);
+
 /* Columns that text takes once it went through text_safe; of its one line. */
 size_t text_width(const char *text);
 
@@ -60,7 +64,11 @@ void text_fill(struct strbuf *out, const char *text, unsigned indent, unsigned c
 size_t utf8_decode(const char *text, uint32_t *ret);
 
 /* "0.4s", "12.3s", "4m07s", "2h05m"; ms of time. */
-enum { DURATION_TEXT_SIZE = 16 };
+enum { DURATION_TEXT_SIZE = 32 };
 const char *text_duration(long long ms, char ret[DURATION_TEXT_SIZE]);
+
+/* "2 GiB", "1.5 GiB", "512 MiB"; bytes, in powers of 1024. */
+enum { BYTES_TEXT_SIZE = 24 };
+const char *text_bytes(uint64_t bytes, char ret[BYTES_TEXT_SIZE]);
 
 #endif

@@ -1,0 +1,51 @@
+#include "apply/up.h"
+
+#include "base/cleanup.h"
+#include "cli/command.h"
+#include "cli/target.h"
+#include "render/text.h"
+
+static int run(struct invocation *inv)
+{
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *name = NULL;
+	char duration[DURATION_TEXT_SIZE];
+	long long started = clock_ms();
+	int status = target_name(inv, invocation_operand(inv, 0), &name);
+
+	if (status != EXIT_DONE)
+		return status;
+	if (apply_down(name, invocation_flag(inv, "keep-disks"), inv->reporter, inv->cancel, &err) < 0)
+		return invocation_fail(inv, &err);
+	if (inv->json)
+		invocation_answer(
+			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));
+	else
+		invocation_print(inv, "%s: gone, in %s\n", name, text_duration(clock_ms() - started, duration));
+	return EXIT_DONE;
+}
+
+const struct command command_down = {
+	.name = "down",
+	.group = GROUP_LAB,
+	.summary = "stops and removes a lab, and nothing else",
+	.description = "Ends the lab's guests and removes its networks, disks and files: everything that carries the "
+		       "lab's mark, and "
+		       "only that. It needs the lab's name alone; the lab file may be gone. What the guests wrote to "
+		       "their disks is "
+		       "lost unless --keep-disks is given. Running it when nothing is there is fine.",
+	.operands =
+		(const struct command_operand[]){
+			{"LAB", "a running lab's name, or a lab file; the lab of this folder if left out",
+			 COMPLETE_LAB_OR_FILE, .optional = true},
+			{0}},
+	.options =
+		(const struct command_option[]){{"keep-disks", .help = "leave the guests' disks for the next up"}, {0}},
+	.examples = (const struct command_example[]){{"nestvisor down",
+						      "takes away the lab of this folder, or the one that runs"},
+						     {"nestvisor down first --keep-disks", "and leaves its disks"},
+						     {0}},
+	.json = "down",
+	.lab = true,
+	.run = run,
+};

@@ -1,0 +1,50 @@
+#include "apply/session.h"
+
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli/command.h"
+#include "cli/labfile.h"
+#include "render/plan.h"
+
+static int run(struct invocation *inv)
+{
+	cleanup_session struct session session = {.lock = -1};
+	cleanup_strbuf struct strbuf text = {0};
+	cleanup_error struct error *err = NULL;
+	cleanup_plan struct plan plan = {0};
+	cleanup_lab struct lab *lab = NULL;
+	int status = labfile_load(inv, invocation_operand(inv, 0), true, &lab);
+
+	if (status != EXIT_DONE)
+		return status;
+	if (session_open(lab, SESSION_LOOK, "plan", inv->reporter, inv->cancel, &session, &err) < 0 ||
+	    session_plan(&session, &plan, &err) < 0)
+		return invocation_fail(inv, &err);
+	if (inv->json) {
+		invocation_answer(inv, plan_json(plan.changes, plan.change_count));
+	} else {
+		plan_text(plan.changes, plan.change_count, inv->style, &text);
+		invocation_print_text(inv, text.text);
+	}
+	return plan.change_count ? EXIT_CHANGES : EXIT_DONE;
+}
+
+const struct command command_plan = {
+	.name = "plan",
+	.group = GROUP_LAB,
+	.summary = "says what up would do",
+	.description = "Compares the lab file with what runs, at every layer, and lists what `nestvisor up` would "
+		       "create, change, "
+		       "restart and remove, with the reason. Nothing is changed.",
+	.operands = (const struct command_operand[]){{"FILE",
+						      "the lab file; the one *.nest.yaml of this folder if left out",
+						      COMPLETE_LAB_FILE, .optional = true},
+						     {0}},
+	.examples = (const struct command_example[]){{"nestvisor plan", "what up would do with the lab of this folder"},
+						     {0}},
+	.statuses = (const struct command_status[]){{EXIT_DONE, "there is nothing to do"},
+						    {EXIT_CHANGES, "there is something to do"},
+						    {0}},
+	.json = "plan",
+	.run = run,
+};

@@ -1,0 +1,202 @@
+#include "cli/target.h"
+
+#include "apply/folders.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "cli/labfile.h"
+#include "config/config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The labs of this host, by their folders. */
+static char **running_labs(size_t *count)
+{
+	cleanup_closedir DIR *dir = opendir(folders_run_root());
+	struct dirent *entry;
+	char **names = NULL;
+
+	*count = 0;
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		names = realloc(names, (*count + 2) * sizeof(*names));
+		if (!names || !(names[*count] = strdup(entry->d_name)))
+			abort();
+		names[++*count] = NULL;
+	}
+	return names;
+}
+
+static void free_names(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+static bool is_file_name(const char *word)
+{
+	size_t length = strlen(word);
+
+	return strchr(word, '/') || strcmp(word, "-") == 0 || (length > 5 && strcmp(word + length - 5, ".yaml") == 0);
+}
+
+/* The one lab that runs here, or an error that names the choice. */
+static int only_running(struct invocation *inv, char **ret)
+{
+	cleanup_strbuf struct strbuf list = {0};
+	size_t count;
+	char **names = running_labs(&count);
+
+	for (size_t i = 0; i < count; i++)
+		strbuf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+	*ret = count == 1 ? strdup(names[0]) : NULL;
+	free_names(names, count);
+	if (*ret)
+		return EXIT_DONE;
+	if (count == 0)
+		return invocation_usage(inv, "no lab runs here, and there is no *.nest.yaml in this folder");
+	return invocation_usage(inv, "several labs run here: %s; name one with --lab", list.text);
+}
+
+/* Loads a lab file for its sake alone: the machine is not looked at. */
+static int load_quietly(struct invocation *inv, const char *path, struct lab **ret)
+{
+	cleanup_problems struct problems problems = {0};
+	cleanup_error struct error *err = NULL;
+	int r = config_load(path, NULL, &problems, ret, &err);
+
+	if (r == 0)
+		return EXIT_DONE;
+	if (problems.errors)
+		return invocation_problems(inv, &problems);
+	return invocation_fail_as(inv, EXIT_USAGE, &err);
+}
+
+/* The file that the command is about when no name was given, or NULL. */
+static int find_file(struct invocation *inv, char **ret)
+{
+	cleanup_error struct error *err = NULL;
+	int r = config_find(ret, &err);
+
+	if (r == 0)
+		return EXIT_DONE;
+	*ret = NULL;
+	return r == -ENOENT ? EXIT_DONE : invocation_fail_as(inv, EXIT_USAGE, &err);
+}
+
+/* One of ret_name and ret_file is set. */
+static int choose(struct invocation *inv, const char *given, char **ret_name, char **ret_file)
+{
+	*ret_name = *ret_file = NULL;
+	if (!given)
+		given = invocation_string(inv, "lab");
+	if (given) {
+		char **to = is_file_name(given) ? ret_file : ret_name;
+
+		*to = strdup(given);
+		return *to ? EXIT_DONE : EXIT_FAILED;
+	}
+	if (find_file(inv, ret_file) != EXIT_DONE)
+		return EXIT_USAGE;
+	return *ret_file ? EXIT_DONE : only_running(inv, ret_name);
+}
+
+static int applied_file(struct invocation *inv, struct arena *arena, const char *name, const char **ret)
+{
+	cleanup_error struct error *err = NULL;
+	struct folders folders;
+
+	if (folders_of(arena, name, &folders, &err) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	*ret = file_exists(folders.lab_file) ? folders.lab_file : NULL;
+	return EXIT_DONE;
+}
+
+static int no_such_lab(struct invocation *inv, const char *name)
+{
+	size_t count;
+	char **names = running_labs(&count);
+	const char *near = names ? command_nearest(name, (const char *const *)names) : NULL;
+	int status = near ? invocation_usage(inv, "no lab \"%s\" runs here; did you mean \"%s\"?", name, near)
+			  : invocation_usage(inv, "no lab \"%s\" runs here", name);
+
+	free_names(names, count);
+	return status;
+}
+
+int target_lab(struct invocation *inv, const char *given, struct lab **ret)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_free char *name = NULL, *file = NULL;
+	cleanup_lab struct lab *lab = NULL;
+	const char *applied = NULL;
+	int status = choose(inv, given, &name, &file);
+
+	if (status == EXIT_DONE && file)
+		status = load_quietly(inv, file, &lab);
+	if (status == EXIT_DONE)
+		status = applied_file(inv, arena, lab ? lab->name : name, &applied);
+	if (status != EXIT_DONE)
+		return status;
+	if (applied)
+		return load_quietly(inv, applied, ret);
+	if (!lab)
+		return no_such_lab(inv, name);
+	*ret = steal_pointer(&lab);
+	return EXIT_DONE;
+}
+
+int target_name(struct invocation *inv, const char *given, char **ret)
+{
+	cleanup_free char *name = NULL, *file = NULL;
+	cleanup_lab struct lab *lab = NULL;
+	int status = choose(inv, given, &name, &file);
+
+	if (status == EXIT_DONE && file) {
+		status = load_quietly(inv, file, &lab);
+		if (status == EXIT_DONE)
+			name = strdup(lab->name);
+	}
+	*ret = status == EXIT_DONE ? steal_pointer(&name) : NULL;
+	return status;
+}
+
+int target_guest(struct invocation *inv, const struct lab *lab, const char *path, const struct guest **ret)
+{
+	cleanup_free const char **paths = NULL;
+	const char *near;
+
+	*ret = lab_find_guest(lab, path);
+	if (*ret)
+		return EXIT_DONE;
+	paths = calloc(lab->guest_count + 1, sizeof(*paths));
+	if (!paths)
+		abort();
+	for (size_t i = 0; i < lab->guest_count; i++)
+		paths[i] = lab->guests[i]->path;
+	near = command_nearest(path, paths);
+	if (near)
+		return invocation_usage(inv, "lab %s has no guest \"%s\"; did you mean \"%s\"?", lab->name, path, near);
+	return invocation_usage(inv, "lab %s has no guest \"%s\"", lab->name, path);
+}
+
+void target_split(const char *word, char **ret_guest, const char **ret_path)
+{
+	const char *colon = strchr(word, ':'), *slash = strchr(word, '/');
+
+	*ret_guest = NULL;
+	*ret_path = word;
+	/* A guest's path has slashes of its own: "hv1/a:/etc/hosts"; only "./x:y" and "/x:y" are local. */
+	if (!colon || colon == word || (slash && (slash == word || word[0] == '.')))
+		return;
+	*ret_guest = strndup(word, (size_t)(colon - word));
+	if (!*ret_guest)
+		abort();
+	*ret_path = colon + 1;
+}

@@ -1,0 +1,25 @@
+/* Which lab and which guest a command is about, once labs run. */
+#ifndef NESTVISOR_CLI_TARGET_H
+#define NESTVISOR_CLI_TARGET_H
+
+#include "cli/command.h"
+#include "model/lab.h"
+
+/*
+ * The lab as it was applied. `given` is a running lab's name or a lab file; NULL: what --lab says, else the lab of the
+ * one *.nest.yaml in the current folder, else the one lab that runs. A file whose lab does not run is loaded itself.
+ * Returns EXIT_DONE and the lab, or the exit status to return, with the reason printed.
+ */
+int target_lab(struct invocation *inv, const char *given, struct lab **ret);
+
+/* The name alone, also of a lab whose files are damaged: what `down` needs. ret is freed by the caller. */
+int target_name(struct invocation *inv, const char *given, char **ret);
+
+/* A guest by its path, with "did you mean". */
+int target_guest(struct invocation *inv, const struct lab *lab, const char *path, const struct guest **ret);
+
+/* Splits "GUEST:PATH"; a word without a colon, or with a slash before it, is a local path: NULL in ret_guest. To be
+ * freed. */
+void target_split(const char *word, char **ret_guest, const char **ret_path);
+
+#endif

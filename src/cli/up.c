@@ -1,0 +1,121 @@
+#include "apply/up.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli/command.h"
+#include "cli/labfile.h"
+#include "render/plan.h"
+#include "render/status.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* After Ctrl-C: what is left, and how to go on. */
+static void say_what_is_left(struct invocation *inv, struct session *session)
+{
+	struct lab_status status;
+	size_t running = 0, starting = 0;
+
+	session->cancel = NULL; /* looking must not be stopped, too; a second Ctrl-C ends the program */
+	if (session_status(session, &status, NULL) < 0)
+		return;
+	for (size_t i = 0; i < session->lab->guest_count; i++) {
+		running += status.guests[i].state == GUEST_RUNNING;
+		starting += status.guests[i].state == GUEST_STARTING;
+	}
+	invocation_note(inv,
+			"stopped: of %zu guests %zu are up and %zu are starting. `nestvisor up` goes on from there, "
+			"`nestvisor down %s` takes all of it away",
+			session->lab->guest_count, running, starting, session->lab->name);
+}
+
+static int answer(struct invocation *inv, const struct session *session, const struct plan *plan, long long started)
+{
+	const struct lab *lab = session->lab;
+	char duration[DURATION_TEXT_SIZE];
+
+	if (inv->json) {
+		json_t *document = plan_json(plan->changes, plan->change_count);
+
+		json_object_set_new(document, "lab", json_string(lab->name));
+		json_object_set_new(document, "seconds", json_real((double)(clock_ms() - started) / 1000));
+		invocation_answer(inv, document);
+		return EXIT_DONE;
+	}
+	if (plan->step_count == 0)
+		invocation_print(inv, "%s: everything runs: %zu guests, %zu networks\n", lab->name, lab->guest_count,
+				 lab->network_count);
+	else
+		invocation_print(inv, "%s: up in %s: %zu guests, %zu networks\n", lab->name,
+				 text_duration(clock_ms() - started, duration), lab->guest_count, lab->network_count);
+	return EXIT_DONE;
+}
+
+static int bring_up(struct invocation *inv, const struct lab *lab)
+{
+	cleanup_session struct session session = {.lock = -1};
+	cleanup_plan struct plan plan = {0};
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *what = NULL;
+	long long started = clock_ms();
+	enum session_mode mode = invocation_flag(inv, "no-wait") ? SESSION_CHANGE_NOW : SESSION_CHANGE;
+	int r;
+
+	if (asprintf(&what, "up %s", lab->name) < 0)
+		abort();
+	r = session_open(lab, mode, what, inv->reporter, inv->cancel, &session, &err);
+	if (r < 0)
+		return invocation_fail(inv, &err);
+	if (state_interrupted(session.state))
+		invocation_note(inv, "an earlier run was stopped at: %s; going on from there",
+				state_interrupted(session.state));
+	r = session_plan(&session, &plan, &err);
+	if (r == 0 && plan.change_count && !inv->json) {
+		cleanup_strbuf struct strbuf text = {0};
+
+		plan_text(plan.changes, plan.change_count, inv->style, &text);
+		if (inv->verbose)
+			invocation_print_text(inv, text.text);
+	}
+	if (r == 0 && plan.step_count)
+		r = apply_plan(&session, &plan, &err);
+	if (r == -ECANCELED)
+		say_what_is_left(inv, &session);
+	if (r < 0)
+		return invocation_fail(inv, &err);
+	return answer(inv, &session, &plan, started);
+}
+
+static int run(struct invocation *inv)
+{
+	cleanup_lab struct lab *lab = NULL;
+	int status = labfile_load(inv, invocation_operand(inv, 0), true, &lab);
+
+	return status == EXIT_DONE ? bring_up(inv, lab) : status;
+}
+
+const struct command command_up = {
+	.name = "up",
+	.group = GROUP_LAB,
+	.summary = "builds and starts a lab, or changes a running one to what its file says",
+	.description = "Reads the lab file, compares it with what runs and makes the difference real: at this machine "
+		       "and, through "
+		       "the nestvisor inside every guest that has guests, at every layer below.\n\n"
+		       "Running it again does nothing. A change that a guest only sees once it is started again "
+		       "restarts that guest; "
+		       "`nestvisor plan` says beforehand which. A run that was killed is continued by the next.",
+	.operands = (const struct command_operand[]){{"FILE",
+						      "the lab file; the one *.nest.yaml of this folder if left out",
+						      COMPLETE_LAB_FILE, .optional = true},
+						     {0}},
+	.options =
+		(const struct command_option[]){
+			{"no-wait", .help = "fail at once when another nestvisor is changing the lab"}, {0}},
+	.examples = (const struct command_example[]){{"nestvisor up", "brings up the lab of this folder"},
+						     {"nestvisor up examples/first.nest.yaml", "brings up this one"},
+						     {0}},
+	.json = "up",
+	.run = run,
+};

@@ -1,0 +1,243 @@
+/*
+ * The schemas stand here as JSON and not as C strings: the JSON() macro lets the preprocessor put the quotes around
+ * and the backslashes in. tests/unit/test_render.c checks that each is well formed and that real answers fit them, with
+ * no member left undescribed.
+ */
+#include "render/schema.h"
+
+#include "base/cleanup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JSON(...) #__VA_ARGS__
+
+/* clang-format off */
+static const struct schema schemas[] = {
+	{"error", 1, "why a command failed; given in place of its answer", JSON({
+		"properties": {
+			"error": {"type": "object", "required": ["message", "hint", "status"], "properties": {
+				"message": {"type": "string", "description": "what was tried, on what, and what happened"},
+				"hint": {"type": ["string", "null"], "description": "what can be done about it"},
+				"status": {"type": "integer", "description": "the exit status"}
+			}},
+			"problems": {"type": "array", "description": "what is wrong with the lab file",
+				"items": {"$ref": "#/$defs/problem"}}
+		},
+		"required": ["error"],
+		"$defs": {"problem": {"type": "object", "required": ["severity", "message"], "properties": {
+			"severity": {"enum": ["error", "warning"]},
+			"file": {"type": "string"},
+			"line": {"type": "integer", "minimum": 0},
+			"column": {"type": "integer", "minimum": 0},
+			"message": {"type": "string"},
+			"hint": {"type": ["string", "null"]}
+		}}}
+	})},
+	{"graph", 1, "a lab as nodes and edges", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"nodes": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+			"edges": {"type": "array", "items": {"$ref": "#/$defs/edge"}}
+		},
+		"required": ["lab", "nodes", "edges"],
+		"$defs": {
+			"node": {"type": "object", "required": ["id", "kind"], "properties": {
+				"id": {"type": "string", "description": "stable only within one document"},
+				"kind": {"enum": ["world", "host", "network", "guest"], "description": "a guest that has guests is a guest"},
+				"name": {"type": "string"},
+				"path": {"type": "string"},
+				"layer": {"type": "integer", "minimum": 0},
+				"host": {"type": "string", "description": "the id of the node it runs on"},
+				"subnets": {"type": "array", "items": {"type": "string"}},
+				"uplink": {"enum": ["nat", "route", "none"]},
+				"world": {"enum": ["open", "cut", "sealed"]},
+				"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]}
+			}},
+			"edge": {"type": "object", "required": ["from", "to", "kind"], "properties": {
+				"from": {"type": "string"},
+				"to": {"type": "string"},
+				"kind": {"enum": ["nic", "gateway", "uplink", "publish"]},
+				"addresses": {"type": "array", "items": {"type": "string"}},
+				"mac": {"type": "string"},
+				"uplink": {"enum": ["nat", "route"]},
+				"port": {"type": "integer"},
+				"as": {"type": "integer"},
+				"protocol": {"enum": ["tcp", "udp"]}
+			}}
+		}
+	})},
+	{"help", 1, "the table of commands", JSON({
+		"properties": {
+			"commands": {"type": "array", "items": {"type": "object",
+				"required": ["name", "group", "summary", "description", "operands", "options", "examples", "json"],
+				"properties": {
+					"name": {"type": "string"},
+					"group": {"type": "string"},
+					"summary": {"type": "string"},
+					"description": {"type": "string"},
+					"json": {"type": ["string", "null"], "description": "the schema of its answer"},
+					"operands": {"type": "array", "items": {"type": "object", "properties": {
+						"name": {"type": "string"},
+						"help": {"type": "string"},
+						"optional": {"type": "boolean"},
+						"repeated": {"type": "boolean"},
+						"choices": {"type": "array", "items": {"type": "string"}}
+					}}},
+					"options": {"type": "array", "items": {"type": "object", "properties": {
+						"name": {"type": "string"},
+						"letter": {"type": ["string", "null"]},
+						"kind": {"enum": ["flag", "string", "integer", "choice", "seconds"]},
+						"argument": {"type": ["string", "null"]},
+						"help": {"type": "string"},
+						"choices": {"type": "array", "items": {"type": "string"}},
+						"default": {"type": ["string", "null"]},
+						"variable": {"type": ["string", "null"]},
+						"repeated": {"type": "boolean"}
+					}}},
+					"examples": {"type": "array", "items": {"type": "object", "properties": {
+						"command": {"type": "string"},
+						"does": {"type": "string"}
+					}}}
+				}}}
+		},
+		"required": ["commands"]
+	})},
+	{"plan", 1, "what up would do", JSON({
+		"properties": {
+			"changes": {"type": "array", "items": {"type": "object", "required": ["do", "what", "path", "why"], "properties": {
+				"do": {"enum": ["create", "change", "remove", "restart"]},
+				"what": {"type": "string", "description": "guest, network, uplink and the like"},
+				"path": {"type": "string", "description": "of the guest or network in the lab; empty for the machine itself"},
+				"why": {"type": "string"}
+			}}}
+		},
+		"required": ["changes"]
+	})},
+	{"schemas", 1, "the answers that have a schema", JSON({
+		"properties": {
+			"schemas": {"type": "array", "items": {"type": "object", "required": ["name", "schema", "summary"], "properties": {
+				"name": {"type": "string"},
+				"schema": {"type": "string"},
+				"summary": {"type": "string"}
+			}}}
+		},
+		"required": ["schemas"]
+	})},
+	{"status", 1, "what runs of a lab", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"host": {"type": "object", "required": ["name", "path", "layer", "accel"], "properties": {
+				"name": {"type": "string", "description": "its hostname"},
+				"path": {"type": "string", "description": "its place in the lab; empty for L0"},
+				"layer": {"type": "integer", "minimum": 0},
+				"accel": {"type": ["string", "null"], "description": "kvm or tcg, as a probe boot found"},
+				"accel_why": {"type": ["string", "null"]}
+			}},
+			"interrupted": {"type": "string", "description": "what a killed run was doing"},
+			"networks": {"type": "array", "items": {"$ref": "#/$defs/network"}},
+			"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
+		},
+		"required": ["lab", "host", "networks", "guests"],
+		"$defs": {
+			"network": {"type": "object", "required": ["name", "path", "host", "subnets", "gateways", "uplink", "mtu"], "properties": {
+				"name": {"type": "string"},
+				"path": {"type": "string"},
+				"host": {"type": "string", "description": "the path of the host that owns it"},
+				"subnets": {"type": "array", "items": {"type": "string"}},
+				"gateways": {"type": "array", "items": {"type": "string"}},
+				"uplink": {"enum": ["nat", "route", "none"]},
+				"mtu": {"type": "integer", "minimum": 68}
+			}},
+			"guest": {"type": "object",
+				"required": ["name", "path", "layer", "state", "world", "addresses", "driver", "accel", "guests"],
+				"properties": {
+					"name": {"type": "string"},
+					"path": {"type": "string"},
+					"layer": {"type": "integer", "minimum": 1},
+					"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]},
+					"world": {"enum": ["open", "cut", "sealed"]},
+					"addresses": {"type": "array", "items": {"type": "string"}},
+					"driver": {"type": "string"},
+					"accel": {"type": ["string", "null"]},
+					"pid": {"type": "integer", "description": "of its machine's process, in its host's numbering"},
+					"since": {"type": "integer", "description": "seconds since the epoch when it was started"},
+					"note": {"type": "string"},
+					"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
+				}}
+		}
+	})},
+	{"validate", 1, "what is wrong with a lab file, and what it holds", JSON({
+		"properties": {
+			"file": {"type": "string"},
+			"valid": {"type": "boolean"},
+			"errors": {"type": "integer", "minimum": 0},
+			"warnings": {"type": "integer", "minimum": 0},
+			"problems": {"type": "array", "items": {"$ref": "#/$defs/problem"}},
+			"lab": {"type": ["string", "null"]},
+			"guests": {"type": "integer", "minimum": 0},
+			"networks": {"type": "integer", "minimum": 0},
+			"policies": {"type": "integer", "minimum": 0},
+			"layers": {"type": "integer", "minimum": 1}
+		},
+		"required": ["file", "valid", "errors", "warnings", "problems", "lab"],
+		"$defs": {"problem": {"type": "object", "required": ["severity", "message"], "properties": {
+			"severity": {"enum": ["error", "warning"]},
+			"file": {"type": "string"},
+			"line": {"type": "integer", "minimum": 0},
+			"column": {"type": "integer", "minimum": 0},
+			"message": {"type": "string"},
+			"hint": {"type": ["string", "null"]}
+		}}}
+	})},
+	{"version", 1, "what this program is", JSON({
+		"properties": {
+			"version": {"type": "string"},
+			"libraries": {"type": "object", "description": "names and versions of those it runs with"}
+		},
+		"required": ["version", "libraries"]
+	})},
+	{NULL, 0, NULL, NULL},
+};
+/* clang-format on */
+
+const struct schema *schema_table(void)
+{
+	return schemas;
+}
+
+const struct schema *schema_find(const char *name)
+{
+	for (const struct schema *s = schemas; s->name; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+const char *schema_tag(const struct schema *schema, char ret[SCHEMA_TAG_SIZE])
+{
+	snprintf(ret, SCHEMA_TAG_SIZE, "nestvisor/%s/%u", schema->name, schema->version);
+	return ret;
+}
+
+json_t *schema_document(const struct schema *schema)
+{
+	cleanup_json json_t *body = json_loads(schema->text, 0, NULL);
+	char tag[SCHEMA_TAG_SIZE];
+	json_t *properties, *required;
+
+	if (!body)
+		abort(); /* the table is checked by a test */
+	schema_tag(schema, tag);
+	properties = json_pack("{s:{s:s}}", "schema", "const", tag);
+	json_object_update(properties, json_object_get(body, "properties"));
+	required = json_pack("[s]", "schema");
+	json_array_extend(required, json_object_get(body, "required"));
+	json_object_set_new(body, "properties", properties);
+	json_object_set_new(body, "required", required);
+	properties = json_pack("{s:s, s:s, s:s, s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema",
+			       "title", tag, "description", schema->summary, "type", "object");
+	json_object_update(properties, body);
+	return properties;
+}

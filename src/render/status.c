@@ -1,0 +1,164 @@
+#include "render/status.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "render/render_internal.h"
+#include "render/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void guest_addresses(const struct guest *guest, struct strbuf *out)
+{
+	strbuf_add(out, "");
+	for (size_t i = 0; i < guest->nic_count; i++) {
+		cleanup_strbuf struct strbuf one = {};
+
+		nic_addresses(&guest->nics[i], &one);
+		if (one.length > 0)
+			strbuf_printf(out, "%s%s", out->length > 0 ? ", " : "", one.text);
+	}
+}
+
+/* "4s", "12m", "3h", "9d": how long ago, in the largest unit. */
+static void age(char ret[DURATION_TEXT_SIZE], long long seconds)
+{
+	static const struct {
+		long long length;
+		char unit;
+	} units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	size_t i = 0;
+
+	seconds = seconds < 0 ? 0 : seconds;
+	while (units[i].length > 1 && seconds < units[i].length)
+		i++;
+	snprintf(ret, DURATION_TEXT_SIZE, "%lld%c", seconds / units[i].length, units[i].unit);
+}
+
+static void add_guest(struct table *table, const struct guest *guest, const struct guest_status *now_is, long long now)
+{
+	cleanup_strbuf struct strbuf addresses = {};
+	char up[DURATION_TEXT_SIZE] = "", memory[BYTES_TEXT_SIZE];
+	bool runs = now_is->state == GUEST_STARTING || now_is->state == GUEST_RUNNING;
+
+	guest_addresses(guest, &addresses);
+	if (runs && now > 0 && now_is->since > 0)
+		age(up, now - now_is->since);
+	table_row(table);
+	table_cell(table, COLOUR_BOLD, guest->path);
+	table_cellf(table, COLOUR_NONE, "L%u", guest->layer);
+	table_cell(table, state_colour(now_is->state), guest_state_name(now_is->state));
+	table_cell(table, world_colour(guest->world), world_name(guest->world));
+	table_cell(table, COLOUR_NONE, addresses.text);
+	table_cellf(table, COLOUR_NONE, "%u", guest->cpus);
+	table_cell(table, COLOUR_NONE, text_bytes(guest->memory, memory));
+	table_cell(table, COLOUR_NONE, runs ? now_is->accelerator : NULL);
+	table_cell(table, COLOUR_NONE, up);
+	table_cell(table, state_colour(now_is->state), now_is->note);
+}
+
+static void add_headline(const struct lab_status *status, const struct style *style, struct strbuf *out)
+{
+	const struct lab *lab = status->lab;
+	size_t running = 0;
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		running += status->guests[i].state == GUEST_RUNNING;
+	text_paint(out, style, COLOUR_BOLD, lab->name);
+	if (status->hostname) {
+		strbuf_add(out, " on ");
+		text_safe(out, status->hostname, false);
+	}
+	strbuf_printf(out, ": %zu of %zu guest%s running", running, lab->guest_count, lab->guest_count == 1 ? "" : "s");
+	if (status->accelerator) {
+		strbuf_add(out, ", ");
+		text_safe(out, status->accelerator, false);
+	}
+	if (status->accelerator_why) {
+		strbuf_add(out, " (");
+		text_safe(out, status->accelerator_why, false);
+		strbuf_add_char(out, ')');
+	}
+	strbuf_add_char(out, '\n');
+	if (status->interrupted) {
+		text_paint(out, style, COLOUR_YELLOW, "interrupted");
+		strbuf_add(out, " while doing: ");
+		text_safe(out, status->interrupted, false);
+		strbuf_add(out, "; run up or down again to finish\n");
+	}
+}
+
+void status_table(const struct lab_status *status, long long now, const struct style *style, struct strbuf *out)
+{
+	static const char *const headings[] = {"GUEST",	  "LAYER", "STATE", "WORLD", "ADDRESSES", ">CPUS",
+					       ">MEMORY", "ACCEL", ">UP",   "NOTE",  NULL};
+	cleanup_table struct table *table = table_new(headings);
+
+	add_headline(status, style, out);
+	for (size_t i = 0; i < status->lab->guest_count; i++)
+		add_guest(table, status->lab->guests[i], &status->guests[i], now);
+	if (status->lab->guest_count > 0)
+		table_draw(table, style, out);
+}
+
+static json_t *guests_json(const struct lab_status *status, const struct host *host);
+
+static json_t *guest_json(const struct lab_status *status, const struct guest *guest)
+{
+	const struct guest_status *is = &status->guests[guest->index];
+	bool runs = is->state == GUEST_STARTING || is->state == GUEST_RUNNING;
+	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:o}", "name", guest->name, "path", guest->path,
+				 "layer", (int)guest->layer, "state", guest_state_name(is->state), "world",
+				 world_name(guest->world), "addresses", guest_addresses_json(guest), "driver", "qemu",
+				 "accel", text_json(runs ? is->accelerator : NULL));
+
+	if (is->pid)
+		json_object_set_new(json, "pid", json_integer(is->pid));
+	if (is->since)
+		json_object_set_new(json, "since", json_integer(is->since));
+	if (is->note)
+		json_object_set_new(json, "note", text_json(is->note));
+	json_object_set_new(json, "guests", guests_json(status, guest->host));
+	return json;
+}
+
+static json_t *guests_json(const struct lab_status *status, const struct host *host)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; host && i < host->guest_count; i++)
+		json_array_append_new(list, guest_json(status, host->guests[i]));
+	return list;
+}
+
+static json_t *networks_json(const struct lab *lab)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < lab->network_count; i++) {
+		const struct network *network = lab->networks[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:i}", "name", network->name,
+						      "path", network->path, "host", network->owner->path, "subnets",
+						      network_subnets_json(network), "gateways",
+						      network_gateways_json(network), "uplink",
+						      uplink_name(network->uplink), "mtu", (int)network->mtu));
+	}
+	return list;
+}
+
+json_t *status_json(const struct lab_status *status)
+{
+	const struct lab *lab = status->lab;
+	json_t *host =
+		json_pack("{s:o, s:s, s:i, s:o, s:o}", "name", text_json(status->hostname ? status->hostname : ""),
+			  "path", lab->root->path, "layer", (int)lab->root->layer, "accel",
+			  text_json(status->accelerator), "accel_why", text_json(status->accelerator_why));
+	json_t *json = json_pack("{s:s, s:o}", "lab", lab->name, "host", host);
+
+	if (status->interrupted)
+		json_object_set_new(json, "interrupted", text_json(status->interrupted));
+	json_object_set_new(json, "networks", networks_json(lab));
+	json_object_set_new(json, "guests", guests_json(status, lab->root));
+	return json;
+}
