@@ -105,13 +105,13 @@ static const char **ssh_words(struct invocation *inv, struct arena *arena, const
 	WORD(key);
 	WORD("-o");
 	WORD("IdentitiesOnly=yes");
+	/* A guest that starts anew has new host keys; the way to it lies inside this machine and is ours. */
 	WORD("-o");
-	WORD("StrictHostKeyChecking=accept-new");
+	WORD("StrictHostKeyChecking=no");
 	WORD("-o");
-	WORD(arena_printf(arena, "UserKnownHostsFile=%s/known_hosts", folders->run));
+	WORD("UserKnownHostsFile=/dev/null");
 	WORD("-o");
-	WORD(arena_printf(arena, "HostKeyAlias=%s",
-			  target->id)); /* guests start anew with new host keys under their own name */
+	WORD("LogLevel=ERROR");
 	if (!is_routed(lab, target)) {
 		WORD("-o");
 		WORD(arena_printf(arena, "ProxyCommand='%s' proxy --lab %s %s %%p", self, lab->name, target->path));
@@ -144,7 +144,7 @@ static int connect_to(struct invocation *inv, const struct lab *lab, const struc
 		r = authorize(inv, arena, &folders, lab, target, public_key, err);
 	if (r < 0)
 		return r;
-	argv = ssh_words(inv, arena, &folders, lab, target, key);
+	argv = ssh_words(inv, arena, lab, target, key);
 	if (is_routed(lab, target))
 		r = enter_lab(lab, err);
 	if (r < 0)

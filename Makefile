@@ -1,0 +1,22 @@
+# The two commands of the README. Everything else is meson's: `meson compile -C build`, `meson test -C build`.
+BUILD ?= build
+
+demo: build
+	tools/demo $(BUILD)/src/nestvisor
+
+check: build
+	tools/check $(BUILD)
+
+# Installs what is missing (tools/packages) and compiles.
+build:
+	@tools/setup
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
+	@ninja -C $(BUILD) --quiet
+
+bench: build
+	meson test -C $(BUILD) --benchmark --verbose
+
+install: build
+	meson install -C $(BUILD)
+
+.PHONY: demo check build bench install
