@@ -1,0 +1,465 @@
+/* plan/: the journal, and what is planned when something changed, vanished or was interrupted. apply/'s executor. */
+#include "apply/executor.h"
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "config/config.h"
+#include "plan/plan.h"
+#include "plan/spec.h"
+#include "plan/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char lab_text[] = "lab: t\n"
+			       "networks:\n"
+			       "  lab: {subnet: 192.168.122.0/24, uplink: nat}\n"
+			       "guests:\n"
+			       "  hv1:\n"
+			       "    cpus: 2\n"
+			       "    memory: 1G\n"
+			       "    nics: [{network: lab, address: 192.168.122.191}]\n"
+			       "    networks: {inner: {subnet: 192.168.124.0/24, uplink: route}}\n"
+			       "    guests:\n"
+			       "      a: {memory: 128M, nics: [{network: inner, address: 192.168.124.91}]}\n"
+			       "      b: {memory: 128M, nics: [{network: inner, address: 192.168.124.92}]}\n"
+			       "  other: {memory: 128M, nics: [{network: lab, address: 192.168.122.5}]}\n";
+
+struct fixture {
+	char folder[64];
+	struct lab *lab;
+	struct state *state;
+	struct guest_status *guests;
+	struct lab_status status;
+	struct plan_actual actual;
+	char interfaces[4][INTERFACE_NAME_SIZE];
+	struct plan plan;
+};
+
+static struct lab *load(const char *text)
+{
+	cleanup_problems struct problems problems = {0};
+	cleanup_error struct error *err = NULL;
+	struct lab *lab = NULL;
+
+	if (config_load_text("test", text, strlen(text), NULL, &problems, &lab, &err) < 0) {
+		cleanup_strbuf struct strbuf out = {0};
+
+		problems_format(&problems, &out);
+		fail_msg("%s%s", out.text ? out.text : "", err ? err->message : "");
+	}
+	return lab;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->folder, "/tmp/nestvisor-test-plan.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(state_open(f->folder, &f->state, NULL), 0);
+	f->lab = load(lab_text);
+	f->guests = calloc(f->lab->guest_count + 8, sizeof(*f->guests));
+	f->status = (struct lab_status){.lab = f->lab, .guests = f->guests};
+	f->actual.status = &f->status;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	plan_clear(&f->plan);
+	state_close(f->state);
+	lab_free(f->lab);
+	dir_remove(f->folder, NULL);
+	free(f->guests);
+	free(f);
+	return 0;
+}
+
+static void build(struct fixture *f)
+{
+	plan_clear(&f->plan);
+	assert_int_equal(plan_build(f->lab, f->state, &f->actual, &f->plan, NULL), 0);
+}
+
+/* Pretends that everything was brought up and runs. */
+static void all_up(struct fixture *f)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	for (size_t i = 0; i < f->lab->guest_count; i++) {
+		cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(f->lab->guests[i]));
+
+		assert_int_equal(state_put(f->state, resource_key(arena, "guest", f->lab->guests[i]->path), value, NULL), 0);
+		f->guests[i].state = GUEST_RUNNING;
+	}
+	for (size_t i = 0; i < f->lab->network_count; i++) {
+		cleanup_json json_t *value = json_pack("{s:o, s:s}", "spec", spec_network(f->lab->networks[i]), "bridge",
+						       f->lab->networks[i]->bridge);
+
+		assert_int_equal(state_put(f->state, resource_key(arena, "network", f->lab->networks[i]->path), value, NULL), 0);
+	}
+	strcpy(f->interfaces[0], f->lab->root->networks[0]->bridge);
+	f->actual.interfaces = (const char(*)[INTERFACE_NAME_SIZE])f->interfaces;
+	f->actual.interface_count = 1;
+	f->actual.namespace_exists = f->actual.uplink_exists = f->actual.rules_same = true;
+}
+
+static void change_lab(struct fixture *f, const char *from, const char *to)
+{
+	char text[4096];
+	const char *at = strstr(lab_text, from);
+
+	assert_non_null(at);
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - lab_text), lab_text, to, at + strlen(from));
+	lab_free(f->lab);
+	f->lab = load(text);
+	f->status.lab = f->lab;
+}
+
+static size_t index_of(const struct fixture *f, const char *id)
+{
+	for (size_t i = 0; i < f->plan.step_count; i++)
+		if (strcmp(f->plan.steps[i].id, id) == 0)
+			return i;
+	return SIZE_MAX;
+}
+
+static bool has_step(const struct fixture *f, const char *id)
+{
+	return index_of(f, id) != SIZE_MAX;
+}
+
+static bool comes_after(const struct fixture *f, size_t later, size_t earlier)
+{
+	const struct step *step = &f->plan.steps[later];
+
+	for (size_t i = 0; i < step->after_count; i++)
+		if (step->after[i] == earlier || comes_after(f, step->after[i], earlier))
+			return true;
+	return false;
+}
+
+static const struct plan_change *change_of(const struct fixture *f, const char *path)
+{
+	for (size_t i = 0; i < f->plan.change_count; i++)
+		if (strcmp(f->plan.changes[i].path, path) == 0)
+			return &f->plan.changes[i];
+	return NULL;
+}
+
+static void test_from_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	build(f);
+	assert_int_equal(f->plan.change_count, 6); /* two networks, four guests */
+	assert_int_equal(change_of(f, "hv1/a")->action, PLAN_CREATE);
+	assert_true(comes_after(f, index_of(f, "start hv1"), index_of(f, "rules"))); /* no moment of openness */
+	assert_true(comes_after(f, index_of(f, "start hv1"), index_of(f, "network lab")));
+	assert_true(comes_after(f, index_of(f, "start hv1"), index_of(f, "image micro")));
+	assert_true(comes_after(f, index_of(f, "part hv1"), index_of(f, "ready hv1")));
+	assert_true(comes_after(f, index_of(f, "rules"), index_of(f, "namespace")));
+	assert_false(comes_after(f, index_of(f, "start other"), index_of(f, "start hv1"))); /* in parallel */
+	assert_false(has_step(f, "start hv1/a")); /* that is hv1's own business */
+	assert_false(has_step(f, "part other"));
+}
+
+static void test_nothing_to_do(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+	assert_int_equal(f->plan.step_count, 0);
+}
+
+static void test_dead_guest(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->guests[lab_find_guest(f->lab, "hv1")->index] = (struct guest_status){.state = GUEST_DEAD, .note = "its QEMU has ended"};
+	build(f);
+	assert_int_equal(change_of(f, "hv1")->action, PLAN_CREATE);
+	assert_string_equal(change_of(f, "hv1")->why, "its QEMU has ended");
+	assert_non_null(change_of(f, "hv1/a")); /* it went with its host */
+	assert_non_null(change_of(f, "hv1/inner"));
+	assert_null(change_of(f, "other"));
+	assert_true(comes_after(f, index_of(f, "start hv1"), index_of(f, "stop hv1")));
+	assert_false(has_step(f, "remove disk hv1"));
+	assert_true(comes_after(f, index_of(f, "part hv1"), index_of(f, "start hv1")));
+}
+
+static void test_dead_guest_below(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->guests[lab_find_guest(f->lab, "hv1/b")->index].state = GUEST_DEAD;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].path, "hv1/b");
+	assert_true(has_step(f, "part hv1"));
+	assert_false(has_step(f, "start hv1"));
+}
+
+static void test_resize_below(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f, "b: {memory: 128M", "b: {memory: 192M");
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_int_equal(change_of(f, "hv1/b")->action, PLAN_RESTART);
+	assert_string_equal(change_of(f, "hv1/b")->why, "memory 128 MiB → 192 MiB");
+	assert_true(has_step(f, "part hv1"));
+}
+
+static void test_restart_takes_guests_along(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f, "memory: 1G", "memory: 2G");
+	build(f);
+	assert_int_equal(change_of(f, "hv1")->action, PLAN_RESTART);
+	assert_int_equal(change_of(f, "hv1/a")->action, PLAN_CREATE);
+	assert_string_equal(change_of(f, "hv1/a")->why, "hv1 starts anew");
+	assert_true(comes_after(f, index_of(f, "start hv1"), index_of(f, "stop hv1")));
+}
+
+static void test_live_change(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f, "other: {", "other: {world: cut, ");
+	f->actual.rules_same = false;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_int_equal(change_of(f, "other")->action, PLAN_CHANGE);
+	assert_true(has_step(f, "rules") && has_step(f, "record other"));
+	assert_false(has_step(f, "start other"));
+}
+
+static void test_removal(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f, "  other: {memory: 128M, nics: [{network: lab, address: 192.168.122.5}]}\n", "");
+	build(f);
+	assert_int_equal(change_of(f, "other")->action, PLAN_REMOVE);
+	assert_true(comes_after(f, index_of(f, "remove disk other"), index_of(f, "stop other")));
+	change_lab(f, "      b: {memory: 128M, nics: [{network: inner, address: 192.168.124.92}]}\n", "");
+	build(f);
+	assert_int_equal(change_of(f, "hv1/b")->action, PLAN_REMOVE);
+	assert_true(has_step(f, "part hv1"));
+	assert_false(has_step(f, "stop b"));
+}
+
+static void test_interrupted_start(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(lab_find_guest(f->lab, "other")));
+
+	all_up(f);
+	assert_int_equal(state_begin(f->state, "start other", "guest:other", value, NULL), 0);
+	f->guests[lab_find_guest(f->lab, "other")->index].state = GUEST_STARTING;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_true(has_step(f, "ready other"));
+	assert_false(has_step(f, "start other"));
+}
+
+static void test_new_image_needs_new_disk(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f, "other: {", "other: {image: debian-12, ");
+	build(f);
+	assert_int_equal(change_of(f, "other")->action, PLAN_RESTART);
+	assert_non_null(strstr(change_of(f, "other")->why, "its disk is made anew"));
+	assert_true(comes_after(f, index_of(f, "start other"), index_of(f, "remove disk other")));
+}
+
+static void reopen(struct fixture *f)
+{
+	state_close(f->state);
+	f->state = NULL;
+	assert_int_equal(state_open(f->folder, &f->state, NULL), 0);
+}
+
+static void test_journal(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_json json_t *one = json_pack("{s:i}", "n", 1), *two = json_pack("{s:i}", "n", 2);
+
+	assert_int_equal(state_begin(f->state, "start x", "guest:x", one, NULL), 0);
+	assert_int_equal(state_done(f->state, "start x", "guest:x", one, NULL), 0);
+	assert_int_equal(state_begin(f->state, "start y", "guest:y", two, NULL), 0);
+	reopen(f);
+	assert_string_equal(state_interrupted(f->state), "start y");
+	assert_null(json_object_get(state_get(f->state, "guest:x"), "pending"));
+	assert_true(json_is_true(json_object_get(state_get(f->state, "guest:y"), "pending")));
+	assert_int_equal(state_compact(f->state, NULL), 0);
+	reopen(f);
+	assert_null(state_interrupted(f->state));
+	assert_int_equal(json_get_integer(state_get(f->state, "guest:y"), "n", 0), 2);
+	assert_int_equal(state_done(f->state, "stop y", "guest:y", NULL, NULL), 0);
+	reopen(f);
+	assert_null(state_get(f->state, "guest:y"));
+	assert_int_equal(json_get_integer(state_get(f->state, "guest:x"), "n", 0), 1);
+}
+
+static void test_half_written_line(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_json json_t *one = json_pack("{s:i}", "n", 1);
+	cleanup_free char *path = NULL;
+	int fd;
+
+	assert_int_equal(state_begin(f->state, "start x", "guest:x", one, NULL), 0);
+	assert_true(asprintf(&path, "%s/journal", f->folder) > 0);
+	fd = open(path, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "{\"done\":\"sta", 12), 12); /* as a kill in the middle of write(2) could leave it */
+	close(fd);
+	reopen(f);
+	assert_non_null(state_get(f->state, "guest:x"));
+	assert_int_equal(state_done(f->state, "start x", "guest:x", one, NULL), 0);
+	reopen(f);
+	assert_null(state_interrupted(f->state));
+}
+
+static void test_damaged_journal(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *path = NULL;
+
+	assert_true(asprintf(&path, "%s/journal", f->folder) > 0);
+	assert_int_equal(file_write_atomic(path, "rubbish\n{}\n", 11, 0600, NULL), 0);
+	state_close(f->state);
+	f->state = NULL;
+	assert_int_equal(state_open(f->folder, &f->state, &err), -EBADMSG);
+	assert_non_null(strstr(err->message, "rubbish"));
+	assert_non_null(err->hint);
+}
+
+/* A diamond: a before b and c, both before d. */
+struct order {
+	pthread_mutex_t mutex;
+	char log[16];
+	const char *fails;
+	const struct cancel *cancel_at_b;
+};
+
+static int log_step(void *context, const struct step *step, struct error **err)
+{
+	struct order *order = context;
+
+	pthread_mutex_lock(&order->mutex);
+	strncat(order->log, step->id, 1);
+	pthread_mutex_unlock(&order->mutex);
+	if (order->cancel_at_b && *step->id == 'b')
+		cancel_request(order->cancel_at_b);
+	return order->fails && strcmp(order->fails, step->id) == 0 ? error_set(err, EIO, "%s broke", step->id) : 0;
+}
+
+static int run_diamond(struct order *order, const struct cancel *cancel, enum step_result results[4], struct error **err)
+{
+	size_t after_a[] = {0}, after_bc[] = {1, 2};
+	struct step steps[4] = {{.kind = STEP_RULES, .id = "a"},
+				{.kind = STEP_RULES, .id = "b", .after = after_a, .after_count = 1},
+				{.kind = STEP_RULES, .id = "c", .after = after_a, .after_count = 1},
+				{.kind = STEP_RULES, .id = "d", .after = after_bc, .after_count = 2}};
+	struct plan plan = {.steps = steps, .step_count = 4};
+
+	pthread_mutex_init(&order->mutex, NULL);
+	return executor_run(&plan, log_step, order, 4, cancel, results, err);
+}
+
+static void test_executor_order(void **state)
+{
+	for (int i = 0; i < 200; i++) {
+		struct order order = {0};
+		enum step_result results[4];
+
+		assert_int_equal(run_diamond(&order, NULL, results, NULL), 0);
+		assert_int_equal(strlen(order.log), 4);
+		assert_int_equal(order.log[0], 'a');
+		assert_int_equal(order.log[3], 'd');
+	}
+}
+
+static void test_executor_failure(void **state)
+{
+	cleanup_error struct error *err = NULL;
+	struct order order = {.fails = "b"};
+	enum step_result results[4];
+
+	assert_int_equal(run_diamond(&order, NULL, results, &err), -EIO);
+	assert_string_equal(err->message, "b broke");
+	assert_int_equal(results[1], STEP_FAILED);
+	assert_int_equal(results[2], STEP_DONE); /* c does not depend on b */
+	assert_int_equal(results[3], STEP_LEFT_OUT);
+	assert_null(strchr(order.log, 'd'));
+}
+
+static void test_executor_cancel(void **state)
+{
+	cleanup_error struct error *err = NULL;
+	struct cancel cancel;
+	enum step_result results[4];
+	struct order order = {.cancel_at_b = &cancel};
+
+	assert_int_equal(cancel_open(&cancel), 0);
+	assert_int_equal(run_diamond(&order, &cancel, results, &err), -ECANCELED);
+	assert_int_equal(results[3], STEP_LEFT_OUT);
+	cancel_close(&cancel);
+}
+
+#define planned(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		planned(test_from_nothing),
+		planned(test_nothing_to_do),
+		planned(test_dead_guest),
+		planned(test_dead_guest_below),
+		planned(test_resize_below),
+		planned(test_restart_takes_guests_along),
+		planned(test_live_change),
+		planned(test_removal),
+		planned(test_interrupted_start),
+		planned(test_new_image_needs_new_disk),
+		planned(test_journal),
+		planned(test_half_written_line),
+		planned(test_damaged_journal),
+		cmocka_unit_test(test_executor_order),
+		cmocka_unit_test(test_executor_failure),
+		cmocka_unit_test(test_executor_cancel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
