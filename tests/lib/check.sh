@@ -1,0 +1,74 @@
+# For tests written as scripts: `check NAME COMMAND…` runs a command that must succeed and prints a line for it.
+# Sourced. Ends with `finish`.
+failures=0
+log=$(mktemp /run/test/log.XXXXXX)
+
+check() {
+	local name=$1
+	shift
+	if "$@" >"$log" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		{ echo "  status $? from: $*"; sed 's/^/  | /' "$log" | tail -n 40; } >&2
+		failures=$((failures + 1))
+		return 0
+	fi
+}
+
+# The output of the last checked command.
+output() { cat "$log"; }
+
+skip() { echo "skip - $1: $2"; }
+
+# status N COMMAND…: succeeds when the command ends with that status.
+status() {
+	local want=$1 got=0
+	shift
+	"$@" || got=$?
+	[ "$got" = "$want" ] || { echo "ended with $got instead of $want"; return 1; }
+}
+
+# says TEXT COMMAND…: succeeds when the output has that text.
+says() {
+	local want=$1 all
+	shift
+	all=$("$@" 2>&1) || true
+	case $all in *"$want"*) ;; *) printf 'without "%s":\n%s\n' "$want" "$all"; return 1 ;; esac
+}
+
+# until_true SECONDS COMMAND…: for things of other processes that give no event; ends as soon as it holds.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || { echo "not within the time: $*"; return 1; }
+		read -rt 0.05 <> <(:) || true
+	done
+}
+
+finish() { exit $((failures > 0)); }
+
+# What this machine's own network is, but for our marked uplinks: for a comparison before and after.
+network_facts() {
+	ip -o link show | grep -v ': nv[0-9a-f]*w' | sed 's/^[0-9]*: //; s/ qlen.*//'
+	ip -o address show | grep -v ' nv[0-9a-f]*w ' | sed 's/^[0-9]*: //'
+	ip route show table all | grep -v ' dev nv[0-9a-f]*w'
+	ip -6 route show table all | grep -v ' dev nv[0-9a-f]*w'
+	ip rule; ip -6 rule
+	nft list tables | grep -v ' nestvisor-' || true
+	sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\..*(forward|rp_filter|accept_ra|redirects|disable_ipv6)' | grep -v '\.nv[0-9a-f]*w\.'
+}
+
+# Everything on this machine that could be a lab's.
+leftovers() {
+	ip netns list | grep nestvisor || true
+	ip -o link show | grep -E ': nv[0-9a-f]+w' || true
+	nft list tables | grep nestvisor || true
+	pgrep -a qemu-system || true
+	pgrep -a dnsmasq || true
+	pgrep -a pasta || true
+	find /run/nestvisor /var/lib/nestvisor -mindepth 1 2>/dev/null || true
+	grep -E 'nestvisor' /proc/self/mounts | grep -v ' /var/lib/nestvisor ' | grep -v "/var/cache/nestvisor" || true
+}
+clean() { local left; left=$(leftovers); [ -z "$left" ] || { echo "left behind:"; echo "$left"; return 1; }; }

@@ -1,0 +1,79 @@
+#!/bin/bash
+# The main job: three layers from one file, reached, looked at, changed, and taken away.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+nestvisor=$1
+work=$(mktemp -d /run/test/lab.XXXXXX)
+cp "$here/../../examples/first.nest.yaml" "$work/"
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+
+network_facts > before
+check "plan says what up would do" status 3 nv plan
+check "up brings up three layers" nv up
+check "up again does nothing" says "everything runs" nv up
+check "plan finds nothing to do" status 0 nv plan
+network_facts > during
+check "the machine's own network is as before, but for the uplink" diff before during
+
+check "status shows every guest running" bash -c "$nestvisor status --json | python3 -c '
+import json, sys
+lab = json.load(sys.stdin)
+def walk(gs):
+    for g in gs: yield g; yield from walk(g[\"guests\"])
+states = {g[\"path\"]: g[\"state\"] for g in walk(lab[\"guests\"])}
+assert states == {\"hv1\": \"running\", \"hv1/a\": \"running\", \"hv1/b\": \"running\"}, states'"
+check "L1 is nested" says 1 nv exec hv1 -- sh -c 'cat /sys/module/kvm_*/parameters/nested'
+for guest in hv1 hv1/a hv1/b; do
+	check "$guest runs commands" says Linux nv exec "$guest" -- uname -s
+	check "$guest has its name" says "${guest##*/}" nv exec "$guest" -- hostname
+done
+check "exit status comes through from L2" status 7 nv exec hv1/a -- sh -c 'exit 7'
+check "standard error comes through from L2" says oops nv exec hv1/a -- sh -c 'echo oops >&2'
+check "words are not taken apart" says "a  b\$c'd\"e" nv exec hv1/a -- printf %s "a  b\$c'd\"e"
+check "standard input reaches L2" says hello bash -c "echo hello | $nestvisor exec -i hv1/b -- cat"
+
+for address in 192.168.122.191 192.168.124.91 192.168.124.92 fd00:122::191 fd00:124::91; do
+	check "L0 pings $address" nv exec L0 -- ping -c1 -W3 "$address"
+done
+check "L2 pings L2" nv exec hv1/a -- ping -c1 -W3 192.168.124.92
+check "L2 pings L0's gateway" nv exec hv1/a -- ping -c1 -W3 192.168.122.1
+check "L2 pings the world, translated at every uplink" nv exec hv1/a -- ping -c1 -W3 203.0.113.1
+nv exec hv1/a -- sh -c 'nc -ll -p 7 -e cat >/dev/null 2>&1 </dev/null &'
+check "L0 and L2 exchange over TCP" says "hello from L0" nv exec L0 -- bash -c 'exec 3<>/dev/tcp/192.168.124.91/7; echo hello from L0 >&3; head -n1 <&3'
+check "L2 and L2 exchange over TCP" says "hello from b" nv exec hv1/b -- sh -c 'echo hello from b | nc -w3 192.168.124.91 7'
+
+head -c 300000 /dev/urandom > file
+check "cp into L2" nv cp file hv1/a:/tmp/file
+check "cp out of L2" nv cp hv1/a:/tmp/file back
+check "and it is the same" cmp file back
+check "ssh into L1" says Linux nv ssh hv1 -- uname -s
+check "ssh into L2" says Linux nv ssh hv1/a -- uname -s
+console() { { printf '\necho con$((20+22))sole\n'; sleep "$2"; } | timeout 30 "$nestvisor" console "$1" > console.out & until_true 30 grep -q con42sole console.out; }
+check "the console of L1 answers" console hv1 8
+check "the console of L2 answers" console hv1/a 15
+check "graph draws the layers" says hv1/a nv graph --format mermaid
+
+# the difference only
+a_pid() { nv exec hv1 -- sh -c 'for p in /proc/[0-9]*; do tr "\0" " " < $p/cmdline 2>/dev/null | grep -q "first/hv1/a" && echo ${p#/proc/}; done' | sort -n | head -1; }
+before_a=$(a_pid)
+sed -i 's/^\( *\)b: .*/\1b: {memory: 144M, nics: [{network: inner, address: [192.168.124.92, "fd00:124::92"]}]}\n\1c: {memory: 128M, nics: [{network: inner, address: 192.168.124.93}]}/' first.nest.yaml
+check "the file was changed" grep -q 144M first.nest.yaml
+check "plan names the restart and the new guest" bash -c "$nestvisor plan > plan.txt; grep -q 'restart.*hv1/b\|hv1/b.*memory' plan.txt && grep -q hv1/c plan.txt && ! grep -q 'hv1/a ' plan.txt"
+check "up makes the difference" nv up
+check "the new guest answers" nv exec hv1/c -- true
+check "the resized guest was resized" bash -c "[ \$($nestvisor exec hv1/b -- awk '/MemTotal/{print int(\$2/1024)}' /proc/meminfo) -gt 100 ]"
+check "the untouched guest is the same" test "$before_a" = "$(a_pid)"
+sed -i '/^ *c: {/d' first.nest.yaml
+check "up removes a guest" nv up
+check "the removed guest is unknown" status 2 nv exec hv1/c -- true
+check "the others are still there" nv exec hv1/a -- true
+
+rm first.nest.yaml
+check "down works without the file" nv down first
+check "down leaves nothing" clean
+network_facts > after
+check "the machine's own network is as before" diff before after
+check "down again is fine" nv down first
+finish
