@@ -139,7 +139,7 @@ struct invocation {
 	struct reporter *reporter;
 	struct cancel *cancel;	   /* set by SIGINT, SIGTERM and SIGHUP; the second one ends the program at once */
 	const struct style *style; /* of standard output */
-	bool json, quiet, verbose;
+	bool json, quiet, verbose, no_color;
 	const char *const *operands; /* NULL-terminated, as many as the table allows */
 	size_t operand_count;
 	const char *const *rest; /* NULL-terminated; what follows, see struct command */
@@ -196,6 +196,9 @@ bool invocation_confirm(struct invocation *inv, const char *question);
 /* Takes the live progress lines off the terminal and stops drawing, before the terminal is handed to another (console,
  * ssh). */
 void invocation_leave_terminal(struct invocation *inv);
+
+/* The nearest of `names` (NULL-terminated) to a misspelt word, or NULL where none is near. */
+const char *command_nearest(const char *word, const char *const *names);
 
 /* Finds and runs a command: main() is one call of this. */
 int command_main(const struct command *const *commands, int argc, char **argv);

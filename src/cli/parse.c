@@ -177,6 +177,15 @@ void nearest_try(struct nearest *nearest, const char *name)
 	nearest->distance = distance;
 }
 
+const char *command_nearest(const char *word, const char *const *names)
+{
+	struct nearest nearest = {.word = word};
+
+	for (; *names; names++)
+		nearest_try(&nearest, *names);
+	return nearest.name;
+}
+
 struct option_value *option_values_find(const struct option_values *values, const char *name)
 {
 	for (size_t i = 0; i < values->count; i++)
