@@ -15,6 +15,42 @@
 
 /* clang-format off */
 static const struct schema schemas[] = {
+	{"apply", 1, "what a host made of its part of a lab", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"resources": {"type": "object", "description": "guest:PATH and network:PATH, each with the spec it was made from"},
+			"error": {"type": ["object", "null"], "properties": {
+				"message": {"type": "string"},
+				"hint": {"type": ["string", "null"]}
+			}}
+		},
+		"required": ["lab", "resources", "error"]
+	})},
+	{"down", 1, "what was taken away", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"disks_kept": {"type": "boolean"}
+		},
+		"required": ["lab", "disks_kept"]
+	})},
+	{"apply", 1, "what a host made of its part of a lab; for the nestvisor of the layer above", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"resources": {"type": "object", "description": "the state of the host's own resources, by name; changes without notice"},
+			"error": {"type": ["object", "null"], "required": ["message", "hint"], "properties": {
+				"message": {"type": "string"},
+				"hint": {"type": ["string", "null"]}
+			}}
+		},
+		"required": ["lab", "resources", "error"]
+	})},
+	{"down", 1, "what was removed", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"disks_kept": {"type": "boolean"}
+		},
+		"required": ["lab", "disks_kept"]
+	})},
 	{"error", 1, "why a command failed; given in place of its answer", JSON({
 		"properties": {
 			"error": {"type": "object", "required": ["message", "hint", "status"], "properties": {
@@ -34,6 +70,26 @@ static const struct schema schemas[] = {
 			"message": {"type": "string"},
 			"hint": {"type": ["string", "null"]}
 		}}}
+	})},
+	{"exec", 1, "what a command in a guest said", JSON({
+		"properties": {
+			"path": {"type": "string"},
+			"status": {"type": "integer", "description": "its exit status; 128 and the signal where one ended it"},
+			"stdout": {"type": ["string", "null"], "description": "null where it is no text"},
+			"stderr": {"type": ["string", "null"]},
+			"binary": {"type": "boolean", "description": "whether one of the two is no text"}
+		},
+		"required": ["path", "status", "stdout", "stderr", "binary"]
+	})},
+	{"exec", 1, "how a command in a guest ended", JSON({
+		"properties": {
+			"path": {"type": "string", "description": "of the guest"},
+			"status": {"type": "integer", "description": "its exit status"},
+			"stdout": {"type": ["string", "null"], "description": "null where it is no UTF-8 text"},
+			"stderr": {"type": ["string", "null"]},
+			"binary": {"type": "boolean", "description": "one of the two is no UTF-8 text"}
+		},
+		"required": ["path", "status", "stdout", "stderr", "binary"]
 	})},
 	{"graph", 1, "a lab as nodes and edges", JSON({
 		"properties": {
@@ -104,6 +160,24 @@ static const struct schema schemas[] = {
 		},
 		"required": ["commands"]
 	})},
+	{"image", 1, "an image and its files", JSON({
+		"properties": {
+			"name": {"type": "string"},
+			"id": {"type": "string"},
+			"kernel": {"type": ["string", "null"]},
+			"vmlinux": {"type": ["string", "null"], "description": "the kernel as an ELF file, for PVH boots"},
+			"initrd": {"type": ["string", "null"]},
+			"initrd_host": {"type": ["string", "null"], "description": "of a guest that has guests"},
+			"disk": {"type": ["string", "null"]},
+			"carriers": {"type": "array", "items": {"type": "object", "properties": {
+				"serial": {"type": "string"},
+				"path": {"type": "string"},
+				"format": {"enum": ["raw", "qcow2"]}
+			}}},
+			"append": {"type": "string", "description": "words it wants on the kernel command line"}
+		},
+		"required": ["name", "id", "carriers"]
+	})},
 	{"plan", 1, "what up would do", JSON({
 		"properties": {
 			"changes": {"type": "array", "items": {"type": "object", "required": ["do", "what", "path", "why"], "properties": {
@@ -167,6 +241,32 @@ static const struct schema schemas[] = {
 					"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
 				}}
 		}
+	})},
+	{"up", 1, "what up did", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"changes": {"type": "array", "items": {"type": "object", "required": ["do", "what", "path", "why"], "properties": {
+				"do": {"enum": ["create", "change", "remove", "restart"]},
+				"what": {"type": "string"},
+				"path": {"type": "string"},
+				"why": {"type": "string"}
+			}}},
+			"seconds": {"type": "number"}
+		},
+		"required": ["lab", "changes", "seconds"]
+	})},
+	{"up", 1, "what up did", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"seconds": {"type": "number", "minimum": 0},
+			"changes": {"type": "array", "items": {"type": "object", "required": ["do", "what", "path", "why"], "properties": {
+				"do": {"enum": ["create", "change", "remove", "restart"]},
+				"what": {"type": "string"},
+				"path": {"type": "string"},
+				"why": {"type": "string"}
+			}}}
+		},
+		"required": ["lab", "seconds", "changes"]
 	})},
 	{"validate", 1, "what is wrong with a lab file, and what it holds", JSON({
 		"properties": {
