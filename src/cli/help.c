@@ -50,27 +50,27 @@ void help_option_text(const struct command *command, const struct command_option
 		strbuf_printf(out, " (default: %s)", option->fallback);
 }
 
+static const char *status_meaning(const struct command *command, int status)
+{
+	static const char *const usual[] = {
+		[EXIT_DONE] = "done", [EXIT_FAILED] = "failed", [EXIT_USAGE] = "wrong usage or bad input"};
+
+	for (const struct command_status *s = command ? command->statuses : NULL; s && s->means; s++)
+		if (s->status == status)
+			return s->means;
+	return status >= 0 && status <= EXIT_USAGE ? usual[status] : NULL;
+}
+
 bool help_status_at(const struct command *command, size_t index, struct command_status *ret)
 {
-	static const struct command_status usual[] = {
-		{EXIT_DONE, "done"}, {EXIT_FAILED, "failed"}, {EXIT_USAGE, "wrong usage or bad input"}};
-	const struct command_status *own = command ? command->statuses : NULL;
+	for (int status = 0; status < 256; status++) {
+		const char *means = status_meaning(command, status);
 
-	for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++) {
-		bool replaced = false;
-
-		for (const struct command_status *s = own; s && s->means; s++)
-			replaced |= s->status == usual[i].status;
-		if (!replaced && index-- == 0) {
-			*ret = usual[i];
+		if (means && index-- == 0) {
+			*ret = (struct command_status){status, means};
 			return true;
 		}
 	}
-	for (; own && own->means; own++)
-		if (index-- == 0) {
-			*ret = *own;
-			return true;
-		}
 	return false;
 }
 
@@ -183,7 +183,7 @@ void help_command(const struct command *command, const struct style *style, stru
 		heading(out, style, "Options");
 		option_entries(command, true, style, out);
 	}
-	heading(out, style, "Options of every command like it");
+	heading(out, style, "General options");
 	option_entries(command, false, style, out);
 	if (command->examples && command->examples->command)
 		heading(out, style, "Examples");

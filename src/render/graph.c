@@ -3,9 +3,9 @@
  *
  *   first
  *   └─ L0 devbox (tcg)
- *      ├─ network lab  192.168.122.0/24  nat to the world
+ *      ├─ network lab  192.168.122.0/24  uplink nat
  *      └─ L1 hv1  running  lab 192.168.122.191
- *         ├─ network inner  192.168.124.0/24  routed
+ *         ├─ network inner  192.168.124.0/24  uplink route
  *         └─ L2 a  running  cut  inner 192.168.124.91
  */
 #include "render/graph.h"
@@ -53,7 +53,7 @@ static void tree_end(struct drawing *d, size_t before)
 static void add_network(struct drawing *d, const struct network *network, bool last)
 {
 	static const char *const uplinks[] = {
-		[UPLINK_NAT] = "nat to the world", [UPLINK_ROUTE] = "routed", [UPLINK_NONE] = "no uplink"};
+		[UPLINK_NAT] = "uplink nat", [UPLINK_ROUTE] = "uplink route", [UPLINK_NONE] = "no uplink"};
 	const struct prefix *subnets[] = {&network->subnet4, &network->subnet6};
 	size_t before = tree_begin(d, last);
 	char text[PREFIX_TEXT_SIZE];

@@ -33,24 +33,6 @@ static const struct schema schemas[] = {
 		},
 		"required": ["lab", "disks_kept"]
 	})},
-	{"apply", 1, "what a host made of its part of a lab; for the nestvisor of the layer above", JSON({
-		"properties": {
-			"lab": {"type": "string"},
-			"resources": {"type": "object", "description": "the state of the host's own resources, by name; changes without notice"},
-			"error": {"type": ["object", "null"], "required": ["message", "hint"], "properties": {
-				"message": {"type": "string"},
-				"hint": {"type": ["string", "null"]}
-			}}
-		},
-		"required": ["lab", "resources", "error"]
-	})},
-	{"down", 1, "what was removed", JSON({
-		"properties": {
-			"lab": {"type": "string"},
-			"disks_kept": {"type": "boolean"}
-		},
-		"required": ["lab", "disks_kept"]
-	})},
 	{"error", 1, "why a command failed; given in place of its answer", JSON({
 		"properties": {
 			"error": {"type": "object", "required": ["message", "hint", "status"], "properties": {
@@ -78,16 +60,6 @@ static const struct schema schemas[] = {
 			"stdout": {"type": ["string", "null"], "description": "null where it is no text"},
 			"stderr": {"type": ["string", "null"]},
 			"binary": {"type": "boolean", "description": "whether one of the two is no text"}
-		},
-		"required": ["path", "status", "stdout", "stderr", "binary"]
-	})},
-	{"exec", 1, "how a command in a guest ended", JSON({
-		"properties": {
-			"path": {"type": "string", "description": "of the guest"},
-			"status": {"type": "integer", "description": "its exit status"},
-			"stdout": {"type": ["string", "null"], "description": "null where it is no UTF-8 text"},
-			"stderr": {"type": ["string", "null"]},
-			"binary": {"type": "boolean", "description": "one of the two is no UTF-8 text"}
 		},
 		"required": ["path", "status", "stdout", "stderr", "binary"]
 	})},
@@ -254,19 +226,6 @@ static const struct schema schemas[] = {
 			"seconds": {"type": "number"}
 		},
 		"required": ["lab", "changes", "seconds"]
-	})},
-	{"up", 1, "what up did", JSON({
-		"properties": {
-			"lab": {"type": "string"},
-			"seconds": {"type": "number", "minimum": 0},
-			"changes": {"type": "array", "items": {"type": "object", "required": ["do", "what", "path", "why"], "properties": {
-				"do": {"enum": ["create", "change", "remove", "restart"]},
-				"what": {"type": "string"},
-				"path": {"type": "string"},
-				"why": {"type": "string"}
-			}}}
-		},
-		"required": ["lab", "seconds", "changes"]
 	})},
 	{"validate", 1, "what is wrong with a lab file, and what it holds", JSON({
 		"properties": {
