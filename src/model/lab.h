@@ -54,7 +54,8 @@ enum { ID_TEXT_SIZE = 9, LAB_NAME_MAX = 40, GUEST_NAME_MAX = 40, NETWORK_NAME_MA
 
 struct network {
 	const char *name;
-	const char *path;       /* "lab" at L0, "hv1/inner" below: unique in the lab */
+	const char *path;       /* "lab" at L0, "hv1/inner" below: unique among the lab's networks */
+	size_t index;           /* its position in lab->networks */
 	struct host *owner;
 	struct prefix subnet4, subnet6;   /* family 0 where there is none; network addresses */
 	struct ip gateway4, gateway6;     /* the owner's address in it; the first of the subnet unless said */
@@ -93,13 +94,14 @@ struct guest {
 	const char *name;
 	const char *path;        /* "hv1/a" */
 	size_t index;            /* its position in lab->guests */
-	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable */
+	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable; unique among the guests of one host */
 	struct host *parent;     /* the host it runs on */
 	struct host *host;       /* itself as a host; NULL where it has neither guests nor networks */
 	unsigned layer;          /* 1 for a guest of L0 */
 	unsigned cpus;
 	uint64_t memory, disk;   /* bytes; disk 0: as large as its image */
 	const char *image;       /* a name ("micro", "debian-12") or a path, absolute */
+	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
 	enum seed_kind seed;
 	enum transport_kind transport;
@@ -124,6 +126,7 @@ struct host {
 	size_t network_count;
 	struct guest **guests;
 	size_t guest_count;
+	unsigned cpu_overcommit; /* vCPUs that its guests may have in all per CPU of its own, in hundredths: 100 is one to one */
 };
 
 enum policy_verb { POLICY_ALLOW, POLICY_DENY };
@@ -164,7 +167,11 @@ struct lab {
 	size_t network_count;
 	struct policy *policies;
 	size_t policy_count;
+	const struct lab_index *index; /* paths → guests and networks; NULL until lab_index_paths */
 };
+
+/* Once all guests and networks are in: makes the two lookups below take constant time. Without it they search. */
+void lab_index_paths(struct lab *lab);
 
 void lab_free(struct lab *lab);
 static inline void lab_freep(struct lab **lab)
@@ -180,13 +187,18 @@ struct network *lab_find_network(const struct lab *lab, const char *path); /* NU
 struct guest *host_guest_towards(const struct host *host, const struct guest *descendant);
 
 /*
- * Names that follow from the lab alone (FNV-1a over "lab\0path\0…"), so that they never change or collide between
- * layers. config/ calls these once while building the model.
+ * Names that follow from the lab alone (FNV-1a over "lab\0path\0…"), so that they never change and no two layers need
+ * to agree on them. Two that fall together by chance are an error of the lab file (config/ checks). config/ calls these
+ * once while building the model.
  */
 void model_derive_id(const char *lab, const char *path, char ret[ID_TEXT_SIZE]);
 /* 52:54:xx:xx:xx:xx is QEMU's habit but not locally administered by rule; ours begin with 02 (IEEE 802, U/L bit). */
 void model_derive_mac(const char *lab, const char *path, unsigned nic, uint8_t ret[6]);
-/* The name itself where it fits an interface name with its suffix, else its start and a hash. suffix "" for bridges, "-0" for taps. */
+/*
+ * The name itself where it fits an interface name with its suffix, else its start and a hash. suffix "" for bridges, "-0"
+ * for taps. A bridge also gets the hash where its name is one that the kernel or net/ uses in the namespace ("lo",
+ * "world", …) or that a tap could have.
+ */
 void model_derive_interface(const char *name, const char *suffix, char ret[INTERFACE_NAME_SIZE]);
 
 const char *uplink_name(enum uplink uplink);

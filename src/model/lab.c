@@ -1,0 +1,107 @@
+/* The lab's paths are found through two open-addressed hash tables of positions, made once: the lab never changes. */
+#include "model/lab.h"
+
+#include "base/arena.h"
+#include "model/hash.h"
+
+#include <string.h>
+
+struct table {
+	uint32_t *slots; /* position in the lab's list plus one; 0: empty */
+	size_t size;	 /* a power of two, at least twice the entries */
+};
+
+struct lab_index {
+	struct table guests, networks;
+};
+
+static struct table table_new(struct arena *arena, size_t count)
+{
+	struct table table = {.size = 4};
+
+	while (table.size < count * 2)
+		table.size *= 2;
+	table.slots = arena_alloc(arena, table.size * sizeof(*table.slots));
+	return table;
+}
+
+/* The slot where a path stands or belongs; path_at says which path a position has. */
+static uint32_t *table_slot(const struct table *table, const struct lab *lab, const char *path,
+			    const char *(*path_at)(const struct lab *lab, size_t position))
+{
+	size_t i = (size_t)hash_text(HASH_START, path) & (table->size - 1);
+
+	while (table->slots[i] && strcmp(path_at(lab, table->slots[i] - 1), path) != 0)
+		i = (i + 1) & (table->size - 1);
+	return &table->slots[i];
+}
+
+static const char *guest_path(const struct lab *lab, size_t position)
+{
+	return lab->guests[position]->path;
+}
+
+static const char *network_path(const struct lab *lab, size_t position)
+{
+	return lab->networks[position]->path;
+}
+
+void lab_index_paths(struct lab *lab)
+{
+	struct lab_index *index = arena_new_struct(lab->arena, struct lab_index);
+
+	index->guests = table_new(lab->arena, lab->guest_count);
+	index->networks = table_new(lab->arena, lab->network_count);
+	for (size_t i = 0; i < lab->guest_count; i++) {
+		uint32_t *slot = table_slot(&index->guests, lab, lab->guests[i]->path, guest_path);
+
+		if (!*slot)
+			*slot = (uint32_t)i + 1;
+	}
+	for (size_t i = 0; i < lab->network_count; i++) {
+		uint32_t *slot = table_slot(&index->networks, lab, lab->networks[i]->path, network_path);
+
+		if (!*slot)
+			*slot = (uint32_t)i + 1;
+	}
+	lab->index = index;
+}
+
+struct guest *lab_find_guest(const struct lab *lab, const char *path)
+{
+	if (lab->index) {
+		uint32_t found = *table_slot(&lab->index->guests, lab, path, guest_path);
+
+		return found ? lab->guests[found - 1] : NULL;
+	}
+	for (size_t i = 0; i < lab->guest_count; i++)
+		if (strcmp(lab->guests[i]->path, path) == 0)
+			return lab->guests[i];
+	return NULL;
+}
+
+struct network *lab_find_network(const struct lab *lab, const char *path)
+{
+	if (lab->index) {
+		uint32_t found = *table_slot(&lab->index->networks, lab, path, network_path);
+
+		return found ? lab->networks[found - 1] : NULL;
+	}
+	for (size_t i = 0; i < lab->network_count; i++)
+		if (strcmp(lab->networks[i]->path, path) == 0)
+			return lab->networks[i];
+	return NULL;
+}
+
+struct guest *host_guest_towards(const struct host *host, const struct guest *descendant)
+{
+	while (descendant && descendant->parent != host)
+		descendant = descendant->parent->guest;
+	return (struct guest *)(uintptr_t)descendant; /* as strchr(3): the caller's own right to change it */
+}
+
+void lab_free(struct lab *lab)
+{
+	if (lab)
+		arena_free(lab->arena);
+}
