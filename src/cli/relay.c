@@ -1,6 +1,6 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
-#include "transport/transport.h"
+#include "transport/relay.h"
 
 static int run(struct invocation *inv)
 {
@@ -14,11 +14,11 @@ const struct command command_relay = {
 	.group = GROUP_OTHER,
 	.summary = "runs a program with named pipes as its input and output; what a stream through the guest agent is "
 		   "made of",
-	.description = "The layer above starts it in a guest and reads and writes the pipes through the agent.",
-	.operands = (const struct command_operand[]){{"FOLDER", "where the pipes are made", COMPLETE_FOLDER}, {0}},
+	.description = "The layer above starts it in a guest, and reads and writes through the agent.",
+	.operands = (const struct command_operand[]){{"TOKEN", "by which the host knows the relay that it started"}, {0}},
 	.rest = "COMMAND",
 	.rest_required = true,
-	.examples = (const struct command_example[]){{"nestvisor relay /run/nestvisor/relay.1 -- cat", "echoes"}, {0}},
+	.examples = (const struct command_example[]){{"nestvisor relay x -- cat", "echoes"}, {0}},
 	.hidden = true,
 	.run = run,
 };

@@ -5,7 +5,7 @@
 #include "base/file.h"
 
 #include <fnmatch.h>
-#include <net/route.h>
+#include <linux/route.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>

@@ -26,6 +26,12 @@ static const struct schema schemas[] = {
 		},
 		"required": ["lab", "resources", "error"]
 	})},
+	{"cp", 1, "what was copied", JSON({
+		"properties": {
+			"bytes": {"type": "integer", "minimum": 0}
+		},
+		"required": ["bytes"]
+	})},
 	{"down", 1, "what was taken away", JSON({
 		"properties": {
 			"lab": {"type": "string"},
