@@ -111,7 +111,7 @@ static int add_disks(struct session *s, struct arena *arena, const struct boot *
 	const struct guest *guest = boot->guest;
 	int r;
 
-	if (boot->image->disk) {
+	if (boot->image->disk || guest->disk) {
 		const char *overlay = folders_disk(arena, &s->folders, guest->name);
 
 		/* It is renamed into place when whole: what is there is the guest's disk, and is kept. */

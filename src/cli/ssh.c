@@ -87,8 +87,8 @@ static int enter_lab(const struct lab *lab, struct error **err)
 	return 0;
 }
 
-static const char **ssh_words(struct invocation *inv, struct arena *arena, const struct folders *folders,
-			      const struct lab *lab, const struct guest *target, const char *key)
+static const char **ssh_words(struct invocation *inv, struct arena *arena, const struct lab *lab,
+			      const struct guest *target, const char *key)
 {
 	const struct nic *nic = &target->nics[0];
 	const struct ip *ip = nic->address4.family ? &nic->address4 : &nic->address6;
