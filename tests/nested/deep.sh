@@ -1,0 +1,36 @@
+#!/bin/bash
+# Three layers of guests (L3) under emulated SVM, and a plan of four.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+nestvisor=$1
+work=$(mktemp -d /run/test/lab.XXXXXX)
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+cat > deep.nest.yaml <<'EOF'
+lab: deep
+networks: {n1: {subnet: 10.101.0.0/24}}
+guests:
+  g1:
+    cpus: 2
+    memory: 1536M
+    nics: [{network: n1, address: 10.101.0.2}]
+    networks: {n2: {subnet: 10.102.0.0/24, uplink: route}}
+    guests:
+      g2:
+        memory: 640M
+        nics: [{network: n2, address: 10.102.0.2}]
+        networks: {n3: {subnet: 10.103.0.0/24, uplink: route}}
+        guests:
+          g3: {memory: 128M, nics: [{network: n3, address: 10.103.0.2}]}
+EOF
+check "up with guests at three layers" nv up
+check "L3 runs a command" says Linux nv exec g1/g2/g3 -- uname -s
+check "L3 has its address" says 10.103.0.2 nv exec g1/g2/g3 -- ip address
+check "L0 pings L3" nv exec L0 -- ping -c2 -W5 10.103.0.2
+check "L3 pings L0's gateway" nv exec g1/g2/g3 -- ping -c2 -W5 10.101.0.1
+check "status sees all three" bash -c "[ \$($nestvisor status --json | grep -o '\"state\": *\"running\"' | wc -l) = 3 ]"
+check "down" nv down
+check "leaves nothing" clean
+check "a lab of four layers of guests is planned" status 3 nv plan "$here/../../examples/deep.nest.yaml"
+finish
