@@ -27,13 +27,20 @@ struct network;
 struct nic;
 struct reporter;
 
+/*
+ * The mark of our routes, in the namespace and in the host's root namespace: their originator (rtm_protocol), one that
+ * nobody has in iproute2's list (etc/iproute2/rt_protos). `ip route show proto 110` shows them.
+ */
+enum { NET_ROUTE_PROTOCOL = 110 };
+
 struct net; /* the network of lab->root; opened per process */
 
 /* Remembers the lab; creates nothing. run_dir: the lab's folder under /run for dnsmasq's files. */
 int net_open(const struct lab *lab, const char *run_dir, struct net **ret, struct error **err);
 void net_close(struct net *net);
 
-/* The namespace, its loopback and its sysctls (forwarding for both families, no redirects). net_netns_fd is -1 before it exists. */
+/* The namespace, its loopback and its sysctls (forwarding for both families, no redirects). net_netns_fd is -1 before
+ * it exists. */
 int net_make_namespace(struct net *net, struct error **err);
 int net_netns_fd(const struct net *net);
 bool net_namespace_exists(const struct net *net);
@@ -41,48 +48,61 @@ bool net_namespace_exists(const struct net *net);
 /*
  * The veth to the root namespace, transit addresses taken from a free part of 100.64.0.0/10 (RFC 6598) and of a ULA
  * (RFC 4193), default routes inside, and in the root namespace: one nftables table `nestvisor-<lab>` for NAT, and for
- * `route` networks the routes back. On L0 no sysctl outside the namespace and the veth is changed: where the machine does
- * not forward, that is reported with the remedy (or pasta is used). On a host that is itself a guest of the lab, forwarding is
- * switched on. Without any network with an uplink nothing is made.
+ * `route` networks the routes back. On L0 no sysctl outside the namespace and the veth is changed: where the machine
+ * does not forward, that is reported with the remedy (or pasta is used). On a host that is itself a guest of the lab,
+ * forwarding is switched on. Without any network with an uplink nothing is made.
  */
 int net_make_uplink(struct net *net, struct reporter *reporter, struct error **err);
 
-int net_make_network(struct net *net, const struct network *network, struct error **err); /* bridge, gateway addresses, encapsulation */
+int net_make_network(struct net *net, const struct network *network,
+		     struct error **err); /* bridge, gateway addresses, encapsulation */
 int net_remove_network(struct net *net, const char *bridge, struct error **err);
 
-/* The whole ruleset of the namespace in one transaction: forwarding, isolation, anti-spoofing. Must stand before the first tap is up. */
+/* The whole ruleset of the namespace in one transaction: forwarding, isolation, anti-spoofing. Must stand before the
+ * first tap is up. */
 int net_make_rules(struct net *net, struct error **err);
 /* Whether the rules in the kernel are the ones that net_make_rules would make. */
 int net_check_rules(struct net *net, bool *ret_same, struct error **err);
 
-/* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used. */
+/* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used.
+ */
 int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err);
 int net_remove_tap(struct net *net, const char *tap, struct error **err);
 
-/* Routes to the networks of deeper layers, through the guest that leads there, for both families; stale ones are removed. */
+/* Routes to the networks of deeper layers, through the guest that leads there, for both families; stale ones are
+ * removed. */
 int net_make_routes(struct net *net, struct error **err);
 
 /* dnsmasq for a network with dhcp or dns; without either, makes sure that none runs. */
 int net_make_dhcp(struct net *net, const struct network *network, struct cancel *cancel, struct error **err);
 
-/* Everything with the lab's mark: processes, namespace, veth, root table, routes. Needs only the lab's name: the lab file may be gone. */
+/* Everything with the lab's mark: processes, namespace, veth, root table, routes. Needs only the lab's name: the lab
+ * file may be gone. */
 int net_remove_all(const char *lab_name, const char *run_dir, struct error **err);
 
-/* What the kernel has in the namespace now, for the planner: names of bridges and taps. Freed with net_actual_free. */
+/*
+ * What the kernel has in the namespace now, for the planner: names of bridges, tunnels and taps. Freed with
+ * net_actual_free. uplink_exists: the uplink is there if and only if a network of this host wants one.
+ */
 struct net_actual {
 	bool namespace_exists, uplink_exists;
 	char (*interfaces)[16];
 	size_t interface_count;
 };
-int net_look(const struct net *net, struct net_actual *ret, struct error **err);
+int net_look(struct net *net, struct net_actual *ret, struct error **err);
 void net_actual_free(struct net_actual *actual);
 bool net_actual_has(const struct net_actual *actual, const char *interface);
 
-/* Routes of the root namespace that overlap a prefix, for the lab file's checks; "lo" and our own uplinks left out. */
+/*
+ * Routes of the thread's own namespace that a lab's subnets should not overlap: those of every table, but for the
+ * default route, link-local and multicast ones, "lo" and the uplinks of labs. Freed by the caller with free(3).
+ */
 struct net_overlap {
 	struct prefix prefix;
 	char interface[16];
 };
+int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **err);
+/* The first of them that overlaps a prefix. */
 int net_host_overlap(const struct prefix *prefix, struct net_overlap *ret, bool *ret_found, struct error **err);
 
 #endif

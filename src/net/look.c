@@ -1,0 +1,192 @@
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "model/lab.h"
+#include "net/namespace.h"
+#include "net/net_internal.h"
+#include "net/route.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int look(struct net *net, struct net_actual *ret, struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	struct netlink *nl;
+	struct link outer;
+	size_t count = 0;
+	bool uplink = false;
+	int r = net_inside(net, &nl, err);
+
+	if (r == 0)
+		r = link_list(nl, &links, &count, err);
+	if (r < 0)
+		return r;
+	ret->interfaces = calloc(count + 1, sizeof(*ret->interfaces));
+	if (!ret->interfaces)
+		abort();
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(links[i].name, NET_WORLD) == 0 && strcmp(links[i].kind, "veth") == 0)
+			uplink = net_root(net, &nl, err) == 0 && link_get(nl, net->names.veth, &outer) == 0;
+		else if (strcmp(links[i].name, NET_WORLD) == 0)
+			uplink = net_pasta_lives(net->run_dir);
+		else if (strcmp(links[i].name, "lo") != 0)
+			memcpy(ret->interfaces[ret->interface_count++], links[i].name, LINK_NAME_SIZE);
+	}
+	ret->uplink_exists = uplink == net_wants_uplink(net);
+	return 0;
+}
+
+int net_look(struct net *net, struct net_actual *ret, struct error **err)
+{
+	int r = 0;
+
+	*ret = (struct net_actual){.namespace_exists = net->netns >= 0};
+	pthread_mutex_lock(&net->mutex);
+	if (ret->namespace_exists)
+		r = look(net, ret, err);
+	else
+		ret->uplink_exists = !net_wants_uplink(net);
+	pthread_mutex_unlock(&net->mutex);
+	if (r < 0)
+		net_actual_free(ret);
+	return r;
+}
+
+void net_actual_free(struct net_actual *actual)
+{
+	free(actual->interfaces);
+	*actual = (struct net_actual){0};
+}
+
+bool net_actual_has(const struct net_actual *actual, const char *interface)
+{
+	for (size_t i = 0; i < actual->interface_count; i++)
+		if (strcmp(actual->interfaces[i], interface) == 0)
+			return true;
+	return false;
+}
+
+static bool left_out(const struct link *link)
+{
+	return strcmp(link->name, "lo") == 0 || strncmp(link->alias, "nestvisor:", strlen("nestvisor:")) == 0;
+}
+
+int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **err)
+{
+	cleanup_free struct route *routes = NULL;
+	cleanup_free struct link *links = NULL;
+	size_t route_count = 0, link_count = 0;
+	struct net_overlap *list;
+	struct netlink nl;
+	int r = netlink_open(&nl, -1, NETLINK_ROUTE, err);
+
+	if (r == 0)
+		r = route_list(&nl, &routes, &route_count, err);
+	if (r == 0)
+		r = link_list(&nl, &links, &link_count, err);
+	netlink_close(&nl);
+	if (r < 0)
+		return r;
+	*ret = list = calloc(route_count + 1, sizeof(*list));
+	*ret_count = 0;
+	if (!list)
+		abort();
+	for (size_t i = 0; i < route_count; i++) {
+		const struct route *route = &routes[i];
+
+		if (!route->to.length || route->type != RTN_UNICAST || route->table == RT_TABLE_LOCAL ||
+		    (route->to.ip.family == AF_INET6 &&
+		     (route->to.ip.bytes[0] == 0xfe || route->to.ip.bytes[0] == 0xff)))
+			continue;
+		for (size_t j = 0; j < link_count; j++)
+			if (links[j].index == route->interface && !left_out(&links[j])) {
+				list[*ret_count].prefix = route->to;
+				memcpy(list[*ret_count].interface, links[j].name, LINK_NAME_SIZE);
+				++*ret_count;
+			}
+	}
+	return 0;
+}
+
+int net_host_overlap(const struct prefix *prefix, struct net_overlap *ret, bool *ret_found, struct error **err)
+{
+	cleanup_free struct net_overlap *routes = NULL;
+	size_t count = 0;
+	int r = net_host_routes(&routes, &count, err);
+
+	*ret_found = false;
+	for (size_t i = 0; r == 0 && i < count && !*ret_found; i++)
+		if (prefix_overlaps(&routes[i].prefix, prefix)) {
+			*ret = routes[i];
+			*ret_found = true;
+		}
+	return r;
+}
+
+/* dnsmasq's and pasta's, by their pid files; a run killed before it could write one has not started them either. */
+static int end_processes(const char *run_dir, struct error **err)
+{
+	cleanup_closedir DIR *dir = opendir(run_dir);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : error_errno(err, errno, "cannot read the folder %s", run_dir);
+	while (r == 0 && (entry = readdir(dir))) {
+		char bridge[LINK_NAME_SIZE];
+		size_t length = strlen(entry->d_name);
+
+		if (strncmp(entry->d_name, "dnsmasq-", 8) != 0 || length < 13 || length - 12 >= sizeof(bridge) ||
+		    strcmp(entry->d_name + length - 4, ".pid") != 0)
+			continue;
+		snprintf(bridge, sizeof(bridge), "%.*s", (int)(length - 12), entry->d_name + 8);
+		r = net_end_dhcp(run_dir, bridge, err);
+	}
+	return r < 0 ? r : net_end_pasta(run_dir, err);
+}
+
+/* Before the namespace goes: the kernel takes its time with that, and tunnels hold a port of the host until then. */
+static int empty_namespace(const struct net_names *names, struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	cleanup_close int netns = -1;
+	struct netlink nl;
+	size_t count = 0;
+	int r = netns_open(names->netns, &netns, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : netns_open(names->netns, &netns, err);
+	r = netlink_open(&nl, netns, NETLINK_ROUTE, err);
+	if (r == 0)
+		r = link_list(&nl, &links, &count, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (strcmp(links[i].kind, "vxlan") == 0 || strcmp(links[i].kind, "geneve") == 0 ||
+		    strcmp(links[i].kind, "veth") == 0)
+			r = link_delete(&nl, &links[i], err);
+	netlink_close(&nl);
+	return r;
+}
+
+int net_remove_all(const char *lab_name, const char *run_dir, struct error **err)
+{
+	cleanup_free char *record = net_file(run_dir, "rules", ".inside", "");
+	struct net_names names;
+	int r = net_names_of(lab_name, &names, err);
+
+	if (r == 0)
+		r = end_processes(run_dir, err);
+	if (r == 0)
+		r = empty_namespace(&names, err);
+	if (r == 0)
+		r = netns_remove(names.netns, err);
+	if (r == 0)
+		r = net_remove_outside(&names, run_dir, err);
+	if (r == 0 && unlink(record) < 0 && errno != ENOENT)
+		r = error_errno(err, errno, "cannot remove %s", record);
+	return r < 0 ? error_wrap(err, "network of lab %s", lab_name) : 0;
+}

@@ -1,0 +1,35 @@
+/* Named network namespaces as iproute2 keeps them (ip-netns(8)): a bind mount of the namespace on /run/netns/<name>. */
+#ifndef NESTVISOR_NET_NAMESPACE_H
+#define NESTVISOR_NET_NAMESPACE_H
+
+#include <stdint.h>
+
+struct error;
+
+/*
+ * A thread's stay in another namespace. Only the calling thread moves (setns(2)); sockets, tap devices and writes to
+ * /proc/sys/net made meanwhile belong to the namespace. A thread that cannot get home would do its further work in the
+ * wrong network, so netns_leave ends the program in that case. netns -1 stays at home.
+ */
+struct netns_visit {
+	int home;
+};
+int netns_enter(int netns, struct netns_visit *visit, struct error **err);
+void netns_leave(struct netns_visit *visit);
+
+/* The namespace of that name; -ENOENT where there is none. */
+int netns_open(const char *name, int *ret_fd, struct error **err);
+
+/* Makes it where it is missing. It gets its name only once it is set up, so a named one is never half made. */
+int netns_make(const char *name, int *ret_fd, struct error **err);
+
+/* Takes the name away; the namespace goes with its last user. None of that name is success. */
+int netns_remove(const char *name, struct error **err);
+
+/* Writes a file under /proc/sys/net as seen from the namespace. */
+int netns_poke(int netns, const char *path, const char *text, struct error **err);
+
+/* A number that no other namespace has or had since the machine booted (SO_NETNS_COOKIE); 0: not known. */
+uint64_t netns_cookie(int netns_socket);
+
+#endif

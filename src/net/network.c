@@ -1,0 +1,269 @@
+/*
+ * A network is a bridge with the gateway's addresses. A guest's nic is a tap on it. The tap lives as long as somebody
+ * holds its descriptor, which is the guest's QEMU: when that dies in whatever way, the kernel removes the tap, and
+ * there is nothing to clean up. Nothing else holds it (nestvisor closes its copy once QEMU has started).
+ */
+#include "net/network.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "model/lab.h"
+#include "net/namespace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* No guest has a nic of this number, so no guest has the bridge's address, even one with the network's path. */
+enum { BRIDGE_NIC = 0xffff };
+
+void network_mac(const struct lab *lab, const struct network *network, uint8_t ret[6])
+{
+	model_derive_mac(lab->name, network->path, BRIDGE_NIC, ret);
+}
+
+static int create_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], struct error **err)
+{
+	struct nlmsghdr *request = link_create(nl, name);
+	struct link_kind kind;
+	int r;
+
+	/* Said, not left to the kernel, which would take the lowest of its ports: guests remember their gateway's. */
+	mnl_attr_put(request, IFLA_ADDRESS, 6, mac);
+	kind = link_kind_begin(request, "bridge");
+	mnl_attr_put_u32(request, IFLA_BR_FORWARD_DELAY, 0);
+	mnl_attr_put_u32(request, IFLA_BR_STP_STATE, 0);
+	/* Without a querier on the link, snooping only finds ways to lose neighbour discovery. */
+	mnl_attr_put_u8(request, IFLA_BR_MCAST_SNOOPING, 0);
+	link_kind_end(request, &kind);
+	r = netlink_ask(nl, request, NULL, NULL);
+	return r < 0 ? netlink_fail(nl, r, err, "cannot make the bridge %s", name) : 0;
+}
+
+/* Both at once; nothing is sent where both are so already. */
+static int set_mac_and_mtu(struct netlink *nl, const struct link *link, const uint8_t mac[6], unsigned mtu,
+			   struct error **err)
+{
+	struct nlmsghdr *request = link_change(nl, link->index);
+	bool change = false;
+	int r;
+
+	if (memcmp(link->mac, mac, sizeof(link->mac)) != 0) {
+		mnl_attr_put(request, IFLA_ADDRESS, 6, mac);
+		change = true;
+	}
+	if (link->mtu != mtu) {
+		mnl_attr_put_u32(request, IFLA_MTU, mtu);
+		change = true;
+	}
+	r = change ? netlink_ask(nl, request, NULL, NULL) : 0;
+	return r < 0 ? netlink_fail(nl, r, err, "cannot set %s to an MTU of %u", link->name, mtu) : 0;
+}
+
+int network_set_ipv6(struct net *net, const char *interface, bool on, struct error **err)
+{
+	char path[80];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
+	r = netns_poke(net->netns, path, on ? "0" : "1", on ? err : NULL);
+	if (r < 0 && on)
+		error_hint(err, "the kernel has no IPv6 (ipv6.disable=1?): leave the IPv6 subnets out of the lab");
+	return on ? r : 0;
+}
+
+static int set_gateways(struct net *net, struct netlink *nl, const struct network *network, const struct link *bridge,
+			bool fresh, struct error **err)
+{
+	struct prefix addresses[3] = {{.ip = network->gateway4, .length = network->subnet4.length},
+				      {.ip = network->gateway6, .length = network->subnet6.length}};
+	bool ipv6 = network->subnet6.ip.family != 0;
+	int r = 0;
+
+	if (ipv6) {
+		uint8_t mac[6];
+
+		network_mac(net->lab, network, mac);
+		addresses[2] = (struct prefix){.ip = link_local(mac), .length = 64};
+	}
+	if (ipv6 || !fresh) /* a fresh one has none */
+		r = network_set_ipv6(net, bridge->name, ipv6, err);
+	return r < 0 ? r : link_set_addresses(nl, bridge, addresses, 3, err);
+}
+
+static int make_network(struct net *net, const struct network *network, struct error **err)
+{
+	uint8_t mac[6];
+	struct netlink *nl;
+	struct link bridge;
+	char what[128];
+	int r = net_inside(net, &nl, err), known;
+
+	if (r < 0)
+		return r;
+	if (strcmp(network->bridge, NET_WORLD) == 0 || strcmp(network->bridge, "lo") == 0)
+		return error_set(err, EINVAL, "a network cannot be called \"%s\": there is such an interface already",
+				 network->name);
+	network_mac(net->lab, network, mac);
+	known = link_get(nl, network->bridge, &bridge);
+	if (known < 0) {
+		r = create_bridge(nl, network->bridge, mac, err);
+		if (r == 0 && (r = link_get(nl, network->bridge, &bridge)) < 0)
+			netlink_fail(nl, r, err, "cannot find the bridge %s", network->bridge);
+	} else if (strcmp(bridge.kind, "bridge") != 0) {
+		r = error_set(err, EEXIST, "there is an interface %s already, and it is not a bridge", network->bridge);
+	}
+	if (r < 0)
+		return r;
+	snprintf(what, sizeof(what), "network %s", network->name);
+	r = net_put_alias(net, nl, &bridge, what, err);
+	if (r == 0)
+		r = set_mac_and_mtu(nl, &bridge, mac, network->mtu, err);
+	if (r == 0 && (r = link_raise(nl, bridge.index)) < 0)
+		netlink_fail(nl, r, err, "cannot bring up the bridge %s", network->bridge);
+	if (r == 0)
+		r = set_gateways(net, nl, network, &bridge, known < 0, err);
+	return r < 0 ? r : net_make_tunnels(net, nl, network, &bridge, err);
+}
+
+int net_make_network(struct net *net, const struct network *network, struct error **err)
+{
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = make_network(net, network, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "network %s", network->path) : 0;
+}
+
+/* Removes what is on the bridge and was made with it; taps are their guests'. */
+static int remove_network(struct net *net, const char *name, struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	struct link bridge;
+	struct netlink *nl;
+	size_t count = 0;
+	int r = net_inside(net, &nl, err);
+
+	if (r < 0 || link_get(nl, name, &bridge) < 0 || !net_is_ours(&net->names, &bridge))
+		return r;
+	r = link_list(nl, &links, &count, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (links[i].master == bridge.index && net_is_ours(&net->names, &links[i]) &&
+		    strcmp(links[i].kind, "tun") != 0)
+			r = link_delete(nl, &links[i], err);
+	return r < 0 ? r : link_delete(nl, &bridge, err);
+}
+
+int net_remove_network(struct net *net, const char *bridge, struct error **err)
+{
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = net_end_dhcp(net->run_dir, bridge, err);
+	if (r == 0 && net->netns >= 0)
+		r = remove_network(net, bridge, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "network on the bridge %s", bridge) : 0;
+}
+
+/* Creates the device: it belongs to the namespace that /dev/net/tun was opened in. */
+static int create_tap(struct net *net, const char *name, int *ret_fd, struct error **err)
+{
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	cleanup_close int fd = -1;
+	struct netns_visit visit;
+	int r = netns_enter(net->netns, &visit, err);
+
+	if (r < 0)
+		return r;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		r = error_errno(err, errno, "cannot open /dev/net/tun");
+		error_hint(err, "modprobe tun; a container needs the device passed in");
+	} else if (ioctl(fd, TUNSETIFF, &request) < 0) {
+		r = error_errno(err, errno, "cannot make the tap %s", name);
+		if (r == -EBUSY)
+			error_hint(err, "a running guest still has it");
+	}
+	netns_leave(&visit);
+	if (r == 0)
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+static int plug_tap(struct net *net, struct netlink *nl, const struct nic *nic, struct error **err)
+{
+	struct link tap, bridge;
+	struct nlmsghdr *request;
+	uint8_t mac[6];
+	char what[128];
+	int r = link_get(nl, nic->network->bridge, &bridge);
+
+	if (r < 0) {
+		netlink_fail(nl, r, err, "cannot find the bridge %s", nic->network->bridge);
+		return r;
+	}
+	r = link_get(nl, nic->tap, &tap);
+	if (r < 0)
+		return netlink_fail(nl, r, err, "cannot find the tap %s", nic->tap);
+	/* The guest's own address with another first byte: stable, and never taken for the guest's. */
+	memcpy(mac, nic->mac, sizeof(mac));
+	mac[0] = mac[0] == 0xfe ? 0xfa : 0xfe;
+	snprintf(what, sizeof(what), "tap %s %u", nic->guest->name, nic->index);
+	r = net_put_alias(net, nl, &tap, what, err);
+	if (r == 0)
+		r = set_mac_and_mtu(nl, &tap, mac, nic->network->mtu, err);
+	if (r < 0)
+		return r;
+	request = link_change(nl, tap.index);
+	mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)bridge.index);
+	r = netlink_ask(nl, request, NULL, NULL);
+	if (r < 0)
+		return netlink_fail(nl, r, err, "cannot plug %s into the bridge %s", nic->tap, bridge.name);
+	r = link_raise(nl, tap.index);
+	return r < 0 ? netlink_fail(nl, r, err, "cannot bring up the tap %s", nic->tap) : 0;
+}
+
+int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err)
+{
+	cleanup_close int fd = -1;
+	struct netlink *nl;
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = net_inside(net, &nl, err);
+	if (r == 0)
+		r = create_tap(net, nic->tap, &fd, err);
+	if (r == 0)
+		r = plug_tap(net, nl, nic, err);
+	pthread_mutex_unlock(&net->mutex);
+	if (r < 0)
+		return error_wrap(err, "nic %u of %s", nic->index, nic->guest->path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int net_remove_tap(struct net *net, const char *tap, struct error **err)
+{
+	struct netlink *nl;
+	struct link link;
+	int r = 0;
+
+	pthread_mutex_lock(&net->mutex);
+	if (net->netns >= 0)
+		r = net_inside(net, &nl, err);
+	if (r == 0 && net->netns >= 0 && link_get(nl, tap, &link) == 0 && strcmp(link.kind, "tun") == 0 &&
+	    strcmp(tap, NET_WORLD) != 0)
+		r = link_delete(nl, &link, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r;
+}

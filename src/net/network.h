@@ -1,0 +1,13 @@
+/* Shared by the files of net/ that deal with bridges. */
+#ifndef NESTVISOR_NET_NETWORK_H
+#define NESTVISOR_NET_NETWORK_H
+
+#include "net/net_internal.h"
+
+/* The bridge's own address, derived like those of the nics. */
+void network_mac(const struct lab *lab, const struct network *network, uint8_t ret[6]);
+
+/* Switches IPv6 of an interface in the namespace, which is off for new ones. */
+int network_set_ipv6(struct net *net, const char *interface, bool on, struct error **err);
+
+#endif

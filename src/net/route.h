@@ -1,0 +1,31 @@
+/* Routes of the main table and what else a namespace's routing tables hold (rtnetlink(7), RTM_*ROUTE). */
+#ifndef NESTVISOR_NET_ROUTE_H
+#define NESTVISOR_NET_ROUTE_H
+
+#include "base/ip.h"
+#include "net/netlink.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct route {
+	struct prefix to; /* length 0: the default route */
+	struct ip via;	  /* family 0: on the link */
+	struct ip source; /* the preferred source address; family 0: the kernel's choice */
+	int interface;	  /* index; 0: none (several next hops, blackhole) */
+	uint8_t type;	  /* RTN_UNICAST, … */
+	uint8_t protocol;
+	uint32_t table;
+};
+
+/* Every route of both families, of every table; freed by the caller. */
+int route_list(struct netlink *nl, struct route **ret, size_t *ret_count, struct error **err);
+
+/*
+ * Makes the routes that carry our mark and leave by one of the given interfaces exactly these: missing ones are added,
+ * stale ones removed, others left alone. A route to the same prefix that is not ours is a failure.
+ */
+int route_set(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
+	      size_t interface_count, struct error **err);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * The kernel does not hand back the text that was loaded: sets come in another order, numbers in another base. So after
+ * loading, the listing of the tables is remembered next to a hash of the text, and a check compares the two listings.
+ *
+ * Mostly it need not even list. The kernel counts the transactions on the rules of a namespace (the generation,
+ * NFT_MSG_GETGEN), and knows a namespace by a number that is never used again while it runs (SO_NETNS_COOKIE). While
+ * both are those of the record, nobody has touched a rule since.
+ *
+ * The record:  "nestvisor-rules 1 <boot> <cookie> <generation> <hash of the text>\n" and the listing.
+ */
+#include "net/ruleset.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "net/namespace.h"
+#include "net/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RECORD_LIMIT = 64 << 20, HEADER_SIZE = 256 };
+
+struct nft {
+	struct nft_ctx *ctx;
+	struct netns_visit visit;
+};
+
+static void nft_close(struct nft *nft)
+{
+	if (nft->ctx)
+		nft_ctx_free(nft->ctx);
+	netns_leave(&nft->visit);
+}
+#define cleanup_nft __attribute__((cleanup(nft_close)))
+
+/* Its sockets belong to the namespace, so the thread stays there as long as it is open. */
+static int nft_open(int netns, struct nft *ret, struct error **err)
+{
+	int r = netns_enter(netns, &ret->visit, err);
+
+	if (r < 0)
+		return r;
+	ret->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!ret->ctx)
+		return error_set(err, ENOMEM, "cannot start libnftables");
+	nft_ctx_buffer_output(ret->ctx);
+	nft_ctx_buffer_error(ret->ctx);
+	nft_ctx_output_set_flags(ret->ctx, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
+	return 0;
+}
+
+/* libnftables says ENOENT and the like only in words; the first line of them is kept. */
+static int nft_run(struct nft *nft, const char *commands, const char **ret_output, struct error **err)
+{
+	const char *said;
+	int length;
+
+	if (nft_run_cmd_from_buffer(nft->ctx, commands) == 0) {
+		if (ret_output)
+			*ret_output = nft_ctx_get_output_buffer(nft->ctx);
+		return 0;
+	}
+	said = nft_ctx_get_error_buffer(nft->ctx);
+	length = (int)strcspn(said, "\n");
+	nft_ctx_get_output_buffer(nft->ctx);
+	return error_set(err, strstr(said, "Operation not permitted") ? EPERM : EIO, "nftables: %.*s", length,
+			 length ? said : "failed without a word");
+}
+
+/* The tables that are there, listed one after the other. */
+static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf *out, struct error **err)
+{
+	cleanup_free char *names = NULL;
+	const char *output;
+	int r = nft_run(nft, "list tables", &output, err);
+
+	if (r < 0)
+		return r;
+	names = strdup(output);
+	if (!names)
+		abort();
+	for (const char *const *table = set->tables; *table && r == 0; table++) {
+		char line[128], command[128];
+		const char *at;
+
+		snprintf(line, sizeof(line), "table %s\n", *table);
+		at = strstr(names, line);
+		if (!at || (at != names && at[-1] != '\n'))
+			continue;
+		snprintf(command, sizeof(command), "list table %s", *table);
+		r = nft_run(nft, command, &output, err);
+		if (r == 0)
+			strbuf_add(out, output);
+	}
+	return r;
+}
+
+static void take_generation(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *a[NFTA_GEN_MAX + 1];
+
+	netlink_attributes(message, sizeof(struct nfgenmsg), a, NFTA_GEN_MAX);
+	if (a[NFTA_GEN_ID])
+		*(uint32_t *)data = ntohl(mnl_attr_get_u32(a[NFTA_GEN_ID]));
+}
+
+/* "nestvisor-rules 1 <boot> <cookie> <generation> <hash>\n"; empty where the kernel cannot tell these. */
+static void describe(int netns, const char *text, char ret[HEADER_SIZE])
+{
+	char hash[HASH_TEXT_SIZE], boot[64] = "";
+	cleanup_free char *boot_text = NULL;
+	struct netlink nl = {.fd = -1};
+	struct nlmsghdr *request;
+	uint32_t generation = 0;
+	uint64_t cookie = 0;
+	size_t length;
+
+	hash_bytes(text, strlen(text), hash);
+	if (file_read("/proc/sys/kernel/random/boot_id", 128, &boot_text, &length, NULL) == 0)
+		snprintf(boot, sizeof(boot), "%.*s", (int)strcspn(boot_text, "\n"), boot_text);
+	if (netlink_open(&nl, netns, NETLINK_NETFILTER, NULL) == 0) {
+		request = netlink_begin(&nl, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0);
+		mnl_nlmsg_put_extra_header(request, sizeof(struct nfgenmsg));
+		cookie = netns_cookie(nl.fd);
+		if (netlink_ask(&nl, request, take_generation, &generation) < 0)
+			generation = 0;
+		netlink_close(&nl);
+	}
+	snprintf(ret, HEADER_SIZE, "nestvisor-rules 1 %s %llu %u %s\n", boot[0] ? boot : "-",
+		 (unsigned long long)cookie, generation, hash);
+	if (!cookie || !generation || !boot[0])
+		ret[0] = '\0';
+}
+
+/* The listing that follows a record's header when it was loaded from this text; NULL otherwise. */
+static const char *recorded_listing(const char *record, const char *text)
+{
+	const char *end = strchr(record, '\n');
+	char hash[HASH_TEXT_SIZE];
+	size_t length = HASH_TEXT_SIZE - 1;
+
+	hash_bytes(text, strlen(text), hash);
+	if (strncmp(record, "nestvisor-rules 1 ", 18) != 0 || !end || end - record < (ptrdiff_t)length ||
+	    strncmp(end - length, hash, length) != 0)
+		return NULL;
+	return end + 1;
+}
+
+static int write_record(const struct ruleset *set, const char *header, const char *text, const char *listing,
+			struct error **err)
+{
+	cleanup_strbuf struct strbuf record = {0};
+	char hash[HASH_TEXT_SIZE];
+
+	hash_bytes(text, strlen(text), hash);
+	if (header[0])
+		strbuf_add(&record, header);
+	else
+		strbuf_printf(&record, "nestvisor-rules 1 - - - %s\n", hash);
+	strbuf_add(&record, listing);
+	return file_write_atomic(set->record, record.text, record.length, 0600, err);
+}
+
+static bool names_table(const char *listing, const char *table)
+{
+	char line[128];
+	const char *at = listing;
+
+	snprintf(line, sizeof(line), "table %s {", table);
+	while ((at = strstr(at, line))) {
+		if (at == listing || at[-1] == '\n')
+			return true;
+		at++;
+	}
+	return false;
+}
+
+int ruleset_load(const struct ruleset *set, const char *text, struct error **err)
+{
+	cleanup_strbuf struct strbuf commands = {0}, before = {0}, after = {0};
+	cleanup_nft struct nft nft = {.visit.home = -1};
+	char header[HEADER_SIZE];
+	int r = nft_open(set->netns, &nft, err);
+
+	if (r == 0)
+		r = list_tables(&nft, set, &before, err);
+	if (r < 0)
+		return r;
+	/*
+	 * Deleted and made in the same transaction. Only what is there is deleted: `table x; delete table x` would do
+	 * for both cases, but makes the kernel wait for a grace period of some milliseconds at the end.
+	 */
+	for (const char *const *table = set->tables; *table; table++)
+		if (before.length && names_table(before.text, *table))
+			strbuf_printf(&commands, "delete table %s\n", *table);
+	strbuf_add(&commands, text);
+	r = nft_run(&nft, commands.text, NULL, err);
+	if (r < 0)
+		return error_wrap(err, "cannot load the rules");
+	/* The generation is read before the listing: a change in between is found by the next check, not hidden. */
+	describe(-1, text, header);
+	strbuf_add(&after, "");
+	r = list_tables(&nft, set, &after, err);
+	return r < 0 ? r : write_record(set, header, text, after.text, err);
+}
+
+int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, struct error **err)
+{
+	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_strbuf struct strbuf now = {0};
+	cleanup_free char *record = NULL;
+	char header[HEADER_SIZE];
+	const char *listing;
+	size_t length;
+	int r;
+
+	*ret_same = false;
+	r = file_read(set->record, RECORD_LIMIT, &record, &length, NULL);
+	if (r < 0)
+		return r == -ENOENT ? 0 : file_read(set->record, RECORD_LIMIT, &record, &length, err);
+	listing = recorded_listing(record, text);
+	if (!listing)
+		return 0;
+	describe(set->netns, text, header);
+	if (header[0] && strncmp(record, header, strlen(header)) == 0) {
+		*ret_same = true;
+		return 0;
+	}
+	r = nft_open(set->netns, &nft, err);
+	strbuf_add(&now, "");
+	if (r == 0)
+		r = list_tables(&nft, set, &now, err);
+	if (r < 0)
+		return r;
+	*ret_same = strcmp(now.text, listing) == 0;
+	/* Somebody changed something else: note that this, too, is known to be good. */
+	return *ret_same ? write_record(set, header, text, listing, err) : 0;
+}
+
+int ruleset_remove(const struct ruleset *set, struct error **err)
+{
+	cleanup_strbuf struct strbuf commands = {0}, there = {0};
+	cleanup_nft struct nft nft = {.visit.home = -1};
+	int r = nft_open(set->netns, &nft, err);
+
+	if (r == 0)
+		r = list_tables(&nft, set, &there, err);
+	if (r < 0)
+		return r;
+	for (const char *const *table = set->tables; *table && there.length; table++)
+		if (names_table(there.text, *table))
+			strbuf_printf(&commands, "delete table %s\n", *table);
+	r = commands.length ? nft_run(&nft, commands.text, NULL, err) : 0;
+	if (r == 0 && set->record && unlink(set->record) < 0 && errno != ENOENT)
+		r = error_errno(err, errno, "cannot remove %s", set->record);
+	return r;
+}
