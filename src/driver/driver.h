@@ -2,9 +2,9 @@
  * Drivers start and stop guests on one host. One table of functions; `qemu` is the embedded default, `libvirt` has its
  * place here. A driver knows nothing of plans or networks: it gets what to run, already made.
  *
- * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs, not
- * once its system has booted; driver_wait_ready waits for that. Everything of a guest lies in its run_dir, and adopt works from
- * that alone after nestvisor was killed at any moment.
+ * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs,
+ * not once its system has booted; driver_wait_ready waits for that. Everything of a guest lies in its run_dir, and
+ * adopt works from that alone after nestvisor was killed at any moment.
  */
 #ifndef NESTVISOR_DRIVER_DRIVER_H
 #define NESTVISOR_DRIVER_DRIVER_H
@@ -31,44 +31,46 @@ struct driver_nic {
 
 struct driver_disk {
 	const char *path;
-	const char *format;  /* "raw", "qcow2" */
-	const char *serial;  /* at most 20 characters, or NULL */
+	const char *format; /* "raw", "qcow2" */
+	const char *serial; /* at most 20 characters, or NULL */
 	bool read_only;
 };
 
 struct driver_guest {
-	const char *lab, *path;  /* for names and messages */
+	const char *lab, *path; /* for names and messages */
 	const char *name;
-	const char *id;          /* 8 hexadecimal digits; the machine's UUID derives from it */
-	const char *run_dir;     /* exists: <run_dir>/{pid,qmp,qga,console,console.log,qemu.log} */
-	unsigned layer;          /* 1 for a guest of L0 */
+	const char *id;	     /* 8 hexadecimal digits; the machine's UUID derives from it */
+	const char *run_dir; /* exists: <run_dir>/{pid,qmp,qga,console,console.log,qemu.log} */
+	unsigned layer;	     /* 1 for a guest of L0 */
 	unsigned cpus;
-	uint64_t memory;         /* bytes */
-	bool nested;             /* has guests of its own: sees svm or vmx */
+	uint64_t memory; /* bytes */
+	bool nested;	 /* has guests of its own: sees svm or vmx */
 	const struct image *image;
-	const char *append;      /* further words for the kernel command line, for images with a kernel */
-	const char *os;          /* profile name */
+	const char *append; /* further words for the kernel command line, for images with a kernel */
+	const char *os;	    /* profile name */
 	const struct driver_nic *nics;
 	size_t nic_count;
 	const struct driver_disk *disks;
 	size_t disk_count;
 	enum accelerator accelerator;
-	int netns;               /* namespace QEMU runs in, or -1 */
+	int netns; /* namespace QEMU runs in, or -1 */
 };
 
 struct driver_state {
 	bool running;
 	struct process_id process;
 	enum accelerator accelerator;
-	const char *status;      /* QEMU's RunState ("running", "paused", …) */
+	const char *status; /* QEMU's RunState ("running", "paused", …) */
 };
 
 struct driver_ops {
 	const char *name;
-	int (*start)(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret, struct error **err);
-	/* Waits until the guest agent answers. A guest that dies meanwhile gives its last console lines and QEMU's own message; one that hangs (no console output for a while) gives -ETIMEDOUT. */
-	int (*wait_ready)(const char *run_dir, const char *path, enum accelerator accelerator, struct reporter *reporter,
-			  struct cancel *cancel, struct error **err);
+	int (*start)(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
+		     struct error **err);
+	/* Waits until the guest agent answers. A guest that dies meanwhile gives its last console lines and QEMU's own
+	 * message; one that hangs (no console output for a while) gives -ETIMEDOUT. */
+	int (*wait_ready)(const char *run_dir, const char *path, enum accelerator accelerator,
+			  struct reporter *reporter, struct cancel *cancel, struct error **err);
 	/* Ends the guest: QMP quit, else signals. Its run_dir's files are removed. Not running is success. */
 	int (*stop)(const char *run_dir, struct error **err);
 	/* Whether the guest in run_dir lives; cheap (no QMP). */
@@ -80,8 +82,10 @@ extern const struct driver_ops driver_qemu;
 /*
  * Which accelerator works here, found by booting a probe guest and cached per machine, kernel and QEMU under
  * image_cache_dir(). `inside`: this host is itself a guest of a lab, where the first guest's own boot is the
- * probe and /dev/kvm is trusted until then. ret_why says, in one sentence, why it is not KVM (freed by the caller; NULL for KVM).
+ * probe and /dev/kvm is trusted until then. ret_why says, in one sentence, why it is not KVM (freed by the caller; NULL
+ * for KVM).
  */
-int driver_probe(bool inside, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret, char **ret_why, struct error **err);
+int driver_probe(bool inside, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret, char **ret_why,
+		 struct error **err);
 
 #endif

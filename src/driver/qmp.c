@@ -56,8 +56,8 @@ static int receive(struct qmp *qmp, long long deadline, const struct cancel *can
 }
 
 /* The next line that has one of the two members. */
-static int next_with(struct qmp *qmp, const char *one, const char *other, long long deadline, const struct cancel *cancel,
-		     json_t **ret, struct error **err)
+static int next_with(struct qmp *qmp, const char *one, const char *other, long long deadline,
+		     const struct cancel *cancel, json_t **ret, struct error **err)
 {
 	for (;;) {
 		cleanup_json json_t *line = NULL;
@@ -126,7 +126,8 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int tim
 		return error_wrap(err, "%s", command);
 	problem = json_object_get(answer, "error");
 	if (problem)
-		return error_set(err, EIO, "QEMU refuses %s: %s", command, json_get_string(problem, "desc", "no reason given"));
+		return error_set(err, EIO, "QEMU refuses %s: %s", command,
+				 json_get_string(problem, "desc", "no reason given"));
 	if (ret)
 		*ret = json_incref(json_object_get(answer, "return"));
 	return 0;
