@@ -105,8 +105,8 @@ const char *invocation_operand(const struct invocation *inv, size_t index)
 void invocation_print_text(struct invocation *inv, const char *text)
 {
 	progress_hold(inv->progress);
-	fputs(text, stdout);
-	fflush(stdout);
+	if ((fputs(text, stdout) < 0 || fflush(stdout) != 0) && !inv->output_error)
+		inv->output_error = errno;
 	progress_release(inv->progress);
 }
 
@@ -296,13 +296,14 @@ static int finish_output(struct invocation *inv, int status)
 {
 	struct error *err = NULL;
 
-	errno = 0;
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if (fflush(stdout) != 0 && !inv->output_error)
+		inv->output_error = errno;
+	if (!inv->output_error)
 		return status;
-	if (errno == EPIPE)
+	if (inv->output_error == EPIPE)
 		return 128 + SIGPIPE; /* as `nestvisor status | head` ends */
 	inv->answered = true;
-	error_errno(&err, errno ? errno : EIO, "cannot write to standard output");
+	error_errno(&err, inv->output_error, "cannot write to standard output");
 	return invocation_fail_as(inv, EXIT_FAILED, &err);
 }
 

@@ -148,6 +148,7 @@ struct invocation {
 	struct option_values *values;
 	struct progress *progress;
 	bool answered;
+	int output_error; /* errno of the first write to standard output that failed */
 };
 
 /*

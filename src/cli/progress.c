@@ -152,24 +152,22 @@ static void add_live_line(struct progress *p, const struct work *work, unsigned 
 static unsigned add_live_lines(struct progress *p, struct strbuf *out)
 {
 	struct winsize size = {0};
-	unsigned columns = 80, room = MOST_LIVE_LINES, lines = 0, more = 0;
+	unsigned columns = 80, room = MOST_LIVE_LINES, lines = 0, count = 0;
 
 	if (ioctl(p->fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		columns = size.ws_col;
 	if (size.ws_row > 0 && size.ws_row / 2 < (int)room)
 		room = size.ws_row / 2;
-	for (const struct work *work = p->works; work; work = work->next) {
-		if (lines + 1 < room || (lines < room && !work->next)) {
-			add_live_line(p, work, columns, out);
-			lines++;
-		} else {
-			more++;
-		}
+	for (const struct work *work = p->works; work; work = work->next)
+		count++;
+	for (const struct work *work = p->works; work && (count <= room || lines + 1 < room); work = work->next) {
+		add_live_line(p, work, columns, out);
+		lines++;
 	}
-	if (more > 0 && room > 0) {
+	if (lines < count && room > 0) {
 		cleanup_strbuf struct strbuf line = {};
 
-		strbuf_printf(&line, "       and %u more", more);
+		strbuf_printf(&line, "       and %u more", count - lines);
 		text_fit(out, &p->style, line.text, columns - 1);
 		strbuf_add_char(out, '\n');
 		lines++;
