@@ -24,9 +24,11 @@
 #define LIBRARY_FOLDER "usr/lib/x86_64-linux-gnu"
 #define LOADER	       "/lib64/ld-linux-x86-64.so.2"
 
-enum {
-	FORMAT = 1
-}; /* of images, part of their key: increase it when this file makes something else of the same input */
+/* Part of the key of images: increase it when this file makes something else of the same input. */
+enum { FORMAT = 2 };
+
+/* What a carrier has of the layer, besides host.initrd. */
+static const char *const carried[] = {"bzImage", "vmlinux", "guest.initrd"};
 
 static int nestvisor_hash(const struct image_build *build, char ret[HASH_TEXT_SIZE], struct error **err)
 {
