@@ -3,6 +3,7 @@
  * and the completion of real shells. Called as "nestvisor" (by a symbolic link) this program is nestvisor itself, with
  * its real table of commands.
  */
+int nestvisor_main(int argc, char **argv);
 #define main nestvisor_main
 #include "main.c"
 #undef main
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -36,6 +38,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -549,13 +552,6 @@ static void test_full_output(void **state)
 	assert_non_null(strstr(output.err, "cannot write to standard output: No space left on device"));
 }
 
-/* Progress. */
-
-static void event(struct progress *progress, enum report_kind kind, const char *subject, const char *text)
-{
-	report(progress_reporter(progress), kind, subject, "%s", text);
-}
-
 /* Reads until `wanted` was seen; the writer's end is still open, so this waits for the event itself. */
 static void read_until(int fd, struct strbuf *seen, const char *wanted)
 {
@@ -572,6 +568,107 @@ static void read_until(int fd, struct strbuf *seen, const char *wanted)
 		assert_true(n > 0);
 		strbuf_add_bytes(seen, data, (size_t)n);
 	}
+}
+
+/* Signals: a child runs a command that waits, says so, and is sent signals. */
+
+static int run_patient(struct invocation *inv)
+{
+	struct error *err = NULL;
+
+	invocation_print(inv, "waiting\n");
+	if (cancel_sleep(inv->cancel, 30000) == 0)
+		return EXIT_DONE;
+	error_set(&err, ECANCELED, "stopped");
+	return invocation_fail(inv, &err);
+}
+
+static int run_stubborn(struct invocation *inv)
+{
+	invocation_print(inv, "waiting\n");
+	cancel_sleep(inv->cancel, 30000);
+	invocation_print(inv, "cleaning up\n");
+	alarm(30);
+	while (cancel_requested(inv->cancel))
+		pause();
+	return EXIT_DONE;
+}
+
+static const struct command test_patient = {.name = "patient", .summary = "waits", .json = "up", .run = run_patient};
+static const struct command test_stubborn = {.name = "stubborn", .summary = "does not stop", .run = run_stubborn};
+static const struct command *const waiting_commands[] = {&test_patient, &test_stubborn, NULL};
+
+static pid_t start_command(const char *name, const char *option, int out)
+{
+	char *argv[] = {(char *)"nestvisor", (char *)name, (char *)option, NULL};
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		dup2(out, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		_exit(command_main(waiting_commands, option ? 3 : 2, argv));
+	}
+	return pid;
+}
+
+static int end_status(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void make_pipe(int ends[2])
+{
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+}
+
+static void test_first_signal_stops(void **state)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		cleanup_strbuf struct strbuf seen = {};
+		int ends[2];
+		pid_t pid;
+
+		make_pipe(ends);
+		pid = start_command("patient", "--json", ends[1]);
+		read_until(ends[0], &seen, "waiting\n");
+		assert_int_equal(kill(pid, signals[i]), 0);
+		read_until(ends[0], &seen, "nestvisor/error/1");
+		assert_int_equal(end_status(pid), 128 + signals[i]);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}
+
+static void test_second_signal_ends(void **state)
+{
+	cleanup_strbuf struct strbuf seen = {};
+	int ends[2];
+	pid_t pid;
+
+	make_pipe(ends);
+	pid = start_command("stubborn", NULL, ends[1]);
+	read_until(ends[0], &seen, "waiting\n");
+	assert_int_equal(kill(pid, SIGINT), 0);
+	read_until(ends[0], &seen, "cleaning up\n");
+	assert_int_equal(kill(pid, SIGINT), 0);
+	assert_int_equal(end_status(pid), 130);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* Progress. */
+
+static void event(struct progress *progress, enum report_kind kind, const char *subject, const char *text)
+{
+	report(progress_reporter(progress), kind, subject, "%s", text);
 }
 
 /* "  0.1s x" → "T x": what a line says, without when. */
@@ -598,11 +695,6 @@ static void without_times(struct strbuf *text)
 	free(text->text);
 	text->length = out.length;
 	text->text = strbuf_steal(&out);
-}
-
-static void make_pipe(int ends[2])
-{
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 }
 
 static void test_progress_lines(void **state)
@@ -1098,6 +1190,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_schema_command),
 		cmocka_unit_test(test_full_output),
+		cmocka_unit_test(test_first_signal_stops),
+		cmocka_unit_test(test_second_signal_ends),
 		cmocka_unit_test(test_progress_lines),
 		cmocka_unit_test(test_progress_lines_of_long_work),
 		cmocka_unit_test(test_progress_verbose_and_quiet),
