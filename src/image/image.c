@@ -20,6 +20,20 @@ static const char *const micro_files[] = {"micro.sh",	"library.sh", "init",	    
 static const struct image_program micro_programs[] = {
 	{"apt-get", "apt"}, {"dpkg-deb", "dpkg"}, {"lz4", "lz4"}, {"mke2fs", "e2fsprogs"}, {NULL, NULL}};
 
+static const char *const debian_files[] = {"debian-12.sh",
+					   "library.sh",
+					   "init-disk",
+					   "network",
+					   "hypervisor",
+					   "modprobe.conf",
+					   "nestvisor-network.service",
+					   "nestvisor-hypervisor.service",
+					   "nestvisor-ready.service",
+					   NULL};
+static const struct image_program debian_programs[] = {
+	{"apt-get", "apt"},	 {"dpkg-deb", "dpkg"},	       {"lz4", "lz4"},
+	{"mke2fs", "e2fsprogs"}, {"mmdebstrap", "mmdebstrap"}, {NULL, NULL}};
+
 static const struct image_recipe recipes[] = {
 	{.name = "micro",
 	 .kind = IMAGE_KERNEL,
@@ -30,6 +44,16 @@ static const struct image_recipe recipes[] = {
 	 .needs_space = 700 << 20,
 	 .append = "",
 	 .nestvisor_prefix = ""},
+	{.name = "debian-12",
+	 .kind = IMAGE_DISK_KERNEL,
+	 .script = "debian-12.sh",
+	 .files = debian_files,
+	 .table = embedded_files,
+	 .programs = debian_programs,
+	 .needs_root = true,
+	 .needs_space = 2200ULL << 20,
+	 .append = "net.ifnames=0",
+	 .nestvisor_prefix = "nestvisor/"},
 };
 
 static const struct image_recipe *find_recipe(const char *name)
