@@ -154,7 +154,7 @@ static const struct {
 		{"NESTVISOR_RUN_DIR", "where the state of running labs is kept, in place of /run/nestvisor"},
 		{"NESTVISOR_STATE_DIR", "where disks are kept, in place of /var/lib/nestvisor"},
 		{"NESTVISOR_CACHE", "where built images are kept, in place of /var/cache/nestvisor"},
-		{"NO_COLOR", "no colours, whatever its value"},
+		{"NO_COLOR", "no colours, where it is set and not empty"},
 },
   files[] =
 	  {
