@@ -177,8 +177,7 @@ static const char *const hostile[] = {
 	"1. list",
 	"a\nsubgraph x",
 	"\033[2J\033]0;owned\a",
-	"\xe2\x80\xae"
-	"txt.exe",
+	"\xe2\x80\xaetxt.exe",
 	"style: #35; --> world",
 	"日本 のゲスト",
 	"#quot;&amp;{{}}|",
