@@ -35,15 +35,29 @@ static char *temporary_name(const char *path)
 	return name;
 }
 
+/* Runs a program; all that it says in several lines belongs to the message, the first says most. */
 static int must(const char *const *argv, const char *package, const char *what, struct cancel *cancel,
 		struct error **err)
 {
+	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1};
+	cleanup_output struct process_output output = {0};
 	cleanup_free char *found = NULL;
 	int r = process_find(argv[0], package, &found, err);
 
 	if (r == 0)
-		r = process_must(argv, cancel, err);
-	return r < 0 ? (error_wrap(err, "cannot make %s", what), r) : 0;
+		r = process_run(&spec, NULL, 0, -1, cancel, &output, err);
+	if (r < 0) {
+		error_wrap(err, "cannot make %s", what);
+		return r;
+	}
+	if (output.status == 0)
+		return 0;
+	for (char *end = output.err + output.err_length; end > output.err && end[-1] == '\n'; end--)
+		end[-1] = '\0';
+	for (char *newline; (newline = strchr(output.err, '\n'));)
+		*newline = ' ';
+	return error_set(err, EIO, "cannot make %s: %s ended with status %d: %s", what, argv[0], output.status,
+			 output.err);
 }
 
 int image_make_overlay(const struct image *image, const char *path, uint64_t size, struct cancel *cancel,
