@@ -21,13 +21,14 @@ struct surroundings {
 	const struct surroundings_route {
 		struct prefix prefix;
 		char interface[INTERFACE_NAME_SIZE];
-	} *routes; /* of the machine itself: what a lab's subnet must not overlap */
+	} * routes; /* of the machine itself: what a lab's subnet must not overlap */
 	size_t route_count;
 };
 
 struct problem {
 	bool warning;
-	struct place place;
+	struct place place;  /* line 0: of the file as a whole */
+	unsigned width;	     /* characters from there on that are meant; 0: that place alone */
 	const char *message; /* "unknown key \"memroy\"" */
 	const char *hint;    /* "did you mean \"memory\"?", or NULL */
 };
@@ -37,7 +38,8 @@ struct problems {
 	struct arena *arena;
 	const char *file;
 	const char *text; /* the whole file, for showing lines */
-	struct problem *items;
+	size_t length;
+	struct problem *items; /* sorted by place; of very many only the first ones, and one that says so */
 	size_t count, errors;
 };
 void problems_clear(struct problems *problems);
@@ -49,8 +51,8 @@ json_t *problems_json(const struct problems *problems);
 
 /*
  * Reads, checks and builds. path "-" is standard input. Relative image paths are taken from the file's folder.
- * Returns 0 and the lab when there are no errors (warnings may be in ret_problems); -EINVAL with every error in ret_problems
- * when the file is wrong; another -errno with *err when it could not be read. `machine` may be NULL.
+ * Returns 0 and the lab when there are no errors (warnings may be in ret_problems); -EINVAL with every error in
+ * ret_problems when the file is wrong; another -errno with *err when it could not be read. `machine` may be NULL.
  */
 int config_load(const char *path, const struct surroundings *machine, struct problems *ret_problems, struct lab **ret,
 		struct error **err);
@@ -67,7 +69,7 @@ int config_find(char **ret_path, struct error **err);
  */
 json_t *config_part(const struct lab *lab, const struct host *host);
 
-json_t *config_schema(void);                /* JSON Schema 2020-12 of the lab file */
-void config_manual(struct strbuf *out);     /* nestvisor.nest.yaml(5) in scdoc's language */
+json_t *config_schema(void);		/* JSON Schema 2020-12 of the lab file */
+void config_manual(struct strbuf *out); /* nestvisor.nest.yaml(5) in scdoc's language */
 
 #endif

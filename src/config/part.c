@@ -1,0 +1,254 @@
+/*
+ * The part of a lab that one host needs to know. All defaults are written out, so that the host's nestvisor, which may
+ * be of another version, makes the same of it; what derives from the lab's name and a guest's path alone (ids, MACs,
+ * names of interfaces) is left out: the host derives it again, with `at` in front.
+ */
+#include "base/arena.h"
+#include "config/config.h"
+#include "config/schema.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(object, key, json_string(text));
+}
+
+static void append_ip(json_t *list, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (ip->family)
+		json_array_append_new(list, json_string(ip_format(ip, text)));
+}
+
+static void append_prefix(json_t *list, const struct prefix *prefix)
+{
+	char text[PREFIX_TEXT_SIZE];
+
+	if (prefix->ip.family)
+		json_array_append_new(list, json_string(prefix_format(prefix, text)));
+}
+
+static json_t *size_json(uint64_t bytes)
+{
+	return json_sprintf("%lluM", (unsigned long long)bytes >> 20);
+}
+
+static json_t *ratio_json(unsigned hundredths)
+{
+	return json_sprintf("%u.%02u", hundredths / 100, hundredths % 100);
+}
+
+static json_t *port_json(uint16_t first, uint16_t last, uint8_t protocol)
+{
+	const char *name = protocol == IPPROTO_UDP ? "udp" : "tcp";
+
+	return first == last ? json_sprintf("%u/%s", first, name) : json_sprintf("%u-%u/%s", first, last, name);
+}
+
+static json_t *dhcp_json(const struct network *network)
+{
+	json_t *range;
+
+	if (!network->dhcp_first.family)
+		return json_boolean(network->dhcp);
+	range = json_array();
+	append_ip(range, &network->dhcp_first);
+	append_ip(range, &network->dhcp_last);
+	return json_pack("{s:o}", "range", range);
+}
+
+static json_t *tunnel_json(const struct network *network)
+{
+	json_t *tunnel = json_pack("{s:i, s:[]}", "id", (int)network->vni, "peers");
+
+	for (size_t i = 0; i < network->peer_count; i++)
+		append_ip(json_object_get(tunnel, "peers"), &network->peers[i]);
+	if (network->encapsulation == ENCAP_GENEVE)
+		json_object_set_new(tunnel, "options", json_integer(network->geneve_options));
+	return tunnel;
+}
+
+static json_t *network_json(const struct network *network)
+{
+	json_t *json = json_pack("{s:[], s:[], s:s, s:i, s:o, s:b}", "subnet", "gateway", "uplink",
+				 uplink_name(network->uplink), "mtu", (int)network->mtu, "dhcp", dhcp_json(network),
+				 "dns", network->dns);
+
+	append_prefix(json_object_get(json, "subnet"), &network->subnet4);
+	append_prefix(json_object_get(json, "subnet"), &network->subnet6);
+	append_ip(json_object_get(json, "gateway"), &network->gateway4);
+	append_ip(json_object_get(json, "gateway"), &network->gateway6);
+	if (network->encapsulation != ENCAP_NONE)
+		json_object_set_new(json, encapsulation_name(network->encapsulation), tunnel_json(network));
+	return json;
+}
+
+static json_t *nic_json(const struct lab *lab, const struct nic *nic)
+{
+	json_t *json = json_pack("{s:s}", "network", nic->network->name), *addresses = json_array();
+	char text[MAC_TEXT_SIZE];
+	uint8_t derived[6];
+
+	append_ip(addresses, &nic->address4);
+	append_ip(addresses, &nic->address6);
+	if (json_array_size(addresses))
+		json_object_set(json, "address", addresses);
+	json_decref(addresses);
+	model_derive_mac(lab->name, nic->guest->path, nic->index, derived);
+	if (memcmp(derived, nic->mac, sizeof(derived)) != 0)
+		set_text(json, "mac", mac_format(nic->mac, text));
+	return json;
+}
+
+static json_t *publish_json(const struct publish *publish)
+{
+	json_t *json = json_pack("{s:o}", "port", port_json(publish->port, publish->port, publish->protocol));
+	char text[IP_TEXT_SIZE];
+
+	if (publish->as)
+		json_object_set_new(json, "as", json_integer(publish->as));
+	if (publish->address.family)
+		set_text(json, "address", ip_format(&publish->address, text));
+	return json;
+}
+
+static const char *choice_name(int key, unsigned position)
+{
+	return schema_guest.keys[key].rule.choices[position].name;
+}
+
+static json_t *host_json(const struct lab *lab, const struct host *host);
+
+static void add_lists(const struct lab *lab, const struct guest *guest, json_t *json)
+{
+	json_t *nics = json_array(), *publish = json_array(), *tags = json_array();
+
+	for (size_t i = 0; i < guest->nic_count; i++)
+		json_array_append_new(nics, nic_json(lab, &guest->nics[i]));
+	json_object_set_new(json, "nics", nics);
+	for (size_t i = 0; i < guest->publish_count; i++)
+		json_array_append_new(publish, publish_json(&guest->publish[i]));
+	json_object_set_new(json, "publish", publish);
+	for (size_t i = 0; i < guest->tag_count; i++)
+		json_array_append_new(tags, json_string(guest->tags[i]));
+	json_object_set_new(json, "tags", tags);
+}
+
+static json_t *guest_json(const struct lab *lab, const struct guest *guest)
+{
+	json_t *json = guest->host ? host_json(lab, guest->host) : json_object();
+
+	json_object_set_new(json, "cpus", json_integer(guest->cpus));
+	json_object_set_new(json, "memory", size_json(guest->memory));
+	if (guest->disk)
+		json_object_set_new(json, "disk", size_json(guest->disk));
+	set_text(json, "image", guest->image);
+	set_text(json, "image-id", guest->image_id);
+	set_text(json, "os", guest->os);
+	set_text(json, "seed", choice_name(GUEST_SEED, guest->seed));
+	set_text(json, "transport", choice_name(GUEST_TRANSPORT, guest->transport));
+	set_text(json, "world", world_name(guest->world));
+	json_object_set_new(json, "nested", json_boolean(guest->nested));
+	add_lists(lab, guest, json);
+	if (guest->ssh_user || guest->ssh_key) {
+		json_t *ssh = json_object();
+
+		set_text(ssh, "user", guest->ssh_user);
+		set_text(ssh, "key", guest->ssh_key);
+		json_object_set_new(json, "ssh", ssh);
+	}
+	return json;
+}
+
+/* What a host owns: the same keys in a guest and in the file itself. */
+static json_t *host_json(const struct lab *lab, const struct host *host)
+{
+	json_t *json = json_pack("{s:o, s:{}, s:{}}", "cpu-overcommit", ratio_json(host->cpu_overcommit), "networks",
+				 "guests");
+
+	for (size_t i = 0; i < host->network_count; i++)
+		json_object_set_new(json_object_get(json, "networks"), host->networks[i]->name,
+				    network_json(host->networks[i]));
+	for (size_t i = 0; i < host->guest_count; i++)
+		json_object_set_new(json_object_get(json, "guests"), host->guests[i]->name,
+				    guest_json(lab, host->guests[i]));
+	return json;
+}
+
+/* ─── policies ─── */
+
+static bool is_at_or_below(const char *path, const char *host)
+{
+	size_t length = strlen(host);
+
+	return length == 0 || (strncmp(path, host, length) == 0 && (path[length] == '\0' || path[length] == '/'));
+}
+
+static bool overlaps_below(const struct prefix *prefix, const struct host *host)
+{
+	for (size_t i = 0; i < host->network_count; i++)
+		if (prefix_overlaps(prefix, &host->networks[i]->subnet4) ||
+		    prefix_overlaps(prefix, &host->networks[i]->subnet6))
+			return true;
+	for (size_t i = 0; i < host->guest_count; i++)
+		if (host->guests[i]->host && overlaps_below(prefix, host->guests[i]->host))
+			return true;
+	return false;
+}
+
+/* Whether one end of a policy lies at or below a host. */
+static bool concerns(const struct endpoint *end, const struct host *host)
+{
+	switch (end->kind) {
+	case ENDPOINT_L0:
+	case ENDPOINT_WORLD:
+		return false;
+	case ENDPOINT_GUEST:
+	case ENDPOINT_NETWORK:
+		return is_at_or_below(end->text, host->path);
+	case ENDPOINT_PREFIX:
+		return overlaps_below(&end->prefix, host);
+	}
+	return true;
+}
+
+static json_t *policy_json(const struct policy *policy)
+{
+	json_t *rule = json_pack("{s:s, s:s}", "from", policy->from.text, "to", policy->to.text), *list;
+
+	if (policy->port_count) {
+		list = json_array();
+		for (size_t i = 0; i < policy->port_count; i++)
+			json_array_append_new(list, port_json(policy->ports[i].first, policy->ports[i].last,
+							      policy->ports[i].protocol));
+		json_object_set_new(rule, "port", list);
+	}
+	if (policy->compromised_count) {
+		list = json_array();
+		for (size_t i = 0; i < policy->compromised_count; i++)
+			json_array_append_new(list, json_string(policy->compromised[i]));
+		json_object_set_new(rule, "even-if-compromised", list);
+	}
+	return json_pack("{s:o}", policy->verb == POLICY_ALLOW ? "allow" : "deny", rule);
+}
+
+json_t *config_part(const struct lab *lab, const struct host *host)
+{
+	json_t *json = host_json(lab, host), *policies = json_array();
+
+	set_text(json, "lab", lab->name);
+	if (*host->path)
+		set_text(json, "at", host->path);
+	for (size_t i = 0; i < lab->policy_count; i++) {
+		const struct policy *policy = &lab->policies[i];
+
+		if (host == lab->root || concerns(&policy->from, host) || concerns(&policy->to, host))
+			json_array_append_new(policies, policy_json(policy));
+	}
+	json_object_set_new(json, "policy", policies);
+	return json;
+}

@@ -1,0 +1,451 @@
+#include "config/schema.h"
+
+#define KIND(value_kind)	      .rule = {.kind = (value_kind)}
+#define NUMBER(value_kind, low, high) .rule = {.kind = (value_kind), .minimum = (low), .maximum = (high)}
+#define CHOICE(list)		      .rule = {.kind = VALUE_CHOICE, .choices = (list)}
+#define OBJECT(id_, article_, title_, description_, keys_)                                                             \
+	{                                                                                                              \
+		.id = (id_), .article = (article_), .title = (title_), .description = (description_), .keys = (keys_), \
+		.key_count = sizeof(keys_) / sizeof((keys_)[0])                                                        \
+	}
+
+#define MIB(n) ((uint64_t)(n) << 20)
+#define TIB(n) ((uint64_t)(n) << 40)
+
+/* In the order of enum uplink. */
+static const struct choice uplinks[] = {
+	{"nat", "leaves with the host's own address", NULL},
+	{"route", "leaves with its own address; the layers above get a route to it", NULL},
+	{"none", "stays inside", NULL},
+	{NULL, NULL, NULL},
+};
+
+/* In the order of enum world. */
+static const struct choice worlds[] = {
+	{"open", "what the network's uplink allows", NULL},
+	{"cut", "nothing gets out to the world, in any protocol; connections from above keep working", NULL},
+	{"sealed", "no packet gets in or out; only the guest agent remains", NULL},
+	{NULL, NULL, NULL},
+};
+
+/* In the order of enum seed_kind. */
+static const struct choice seeds[] = {
+	{"native", "words on the kernel command line; for images that nestvisor made", NULL},
+	{"cloud-init", "a NoCloud disk", NULL},
+	{"agent", "through the guest agent, once it answers", NULL},
+	{"none", "nothing is set: the image knows, or asks DHCP", NULL},
+	{NULL, NULL, NULL},
+};
+
+/* In the order of enum transport_kind. */
+static const struct choice transports[] = {
+	{"qga", "the QEMU guest agent; needs no network in the guest", NULL},
+	{"ssh", "OpenSSH, to the address of the first NIC", NULL},
+	{NULL, NULL, NULL},
+};
+
+static const struct choice profiles[] = {
+	{"linux", "virtio devices throughout", NULL},
+	{"windows-11", "UEFI with Secure Boot, a TPM, Hyper-V enlightenments", NULL},
+	{"windows-10", "UEFI, Hyper-V enlightenments", NULL},
+	{"windows-server", "UEFI, Hyper-V enlightenments", NULL},
+	{"esxi", "a CPU and devices that ESXi knows", NULL},
+	{NULL, NULL, NULL},
+};
+
+static const struct choice drivers[] = {
+	{"qemu", "nestvisor starts QEMU itself", NULL},
+	{"libvirt", NULL, "is not there yet: this version has the qemu driver alone"},
+	{NULL, NULL, NULL},
+};
+
+static const struct key dhcp_keys[] = {
+	[DHCP_RANGE] = {.name = "range",
+			.shape = SHAPE_LIST,
+			.flags = KEY_REQUIRED,
+			KIND(VALUE_ADDRESS),
+			.description = "The first and the last IPv4 address that may be handed out.",
+			.example = "[192.168.122.100, 192.168.122.199]"},
+};
+
+static const struct object schema_dhcp =
+	OBJECT("dhcp", "dhcp", "DHCP", "More than true or false can be said of a network's DHCP.", dhcp_keys);
+
+#define TUNNEL_ID_KEY                                                                                                  \
+	[TUNNEL_ID] = {.name = "id",                                                                                   \
+		       .flags = KEY_REQUIRED,                                                                          \
+		       NUMBER(VALUE_INTEGER, 1, 0xffffff),                                                             \
+		       .description = "The network identifier (VNI), the same at every end.",                          \
+		       .example = "4711"}
+#define TUNNEL_PEERS_KEY                                                                                               \
+	[TUNNEL_PEERS] = {.name = "peers",                                                                             \
+			  .shape = SHAPE_LIST,                                                                         \
+			  .flags = KEY_REQUIRED,                                                                       \
+			  KIND(VALUE_ADDRESS),                                                                         \
+			  .description = "The addresses of the other ends, all of one family.",                        \
+			  .example = "[203.0.113.7]"}
+
+static const struct key vxlan_keys[] = {TUNNEL_ID_KEY, TUNNEL_PEERS_KEY};
+
+static const struct object schema_vxlan = OBJECT("vxlan", "vxlan", "VXLAN",
+						 "A network whose bridge is joined to bridges on other machines by "
+						 "VXLAN (RFC 7348), which takes 50 bytes of each "
+						 "packet over IPv4 and 70 over IPv6.",
+						 vxlan_keys);
+
+static const struct key geneve_keys[] = {
+	TUNNEL_ID_KEY,
+	TUNNEL_PEERS_KEY,
+	[TUNNEL_OPTIONS] =
+		{.name = "options",
+		 NUMBER(VALUE_INTEGER, 0, 252),
+		 .fallback = "0",
+		 .description =
+			 "Bytes of options in each packet's header, a multiple of 4; they are taken off the MTU.",
+		 .example = "8"},
+};
+
+static const struct object schema_geneve =
+	OBJECT("geneve", "geneve", "GENEVE",
+	       "The same by GENEVE (RFC 8926), which takes 50 bytes over IPv4 and 70 over IPv6, and its options.",
+	       geneve_keys);
+
+static const struct key network_keys[] = {
+	[NETWORK_SUBNET] = {.name = "subnet",
+			    .shape = SHAPE_ONE_OR_LIST,
+			    .flags = KEY_REQUIRED,
+			    KIND(VALUE_SUBNET),
+			    .description = "Its IPv4 subnet, its IPv6 subnet, or a list of both.",
+			    .example = "[192.168.122.0/24, \"fd00:122::/64\"]"},
+	[NETWORK_GATEWAY] = {.name = "gateway",
+			     .shape = SHAPE_ONE_OR_LIST,
+			     KIND(VALUE_ADDRESS),
+			     .otherwise = "the first address of each subnet",
+			     .description = "The owner's own address in the network, one for each subnet.",
+			     .example = "192.168.122.254"},
+	[NETWORK_UPLINK] = {.name = "uplink",
+			    CHOICE(uplinks),
+			    .fallback = "nat",
+			    .description = "How its packets leave the host that owns it.",
+			    .example = "route"},
+	[NETWORK_MTU] = {.name = "mtu",
+			 NUMBER(VALUE_INTEGER, 576, 65535),
+			 .otherwise = "1500, or less where the layer below carries less",
+			 .description = "The largest packet in bytes; at least 1280 where there is an IPv6 subnet.",
+			 .example = "1450"},
+	[NETWORK_DHCP] =
+		{.name = "dhcp",
+		 KIND(VALUE_BOOL),
+		 .object = &schema_dhcp,
+		 .fallback = "false",
+		 .description =
+			 "Whether guests get IPv4 addresses by DHCP, from the upper half of the subnet unless a range "
+			 "is given. Without it every NIC needs an address.",
+		 .example = "{range: [192.168.122.100, 192.168.122.199]}"},
+	[NETWORK_DNS] = {.name = "dns",
+			 KIND(VALUE_BOOL),
+			 .fallback = "false",
+			 .description = "Whether the gateway answers DNS with what the host itself can resolve.",
+			 .example = "true"},
+	[NETWORK_VXLAN] = {.name = "vxlan",
+			   .object = &schema_vxlan,
+			   .description = "Joins the network to others by VXLAN.",
+			   .example = "{id: 4711, peers: [203.0.113.7]}"},
+	[NETWORK_GENEVE] = {.name = "geneve",
+			    .object = &schema_geneve,
+			    .description = "Joins the network to others by GENEVE.",
+			    .example = "{id: 4711, peers: [203.0.113.7], options: 8}"},
+};
+
+const struct object schema_network =
+	OBJECT("network", "a network", "NETWORKS",
+	       "A network is a virtual switch with a subnet, owned by the host under which it stands.", network_keys);
+
+static const struct key nic_keys[] = {
+	[NIC_NETWORK] = {.name = "network",
+			 .flags = KEY_REQUIRED,
+			 KIND(VALUE_TEXT),
+			 .description = "The network that the NIC is plugged into, by its name: one of the host that "
+					"the guest runs on.",
+			 .example = "inner"},
+	[NIC_ADDRESS] = {.name = "address",
+			 .shape = SHAPE_ONE_OR_LIST,
+			 KIND(VALUE_ADDRESS),
+			 .otherwise = "by DHCP; required where the network has none",
+			 .description = "The guest's own addresses: at most one for each family.",
+			 .example = "[192.168.124.91, \"fd00:124::91\"]"},
+	[NIC_MAC] = {.name = "mac",
+		     KIND(VALUE_MAC),
+		     .otherwise =
+			     "derived from the lab, the guest's path and the NIC's position, so that it never changes",
+		     .description = "The Ethernet address.",
+		     .example = "02:00:00:00:00:01"},
+};
+
+static const struct object schema_nic =
+	OBJECT("nic", "a NIC", "NICS", "The default route goes through the first NIC of a guest.", nic_keys);
+
+static const struct key publish_keys[] = {
+	[PUBLISH_PORT] = {.name = "port",
+			  .flags = KEY_REQUIRED,
+			  KIND(VALUE_PORT),
+			  .description = "The guest's port; TCP unless it says udp.",
+			  .example = "3389/tcp"},
+	[PUBLISH_AS] = {.name = "as",
+			NUMBER(VALUE_INTEGER, 1, 65535),
+			.otherwise = "the same number",
+			.description = "The port at L0.",
+			.example = "13389"},
+	[PUBLISH_ADDRESS] = {.name = "address",
+			     KIND(VALUE_ADDRESS),
+			     .otherwise = "127.0.0.1",
+			     .description = "The address at L0 on which it listens.",
+			     .example = "0.0.0.0"},
+};
+
+static const struct object schema_publish =
+	OBJECT("publish", "a published port", "PUBLISHED PORTS",
+	       "A port of a guest, at whatever depth, that can be reached at L0. A port alone is enough: 22 or 22/tcp.",
+	       publish_keys);
+
+static const struct key ssh_keys[] = {
+	[SSH_USER] = {.name = "user",
+		      KIND(VALUE_TEXT),
+		      .otherwise = "what ssh_config(5) says",
+		      .description = "The user to log in as.",
+		      .example = "admin"},
+	[SSH_KEY] = {.name = "key",
+		     KIND(VALUE_FILE),
+		     .otherwise = "what ssh_config(5) says",
+		     .description = "The file of the private key; a relative path starts at the lab file's folder.",
+		     .example = "~/.ssh/lab"},
+};
+
+static const struct object schema_ssh = OBJECT("ssh", "ssh", "SSH", "How to log in to a guest by ssh.", ssh_keys);
+
+static const struct key guest_keys[] = {
+	[GUEST_CPUS] = {.name = "cpus",
+			.flags = KEY_IN_DEFAULTS,
+			NUMBER(VALUE_INTEGER, 1, 255),
+			.fallback = "1",
+			.description = "Virtual CPUs: never more than its host has.",
+			.example = "2"},
+	[GUEST_MEMORY] =
+		{.name = "memory",
+		 .flags = KEY_IN_DEFAULTS,
+		 NUMBER(VALUE_SIZE, MIB(32), TIB(16)),
+		 .otherwise = "256M, with an image other than micro 1G",
+		 .description =
+			 "Memory, in K, M, G or T (powers of 1024), rounded down to whole MiB. All guests of a host "
+			 "together, and 12 % for nested page tables and QEMU, must fit into what the host has left: "
+			 "its "
+			 "own memory less 64M and 10 %.",
+		 .example = "1.5G"},
+	[GUEST_DISK] = {.name = "disk",
+			.flags = KEY_IN_DEFAULTS,
+			NUMBER(VALUE_SIZE, MIB(1), TIB(256)),
+			.otherwise = "as large as its image",
+			.description = "The size of the guest's own disk, an overlay on its image.",
+			.example = "20G"},
+	[GUEST_IMAGE] = {.name = "image",
+			 .flags = KEY_IN_DEFAULTS,
+			 KIND(VALUE_IMAGE),
+			 .fallback = "micro",
+			 .description = "What it boots from: one that nestvisor makes, or the path of a qcow2 or raw "
+					"disk. A path holds a "
+					"\"/\" or ends in .qcow2, .raw or .img, and starts at the lab file's folder "
+					"where it is relative.",
+			 .example = "debian-12"},
+	[GUEST_OS] = {.name = "os",
+		      .flags = KEY_IN_DEFAULTS,
+		      CHOICE(profiles),
+		      .fallback = "linux",
+		      .description = "A profile: firmware, TPM, CPU flags and devices that this system wants.",
+		      .example = "windows-11"},
+	[GUEST_NICS] = {.name = "nics",
+			.shape = SHAPE_LIST,
+			.object = &schema_nic,
+			.otherwise = "one on the host's network, where it has exactly one",
+			.description = "Its network interfaces, in order; [] for none.",
+			.example = "[{network: inner, address: 192.168.124.91}]"},
+	[GUEST_NETWORKS] = {.name = "networks",
+			    .shape = SHAPE_NAMED,
+			    .object = &schema_network,
+			    .description = "Networks that it owns: it is a host.",
+			    .example = "{inner: {subnet: 192.168.124.0/24, uplink: route}}"},
+	[GUEST_GUESTS] = {.name = "guests",
+			  .shape = SHAPE_NAMED,
+			  .object = &schema_guest,
+			  .description = "Guests that it runs: it is a host.",
+			  .example = "{a: {memory: 128M}}"},
+	[GUEST_NESTED] = {.name = "nested",
+			  .flags = KEY_IN_DEFAULTS,
+			  KIND(VALUE_BOOL),
+			  .otherwise = "whether it has guests",
+			  .description = "Whether it sees the CPU's virtualization, svm or vmx.",
+			  .example = "true"},
+	[GUEST_WORLD] = {.name = "world",
+			 .flags = KEY_IN_DEFAULTS,
+			 CHOICE(worlds),
+			 .fallback = "open",
+			 .description = "How far it may reach.",
+			 .example = "cut"},
+	[GUEST_PUBLISH] = {.name = "publish",
+			   .shape = SHAPE_LIST,
+			   KIND(VALUE_PORT),
+			   .object = &schema_publish,
+			   .description = "Ports of it that can be reached at L0.",
+			   .example = "[{port: 3389/tcp, as: 13389}, 22/tcp]"},
+	[GUEST_TAGS] = {.name = "tags",
+			.shape = SHAPE_LIST,
+			KIND(VALUE_LABEL),
+			.description = "Words to find guests by.",
+			.example = "[victim, group-a]"},
+	[GUEST_SEED] = {.name = "seed",
+			.flags = KEY_IN_DEFAULTS,
+			CHOICE(seeds),
+			.otherwise = "native for the images micro and debian-12, else agent",
+			.description = "How it is told its name and addresses.",
+			.example = "cloud-init"},
+	[GUEST_TRANSPORT] = {.name = "transport",
+			     .flags = KEY_IN_DEFAULTS,
+			     CHOICE(transports),
+			     .fallback = "qga",
+			     .description = "How nestvisor runs commands in it.",
+			     .example = "ssh"},
+	[GUEST_SSH] = {.name = "ssh",
+		       .object = &schema_ssh,
+		       .description = "How to log in to it by ssh.",
+		       .example = "{user: admin, key: ~/.ssh/lab}"},
+	[GUEST_CPU_OVERCOMMIT] =
+		{.name = "cpu-overcommit",
+		 .flags = KEY_IN_DEFAULTS,
+		 NUMBER(VALUE_RATIO, 50, 10000),
+		 .fallback = "1",
+		 .description =
+			 "For a host: how many virtual CPUs its guests may have in all for each of its own. More "
+			 "than that is an error, more than 80 % of it a warning.",
+		 .example = "2"},
+	[GUEST_DRIVER] = {.name = "driver",
+			  .flags = KEY_IN_DEFAULTS,
+			  CHOICE(drivers),
+			  .fallback = "qemu",
+			  .description = "What starts it.",
+			  .example = "qemu"},
+	[GUEST_IMAGE_ID] = {.name = "image-id",
+			    .flags = KEY_PART_ONLY,
+			    KIND(VALUE_TEXT),
+			    .description = "Under which id the layer above carried the image down."},
+};
+
+const struct object schema_guest =
+	OBJECT("guest", "a guest", "GUESTS",
+	       "A guest is a virtual machine. Its path names it everywhere: hv1/a is the guest a of the guest hv1. One "
+	       "that has guests or "
+	       "networks of its own is a host, and runs nestvisor: images micro and debian-12 have it.",
+	       guest_keys);
+
+const struct object schema_defaults = {
+	.id = "defaults",
+	.article = "\"defaults\"",
+	.title = "DEFAULTS",
+	.description = "Values for all guests at every layer that do not say otherwise themselves.",
+	.keys = guest_keys,
+	.key_count = GUEST_KEYS,
+	.only = KEY_IN_DEFAULTS,
+};
+
+static const struct key rule_keys[] = {
+	[RULE_FROM] = {.name = "from",
+		       .flags = KEY_REQUIRED,
+		       KIND(VALUE_ENDPOINT),
+		       .description = "Who begins: L0, world (all that is outside of the lab), the path of a guest or "
+				      "of a network, an "
+				      "address or a subnet.",
+		       .example = "hv1/a"},
+	[RULE_TO] = {.name = "to",
+		     .flags = KEY_REQUIRED,
+		     KIND(VALUE_ENDPOINT),
+		     .description = "Whom it reaches, in the same words.",
+		     .example = "world"},
+	[RULE_PORT] = {.name = "port",
+		       .shape = SHAPE_ONE_OR_LIST,
+		       KIND(VALUE_PORTS),
+		       .otherwise = "every port of every protocol",
+		       .description = "The ports that are reached: TCP unless they say udp.",
+		       .example = "[22/tcp, 53/udp, 8000-8010/tcp]"},
+	[RULE_EVEN_IF_COMPROMISED] =
+		{.name = "even-if-compromised",
+		 .shape = SHAPE_ONE_OR_LIST,
+		 KIND(VALUE_TEXT),
+		 .description = "Guests, by their paths, that may be taken over, with root's rights, and it must "
+				"hold all the same.",
+		 .example = "[hv1/win11, hv1]"},
+};
+
+static const struct object schema_rule =
+	OBJECT("rule", "a policy", "RULES", "What must, or must not, be reachable.", rule_keys);
+
+static const struct key policy_keys[] = {
+	[POLICY_ALLOW_KEY] = {.name = "allow",
+			      .object = &schema_rule,
+			      .description = "This must be reachable.",
+			      .example = "{from: L0, to: hv1/a, port: 22}"},
+	[POLICY_DENY_KEY] = {.name = "deny",
+			     .object = &schema_rule,
+			     .description = "This must not be reachable.",
+			     .example = "{from: hv1/a, to: world}"},
+};
+
+static const struct object schema_policy =
+	OBJECT("policy", "a policy", "POLICY", "Each entry of the list is one allow or one deny.", policy_keys);
+
+static const struct key lab_keys[] = {
+	[LAB_LAB] = {.name = "lab",
+		     .flags = KEY_REQUIRED,
+		     KIND(VALUE_LABEL),
+		     .description = "The lab's name, by which commands know it.",
+		     .example = "first"},
+	[LAB_AT] = {.name = "at",
+		    .flags = KEY_PART_ONLY,
+		    KIND(VALUE_PATH),
+		    .description = "In a part: the path of the host whose part this is."},
+	[LAB_CPU_OVERCOMMIT] = {.name = "cpu-overcommit",
+				NUMBER(VALUE_RATIO, 50, 10000),
+				.fallback = "1",
+				.description = "The same as a guest's cpu-overcommit, for L0.",
+				.example = "2"},
+	[LAB_DEFAULTS] = {.name = "defaults",
+			  .object = &schema_defaults,
+			  .description = "Values for all guests that do not say otherwise themselves.",
+			  .example = "{image: debian-12}"},
+	[LAB_NETWORKS] = {.name = "networks",
+			  .shape = SHAPE_NAMED,
+			  .object = &schema_network,
+			  .description = "Networks that L0, this machine, owns.",
+			  .example = "{lab: {subnet: 192.168.122.0/24}}"},
+	[LAB_GUESTS] = {.name = "guests",
+			.shape = SHAPE_NAMED,
+			.object = &schema_guest,
+			.description = "Guests that L0 runs.",
+			.example = "{hv1: {cpus: 2, memory: 1G}}"},
+	[LAB_POLICY] = {.name = "policy",
+			.shape = SHAPE_LIST,
+			.object = &schema_policy,
+			.description = "What must be reachable and what must not be.",
+			.example = "[{deny: {from: hv1/a, to: world}}]"},
+};
+
+const struct object schema_lab =
+	OBJECT("lab", "a lab file", "THE LAB",
+	       "A lab file is one YAML map, *.nest.yaml. It says what is to be, at every layer.", lab_keys);
+
+const struct object *const schema_objects[] = {
+	&schema_lab, &schema_defaults, &schema_network, &schema_dhcp,	&schema_vxlan, &schema_geneve, &schema_guest,
+	&schema_nic, &schema_publish,  &schema_ssh,	&schema_policy, &schema_rule,  NULL,
+};
+
+bool schema_is_public(const struct object *object, const struct key *key)
+{
+	return !(key->flags & KEY_PART_ONLY) && (!object->only || (key->flags & object->only));
+}
