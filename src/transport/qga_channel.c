@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "transport/base64.h"
+#include "transport/framer.h"
 #include "transport/unix_socket.h"
 
 #include <errno.h>
@@ -46,46 +47,10 @@ struct qga_channel {
 	int lock;
 	bool shared; /* FIFOs: locked per call */
 	bool clean;  /* a socket's only: see the theory above */
-	struct qga_framer framer;
+	struct framer framer;
 };
 
 enum { SYNC_BYTE = 0xff, IDLE_BUFFER = 1 << 20 };
-
-void qga_framer_feed(struct qga_framer *framer, const void *data, size_t length)
-{
-	struct strbuf *bytes = &framer->bytes;
-
-	if (framer->start) {
-		memmove(bytes->text, bytes->text + framer->start, bytes->length - framer->start);
-		bytes->length -= framer->start;
-		framer->scanned -= framer->start;
-		framer->start = 0;
-	}
-	strbuf_add_bytes(bytes, data, length);
-}
-
-int qga_framer_line(struct qga_framer *framer, const char **ret_line, size_t *ret_length)
-{
-	struct strbuf *bytes = &framer->bytes;
-	char *end = NULL;
-
-	if (framer->scanned < bytes->length)
-		end = memchr(bytes->text + framer->scanned, '\n', bytes->length - framer->scanned);
-	if (!end) {
-		framer->scanned = bytes->length;
-		return bytes->length - framer->start > QGA_LINE_MAX ? -EMSGSIZE : 0;
-	}
-	*ret_line = bytes->text + framer->start;
-	*ret_length = (size_t)(end - *ret_line);
-	framer->start = framer->scanned = (size_t)(end - bytes->text) + 1;
-	return 1;
-}
-
-void qga_framer_clear(struct qga_framer *framer)
-{
-	free(framer->bytes.text);
-	*framer = (struct qga_framer){0};
-}
 
 bool qga_is_sync_answer(const char *line, size_t length, long long id)
 {
@@ -218,7 +183,7 @@ void qga_channel_close(struct qga_channel *channel)
 		cleanup_closep(&channel->out);
 	cleanup_closep(&channel->in);
 	cleanup_closep(&channel->lock);
-	qga_framer_clear(&channel->framer);
+	framer_clear(&channel->framer);
 	free(channel->path);
 	free(channel);
 }
@@ -286,11 +251,9 @@ static int lock_channel(struct qga_channel *channel, long long deadline, struct 
 /* What was read beyond the answers belongs to nobody, and says that we are out of step. */
 static void finish_call(struct qga_channel *channel, bool done)
 {
-	const struct qga_framer *framer = &channel->framer;
-
-	channel->clean = done && framer->start == framer->bytes.length;
-	if (framer->bytes.capacity > IDLE_BUFFER || !channel->clean)
-		qga_framer_clear(&channel->framer);
+	channel->clean = done && framer_empty(&channel->framer);
+	if (channel->framer.bytes.capacity > IDLE_BUFFER || !channel->clean)
+		framer_clear(&channel->framer);
 	if (!channel->shared)
 		return;
 	if (channel->clean)
@@ -339,7 +302,7 @@ static int read_some(struct qga_channel *channel, struct error **err)
 		return other_end_gone(channel, err);
 	if (n < 0)
 		return error_errno(err, errno, "cannot read from the guest agent at %s", channel->path);
-	qga_framer_feed(&channel->framer, buffer, (size_t)n);
+	framer_feed(&channel->framer, buffer, (size_t)n);
 	return 0;
 }
 
@@ -375,13 +338,13 @@ static int next_line(struct qga_channel *channel, struct outgoing *outgoing, lon
 		struct pollfd p[3] = {{.fd = channel->out, .events = POLLIN},
 				      {.fd = outgoing->left ? channel->in : -1, .events = POLLOUT},
 				      {.fd = cancel ? cancel->fd : -1, .events = POLLIN}};
-		int r = qga_framer_line(&channel->framer, ret_line, ret_length);
+		int r = framer_line(&channel->framer, ret_line, ret_length);
 
 		if (r > 0)
 			return 1;
 		if (r < 0)
 			return error_set(err, EPROTO, "the guest agent at %s sent a line of more than %d bytes",
-					 channel->path, QGA_LINE_MAX);
+					 channel->path, FRAMER_LINE_MAX);
 		r = poll(p, 3, milliseconds_left(deadline));
 		if (r < 0 && errno != EINTR)
 			return error_errno(err, errno, "cannot wait for the guest agent at %s", channel->path);
@@ -433,7 +396,7 @@ static int synchronise(struct qga_channel *channel, long long deadline, struct c
 		if (r == 0)
 			return no_answer(channel, "guest-sync-delimited", clock_ms() - began, err);
 		if (r < 0) /* an endless line from before: what follows its end is what we want */
-			qga_framer_clear(&channel->framer);
+			framer_clear(&channel->framer);
 	} while (r < 0 || !qga_is_sync_answer(line, length, id));
 	return 0;
 }

@@ -20,22 +20,9 @@ struct cancel;
 struct error;
 struct qga_channel;
 
-/* Cuts the agent's bytes into lines. */
-struct qga_framer {
-	struct strbuf bytes;
-	size_t start;	/* of the first byte not handed out yet */
-	size_t scanned; /* up to here there is no end of line */
-};
-
 enum {
-	QGA_LINE_MAX = 64 << 20, /* QEMU's own limit for one JSON document (qobject/json-streamer.c) */
-	QGA_ANSWER_MS = 30000,	 /* a loaded guest under TCG may take seconds for what usually takes one millisecond */
+	QGA_ANSWER_MS = 30000, /* a loaded guest under TCG may take seconds for what usually takes one millisecond */
 };
-
-void qga_framer_feed(struct qga_framer *framer, const void *data, size_t length);
-/* The next whole line without its end; valid until the next call. 1 found, 0 more bytes needed, -EMSGSIZE too long. */
-int qga_framer_line(struct qga_framer *framer, const char **ret_line, size_t *ret_length);
-void qga_framer_clear(struct qga_framer *framer);
 
 /* Whether a line answers guest-sync-delimited with this id; only its part after the last 0xFF counts. */
 bool qga_is_sync_answer(const char *line, size_t length, long long id);
