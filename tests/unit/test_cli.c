@@ -524,6 +524,25 @@ static void test_answers(void **state)
 	assert_fits("error", answer_of(words("validate", "--json", "/no/such/file"), 2, "error"));
 }
 
+static void test_lab_files(void **state)
+{
+	cleanup_free char *good = in_folder("good/good.nest.yaml"), *bad = in_folder("cwd/first.nest.yaml");
+	cleanup_json json_t *answer = NULL;
+
+	assert_says(words("validate", "--no-host", good), 0,
+		    "good: 2 guests on 3 layers, 2 networks, 0 policies: fine\n", "");
+	assert_says(words("validate", bad), 2, "first.nest.yaml: 1 error\n", "first.nest.yaml:2:1: error: ");
+	assert_says(words("graph", "--planned", good), 0, "L2 a  inner 10.2.0.5", "");
+	assert_says(words("graph", good), 0, "L1 hv1  lab 10.1.0.5", "");
+	assert_says(words("graph", "-f", "mermaid", good), 0, "flowchart TB\n", "");
+	assert_fits("validate", answer_of(words("validate", "--no-host", "--json", good), 0, "validate"));
+	assert_fits("graph", answer_of(words("graph", "--json", good), 0, "graph"));
+	assert_fits("error", answer_of(words("graph", "--json", bad), 2, "error"));
+	answer = answer_of(words("validate", "--json", bad), 2, "validate");
+	assert_int_equal(json_array_size(json_object_get(answer, "problems")), 1);
+	assert_fits("validate", json_incref(answer));
+}
+
 static void test_schema_command(void **state)
 {
 	for (const struct schema *schema = schema_table(); schema->name; schema++) {
@@ -1161,6 +1180,16 @@ static int make_folder(void **state)
 		 "{\"lab\": \"first\", \"guests\": {\"hv1\": {\"guests\": {\"a\": {}, \"b\": {}}}}}");
 	put_file("run/second/lab.json", "{\"lab\": \"second\", \"at\": \"hv1\", \"guests\": {\"z\": {}}}");
 	put_file("cwd/first.nest.yaml", "lab: [\n");
+	put_file("good/good.nest.yaml",
+		 "lab: good\n"
+		 "networks: {lab: {subnet: 10.1.0.0/24, uplink: none}}\n"
+		 "guests:\n"
+		 "  hv1:\n"
+		 "    cpus: 2\n"
+		 "    memory: 1G\n"
+		 "    nics: [{network: lab, address: 10.1.0.5}]\n"
+		 "    networks: {inner: {subnet: 10.2.0.0/24, uplink: none}}\n"
+		 "    guests: {a: {memory: 128M, nics: [{network: inner, address: 10.2.0.5}]}}\n");
 	put_file("cwd/other.txt", "");
 	put_file("cwd/sub/x", "");
 	return 0;
@@ -1188,6 +1217,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_manual_pages),
 		cmocka_unit_test(test_program),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_lab_files),
 		cmocka_unit_test(test_schema_command),
 		cmocka_unit_test(test_full_output),
 		cmocka_unit_test(test_first_signal_stops),
