@@ -1,10 +1,13 @@
 #include "driver/command.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/ip.h"
 #include "image/image.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct words {
@@ -46,7 +49,9 @@ static const char *device(struct words *w, const struct profile *profile, const 
 static void add_machine(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
 	word(w, profile->binary);
-	pair(w, "-name", arena_printf(w->arena, "guest=%s/%s,process=nv-%s", guest->lab, guest->path, guest->name));
+	pair(w, "-name",
+	     arena_printf(w->arena, "guest=%s/%s,process=nv-%s", escaped(w->arena, guest->lab),
+			  escaped(w->arena, guest->path), escaped(w->arena, guest->name)));
 	/* A UUID of version 8 (RFC 9562, 5.8): its digits are ours to choose. */
 	pair(w, "-uuid", arena_printf(w->arena, "%.8s-6e76-8000-8000-%.8s0000", guest->id, guest->id));
 	pair(w, "-M", profile->machine);
@@ -58,7 +63,8 @@ static void add_machine(struct words *w, const struct driver_guest *guest, const
 	word(w, "-no-user-config");
 	pair(w, "-display", "none");
 	word(w, "-no-reboot");
-	pair(w, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	if (profile->sandbox)
+		pair(w, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
 static void add_kernel(struct words *w, const struct driver_guest *guest, const struct profile *profile)
@@ -70,8 +76,8 @@ static void add_kernel(struct words *w, const struct driver_guest *guest, const 
 	pair(w, "-kernel", profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel);
 	pair(w, "-initrd", guest->nested && image->initrd_host ? image->initrd_host : image->initrd);
 	pair(w, "-append",
-	     arena_printf(w->arena, "console=ttyS0 panic=-1 quiet mitigations=off %s %s %s", profile->append,
-			  image->append, guest->append ? guest->append : ""));
+	     arena_printf(w->arena, "console=ttyS0 panic=-1 quiet %s %s %s", profile->append, image->append,
+			  guest->append ? guest->append : ""));
 }
 
 static void add_channels(struct words *w, const struct driver_guest *guest, const struct profile *profile,
@@ -93,31 +99,48 @@ static void add_channels(struct words *w, const struct driver_guest *guest, cons
 	pair(w, "-device", arena_printf(w->arena, "%s,rng=rng", device(w, profile, "virtio-rng")));
 }
 
+/* A disk that is carried down from the layer above is a block device here. */
+static bool is_block_device(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+/*
+ * QEMU's own locks stay on: they keep a second QEMU from writing to a disk in use, and let any number of them read one.
+ * What a guest discards is given back to the host's disk.
+ */
 static void add_disks(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
 	for (size_t i = 0; i < guest->disk_count; i++) {
 		const struct driver_disk *disk = &guest->disks[i];
-		struct {
-			const char *driver, *path;
-		} file = {strncmp(disk->path, "/dev/", 5) == 0 ? "host_device" : "file", escaped(w->arena, disk->path)};
+		const char *access = disk->read_only ? "read-only=on" : "read-only=off,discard=unmap";
 
 		pair(w, "-blockdev",
-		     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,read-only=%s,auto-read-only=off%s",
-				  file.driver, i, file.path, disk->read_only ? "on" : "off",
-				  disk->read_only ? ",locking=off" : ""));
+		     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,%s,auto-read-only=off",
+				  is_block_device(disk->path) ? "host_device" : "file", i,
+				  escaped(w->arena, disk->path), access));
 		pair(w, "-blockdev",
-		     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,read-only=%s", disk->format, i, i,
-				  disk->read_only ? "on" : "off"));
+		     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));
 		pair(w, "-device",
-		     arena_printf(w->arena, "%s,drive=disk%zu%s%s", device(w, profile, "virtio-blk"), i,
-				  disk->serial ? ",serial=" : "", disk->serial ? disk->serial : ""));
+		     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s", device(w, profile, "virtio-blk"), i,
+				  disk->serial ? ",serial=" : "", disk->serial ? escaped(w->arena, disk->serial) : "",
+				  i == 0 && !guest->image->kernel ? ",bootindex=0" : ""));
 	}
+}
+
+/* Being there is not enough: without the module the device node opens with ENODEV. */
+static bool vhost_opens(void)
+{
+	cleanup_close int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0;
 }
 
 static void add_nics(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
-	const char *vhost =
-		access("/dev/vhost-net", R_OK | W_OK) == 0 && guest->accelerator == ACCEL_KVM ? ",vhost=on" : "";
+	const char *vhost = guest->nic_count && guest->accelerator == ACCEL_KVM && vhost_opens() ? ",vhost=on" : "";
 
 	for (size_t i = 0; i < guest->nic_count; i++) {
 		const struct driver_nic *nic = &guest->nics[i];
@@ -125,9 +148,10 @@ static void add_nics(struct words *w, const struct driver_guest *guest, const st
 
 		pair(w, "-netdev", arena_printf(w->arena, "tap,id=net%zu,fd=%d%s", i, nic->tap_fd, vhost));
 		pair(w, "-device",
-		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s,host_mtu=%u%s", device(w, profile, "virtio-net"),
-				  i, mac_format(nic->mac, mac), nic->mtu,
-				  profile->bus == BUS_PCI && guest->image->kernel ? ",romfile=" : ""));
+		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s%s%s", device(w, profile, "virtio-net"), i,
+				  mac_format(nic->mac, mac),
+				  nic->mtu ? arena_printf(w->arena, ",host_mtu=%u", nic->mtu) : "",
+				  profile->bus == BUS_PCI ? ",romfile=" : "")); /* nothing boots over the network */
 	}
 }
 

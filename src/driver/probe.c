@@ -12,14 +12,17 @@
 #include "base/report.h"
 #include "base/strbuf.h"
 #include "driver/driver.h"
+#include "driver/postmortem.h"
 #include "image/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROBE_LINE "nestvisor: probe ok"
@@ -29,6 +32,14 @@ enum {
 	WAIT_FOR_DEVICE_MS = 20000, /* a hypervisor guest loads its KVM modules while its agent answers already */
 	PROBE_MS = 10000,
 	SILENCE_MS = 5000,
+	STALL_KEPT_S = 24 * 3600, /* a machine that was merely busy gets another chance */
+};
+
+/* What a probe found. */
+struct finding {
+	bool works;
+	bool stalled; /* it fell silent, which a machine that is busy may do as well */
+	char *why;    /* one sentence without a full stop, NULL where it works */
 };
 
 /* A line of /proc/cpuinfo, or "". */
@@ -82,65 +93,73 @@ static char *cache_file(void)
 	return path;
 }
 
-static bool recall(const json_t *key, bool *ret_works, char **ret_why)
+static bool recall(const json_t *key, struct finding *ret)
 {
 	cleanup_free char *path = cache_file();
 	cleanup_json json_t *cached = NULL;
 	const char *why;
+	long long until;
 
 	if (json_read_file(path, 1 << 20, &cached, NULL) < 0 || !json_equal(json_object_get(cached, "key"), key))
 		return false;
-	*ret_works = json_is_true(json_object_get(cached, "works"));
+	until = json_get_integer(cached, "until", 0);
+	if (until && time(NULL) > until)
+		return false;
 	why = json_get_string(cached, "why", NULL);
-	*ret_why = why ? strdup(why) : NULL;
+	ret->works = json_is_true(json_object_get(cached, "works"));
+	ret->why = why ? strdup(why) : NULL;
 	return true;
 }
 
-static void remember(json_t *key, bool works, const char *why)
+static void remember(json_t *key, const struct finding *finding)
 {
 	cleanup_free char *path = cache_file();
-	cleanup_json json_t *answer = json_pack("{s:O, s:b, s:s*}", "key", key, "works", works, "why", why);
+	cleanup_json json_t *answer =
+		json_pack("{s:O, s:b, s:s*}", "key", key, "works", finding->works, "why", finding->why);
 
+	if (finding->stalled)
+		json_object_set_new(answer, "until", json_integer(time(NULL) + STALL_KEPT_S));
 	/* Where it cannot be kept, the next run boots the probe again. */
 	if (dir_make(image_cache_dir(), 0755, NULL) == 0)
 		json_write_file(path, answer, NULL);
 }
 
-/* Whether KVM can be had at all; waits for the device in a guest whose drivers are still being loaded. */
-static bool device_opens(bool inside, struct cancel *cancel, char **ret_why)
+static void found(struct finding *finding, const char *why)
+{
+	free(finding->why);
+	finding->why = strdup(why);
+	if (!finding->why)
+		abort();
+}
+
+/*
+ * 1 where KVM can be had at all, 0 with the reason where not. In a guest whose drivers are still being loaded the
+ * device is waited for.
+ */
+static int device_opens(bool inside, struct cancel *cancel, struct finding *finding)
 {
 	long long end = clock_ms() + (inside ? WAIT_FOR_DEVICE_MS : 0);
 
 	for (;;) {
 		cleanup_close int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
-		int r = fd >= 0 ? 0 : errno;
+		char why[128];
 
-		if (r == 0)
-			return true;
+		if (fd >= 0)
+			return 1;
+		snprintf(why, sizeof(why), errno == ENOENT ? "there is no %s" : "%s does not open: %s", KVM_DEVICE,
+			 strerror(errno));
 		/* Its image says when all drivers are in; a device that is not there then will not come. */
-		if (clock_ms() >= end || file_exists("/run/nestvisor.ready") || cancel_sleep(cancel, 20) < 0) {
-			if (asprintf(ret_why, r == ENOENT ? "there is no %s" : "%s does not open: %s", KVM_DEVICE,
-				     strerror(r)) < 0)
-				abort();
-			return false;
+		if (clock_ms() >= end || file_exists("/run/nestvisor.ready")) {
+			found(finding, why);
+			return 0;
 		}
+		if (cancel_sleep(cancel, 20) < 0)
+			return -ECANCELED;
 	}
 }
 
-static void last_line(const char *text, char *ret, size_t size)
-{
-	size_t length = strlen(text);
-	const char *start;
-
-	while (length && strchr("\r\n ", text[length - 1]))
-		length--;
-	for (start = text + length; start > text && start[-1] != '\n'; start--)
-		;
-	snprintf(ret, size, "%.*s", (int)(length - (size_t)(start - text)), start);
-}
-
 /* Follows the probe's console until it said its line, died, fell silent or took too long. */
-static bool watch(const struct process_id *process, int console, struct cancel *cancel, char **ret_why)
+static int watch(int console, struct cancel *cancel, struct finding *finding)
 {
 	long long end = clock_ms() + PROBE_MS, silent = clock_ms() + SILENCE_MS;
 	cleanup_strbuf struct strbuf said = {0};
@@ -152,92 +171,86 @@ static bool watch(const struct process_id *process, int console, struct cancel *
 		int r = cancel_poll(cancel, console, POLLIN, until > now ? (int)(until - now) : 0);
 
 		if (r < 0)
-			return false;
+			return r;
 		if (r == 0) {
-			if (asprintf(ret_why, "a guest under KVM %s",
-				     now >= end	   ? "does not come up within 10 s"
-				     : said.length ? "falls silent while it boots"
-						   : "does not print a word") < 0)
-				abort();
-			return false;
+			finding->stalled = true;
+			found(finding, clock_ms() >= end ? "a guest under KVM does not come up within 10 s"
+				       : said.length	 ? "a guest under KVM falls silent while it boots"
+							 : "a guest under KVM does not print a word within 5 s");
+			return 0;
 		}
 		n = read(console, buffer, sizeof(buffer));
 		if (n <= 0) {
-			*ret_why = strdup("a guest under KVM ends at once");
-			return false;
+			found(finding,
+			      said.length ? "a guest under KVM ends while it boots" : "a guest under KVM ends at once");
+			return 0;
 		}
 		strbuf_add_bytes(&said, buffer, (size_t)n);
 		silent = clock_ms() + SILENCE_MS;
-		if (strstr(said.text, PROBE_LINE))
-			return true;
+		if (strstr(said.text, PROBE_LINE)) {
+			finding->works = true;
+			return 0;
+		}
 	}
 }
 
-/* Boots the probe with its console on a pipe. `works` is the answer; errors are only what kept us from asking. */
-static int boot_probe(const char *qemu, const struct image *image, struct cancel *cancel, bool *works, char **ret_why,
+static int start_probe(const char *qemu, const struct image *image, int console, int log, struct process_id *ret,
+		       struct error **err)
+{
+	/* clang-format off */
+	const char *argv[] = {qemu, "-M", "pc", "-accel", "kvm", "-cpu", "host", "-m", "192M",
+			      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+			      "-kernel", image->kernel, "-initrd", image->initrd,
+			      "-append", "console=ttyS0 panic=-1 nestvisor.probe",
+			      "-chardev", "stdio,id=c,signal=off", "-serial", "chardev:c", NULL};
+	/* clang-format on */
+	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = console, .err = log, .detach = true};
+
+	return process_spawn(&spec, ret, err);
+}
+
+static void add_cause(int log, struct finding *finding)
+{
+	char text[16384];
+	ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+	cleanup_free char *cause = NULL, *why = NULL;
+
+	text[n > 0 ? n : 0] = '\0';
+	cause = postmortem_cause(text);
+	if (!cause)
+		return;
+	if (asprintf(&why, "%s; QEMU says \"%s\"", finding->why, cause) < 0)
+		abort();
+	found(finding, why);
+}
+
+/* Boots the probe with its console on a pipe. Errors are only what kept us from asking. */
+static int boot_probe(const char *qemu, const struct image *image, struct cancel *cancel, struct finding *finding,
 		      struct error **err)
 {
-	const char *argv[] = {qemu,
-			      "-M",
-			      "pc",
-			      "-accel",
-			      "kvm",
-			      "-cpu",
-			      "host",
-			      "-m",
-			      "192M",
-			      "-nodefaults",
-			      "-no-user-config",
-			      "-display",
-			      "none",
-			      "-no-reboot",
-			      "-kernel",
-			      image->kernel,
-			      "-initrd",
-			      image->initrd,
-			      "-append",
-			      "console=ttyS0 panic=-1 nestvisor.probe",
-			      "-chardev",
-			      "stdio,id=c",
-			      "-serial",
-			      "chardev:c",
-			      NULL};
-	char log[] = "/tmp/nestvisor-probe.XXXXXX", line[512];
-	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .detach = true};
-	cleanup_close int read_end = -1, write_end = -1, log_fd = mkostemp(log, O_CLOEXEC);
-	cleanup_free char *text = NULL, *seen = NULL;
+	cleanup_close int console = -1, console_theirs = -1, log = memfd_create("probe", MFD_CLOEXEC);
 	struct process_id process;
-	size_t length;
 	int pipe_fds[2], r;
 
-	if (log_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+	if (log < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return error_errno(err, errno, "cannot start the probe guest");
-	read_end = pipe_fds[0];
-	write_end = pipe_fds[1];
-	spec.out = write_end;
-	spec.err = log_fd;
-	r = process_spawn(&spec, &process, err);
-	close(steal_fd(&write_end));
-	if (r == 0) {
-		*works = watch(&process, read_end, cancel, &seen);
-		process_end(&process, 0, NULL);
-		if (cancel_requested(cancel))
-			r = error_set(err, ECANCELED, "stopped");
-	}
-	if (r == 0 && !*works) {
-		line[0] = '\0';
-		if (file_read(log, 1 << 20, &text, &length, NULL) == 0)
-			last_line(text, line, sizeof(line));
-		if (asprintf(ret_why, "%s%s%s", seen ? seen : "the probe failed", line[0] ? ": QEMU says " : "", line) <
-		    0)
-			abort();
-	}
-	unlink(log);
-	return r;
+	console = pipe_fds[0];
+	console_theirs = pipe_fds[1];
+	r = start_probe(qemu, image, console_theirs, log, &process, err);
+	if (r < 0)
+		return r;
+	close(steal_fd(&console_theirs));
+	r = watch(console, cancel, finding);
+	process_end(&process, 0, NULL);
+	process_wait(&process, 0, NULL);
+	if (r < 0)
+		return error_set(err, -r, "the probe for KVM was broken off");
+	if (!finding->works)
+		add_cause(log, finding);
+	return 0;
 }
 
-static int ask_machine(struct reporter *reporter, struct cancel *cancel, bool *works, char **ret_why,
-		       struct error **err)
+static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct finding *finding, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qemu = NULL;
@@ -248,34 +261,35 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, bool *w
 	if (r < 0)
 		return r;
 	key = probe_key(qemu);
-	if (recall(key, works, ret_why))
+	if (recall(key, finding))
 		return 0;
 	r = image_get(arena, "micro", NULL, reporter, cancel, &image, err);
 	if (r < 0)
 		return r;
 	report(reporter, REPORT_BEGIN, "accelerator", "booting a probe guest under KVM");
-	r = boot_probe(qemu, &image, cancel, works, ret_why, err);
+	r = boot_probe(qemu, &image, cancel, finding, err);
 	report(reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, "accelerator",
-	       r < 0	? "the probe could not be made"
-	       : *works ? "KVM works"
-			: "KVM does not work here");
+	       r < 0		? "the probe could not be made"
+	       : finding->works ? "KVM works"
+				: "KVM does not work here");
 	if (r == 0)
-		remember(key, *works, *ret_why);
+		remember(key, finding);
 	return r;
 }
 
 int driver_probe(bool inside, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret, char **ret_why,
 		 struct error **err)
 {
-	bool works = false;
-	int r = 0;
+	struct finding finding = {0};
+	int r = device_opens(inside, cancel, &finding);
 
-	*ret_why = NULL;
-	if (device_opens(inside, cancel, ret_why)) {
-		works = inside;
-		if (!inside)
-			r = ask_machine(reporter, cancel, &works, ret_why, err);
-	}
-	*ret = works ? ACCEL_KVM : ACCEL_TCG;
-	return r;
+	if (r < 0)
+		return error_set(err, -r, "stopped while waiting for " KVM_DEVICE);
+	if (r > 0 && !inside)
+		r = ask_machine(reporter, cancel, &finding, err);
+	else if (r > 0)
+		finding.works = true;
+	*ret = finding.works ? ACCEL_KVM : ACCEL_TCG;
+	*ret_why = finding.why;
+	return r < 0 ? r : 0;
 }

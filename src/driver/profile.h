@@ -18,10 +18,11 @@ struct profile {
 	const char *cpu_plain;	 /* -cpu of one that has none: it does not see svm or vmx */
 	enum bus bus;
 	bool elf_kernel;    /* boots the uncompressed kernel by PVH */
+	bool sandbox;	    /* this QEMU is built with seccomp */
 	const char *append; /* words on the kernel command line, where nestvisor gives the kernel */
 };
 
-/* -ENOTSUP with the reason when no row fits. */
+/* -ENOTSUP with the reason when no row fits, -ENOENT when there is no QEMU. */
 int profile_choose(const struct driver_guest *guest, const struct profile **ret, struct error **err);
 
 #endif

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/report.h"
-#include "base/strbuf.h"
 #include "driver/command.h"
+#include "driver/postmortem.h"
 #include "driver/profile.h"
 #include "driver/qmp.h"
 #include "transport/transport.h"
@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
@@ -28,16 +30,18 @@
 
 enum {
 	ANSWER_MS = 60000, /* for QEMU itself, on a machine that is busy with other boots */
-	QUIT_MS = 5000,
+	GREET_MS = 2000,   /* when it is to end: one that takes longer hangs, and is ended by signals */
+	QUIT_MS = 5000,	   /* to flush its disks and be gone */
+	REAP_MS = 1000,
 	SLICE_MS = 1000,	/* how often a waiting boot looks for signs of life */
 	SILENCE_KVM_MS = 45000, /* a boot without a word on the console for as long has hung */
 	SILENCE_TCG_MS = 90000,
-	CONSOLE_LINES = 5,
-	LOG_LINES = 3,
 };
 
-static const char *const files[] = {"pid",	"pid.new", "qmp",	  "qga.in",  "qga.out",
-				    "qga.lock", "console", "console.log", "qemu.log"};
+static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console"};
+static const char *const logs[] = {"console.log", "qemu.log"};
+
+enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
 
 const char *accelerator_name(enum accelerator accelerator)
 {
@@ -53,68 +57,19 @@ static char *in_dir(const char *run_dir, const char *file)
 	return path;
 }
 
-static void remove_files(const char *run_dir)
+static void remove_listed(const char *run_dir, const char *const list[], size_t count)
 {
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		cleanup_free char *path = in_dir(run_dir, files[i]);
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *path = in_dir(run_dir, list[i]);
 
 		unlink(path);
 	}
 }
 
-/* The last lines of a file, each behind "\n  | ", with what a terminal could take for commands left out. */
-static void add_last_lines(struct strbuf *out, const char *run_dir, const char *file, const char *title, size_t lines)
+static void remove_files(const char *run_dir)
 {
-	cleanup_free char *path = in_dir(run_dir, file), *text = NULL;
-	size_t length, found = 0;
-	const char *start;
-
-	if (file_read(path, 64 << 20, &text, &length, NULL) < 0)
-		return;
-	while (length && strchr("\r\n ", text[length - 1]))
-		text[--length] = '\0';
-	if (!length)
-		return;
-	for (start = text + length; start > text; start--)
-		if (start[-1] == '\n' && ++found == lines)
-			break;
-	strbuf_printf(out, "\n  %s:\n  | ", title);
-	for (; *start; start++) {
-		if (*start == '\n')
-			strbuf_add(out, "\n  | ");
-		else if ((unsigned char)*start >= ' ')
-			strbuf_add_char(out, *start);
-	}
-}
-
-/* What QEMU's words mean, and what to do. */
-static const struct {
-	const char *says, *hint;
-} known_causes[] = {
-	{"Failed to get \"write\" lock", "another QEMU uses this disk: is the same lab up under another name?"},
-	{"Cannot allocate memory",
-	 "this machine has too little memory left for the guest: see `memory` in the lab file"},
-	{"cannot set up guest memory",
-	 "this machine has too little memory left for the guest: see `memory` in the lab file"},
-	{"Could not access KVM kernel module",
-	 "KVM is not to be had here; remove the cached probe (probe.json in the cache folder) to look again"},
-	{"No space left on device", "the disk under the guest's image or overlay is full"},
-	{"Permission denied", "nestvisor needs root to start guests"},
-};
-
-static int describe_death(const char *run_dir, const char *what, struct error **err)
-{
-	cleanup_strbuf struct strbuf text = {0};
-	int r;
-
-	strbuf_add(&text, what);
-	add_last_lines(&text, run_dir, "qemu.log", "QEMU said", LOG_LINES);
-	add_last_lines(&text, run_dir, "console.log", "the end of its console", CONSOLE_LINES);
-	r = error_set(err, EPIPE, "%s", text.text);
-	for (size_t i = 0; i < sizeof(known_causes) / sizeof(known_causes[0]); i++)
-		if (strstr(text.text, known_causes[i].says))
-			error_hint(err, "%s", known_causes[i].hint);
-	return r;
+	remove_listed(run_dir, files, FILE_COUNT);
+	remove_listed(run_dir, logs, LOG_COUNT);
 }
 
 static int make_fifos(const char *run_dir, struct error **err)
@@ -136,7 +91,8 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp"), *console_path = in_dir(guest->run_dir, "console");
 	cleanup_free char *log_path = in_dir(guest->run_dir, "qemu.log"), *pid_path = in_dir(guest->run_dir, "pid");
-	cleanup_close int log = -1, qmp = -1, console = -1;
+	cleanup_free char *console_log_path = in_dir(guest->run_dir, "console.log");
+	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1;
 	int *keep = arena_alloc(arena, (guest->nic_count + 3) * sizeof(*keep)), r;
 	struct command_sockets sockets;
 	struct process_spec spec = {
@@ -149,9 +105,11 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 		r = unix_listen(console_path, &console, err);
 	if (r < 0)
 		return r;
+	console_log =
+		open(console_log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600); /* QEMU's own would be 0644 */
 	log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (log < 0)
-		return error_errno(err, errno, "cannot write %s", log_path);
+	if (log < 0 || console_log < 0)
+		return error_errno(err, errno, "cannot write the logs in %s", guest->run_dir);
 	sockets = (struct command_sockets){qmp, console};
 	for (size_t i = 0; i < guest->nic_count; i++)
 		keep[i] = guest->nics[i].tap_fd;
@@ -163,8 +121,55 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	return process_spawn(&spec, ret, err);
 }
 
-static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
-		      struct error **err)
+/* A hypervisor guest under KVM needs a KVM that passes virtualization on. Better said now than found out inside. */
+static int check_nesting(struct error **err)
+{
+	static const char *const parameters[] = {"/sys/module/kvm_amd/parameters/nested",
+						 "/sys/module/kvm_intel/parameters/nested"};
+	int r;
+
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_free char *text = NULL;
+		size_t length;
+
+		if (file_read(parameters[i], 64, &text, &length, NULL) == 0 && (text[0] == 'Y' || text[0] == '1'))
+			return 0;
+	}
+	r = error_set(err, EOPNOTSUPP, "KVM here does not let guests run guests of their own (nested virtualization)");
+	error_hint(err, "modprobe -r kvm_intel && modprobe kvm_intel nested=1 (or kvm_amd); in a virtual machine its "
+			"hypervisor must offer it");
+	return r;
+}
+
+static int check_free(const char *run_dir, struct error **err)
+{
+	struct driver_state state = {0};
+	int r = driver_qemu.look(run_dir, &state, err);
+
+	if (r == 0 && state.running)
+		return error_set(err, EEXIST, "a guest is running in %s already, as process %d", run_dir,
+				 state.process.pid);
+	return r;
+}
+
+/* Where it is our child; for others init does it. The exit status tells what no log can: a QEMU killed from outside. */
+static int died(const char *run_dir, const struct process_id *process, const char *when, struct error **err)
+{
+	char what[128];
+	int status = 0, r;
+
+	if (process_wait(process, REAP_MS, &status) == 0 && status > 128)
+		snprintf(what, sizeof(what), "its QEMU was ended by signal %d (%s) %s", status - 128,
+			 strsignal(status - 128), when);
+	else
+		snprintf(what, sizeof(what), "its QEMU ended %s", when);
+	r = postmortem(run_dir, EPIPE, what, err);
+	if (status == 128 + SIGKILL)
+		error_hint(err, "if nobody killed it the host ran out of memory: see `dmesg`");
+	return r;
+}
+
+static int run(const struct driver_guest *guest, struct cancel *cancel, struct process_id *process, struct error **err)
 {
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp");
 	cleanup_error struct error *problem = NULL;
@@ -172,25 +177,37 @@ static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, s
 	const struct profile *profile;
 	int r = profile_choose(guest, &profile, err);
 
+	if (r == 0 && guest->nested && guest->accelerator == ACCEL_KVM)
+		r = check_nesting(err);
+	if (r == 0)
+		r = check_free(guest->run_dir, err);
 	if (r < 0)
 		return r;
 	remove_files(guest->run_dir);
-	r = spawn(guest, profile, &ret->process, err);
+	r = spawn(guest, profile, process, err);
 	if (r < 0)
 		return r;
 	r = qmp_open(qmp_path, ANSWER_MS, cancel, &qmp, &problem);
-	if (r == -ECONNRESET || r == -ECONNREFUSED) {
-		r = describe_death(guest->run_dir, "its QEMU ended at once", err);
-		process_wait(&ret->process, 1000, NULL);
+	if (r == -ECONNRESET || r == -ECONNREFUSED)
+		return died(guest->run_dir, process, "at once", err);
+	return r < 0 ? error_move(err, &problem) : 0;
+}
+
+static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
+		      struct error **err)
+{
+	struct process_id process = {0};
+	int r = run(guest, cancel, &process, err);
+
+	if (r < 0) {
+		if (process.pid) { /* its logs stay for whoever wants to read them */
+			process_end(&process, 0, NULL);
+			remove_listed(guest->run_dir, files, FILE_COUNT);
+		}
 		return r;
 	}
-	if (r < 0) {
-		process_end(&ret->process, 0, NULL);
-		return error_move(err, &problem);
-	}
-	ret->running = true;
-	ret->accelerator = guest->accelerator;
-	ret->status = "running";
+	*ret = (struct driver_state){
+		.running = true, .process = process, .accelerator = guest->accelerator, .status = "running"};
 	return 0;
 }
 
@@ -203,38 +220,46 @@ static long long console_size(const char *run_dir)
 	return stat(path, &st) == 0 ? (long long)st.st_size : -1;
 }
 
-static int hung(const char *run_dir, int silence_ms, struct error **err)
+/* What QEMU says of itself: a guest that "hangs" may have been paused, or stopped by an error of KVM's. */
+static void ask_status(const char *run_dir, char *ret, size_t size)
 {
-	cleanup_strbuf struct strbuf text = {0};
+	cleanup_free char *path = in_dir(run_dir, "qmp");
+	cleanup_json json_t *answer = NULL;
+	cleanup_qmp struct qmp *qmp = NULL;
 
-	strbuf_printf(&text, "no word on its console and none from its agent for %d s", silence_ms / 1000);
-	add_last_lines(&text, run_dir, "console.log", "the end of its console", CONSOLE_LINES);
-	return error_set(err, ETIMEDOUT, "%s", text.text);
+	ret[0] = '\0';
+	if (qmp_open(path, GREET_MS, NULL, &qmp, NULL) < 0)
+		snprintf(ret, size, "; its QEMU does not answer");
+	else if (qmp_execute(qmp, "query-status", NULL, GREET_MS, NULL, &answer, NULL) == 0 &&
+		 strcmp(json_get_string(answer, "status", "running"), "running") != 0)
+		snprintf(ret, size, "; its QEMU says \"%s\"", json_get_string(answer, "status", ""));
 }
 
-static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
-			   struct reporter *reporter, struct cancel *cancel, struct error **err)
+static int hung(const char *run_dir, int silence_ms, struct error **err)
 {
-	int silence_ms = accelerator == ACCEL_KVM ? SILENCE_KVM_MS : SILENCE_TCG_MS;
-	cleanup_transport struct transport *t = NULL;
-	cleanup_free char *agent = in_dir(run_dir, "qga");
-	cleanup_free char *pid_path = in_dir(run_dir, "pid");
-	long long size = -1, since = clock_ms();
-	struct process_id process;
-	int r = process_read_pid_file(pid_path, &process, err);
+	char status[64], what[192];
 
-	if (r == 0)
-		r = transport_qga(agent, cancel, &t, err);
-	if (r < 0)
-		return r;
+	ask_status(run_dir, status, sizeof(status));
+	snprintf(what, sizeof(what), "no word on its console and none from its agent for %d s%s", silence_ms / 1000,
+		 status);
+	return postmortem(run_dir, ETIMEDOUT, what, err);
+}
+
+/*
+ * The request waits in QEMU until the guest opens its end of the channel, and is answered at once then: nothing is
+ * polled but the signs of life. When QEMU dies the channel closes.
+ */
+static int wait_for_agent(struct transport *t, const char *run_dir, int silence_ms, struct cancel *cancel,
+			  struct error **err)
+{
+	long long size = -1, since = clock_ms();
+
 	for (;;) {
 		cleanup_error struct error *problem = NULL;
+		int r = qga_wait(t, SLICE_MS, cancel, &problem);
 
-		r = qga_wait(t, SLICE_MS, cancel, &problem);
 		if (r == 0)
 			return 0;
-		if (!process_alive(&process))
-			return describe_death(run_dir, "its QEMU ended before the guest answered", err);
 		if (r != -ETIMEDOUT)
 			return error_move(err, &problem);
 		if (console_size(run_dir) != size) {
@@ -246,6 +271,27 @@ static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerat
 	}
 }
 
+static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
+			   struct reporter *reporter, struct cancel *cancel, struct error **err)
+{
+	int silence_ms = accelerator == ACCEL_KVM ? SILENCE_KVM_MS : SILENCE_TCG_MS;
+	cleanup_free char *agent = in_dir(run_dir, "qga"), *pid_path = in_dir(run_dir, "pid");
+	cleanup_transport struct transport *t = NULL;
+	cleanup_error struct error *problem = NULL;
+	struct process_id process;
+	int r = process_read_pid_file(pid_path, &process, err);
+
+	if (r < 0)
+		return r;
+	report(reporter, REPORT_UPDATE, path, "waiting for its agent");
+	r = transport_qga(agent, cancel, &t, &problem);
+	if (r == 0)
+		r = wait_for_agent(t, run_dir, silence_ms, cancel, &problem);
+	if (r == -EPIPE || (r < 0 && !process_alive(&process)))
+		return died(run_dir, &process, "before the guest answered", err);
+	return r < 0 ? error_move(err, &problem) : 0;
+}
+
 /* Asks QEMU to end, which flushes its disks; false where it must be ended otherwise. */
 static bool quit(const char *run_dir, const struct process_id *process)
 {
@@ -253,7 +299,7 @@ static bool quit(const char *run_dir, const struct process_id *process)
 	cleanup_close int pidfd = pidfd_open(process->pid, 0);
 	cleanup_qmp struct qmp *qmp = NULL;
 
-	if (pidfd < 0 || qmp_open(path, QUIT_MS, NULL, &qmp, NULL) < 0)
+	if (pidfd < 0 || qmp_open(path, GREET_MS, NULL, &qmp, NULL) < 0)
 		return false;
 	qmp_execute(qmp, "quit", NULL, QUIT_MS, NULL, NULL, NULL); /* it may end before it answers */
 	return cancel_poll(NULL, pidfd, POLLIN, QUIT_MS) == 1;
@@ -268,26 +314,48 @@ static int qemu_stop(const char *run_dir, struct error **err)
 
 	if (r < 0 && r != -ENOENT)
 		return error_move(err, &problem);
-	if (r == 0 && process_alive(&process)) {
-		quit(run_dir, &process);
-		r = process_end(&process, 2000, err); /* also reaps it where it is our child */
+	if (r == 0 && process_alive(&process) && !quit(run_dir, &process)) {
+		r = process_end(&process, 2000, err);
 		if (r < 0)
 			return r;
 	}
+	if (process.pid)
+		process_wait(&process, 0, NULL); /* leaves no zombie where it was our child */
 	remove_files(run_dir);
 	return 0;
+}
+
+/* QEMU's own command line is the one record of it that cannot be out of date. */
+static enum accelerator accelerator_of(const struct process_id *process)
+{
+	cleanup_free char *path = NULL, *words = NULL;
+	size_t length;
+
+	if (asprintf(&path, "/proc/%d/cmdline", process->pid) < 0)
+		abort();
+	if (file_read(path, 1 << 20, &words, &length, NULL) < 0)
+		return ACCEL_TCG;
+	for (const char *word = words; word < words + length; word += strlen(word) + 1)
+		if (strcmp(word, "-accel") == 0 && word + 8 < words + length && strncmp(word + 7, "kvm", 3) == 0)
+			return ACCEL_KVM;
+	return ACCEL_TCG;
 }
 
 static int qemu_look(const char *run_dir, struct driver_state *ret, struct error **err)
 {
 	cleanup_free char *pid_path = in_dir(run_dir, "pid");
 	cleanup_error struct error *problem = NULL;
-	int r = process_read_pid_file(pid_path, &ret->process, &problem);
+	int r;
 
+	*ret = (struct driver_state){.accelerator = ACCEL_TCG};
+	r = process_read_pid_file(pid_path, &ret->process, &problem);
 	if (r < 0 && r != -ENOENT)
 		return error_move(err, &problem);
 	ret->running = r == 0 && process_alive(&ret->process);
-	ret->status = ret->running ? "running" : NULL;
+	if (ret->running) {
+		ret->status = "running";
+		ret->accelerator = accelerator_of(&ret->process);
+	}
 	return 0;
 }
 
