@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,7 +73,7 @@ static int append_file(int to, const char *path, struct error **err)
 
 	if (from < 0)
 		return error_errno(err, errno, "cannot read %s", path);
-	while ((n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0)) > 0)
+	while ((n = sendfile(to, from, NULL, 1 << 30)) > 0)
 		;
 	return n < 0 ? error_errno(err, errno, "cannot copy %s", path) : 0;
 }

@@ -160,6 +160,7 @@ static int make(const struct image_build *build, struct image *ret, struct error
 	const char *folder = arena_printf(build->arena, "%s/build.%s", build->cache, build->recipe->name);
 	cleanup_entry struct cache_entry image = {0}, layer = {0};
 	int r = dir_remove(folder, err); /* of a builder that was killed */
+	bool full;
 
 	if (r == 0)
 		r = layer_get(build, true, &layer, err);
@@ -169,12 +170,11 @@ static int make(const struct image_build *build, struct image *ret, struct error
 		r = assemble(build, &layer, folder, &image, err);
 	if (r == 0)
 		r = from_cache(build, &image, &layer, ret, err);
-	if (r < 0 && r != -ENOSPC && cache_is_full(build->cache))
-		r = cache_fail_full(build, err);
+	full = r < 0 && (r == -ENOSPC || cache_is_full(build->cache));
 	dir_remove(folder, NULL);
 	if (r == 0)
 		cache_prune(build);
-	return r;
+	return full ? cache_fail_full(build, err) : r;
 }
 
 static int make_locked(struct image_build *build, struct image *ret, struct error **err)

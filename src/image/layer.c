@@ -187,8 +187,6 @@ static int make(const struct image_build *build, const char *key, char ret_id[IM
 			   arena_printf(build->arena, "%s/out", folder), ret_id, err);
 	if (r == 0)
 		r = cache_put_link(build->cache, key, ret_id, err);
-	if (r == -ENOSPC)
-		cache_fail_full(build, err);
 	return r;
 }
 

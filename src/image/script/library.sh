@@ -112,26 +112,27 @@ install_file() {
 	cp -L --preserve=mode "$1/usr/$2" "$3/usr/$2"
 }
 
-# run_in_tree TREE ARG...: a program of the packages, with their libraries and their loader.
-run_in_tree() {
-	run_tree=$1
+# run_in_tree TREE ARG...: a program of the packages, with their libraries and their loader. It starts in the tree, and a
+# program named relative to that is found there.
+run_in_tree() (
+	cd "$1"
 	shift
-	"$run_tree/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$run_tree/usr/lib/x86_64-linux-gnu" "$@"
-}
+	exec usr/lib64/ld-linux-x86-64.so.2 --inhibit-cache --library-path usr/lib/x86_64-linux-gnu "$@"
+)
 
-# loaded_libraries TREE PROGRAM...: "soname path" of all that the loader would load for the programs (ld.so(8)), "not" for a path
-# where it finds nothing. What the tree lacks may come from the running system.
+# loaded_libraries TREE PROGRAM...: "soname path" of all that the loader would load for the programs (ld.so(8)); the path is
+# absolute where the tree lacks the library and the running system has it, and "not found" where neither has.
 loaded_libraries() {
 	loaded_tree=$1
 	shift
 	for program in "$@"; do
 		LD_TRACE_LOADED_OBJECTS=1 run_in_tree "$loaded_tree" "$program"
-	done | awk '$2 == "=>" && $1 !~ /\// { print $1, $3 }' | sort -u
+	done | sed -n 's|^[[:space:]]*\([^/ ]*\) => \(.*\)|\1 \2|p' | sed 's| (0x[0-9a-f]*)$||' | sort -u
 }
 
 # missing_libraries TREE PROGRAM...: sonames that the programs need and the tree has not.
 missing_libraries() {
-	loaded_libraries "$@" | awk -v tree="$1/" 'index($2, tree) != 1 { print $1 }'
+	loaded_libraries "$@" | sed -n 's/ \/.*//p; s/ not found$//p'
 }
 
 # library_packages SONAME...: the packages they come in, by Debian's rule for the names of library packages (Debian Policy
@@ -179,8 +180,9 @@ install_libraries() {
 	loaded_libraries "$libraries_tree" "$@" >"$libraries_root.libraries"
 	while read -r soname from; do
 		to=usr/lib/x86_64-linux-gnu/$soname
-		[ "$from" != not ] || fail "the shared library $soname is missing" 'please report it'
-		[ -e "$libraries_root/$to" ] || [ -e "${BASE:-/nonexistent}/$to" ] || cp -L --preserve=mode "$from" "$libraries_root/$to"
+		[ "$from" != 'not found' ] || fail "the shared library $soname is missing" 'please report it'
+		[ -e "$libraries_root/$to" ] || [ -e "${BASE:-/nonexistent}/$to" ] ||
+			(cd "$libraries_tree" && cp -L --preserve=mode "$from" "$libraries_root/$to")
 	done <"$libraries_root.libraries"
 	rm "$libraries_root.libraries"
 }
@@ -249,7 +251,7 @@ index_modules() {
 		cp "$3/$index_folder"/* "$index_root/$index_folder/"
 		ln -s usr/lib "$index_root/lib"
 	fi
-	run_in_tree "$1" "$1/usr/bin/busybox" depmod -b "$index_root" "$2"
+	run_in_tree "$1" usr/bin/busybox depmod -b "$index_root" "$2"
 	if [ -n "${4-}" ]; then
 		cp "$index_root/$index_folder"/modules.* "$3/$index_folder/"
 		rm -r "$index_root"

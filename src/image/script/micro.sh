@@ -32,7 +32,7 @@ unpack "$work/packages" "$tree"
 progress 'fetching the libraries they need'
 programs=
 for program in $guest_programs $host_programs; do
-	programs="$programs $tree/usr/$program"
+	programs="$programs usr/$program"
 done
 fetch_libraries "$tree" "$work" $programs
 versions "$work" >"$out/packages"
@@ -50,7 +50,7 @@ cp -L "$tree/usr/lib64/ld-linux-x86-64.so.2" "$guest/usr/lib64/"
 BASE='' install_libraries "$tree" "$guest" "$guest"/usr/bin/* "$guest"/usr/sbin/*
 BASE='' install_modules "$tree" "$version" "$guest" $guest_modules
 index_modules "$tree" "$version" "$guest"
-run_in_tree "$tree" "$tree/usr/bin/busybox" --list | while read -r applet; do
+run_in_tree "$tree" usr/bin/busybox --list | while read -r applet; do
 	[ -e "$guest/usr/bin/$applet" ] || [ -e "$guest/usr/sbin/$applet" ] || ln -s busybox "$guest/usr/bin/$applet"
 done
 mkdir -p "$guest/dev" "$guest/proc" "$guest/sys" "$guest/run" "$guest/tmp" "$guest/mnt" "$guest/root/.ssh" "$guest/etc/dropbear" \
