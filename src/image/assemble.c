@@ -335,6 +335,9 @@ int assemble(const struct image_build *build, const struct cache_entry *layer, c
 	if (r < 0)
 		return r;
 	manifest = describe(build, layer, sums, libraries, id);
+	if (cache_entry_read(build, "images", id, ret, NULL) ==
+	    0) /* another nestvisor, but the same once it is stripped */
+		return cache_put_link(build->cache, key, id, err);
 	r = make_carrier(build, layer, folder, image, manifest, id, sums, err);
 	if (r == 0)
 		r = cache_entry_write(image, manifest, sums, err);

@@ -143,6 +143,7 @@ static int finish(const struct image_build *build, const char *work, const char 
 		  struct error **err)
 {
 	cleanup_json json_t *sums = json_object(), *manifest = json_object(), *content = NULL;
+	cleanup_entry struct cache_entry same = {0};
 	int r;
 
 	report(build->reporter, REPORT_UPDATE, build->subject, "packing");
@@ -159,6 +160,8 @@ static int finish(const struct image_build *build, const char *work, const char 
 		return r;
 	content = json_pack("{sOso}", "manifest", manifest, "sums", sums_portable(sums));
 	json_identify(content, ret_id);
+	if (cache_entry_read(build, "layers", ret_id, &same, NULL) == 0) /* guests may run from it: it is left alone */
+		return 0;
 	r = cache_entry_write(out, manifest, sums, err);
 	return r < 0 ? r : cache_put_folder(out, arena_printf(build->arena, "%s/layers/%s", build->cache, ret_id), err);
 }
