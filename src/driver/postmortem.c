@@ -87,23 +87,35 @@ static char *read_tail(const char *run_dir, const char *file)
 	return steal_pointer(&text);
 }
 
-/* Adds the last lines of a file that say something, under a title. */
+/*
+ * Adds the last lines of a file that say something, under a title. A kernel that panics says why and then where, at
+ * such length that the reason would be lost: it comes first.
+ */
 static void add_last_lines(struct strbuf *out, const char *run_dir, const char *file, const char *title, size_t lines)
 {
 	cleanup_free char *text = read_tail(run_dir, file);
-	char last[LINES_MAX][LINE_LENGTH];
+	char last[LINES_MAX][LINE_LENGTH], panic[LINE_LENGTH] = "";
 	char *save, *line;
-	size_t count = 0;
+	size_t count = 0, panic_at = 0;
 
 	for (line = text ? strtok_r(text, "\r\n", &save) : NULL; line; line = strtok_r(NULL, "\r\n", &save)) {
+		char *clean = last[count % lines];
+
 		if (is_noise(line))
 			continue;
-		clean_line(line, last[count % lines], LINE_LENGTH);
-		if (last[count % lines][0])
-			count++;
+		clean_line(line, clean, LINE_LENGTH);
+		if (!clean[0])
+			continue;
+		if (strstr(clean, "Kernel panic")) {
+			snprintf(panic, sizeof(panic), "%s", clean);
+			panic_at = count;
+		}
+		count++;
 	}
 	if (count)
 		strbuf_printf(out, "\n  %s:", title);
+	if (panic[0] && count > lines && panic_at < count - lines)
+		strbuf_printf(out, "\n  | %s\n  | ...", panic);
 	for (size_t i = count > lines ? count - lines : 0; i < count; i++)
 		strbuf_printf(out, "\n  | %s", last[i % lines]);
 }

@@ -14,6 +14,7 @@
 #include "driver/command.h"
 #include "driver/postmortem.h"
 #include "driver/profile.h"
+#include "driver/qemu_internal.h"
 #include "driver/qmp.h"
 #include "transport/transport.h"
 #include "transport/unix_socket.h"
@@ -271,10 +272,9 @@ static int wait_for_agent(struct transport *t, const char *run_dir, int silence_
 	}
 }
 
-static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
-			   struct reporter *reporter, struct cancel *cancel, struct error **err)
+int qemu_wait_ready_within(const char *run_dir, const char *path, int silence_ms, struct reporter *reporter,
+			   struct cancel *cancel, struct error **err)
 {
-	int silence_ms = accelerator == ACCEL_KVM ? SILENCE_KVM_MS : SILENCE_TCG_MS;
 	cleanup_free char *agent = in_dir(run_dir, "qga"), *pid_path = in_dir(run_dir, "pid");
 	cleanup_transport struct transport *t = NULL;
 	cleanup_error struct error *problem = NULL;
@@ -290,6 +290,13 @@ static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerat
 	if (r == -EPIPE || (r < 0 && !process_alive(&process)))
 		return died(run_dir, &process, "before the guest answered", err);
 	return r < 0 ? error_move(err, &problem) : 0;
+}
+
+static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
+			   struct reporter *reporter, struct cancel *cancel, struct error **err)
+{
+	return qemu_wait_ready_within(run_dir, path, accelerator == ACCEL_KVM ? SILENCE_KVM_MS : SILENCE_TCG_MS,
+				      reporter, cancel, err);
 }
 
 /* Asks QEMU to end, which flushes its disks; false where it must be ended otherwise. */

@@ -1,0 +1,537 @@
+/*
+ * The qemu driver with real guests of the image `micro` under TCG, and the probe for KVM. Skipped where the image
+ * cannot be had. This program is its own `nestvisor relay`: the image puts the running program into hypervisors.
+ */
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "driver/driver.h"
+#include "driver/postmortem.h"
+#include "driver/profile.h"
+#include "driver/qemu_internal.h"
+#include "image/image.h"
+#include "transport/relay.h"
+#include "transport/transport.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+enum { LONG_MS = 120000 };
+
+struct fixture {
+	struct arena *arena;
+	struct image image;
+	char folder[160];
+	struct driver_guest guest;
+};
+
+static struct arena *image_arena;
+static struct image micro;
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->arena = arena_new();
+	f->image = micro;
+	strcpy(f->folder, "/tmp/nestvisor-driver.XXXXXX");
+	if (!mkdtemp(f->folder))
+		return -1;
+	f->guest = (struct driver_guest){.lab = "test",
+					 .path = "a",
+					 .name = "a",
+					 .id = "0123abcd",
+					 .run_dir = f->folder,
+					 .layer = 1,
+					 .cpus = 1,
+					 .memory = 256 << 20,
+					 .image = &f->image,
+					 .accelerator = ACCEL_TCG,
+					 .netns = -1};
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	driver_qemu.stop(f->guest.run_dir, NULL);
+	dir_remove(f->folder, NULL);
+	arena_free(f->arena);
+	free(f);
+	return 0;
+}
+
+static char *in_folder(struct fixture *f, const char *name)
+{
+	return arena_printf(f->arena, "%s/%s", f->folder, name);
+}
+
+static size_t count_files(const char *folder)
+{
+	cleanup_closedir DIR *dir = opendir(folder);
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		count++;
+	return count - 2; /* without . and .. */
+}
+
+static void assert_contains(const struct error *err, const char *text)
+{
+	assert_non_null(err);
+	if (!strstr(err->message, text)) {
+		print_error("\"%s\" is not in: %s\n", text, err->message);
+		fail();
+	}
+}
+
+static void assert_gone(const struct driver_state *state)
+{
+	char path[64];
+
+	assert_false(process_alive(&state->process));
+	snprintf(path, sizeof(path), "/proc/%d", state->process.pid);
+	assert_false(file_exists(path)); /* no zombie either */
+}
+
+static void start(struct fixture *f, struct driver_state *state)
+{
+	cleanup_error struct error *err = NULL;
+
+	if (driver_qemu.start(&f->guest, NULL, state, &err) < 0) {
+		print_error("%s\n", err->message);
+		fail();
+	}
+}
+
+static char *ask(struct fixture *f, const char *const argv[])
+{
+	cleanup_transport struct transport *t = NULL;
+	cleanup_output struct process_output output = {0};
+	cleanup_error struct error *err = NULL;
+
+	if (transport_qga(in_folder(f, "qga"), NULL, &t, &err) < 0 ||
+	    transport_run(t, argv, NULL, 0, LONG_MS, NULL, &output, &err) < 0) {
+		print_error("%s\n", err->message);
+		fail();
+	}
+	return arena_strdup(f->arena, output.out);
+}
+
+static char *shell(struct fixture *f, const char *script)
+{
+	return ask(f, (const char *const[]){"sh", "-c", script, NULL});
+}
+
+/* A plain guest from its start to its end. */
+static void test_life(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_state started, seen;
+	long long began = clock_ms(), running, ready;
+	char *words;
+
+	f->guest.append = "nestvisor.name=a";
+	start(f, &started);
+	running = clock_ms();
+	assert_true(started.running);
+	assert_int_equal(driver_qemu.look(f->folder, &seen, &err), 0);
+	assert_true(seen.running);
+	assert_int_equal(seen.process.pid, started.process.pid);
+	assert_int_equal(seen.accelerator, ACCEL_TCG);
+	assert_string_equal(seen.status, "running");
+	assert_int_equal(driver_qemu.start(&f->guest, NULL, &seen, &err), -EEXIST); /* and leaves it alone */
+	error_freep(&err);
+	assert_true(process_alive(&started.process));
+
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), 0);
+	ready = clock_ms();
+	assert_string_equal(shell(f, "cat /proc/sys/kernel/hostname"), "a\n");
+	assert_string_equal(shell(f, "grep -c -w -e svm -e vmx /proc/cpuinfo"), "0\n");
+	words = shell(f, "cat /sys/class/dmi/id/product_uuid");
+	assert_true(strncmp(words, "0123abcd-", 9) == 0);
+	assert_string_equal(shell(f, "cat /sys/class/misc/hw_random/rng_current"), "virtio_rng.0\n");
+
+	print_message("  QEMU up %lld ms, agent answers after %lld ms", running - began, ready - began);
+	began = clock_ms();
+	assert_int_equal(driver_qemu.stop(f->folder, &err), 0);
+	print_message(", stop %lld ms\n", clock_ms() - began);
+	assert_gone(&started);
+	assert_int_equal(count_files(f->folder), 0);
+	assert_int_equal(driver_qemu.look(f->folder, &seen, &err), 0);
+	assert_false(seen.running);
+	assert_int_equal(driver_qemu.stop(f->folder, &err), 0);
+}
+
+static void stream_through(struct transport *t, const char *data, size_t length)
+{
+	cleanup_close int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *back = malloc(length + 1);
+	int status = -1;
+
+	assert_int_equal(pwrite(in, data, length, 0), length);
+	if (transport_stream(t, (const char *const[]){"cat", NULL}, in, out, -1, NULL, &status, &err) < 0) {
+		print_error("%s\n", err->message);
+		fail();
+	}
+	assert_int_equal(status, 0);
+	assert_int_equal(pread(out, back, length + 1, 0), length);
+	assert_memory_equal(back, data, length);
+}
+
+/* A hypervisor: sees svm, has a KVM that nests, and nestvisor; its run_dir is longer than a socket's address. */
+static void test_hypervisor(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_transport struct transport *t = NULL;
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *data = malloc(1 << 20);
+	struct driver_state started;
+
+	snprintf(f->folder + strlen(f->folder), 120, "/%0110d", 7);
+	f->guest.run_dir = f->folder;
+	assert_int_equal(dir_make(f->folder, 0700, NULL), 0);
+	f->guest.nested = true;
+	f->guest.cpus = 2;
+	f->guest.memory = 768 << 20;
+	f->guest.append = "nestvisor.name=hv nestvisor.host=1";
+	start(f, &started);
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "hv", ACCEL_TCG, NULL, NULL, &err), 0);
+	assert_string_equal(shell(f, "grep -c -w svm /proc/cpuinfo"), "2\n");
+	assert_string_equal(shell(f, "until [ -e /run/nestvisor.ready ]; do usleep 20000; done;"
+				     "cat /sys/module/kvm_amd/parameters/nested; ls /dev/kvm"),
+			    "1\n/dev/kvm\n");
+	assert_string_equal(shell(f, "type qemu-system-x86_64-microvm nestvisor >/dev/null && echo both"), "both\n");
+	for (size_t i = 0; i < 1 << 20; i++)
+		data[i] = (char)(i * 2654435761u >> 13);
+	assert_int_equal(transport_qga(in_folder(f, "qga"), NULL, &t, NULL), 0);
+	stream_through(t, data, 1 << 20); /* through this program's own relay */
+	assert_int_equal(driver_qemu.stop(f->folder, &err), 0);
+	assert_gone(&started);
+	*strrchr(f->folder, '/') = '\0'; /* for tear_down */
+}
+
+/* A disk in use, in the words that help. */
+static void test_disk_in_use(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_disk disk = {.path = in_folder(f, "a,b.raw"), .format = "raw", .serial = "data"};
+	struct driver_state started, second;
+	cleanup_close int fd = open(disk.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_int_equal(ftruncate(fd, 8 << 20), 0);
+	f->guest.disks = &disk;
+	f->guest.disk_count = 1;
+	start(f, &started);
+	f->guest.run_dir = in_folder(f, "second");
+	assert_int_equal(dir_make(f->guest.run_dir, 0700, NULL), 0);
+	assert_int_equal(driver_qemu.start(&f->guest, NULL, &second, &err), -EPIPE);
+	assert_contains(err, "Failed to get \"write\" lock");
+	assert_non_null(strstr(err->hint, "another QEMU"));
+	assert_null(strstr(err->message, "TCG doesn't support"));
+	f->guest.run_dir = f->folder;
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, NULL), 0);
+	assert_string_equal(shell(f, "cat /sys/block/vda/serial"), "data");
+}
+
+static void test_bad_starts(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_state ret = {0};
+
+	f->guest.memory = 1ull << 54;
+	assert_int_equal(driver_qemu.start(&f->guest, NULL, &ret, &err), -EPIPE);
+	assert_contains(err, "QEMU said");
+	assert_false(ret.running);
+	error_freep(&err);
+
+	f->guest.memory = 256 << 20;
+	f->image.vmlinux = NULL;
+	f->image.kernel = "/nonexistent/kernel";
+	assert_int_equal(driver_qemu.start(&f->guest, NULL, &ret, &err), -EPIPE);
+	assert_contains(err, "/nonexistent/kernel");
+	assert_false(file_exists(in_folder(f, "pid")));
+	assert_false(file_exists(in_folder(f, "qmp")));
+	assert_true(file_exists(in_folder(f, "qemu.log")));
+	error_freep(&err);
+
+	f->guest.os = "windows-11";
+	assert_int_equal(driver_qemu.start(&f->guest, NULL, &ret, &err), -ENOTSUP);
+	assert_contains(err, "windows-11");
+	error_freep(&err);
+
+	f->guest.os = NULL;
+	f->guest.run_dir = "/nonexistent/folder";
+	assert_true(driver_qemu.start(&f->guest, NULL, &ret, &err) < 0);
+	assert_contains(err, "/nonexistent/folder");
+}
+
+static void test_panic(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_state started;
+
+	f->guest.append = "rdinit=/nothing";
+	start(f, &started);
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), -EPIPE);
+	assert_contains(err, "the end of its console");
+	assert_contains(err, "Kernel panic");
+	assert_gone(&started);
+}
+
+struct waiting {
+	struct fixture *fixture;
+	struct cancel *cancel;
+	struct error *err;
+	int result;
+};
+
+static void *wait_main(void *argument)
+{
+	struct waiting *w = argument;
+
+	w->result = driver_qemu.wait_ready(w->fixture->folder, "a", ACCEL_TCG, NULL, w->cancel, &w->err);
+	return NULL;
+}
+
+static void test_killed_while_waiting(void **state)
+{
+	struct waiting waiting = {.fixture = *state};
+	struct driver_state started;
+	pthread_t thread;
+
+	start(*state, &started);
+	assert_int_equal(pthread_create(&thread, NULL, wait_main, &waiting), 0);
+	kill(started.process.pid, SIGKILL);
+	pthread_join(thread, NULL);
+	assert_int_equal(waiting.result, -EPIPE);
+	assert_contains(waiting.err, "signal 9");
+	assert_gone(&started);
+	error_free(waiting.err);
+}
+
+static void test_cancelled_while_waiting(void **state)
+{
+	struct cancel cancel;
+	struct waiting waiting = {.fixture = *state, .cancel = &cancel};
+	struct driver_state started;
+	pthread_t thread;
+
+	assert_int_equal(cancel_open(&cancel), 0);
+	start(*state, &started);
+	assert_int_equal(pthread_create(&thread, NULL, wait_main, &waiting), 0);
+	cancel_request(&cancel);
+	pthread_join(thread, NULL);
+	assert_int_equal(waiting.result, -ECANCELED);
+	assert_true(process_alive(&started.process));
+	error_free(waiting.err);
+	assert_int_equal(driver_qemu.start(&waiting.fixture->guest, &cancel, &started, NULL), -EEXIST);
+	assert_int_equal(driver_qemu.stop(waiting.fixture->folder, NULL), 0);
+	assert_int_equal(driver_qemu.start(&waiting.fixture->guest, &cancel, &started, NULL), -ECANCELED);
+	assert_false(file_exists(in_folder(waiting.fixture, "pid")));
+	cancel_close(&cancel);
+}
+
+static void test_hang(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_state started;
+
+	start(f, &started);
+	kill(started.process.pid, SIGSTOP);
+	assert_int_equal(qemu_wait_ready_within(f->folder, "a", 500, NULL, NULL, &err), -ETIMEDOUT);
+	assert_contains(err, "its QEMU does not answer");
+	assert_int_equal(driver_qemu.stop(f->folder, NULL), 0); /* and one that hangs is ended all the same */
+	assert_gone(&started);
+	assert_int_equal(count_files(f->folder), 0);
+}
+
+static void test_stop_of_others(void **state)
+{
+	struct fixture *f = *state;
+	struct process_id self;
+	char text[64];
+	int n;
+
+	assert_int_equal(process_self(&self), 0);
+	n = snprintf(text, sizeof(text), "%d %llu\n", self.pid, self.start + 1); /* a number that was used again */
+	assert_int_equal(file_write_atomic(in_folder(f, "pid"), text, (size_t)n, 0600, NULL), 0);
+	assert_int_equal(driver_qemu.stop(f->folder, NULL), 0);
+	assert_false(file_exists(in_folder(f, "pid")));
+}
+
+static void test_postmortem(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *cause = NULL;
+	const char console[] = "first\r\n\033[31mred\033[0m \x1b]0;title\a \xc2\x9b"
+			       "31m\r\nFailed to get \"write\" lock\r\n";
+
+	assert_int_equal(file_write_atomic(in_folder(f, "console.log"), console, sizeof(console) - 1, 0600, NULL), 0);
+	assert_int_equal(postmortem(f->folder, EPIPE, "it ended", &err), -EPIPE);
+	assert_contains(err, "first");
+	assert_contains(err, "red ");
+	assert_null(strchr(err->message, '\033'));
+	assert_null(strchr(err->message, '\x9b'));
+	assert_null(err->hint); /* what the guest writes is not what QEMU says */
+	cause = postmortem_cause("qemu-system-x86_64: warning: TCG doesn't support requested feature: x\n"
+				 "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x0\n"
+				 "qemu-system-x86_64: kvm.c:1: Assertion `x' failed.\n");
+	assert_string_equal(cause, "error: failed to set MSR 0x10a to 0x0");
+	assert_null(postmortem_cause(""));
+}
+
+/* Runs in a child with a /dev of its own, in which there is no kvm. */
+static int without_kvm(void)
+{
+	enum accelerator accelerator;
+	char *why = NULL;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/dev", "tmpfs", 0, "mode=755") < 0 || mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3)) < 0)
+		return 10;
+	if (driver_probe(false, NULL, NULL, &accelerator, &why, NULL) < 0 || accelerator != ACCEL_TCG || !why ||
+	    !strstr(why, "there is no /dev/kvm"))
+		return 11;
+	free(why);
+	/* One that is there and is no KVM: its cause is said as well. */
+	return mknod("/dev/kvm", S_IFCHR | 0666, makedev(10, 253)) < 0 ||
+			       driver_probe(false, NULL, NULL, &accelerator, &why, NULL) < 0 ||
+			       accelerator != ACCEL_TCG || !strstr(why, "/dev/kvm does not open")
+		       ? 12
+		       : 0;
+}
+
+static void test_probe_without_kvm(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		_exit(without_kvm());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* This machine's own KVM, whatever it is like. */
+static void test_probe(void **state)
+{
+	struct fixture *f = *state;
+	const char *cached = arena_printf(f->arena, "%s/probe.json", image_cache_dir());
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *why = NULL, *again = NULL;
+	enum accelerator accelerator, second;
+	cleanup_json json_t *kept = NULL;
+	long long began;
+
+	unlink(cached);
+	began = clock_ms();
+	if (driver_probe(false, NULL, NULL, &accelerator, &why, &err) < 0) {
+		print_error("%s\n", err->message);
+		fail();
+	}
+	print_message("  %s: %s (%lld ms)\n", accelerator_name(accelerator), why ? why : "it works",
+		      clock_ms() - began);
+	assert_int_equal(accelerator == ACCEL_KVM, why == NULL);
+	if (!file_exists("/dev/kvm"))
+		return;
+	assert_int_equal(json_read_file(cached, 1 << 16, &kept, &err), 0);
+	assert_int_equal(json_is_true(json_object_get(kept, "works")), accelerator == ACCEL_KVM);
+	assert_int_equal(driver_probe(false, NULL, NULL, &second, &again, &err), 0);
+	assert_int_equal(second, accelerator);
+	if (why)
+		assert_string_equal(why, again);
+}
+
+static void test_profiles(void **state)
+{
+	struct fixture *f = *state;
+	const struct profile *profile;
+
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "pc");
+	assert_true(profile->elf_kernel);
+	assert_true(profile->sandbox);
+	f->guest.accelerator = ACCEL_KVM;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->binary, "qemu-system-x86_64"); /* Debian's package brings both */
+	assert_non_null(strstr(profile->cpu_plain, "-svm"));
+	assert_null(strstr(profile->cpu_nested, "-svm"));
+	f->image.kernel = NULL;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_false(profile->elf_kernel);
+}
+
+static int get_image(void)
+{
+	cleanup_error struct error *err = NULL;
+
+	image_arena = arena_new();
+	if (image_get(image_arena, "micro", NULL, NULL, NULL, &micro, &err) == 0)
+		return 0;
+	printf("skipped: no image to boot: %s\n", err->message);
+	return 77;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_profiles, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_postmortem, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hypervisor, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_disk_in_use, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bad_starts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_panic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed_while_waiting, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cancelled_while_waiting, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hang, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_stop_of_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_probe_without_kvm, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_probe, set_up, tear_down),
+	};
+	cleanup_free char *qemu = NULL;
+	int r;
+
+	if (argc > 4 && strcmp(argv[1], "relay") == 0)
+		return relay_run(argv[2], (const char *const *)argv + 4, NULL) < 0;
+	if (getuid() != 0 || process_find("qemu-system-x86_64", NULL, &qemu, NULL) < 0) {
+		puts("skipped: needs root and qemu-system-x86_64");
+		return 77;
+	}
+	r = get_image();
+	if (r == 0)
+		r = cmocka_run_group_tests(tests, NULL, NULL);
+	arena_free(image_arena);
+	return r;
+}
