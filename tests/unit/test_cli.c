@@ -214,6 +214,9 @@ static void test_values(void **state)
 	assert_string_equal(line.operands[0], "-");
 	command_line_clear(&line);
 
+	line = parse("up -y -- --yes");
+	assert_string_equal(line.operands[0], "--yes");
+	command_line_clear(&line);
 	line = parse("up -n 5 -N -x");
 	assert_string_equal(last_text(&line, "name-it"), "-x");
 	command_line_clear(&line);
@@ -923,6 +926,35 @@ static void test_progress_on_a_small_terminal(void **state)
 	close(slave);
 }
 
+/* While the terminal is somebody else's nothing is drawn; a second progress, not held, tells that time has passed. */
+static void test_progress_held(void **state)
+{
+	cleanup_strbuf struct strbuf seen = {}, clock = {};
+	struct progress *progress, *other;
+	int master, slave, ends[2];
+
+	open_terminal(40, 24, &master, &slave);
+	make_pipe(ends);
+	progress = progress_new(slave, PROGRESS_LIVE, false, false);
+	event(progress, REPORT_BEGIN, "hv1", "starting");
+	progress_hold(progress);
+	other = progress_new(ends[1], PROGRESS_LINES, false, false);
+	event(other, REPORT_BEGIN, "clock", "");
+	event(progress, REPORT_UPDATE, "hv1", "waiting");
+	read_until(ends[0], &clock, "(for 2.");
+	dprintf(slave, "mine\n");
+	read_until(master, &seen, "mine\r\n");
+	assert_screen(&seen, "mine\n");
+	progress_release(progress);
+	read_until(master, &seen, "hv1: waiting\r\n");
+	progress_free(progress);
+	progress_free(other);
+	close(master);
+	close(slave);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Many threads at once: what comes out is whole lines, one per event. */
 enum { THREADS = 8, EVENTS = 100 };
 
@@ -1227,6 +1259,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_progress_verbose_and_quiet),
 		cmocka_unit_test(test_progress_live),
 		cmocka_unit_test(test_progress_on_a_small_terminal),
+		cmocka_unit_test(test_progress_held),
 		cmocka_unit_test(test_progress_from_many_threads),
 		cmocka_unit_test(test_surroundings),
 		cmocka_unit_test(test_unknown_surroundings),
