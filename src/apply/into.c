@@ -42,7 +42,7 @@ int into_open(struct arena *arena, const struct folders *folders, const struct l
 	if (guest->transport == TRANSPORT_SSH)
 		return open_ssh(arena, folders, lab, guest, ret, err);
 	socket = folders_guest_file(arena, folders, guest->name, "qga");
-	if (!file_exists(socket)) {
+	if (!file_exists(arena_printf(arena, "%s.in", socket))) {
 		error_set(err, ENOENT, "%s is not running", guest->path);
 		error_hint(err, "nestvisor up, and nestvisor status to see what runs");
 		return -ENOENT;

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { HOST_READY_MS = 60000 };
+
 struct fetched_image {
 	struct arena *arena; /* of its own: steps run in parallel */
 	const char *name;
@@ -467,6 +469,27 @@ int apply_plan(struct session *session, const struct plan *plan, struct error **
 	free(up.images);
 	free(results);
 	return r;
+}
+
+int apply_wait_for_host(const struct cancel *cancel, struct error **err)
+{
+	static const char done[] = "/run/nestvisor.ready"; /* image/image.h */
+	cleanup_free char *words = NULL;
+	long long end = clock_ms() + HOST_READY_MS;
+	size_t length;
+	int r;
+
+	if (file_read("/proc/cmdline", 1 << 16, &words, &length, NULL) < 0 || !strstr(words, "nestvisor.host=1"))
+		return 0;
+	while (!file_exists(done)) {
+		if (clock_ms() > end)
+			return error_set(err, ETIMEDOUT, "the drivers of this hypervisor are not loaded after %d s",
+					 HOST_READY_MS / 1000);
+		r = cancel_sleep(cancel, 10);
+		if (r < 0)
+			return error_set(err, ECANCELED, "stopped");
+	}
+	return 0;
 }
 
 json_t *apply_answer(const struct session *session, const struct error *problem)

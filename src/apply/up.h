@@ -12,6 +12,12 @@
 int apply_plan(struct session *session, const struct plan *plan, struct error **err);
 
 /*
+ * In a hypervisor guest of an image of ours: waits until its drivers are in. The agent answers before that, so that the
+ * layer above need not wait for both.
+ */
+int apply_wait_for_host(const struct cancel *cancel, struct error **err);
+
+/*
  * What a host answers to `nestvisor apply`: {"lab", "resources": the state's, "error": null or {"message", "hint"}}.
  * The layer above takes the resources over as they are. problem may be NULL.
  */

@@ -14,7 +14,8 @@ static int run(struct invocation *inv)
 
 	if (status != EXIT_DONE)
 		return status;
-	if (session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
+	if (apply_wait_for_host(inv->cancel, &err) < 0 ||
+	    session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
 		return invocation_fail(inv, &err);
 	if (session_plan(&session, &plan, &err) == 0 && plan.step_count)
 		apply_plan(&session, &plan, &err);

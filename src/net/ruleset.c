@@ -24,6 +24,7 @@
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { RECORD_LIMIT = 64 << 20, HEADER_SIZE = 256 };
@@ -45,9 +46,18 @@ static void nft_close(struct nft *nft)
 static int nft_open(int netns, struct nft *ret, struct error **err)
 {
 	int r = netns_enter(netns, &ret->visit, err);
+	cleanup_close int probe = -1;
 
 	if (r < 0)
 		return r;
+	/* libnftables ends the whole program where this socket cannot be had: so it is tried first. */
+	probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (probe < 0) {
+		r = error_errno(err, errno, "the kernel has no nftables to talk to");
+		error_hint(err, "modprobe nf_tables");
+		netns_leave(&ret->visit);
+		return r;
+	}
 	ret->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!ret->ctx)
 		return error_set(err, ENOMEM, "cannot start libnftables");
