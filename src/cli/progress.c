@@ -105,6 +105,7 @@ static struct work **find_work(struct progress *p, const char *subject)
 /* "  2.9s hv1: ready" */
 static void add_line(struct progress *p, enum colour colour, const char *word, const char *subject, const char *text)
 {
+	cleanup_strbuf struct strbuf safe = {};
 	char elapsed[DURATION_TEXT_SIZE];
 
 	text_duration(clock_ms() - p->start, elapsed);
@@ -115,17 +116,12 @@ static void add_line(struct progress *p, enum colour colour, const char *word, c
 		text_paint(&p->pending, &p->style, COLOUR_BOLD, subject);
 		strbuf_add(&p->pending, *text ? ": " : "");
 	}
-	for (const char *line = text;; line++) {
-		cleanup_free char *one = strndup(line, strcspn(line, "\n"));
-
-		if (!one)
-			abort();
-		text_safe(&p->pending, one, false);
-		strbuf_add_char(&p->pending, '\n');
-		line = strchr(line, '\n');
-		if (!line)
-			break;
-		strbuf_add(&p->pending, "       ");
+	text_safe(&safe, text, true);
+	for (char *line = safe.text, *next; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		strbuf_printf(&p->pending, "%s%s\n", line == safe.text ? "" : "       ", line);
 	}
 }
 
