@@ -23,6 +23,7 @@ enum {
 	WRITE_CHUNK = 192 << 10,
 	SMALL_FILE = 256 << 10,
 	KILL_MS = 2000,
+	ASK_AGAIN_MS = 2000,
 };
 
 static const struct transport_ops qga_ops;
@@ -348,9 +349,24 @@ int transport_qga(const char *socket_path, struct cancel *cancel, struct transpo
 	return 0;
 }
 
+/* An agent that is started again while it is waited for has lost the question: it is asked anew now and then. */
 int qga_wait(struct transport *t, int timeout_ms, struct cancel *cancel, struct error **err)
 {
-	return qga_channel_sync(qga_from(t)->channel, timeout_ms, cancel, err);
+	long long deadline = timeout_ms < 0 ? -1 : clock_ms() + timeout_ms;
+
+	for (;;) {
+		long long left = deadline < 0 ? ASK_AGAIN_MS : deadline - clock_ms();
+		bool last = left <= ASK_AGAIN_MS && deadline >= 0;
+		int r = qga_channel_sync(qga_from(t)->channel, last ? (left > 0 ? (int)left : 0) : ASK_AGAIN_MS, cancel,
+					 err);
+
+		if (r != -ETIMEDOUT || last)
+			return r;
+		if (err) {
+			error_free(*err);
+			*err = NULL;
+		}
+	}
 }
 
 /* Asks for the contents of those files that could be opened, and closes them. */
@@ -383,9 +399,11 @@ static int read_opened(struct qga_channel *channel, const char *const paths[], j
 			continue;
 		content = qga_return(answers[next]);
 		next += 2;
-		if (!content) /* a process that ended between open and read: its file is gone as well */
-			continue;
-		if (!json_is_true(json_object_get(content, "eof")))
+		if (!content && strncmp(paths[i], "/proc/", 6) == 0)
+			continue; /* a process that ended between open and read; the agent gives no errno */
+		if (!content)
+			r = qga_failure(channel, answers[next - 2], err, "cannot read %s in the guest", paths[i]);
+		else if (!json_is_true(json_object_get(content, "eof")))
 			r = error_set(err, EFBIG, "%s in the guest behind %s is larger than %d bytes", paths[i],
 				      qga_channel_path(channel), SMALL_FILE);
 		else if (!base64_decode(json_get_string(content, "buf-b64", ""),
