@@ -106,8 +106,9 @@ int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, stru
 	struct folders folders;
 	int r = folders_of(arena, lab, &folders, err);
 
-	if (r == 0)
-		r = folders_make(&folders, err);
+	if (r < 0)
+		return r;
+	r = folders_make(&folders, err);
 	if (r == 0)
 		r = file_lock(folders.lock, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_THREADS = 64 };
 
@@ -75,8 +76,8 @@ static void add_error(struct executor *e, struct error **err)
 		e->error = steal_pointer(err);
 		return;
 	}
-	if (!*err || (*err)->code == ECANCELED)
-		return; /* one word about being stopped is enough */
+	if (!*err || (*err)->code == ECANCELED || strstr(e->error->message, (*err)->message))
+		return; /* being stopped, and what was said already, are said once */
 	error_set(&both, e->error->code, "%s\n%s", e->error->message, (*err)->message);
 	if (e->error->hint || (*err)->hint)
 		error_hint(&both, "%s", e->error->hint ? e->error->hint : (*err)->hint);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *root_from(const char *variable, const char *fallback)
 {
@@ -48,7 +49,11 @@ int folders_make(const struct folders *folders, struct error **err)
 {
 	int r = dir_make(folders->run, 0700, err);
 
-	return r < 0 ? r : dir_make(folders->state, 0700, err);
+	if (r == 0)
+		r = dir_make(folders->state, 0700, err);
+	if (r < 0 && geteuid() != 0)
+		error_hint(err, "namespaces, taps and nftables need root: run nestvisor as root");
+	return r;
 }
 
 const char *folders_guest(struct arena *arena, const struct folders *folders, const char *name)

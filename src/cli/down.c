@@ -5,18 +5,21 @@
 #include "cli/target.h"
 #include "render/text.h"
 
+#include <errno.h>
+
 static int run(struct invocation *inv)
 {
 	cleanup_error struct error *err = NULL;
 	cleanup_free char *name = NULL;
 	char duration[DURATION_TEXT_SIZE];
 	long long started = clock_ms();
-	int status = target_name(inv, invocation_operand(inv, 0), &name);
+	int status = target_name(inv, invocation_operand(inv, 0), &name), r;
 
 	if (status != EXIT_DONE)
 		return status;
-	if (apply_down(name, invocation_flag(inv, "keep-disks"), inv->reporter, inv->cancel, &err) < 0)
-		return invocation_fail(inv, &err);
+	r = apply_down(name, invocation_flag(inv, "keep-disks"), inv->reporter, inv->cancel, &err);
+	if (r < 0)
+		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
 	if (inv->json)
 		invocation_answer(
 			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));

@@ -275,8 +275,10 @@ static size_t plan_start(struct builder *b, const struct guest *guest, size_t st
 		add_after(b, disk, stop);
 		stop = disk;
 	}
-	if (b->probe == NO_STEP)
+	if (b->probe == NO_STEP) {
 		b->probe = add_step(b, STEP_PROBE, NULL, NULL);
+		add_after(b, b->probe, image); /* the probe boots an image, too: one of them at a time, one error */
+	}
 	start = add_step(b, STEP_START, guest->path, guest->name);
 	b->plan->steps[start].guest = guest;
 	add_after(b, start, stop);

@@ -68,19 +68,21 @@ fi
 check "nothing is left after accelerators" clean
 
 # the subnet is taken by the machine
+sed -i 's/uplink: none/uplink: nat/' one.nest.yaml
 ip link add taken type veth peer name taken1
 ip address add 192.168.130.77/24 dev taken
 ip link set taken up
 ip link set taken1 up
 check "a subnet that the machine has already" fails 192.168.130.0/24 nv up
 ip link del taken
+sed -i 's/uplink: nat/uplink: none/' one.nest.yaml
 check "down after a taken subnet" nv down one
 check "nothing is left after a taken subnet" clean
 
 # disk full while an image is built
 mkdir small
 mount -t tmpfs -o size=20m tmpfs small
-check "a full disk while building an image" fails "space" env NESTVISOR_CACHE="$work/small" "$nestvisor" up
+check "a full disk while building an image" fails "free there" env NESTVISOR_CACHE="$work/small" "$nestvisor" up
 check "and its remains are gone" test "$(du -sk small | cut -f1)" -lt 1024
 umount small
 check "down after a full disk" nv down one
@@ -94,7 +96,8 @@ check "a second up that must not wait says who holds the lab" fails "$first" nv 
 check "a second up waits" nv up
 check "the first one finished" wait $first
 check "down after two" nv down
-"$nestvisor" up > interrupted.out 2>&1 &
+# bash lets its background jobs ignore SIGINT
+python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' "$nestvisor" up > interrupted.out 2>&1 &
 first=$!
 until_true 20 grep -q '"begin":"ready g"' /run/nestvisor/one/journal
 kill -INT $first
@@ -119,6 +122,7 @@ check "down after L1 was killed" nv down first
 check "nothing is left after L1 was killed" clean
 
 # a guest that dies at start
+rm first.nest.yaml
 one ", memory: 8M"
 sed -i 's/memory: 128M, //' one.nest.yaml
 check "a guest with too little memory to boot" fails g timeout 200 "$nestvisor" up

@@ -53,7 +53,7 @@ check "ssh into L2" says Linux nv ssh hv1/a -- uname -s
 console() { { printf '\necho con$((20+22))sole\n'; sleep "$2"; } | timeout 30 "$nestvisor" console "$1" > console.out & until_true 30 grep -q con42sole console.out; }
 check "the console of L1 answers" console hv1 8
 check "the console of L2 answers" console hv1/a 15
-check "graph draws the layers" says hv1/a nv graph --format mermaid
+check "graph draws the layers" says "L2 a" nv graph --format mermaid
 
 # the difference only
 a_pid() { nv exec hv1 -- sh -c 'for p in /proc/[0-9]*; do tr "\0" " " < $p/cmdline 2>/dev/null | grep -q "first/hv1/a" && echo ${p#/proc/}; done' | sort -n | head -1; }
