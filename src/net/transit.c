@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "model/hash.h"
 #include "model/lab.h"
 #include "net/route.h"
 
@@ -12,19 +13,12 @@
 
 enum { TRIES = 4096 };
 
-/* FNV-1a, as for the lab's other derived names. */
-static uint64_t hash(const struct lab *lab)
+static uint64_t hash_host(const struct lab *lab)
 {
-	const char *parts[] = {lab->name, lab->root->path};
-	uint64_t h = 0xcbf29ce484222325U;
+	uint64_t hash = hash_more(HASH_START, lab->name, strlen(lab->name) + 1);
 
-	for (size_t i = 0; i < 2; i++)
-		for (const char *p = parts[i];; p++) {
-			h = (h ^ (uint8_t)*p) * 0x100000001b3U;
-			if (!*p)
-				break;
-		}
-	return h ^ h >> 29;
+	hash = hash_text(hash, lab->root->path);
+	return hash ^ hash >> 29; /* the lowest bits of FNV are the weakest */
 }
 
 static struct prefix transit4(uint64_t h)
@@ -79,7 +73,7 @@ static void split(const struct prefix *transit, struct prefix *outer, struct pre
 static int find_free(struct net *net, const struct route *routes, size_t count, bool six, struct prefix *ret,
 		     struct error **err)
 {
-	uint64_t h = hash(net->lab);
+	uint64_t h = hash_host(net->lab);
 
 	for (int try = 0; try < TRIES; try++, h += six ? 1U << 24 : 1U) {
 		*ret = six ? transit6(h) : transit4(h);
@@ -109,6 +103,7 @@ int transit_choose(struct net *net, struct netlink *root, struct net_transit *re
 	cleanup_free struct link_address *addresses = NULL;
 	cleanup_free struct route *routes = NULL;
 	size_t address_count = 0, count = 0;
+	bool six = has_ipv6(net->lab);
 	struct prefix transit;
 	struct link link;
 	int r = 0;
@@ -120,17 +115,19 @@ int transit_choose(struct net *net, struct netlink *root, struct net_transit *re
 			return r;
 		look_at(addresses, address_count, ret);
 	}
-	if (!ret->root4.ip.family || !ret->root6.ip.family)
+	if (!ret->root4.ip.family || (six && !ret->root6.ip.family))
 		r = route_list(root, &routes, &count, err);
 	if (r == 0 && !ret->root4.ip.family) {
 		r = find_free(net, routes, count, false, &transit, err);
-		split(&transit, &ret->root4, &ret->inside4);
+		if (r == 0)
+			split(&transit, &ret->root4, &ret->inside4);
 	}
-	if (r == 0 && !ret->root6.ip.family) {
+	if (r == 0 && six && !ret->root6.ip.family) {
 		r = find_free(net, routes, count, true, &transit, err);
-		split(&transit, &ret->root6, &ret->inside6);
+		if (r == 0)
+			split(&transit, &ret->root6, &ret->inside6);
 	}
-	if (!has_ipv6(net->lab))
+	if (!six)
 		ret->root6 = ret->inside6 = (struct prefix){0};
 	return r;
 }

@@ -224,20 +224,29 @@ static void add_subnets(const struct net *net, uint8_t family, const struct ip *
 	}
 }
 
+/*
+ * The transit addresses and, with IPv6, a link-local one in the third place: for a packet that is forwarded, and not
+ * its own, Linux asks for the next hop with that address or not at all (ndisc_send_ns in net/ipv6/ndisc.c).
+ */
+static int set_addresses(struct netlink *nl, const struct link *link, struct prefix addresses[3], struct error **err)
+{
+	if (addresses[1].ip.family)
+		addresses[2] = (struct prefix){.ip = link_local(link->mac), .length = 64};
+	return link_set_addresses(nl, link, addresses, 3, err);
+}
+
 /* The outer end: addresses, routes to the routed networks, translation of the rest. */
 static int set_up_outer(struct net *net, struct netlink *root, const struct net_transit *transit, struct error **err)
 {
-	const struct prefix addresses[] = {transit->root4, transit->root6};
-	bool ipv6 = transit->root6.ip.family != 0;
+	struct prefix addresses[3] = {transit->root4, transit->root6};
 	cleanup_free struct route *routes = calloc(2 * net->lab->network_count + 1, sizeof(*routes));
-	struct prefix wanted[3] = {addresses[0], addresses[1]};
 	size_t count = 0;
 	struct link outer;
 	int r;
 
 	if (!routes)
 		abort();
-	r = set_veth_sysctls(net, ipv6, err);
+	r = set_veth_sysctls(net, transit->root6.ip.family != 0, err);
 	if (r < 0)
 		return r;
 	r = link_get(root, net->names.veth, &outer);
@@ -245,9 +254,7 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 		r = link_raise(root, outer.index);
 	if (r < 0)
 		return netlink_fail(root, r, err, "cannot bring up %s", net->names.veth);
-	if (ipv6) /* the kernel's own choice for this interface, to be kept */
-		wanted[2] = (struct prefix){.ip = link_local(outer.mac), .length = 64};
-	r = link_set_addresses(root, &outer, wanted, 3, err);
+	r = set_addresses(root, &outer, addresses, err);
 	if (r < 0)
 		return r;
 	add_subnets(net, AF_INET, &transit->inside4.ip, outer.index, routes, &count);
@@ -301,7 +308,7 @@ static struct ip own_source(const struct net *net, struct netlink *inside, uint8
 static int set_up_inner(struct net *net, struct netlink *inside, const struct net_transit *transit, bool way4,
 			bool way6, struct error **err)
 {
-	const struct prefix addresses[] = {transit->inside4, transit->inside6};
+	struct prefix addresses[3] = {transit->inside4, transit->inside6};
 	const struct prefix any4 = {.ip = {.family = AF_INET}}, any6 = {.ip = {.family = AF_INET6}};
 	struct route routes[2];
 	size_t count = 0;
@@ -316,7 +323,7 @@ static int set_up_inner(struct net *net, struct netlink *inside, const struct ne
 	if (r == 0 && transit->inside6.ip.family)
 		r = network_set_ipv6(net, NET_WORLD, true, err);
 	if (r == 0)
-		r = link_set_addresses(inside, &world, addresses, 2, err);
+		r = set_addresses(inside, &world, addresses, err);
 	if (way4)
 		routes[count++] = (struct route){.to = any4,
 						 .via = transit->root4.ip,
