@@ -111,7 +111,7 @@ static void set_publish(struct build *b, struct guest *guest)
 		const struct node *address = n->kind == NODE_MAP ? said(n, PUBLISH_ADDRESS) : NULL;
 		struct publish *publish;
 
-		if (!port)
+		if (!port || (n->kind == NODE_MAP && (is_broken(n, PUBLISH_AS) || is_broken(n, PUBLISH_ADDRESS))))
 			continue;
 		publish = arena_push(b->lab->arena, guest->publish, guest->publish_count);
 		*publish = (struct publish){.port = port->value.ports.first,

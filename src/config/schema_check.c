@@ -69,7 +69,7 @@ static void check_scalar(struct walk *w, const struct key *key, const char *name
 			       problems_quote(w->problems, text), complaint.message);
 	else
 		problems_error(w->problems, node->spot, complaint.hint, "%s must be %s, not %s", name,
-			       value_expected(&key->rule, w->problems), problems_quote(w->problems, text));
+			       expected(w, key, true), problems_quote(w->problems, text));
 	node->kind = NODE_BROKEN;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { LONGEST = 80, SAME_NAME = 100 };
+enum { LONGEST = 80, SHORTEST_START = 3, SAME_NAME = 100 };
 
 static size_t least_of(size_t a, size_t b)
 {
@@ -34,16 +34,24 @@ static size_t edit_distance(const char *a, size_t a_length, const char *b, size_
 	return rows[a_length % 3][b_length];
 }
 
+/* How many slips a word of this length may have and still be recognized. */
+static size_t most_slips(size_t length)
+{
+	return length <= 3 ? 1 : length < 8 ? 2 : length < 12 ? 3 : 4;
+}
+
 void spelling_try(struct spelling *spelling, const char *candidate)
 {
-	size_t length = strlen(spelling->word), other = strlen(candidate), distance;
-	size_t limit = length <= 3 ? 1 : length / 3 < 4 ? length / 3 : 4;
+	size_t length = strlen(spelling->word), other = strlen(candidate), limit = most_slips(length), distance;
 
-	if (length <= 5 && length > 3)
-		limit = 2;
-	if (length > LONGEST || other > LONGEST || length + limit < other || other + limit < length)
+	if (length > LONGEST || other > LONGEST || other + limit < length)
 		return;
-	distance = edit_distance(spelling->word, length, candidate, other);
+	if (length >= SHORTEST_START && length < other && strncmp(spelling->word, candidate, length) == 0)
+		distance = limit; /* "mem" for "memory" */
+	else if (length + limit < other)
+		return;
+	else
+		distance = edit_distance(spelling->word, length, candidate, other);
 	/* Nothing is meant by changing every letter of it. */
 	if (distance > limit || distance >= length || (spelling->best && distance >= spelling->distance))
 		return;

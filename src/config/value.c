@@ -214,7 +214,7 @@ static const char *nearest_size(struct problems *problems, const char *text)
 	const char *unit = text + digits + spaces;
 	char letter = (char)(*unit & ~0x20);
 
-	if (digits == 0 || digits > 12 || !problems)
+	if (digits == 0 || digits > 12 || *text == '.' || !problems)
 		return NULL;
 	if (!*unit)
 		return say(problems, "did you mean \"%.*sM\"? A size has a unit: K, M, G or T", (int)digits, text);
@@ -395,10 +395,11 @@ static json_t *schema_pattern(const char *pattern)
 	return json_pack("{s:s, s:s}", "type", "string", "pattern", pattern);
 }
 
+/* "lab: 2024" is a name, too, though YAML reads a number there. */
 static json_t *schema_name(const struct value_rule *rule)
 {
-	return json_pack("{s:s, s:s, s:i}", "type", "string", "pattern", "^" NAME_PATTERN "$", "maxLength",
-			 LAB_NAME_MAX);
+	return json_pack("{s:[s, s], s:s, s:i, s:i}", "type", "string", "integer", "pattern", "^" NAME_PATTERN "$",
+			 "maxLength", LAB_NAME_MAX, "minimum", 0);
 }
 
 static json_t *schema_path(const struct value_rule *rule)
