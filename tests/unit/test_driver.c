@@ -273,9 +273,9 @@ static void test_bad_starts(void **state)
 
 	f->guest.memory = 256 << 20;
 	f->image.vmlinux = NULL;
-	f->image.kernel = "/nonexistent/kernel";
+	f->image.kernel = in_folder(f, "missing/kernel");
 	assert_int_equal(driver_qemu.start(&f->guest, NULL, &ret, &err), -EPIPE);
-	assert_contains(err, "/nonexistent/kernel");
+	assert_contains(err, f->image.kernel);
 	assert_false(file_exists(in_folder(f, "pid")));
 	assert_false(file_exists(in_folder(f, "qmp")));
 	assert_true(file_exists(in_folder(f, "qemu.log")));
@@ -287,9 +287,10 @@ static void test_bad_starts(void **state)
 	error_freep(&err);
 
 	f->guest.os = NULL;
-	f->guest.run_dir = "/nonexistent/folder";
+	f->guest.run_dir = in_folder(f, "missing");
 	assert_true(driver_qemu.start(&f->guest, NULL, &ret, &err) < 0);
-	assert_contains(err, "/nonexistent/folder");
+	assert_contains(err, f->guest.run_dir);
+	f->guest.run_dir = f->folder;
 }
 
 static void test_panic(void **state)
