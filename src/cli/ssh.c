@@ -131,7 +131,7 @@ static int connect_to(struct invocation *inv, const struct lab *lab, const struc
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *public_key = NULL;
 	struct folders folders;
-	const char *key, **argv;
+	const char *key = NULL, **argv;
 	int r;
 
 	if (!target->nic_count || (!target->nics[0].address4.family && !target->nics[0].address6.family))
