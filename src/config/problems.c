@@ -31,7 +31,8 @@ void problems_clear(struct problems *problems)
 	*problems = (struct problems){0};
 }
 
-static const char *format_text(struct arena *arena, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static const char *format_text(struct arena *arena, const char *format,
+								     va_list args)
 {
 	char *text = NULL;
 	const char *copy;

@@ -1,7 +1,6 @@
 #include "config/unique.h"
 
-#include "model/hash.h"
-
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +15,23 @@ static bool is_same(const struct unique_key *a, const struct unique_key *b)
 	return a->scope == b->scope && a->kind == b->kind && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
+/* Multiplies word by word, and folds each time so that the high bits reach the low ones, which are used. */
+static uint64_t hash_key(const struct unique_key *key)
+{
+	uint64_t words[sizeof(*key) / sizeof(uint64_t)], hash = UINT64_C(0xcbf29ce484222325);
+
+	static_assert(sizeof(*key) == sizeof(words), "a key is whole words, without gaps");
+	memcpy(words, key, sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
 static struct unique_entry *find(const struct unique *unique, const struct unique_key *key)
 {
-	uint64_t hash = hash_more(HASH_START, key, sizeof(*key));
-	size_t i = (size_t)(hash ^ hash >> 32) & (unique->size - 1);
+	size_t i = (size_t)hash_key(key) & (unique->size - 1);
 
 	while (unique->entries[i].what && !is_same(&unique->entries[i].key, key))
 		i = (i + 1) & (unique->size - 1);

@@ -1,17 +1,9 @@
 /*
- * config/: golden files of problems (tests/golden/config), the model of the examples, every key misspelt, hostile
- * files. NESTVISOR_GOLDEN=write writes the golden files anew.
+ * config/: golden files of problems (tests/golden/config), the model of the examples, finding the file.
+ * NESTVISOR_GOLDEN=write writes the golden files anew.
  */
-#include "base/arena.h"
-#include "base/cleanup.h"
-#include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
-#include "config/config.h"
-#include "config/schema.h"
-#include "config/spelling.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -20,15 +12,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-enum { MOST_ROUTES = 8 };
+#include "config_load.h"
 
-/* ─── helpers ─── */
+enum { MOST_ROUTES = 8 };
 
 static char *source_path(const char *name)
 {
@@ -38,64 +28,6 @@ static char *source_path(const char *name)
 	assert_non_null(slash);
 	assert_true(asprintf(&path, "%.*s/../../%s", (int)(slash - __FILE__), __FILE__, name) > 0);
 	return path;
-}
-
-/* What loading gave: the lab, or what is wrong. */
-struct loaded {
-	struct lab *lab;
-	struct problems problems;
-	struct strbuf text;
-	int r;
-};
-
-static void loaded_clear(struct loaded *loaded)
-{
-	lab_free(loaded->lab);
-	problems_clear(&loaded->problems);
-	free(loaded->text.text);
-}
-#define cleanup_loaded __attribute__((cleanup(loaded_clear)))
-
-static void load_bytes(struct loaded *ret, const char *name, const char *text, size_t length,
-		       const struct surroundings *machine)
-{
-	cleanup_error struct error *err = NULL;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->r = config_load_text(name, text, length, machine, &ret->problems, &ret->lab, &err);
-	assert_int_equal(ret->r, ret->problems.errors ? -EINVAL : 0);
-	assert_int_equal(ret->lab == NULL, ret->r != 0);
-	assert_true((ret->r != 0) == (err != NULL));
-	problems_format(&ret->problems, &ret->text);
-	strbuf_add(&ret->text, "");
-}
-
-static void load_text(struct loaded *ret, const char *text)
-{
-	load_bytes(ret, "test.nest.yaml", text, strlen(text), NULL);
-}
-
-/* A lab that must be fine. */
-static struct lab *load_fine(const char *text)
-{
-	struct loaded loaded;
-	struct lab *lab;
-
-	load_text(&loaded, text);
-	if (loaded.problems.errors)
-		fail_msg("%s\nin:\n%s", loaded.text.text, text);
-	lab = steal_pointer(&loaded.lab);
-	loaded_clear(&loaded);
-	return lab;
-}
-
-static void assert_error(const char *text, const char *message)
-{
-	cleanup_loaded struct loaded loaded = {0};
-
-	load_text(&loaded, text);
-	if (loaded.r == 0 || !strstr(loaded.text.text, message))
-		fail_msg("expected \"%s\", got:\n%s", message, loaded.text.text);
 }
 
 /* ─── golden files ─── */
@@ -398,316 +330,6 @@ static void test_publish(void **state)
 	assert_string_equal(a->tags[1], "two");
 }
 
-/* ─── every key, out of the table ─── */
-
-/* Where an object stands in a file, with %s for its keys. */
-static const struct {
-	const char *id, *text;
-} templates[] = {
-	{"lab", "%s\n"},
-	{"defaults", "lab: x\ndefaults: {%s}\n"},
-	{"network", "lab: x\nnetworks: {n: {%s}}\n"},
-	{"dhcp", "lab: x\nnetworks: {n: {dhcp: {%s}}}\n"},
-	{"vxlan", "lab: x\nnetworks: {n: {vxlan: {%s}}}\n"},
-	{"geneve", "lab: x\nnetworks: {n: {geneve: {%s}}}\n"},
-	{"guest", "lab: x\nguests: {g: {%s}}\n"},
-	{"nic", "lab: x\nguests: {g: {nics: [{%s}]}}\n"},
-	{"publish", "lab: x\nguests: {g: {publish: [{%s}]}}\n"},
-	{"ssh", "lab: x\nguests: {g: {ssh: {%s}}}\n"},
-	{"policy", "lab: x\npolicy: [{%s}]\n"},
-	{"rule", "lab: x\npolicy: [{allow: {%s}}]\n"},
-};
-
-static char *in_template(const struct object *object, const char *key, const char *value)
-{
-	cleanup_strbuf struct strbuf pair = {0}, text = {0};
-
-	strbuf_printf(&pair, "%s: %s", key, value);
-	for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
-		const char *hole = strstr(templates[i].text, "%s");
-
-		if (strcmp(templates[i].id, object->id) != 0)
-			continue;
-		strbuf_add_bytes(&text, templates[i].text, (size_t)(hole - templates[i].text));
-		strbuf_add(&text, pair.text);
-		strbuf_add(&text, hole + 2);
-		return strbuf_steal(&text);
-	}
-	fail_msg("the object %s has no template", object->id);
-	return NULL;
-}
-
-static void assert_did_you_mean(const struct object *object, const struct key *key, const char *misspelt)
-{
-	cleanup_free char *text = in_template(object, misspelt, key->example), *expected = NULL, *hint = NULL;
-	cleanup_loaded struct loaded loaded = {0};
-
-	assert_true(asprintf(&expected, "unknown key \"%s\"", misspelt) > 0);
-	assert_true(asprintf(&hint, "did you mean \"%s\"?", key->name) > 0);
-	load_text(&loaded, text);
-	for (size_t i = 0; i < loaded.problems.count; i++) {
-		const struct problem *problem = &loaded.problems.items[i];
-		const char *line = text;
-
-		if (!strstr(problem->message, expected))
-			continue;
-		assert_string_equal(problem->hint, hint);
-		for (unsigned n = 1; n < problem->place.line; n++)
-			line = strchr(line, '\n') + 1;
-		assert_int_equal(strncmp(line + problem->place.column - 1, misspelt, strlen(misspelt)), 0);
-		assert_int_equal(problem->width, strlen(misspelt));
-		return;
-	}
-	fail_msg("\"%s\" was not refused in:\n%s\ngot:\n%s", misspelt, text, loaded.text.text);
-}
-
-/* Swaps two neighbours that differ; doubles, drops and replaces a letter in the middle. */
-static void misspell_and_check(const struct object *object, const struct key *key)
-{
-	size_t length = strlen(key->name), middle = length / 2, at = 0;
-	char word[64];
-
-	while (key->name[at] == key->name[at + 1])
-		at++;
-	strcpy(word, key->name);
-	word[at] = key->name[at + 1];
-	word[at + 1] = key->name[at];
-	assert_did_you_mean(object, key, word);
-	sprintf(word, "%.*s%c%s", (int)middle, key->name, key->name[middle], key->name + middle);
-	assert_did_you_mean(object, key, word);
-	if (length < 4)
-		return;
-	sprintf(word, "%.*s%s", (int)middle, key->name, key->name + middle + 1);
-	assert_did_you_mean(object, key, word);
-	sprintf(word, "%.*sx%s", (int)middle, key->name, key->name + middle + 1);
-	assert_did_you_mean(object, key, word);
-}
-
-static void test_every_key_misspelt(void **state)
-{
-	size_t checked = 0;
-
-	for (const struct object *const *object = schema_objects; *object; object++)
-		for (size_t i = 0; i < (*object)->key_count; i++)
-			if (schema_is_public(*object, &(*object)->keys[i])) {
-				misspell_and_check(*object, &(*object)->keys[i]);
-				checked++;
-			}
-	assert_true(checked > 40);
-}
-
-/* The table's own examples and defaults are values that it accepts. */
-static void test_every_example(void **state)
-{
-	for (const struct object *const *object = schema_objects; *object; object++)
-		for (size_t i = 0; i < (*object)->key_count; i++) {
-			const struct key *key = &(*object)->keys[i];
-			cleanup_free char *text = NULL;
-			cleanup_loaded struct loaded loaded = {0};
-
-			if (!schema_is_public(*object, key))
-				continue;
-			text = in_template(*object, key->name, key->example);
-			load_text(&loaded, text);
-			if (strstr(loaded.text.text, "must be") || strstr(loaded.text.text, "unknown key") ||
-			    strstr(loaded.text.text, "not YAML"))
-				fail_msg("%s\nin:\n%s", loaded.text.text, text);
-			assert_true(strlen(key->description) > 5);
-		}
-}
-
-static void test_schema_has_every_key(void **state)
-{
-	cleanup_json json_t *schema = config_schema();
-	cleanup_strbuf struct strbuf manual = {0};
-	json_t *defs = json_object_get(schema, "$defs");
-
-	config_manual(&manual);
-	for (const struct object *const *object = schema_objects; *object; object++) {
-		json_t *described = json_object_get(defs, (*object)->id), *properties;
-
-		properties = json_object_get(described, "properties");
-		assert_non_null(properties);
-		assert_true(json_is_false(json_object_get(described, "additionalProperties")));
-		for (size_t i = 0; i < (*object)->key_count; i++) {
-			const struct key *key = &(*object)->keys[i];
-			cleanup_free char *term = NULL;
-
-			assert_int_equal(json_object_get(properties, key->name) != NULL,
-					 schema_is_public(*object, key));
-			if (!schema_is_public(*object, key))
-				continue;
-			assert_non_null(json_object_get(json_object_get(properties, key->name), "description"));
-			assert_true(asprintf(&term, "*%s*", key->name) > 0);
-			assert_non_null(strstr(manual.text, term));
-		}
-	}
-	assert_null(strstr(manual.text, "image-id"));
-}
-
-static void test_manual_is_scdoc(void **state)
-{
-	static const char *const argv[] = {"scdoc", NULL};
-	const struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1};
-	cleanup_output struct process_output output = {0};
-	cleanup_strbuf struct strbuf manual = {0};
-	cleanup_free char *path = NULL;
-
-	if (process_find("scdoc", "scdoc", &path, NULL) < 0)
-		skip();
-	config_manual(&manual);
-	assert_int_equal(process_run(&spec, manual.text, manual.length, -1, NULL, &output, NULL), 0);
-	assert_string_equal(output.err, "");
-	assert_int_equal(output.status, 0);
-	assert_true(output.out_length > 1000);
-}
-
-/* ─── hostile files ─── */
-
-static char *repeat(const char *start, const char *piece, size_t count, size_t *ret_length)
-{
-	struct strbuf text = {0};
-
-	strbuf_add(&text, start);
-	for (size_t i = 0; i < count; i++)
-		strbuf_add(&text, piece);
-	*ret_length = text.length;
-	return strbuf_steal(&text);
-}
-
-static void assert_refused(const char *text, size_t length, const char *message)
-{
-	cleanup_loaded struct loaded loaded = {0};
-
-	load_bytes(&loaded, "test", text, length, NULL);
-	if (loaded.r == 0 || !strstr(loaded.text.text, message))
-		fail_msg("expected \"%s\", got:\n%.2000s", message, loaded.text.text);
-	assert_true(loaded.text.length < 200000); /* whatever the file's size, a person can read what is said */
-}
-
-static void test_empty(void **state)
-{
-	assert_refused("", 0, "the file is empty");
-	assert_refused("\n\n  \n", 5, "the file is empty");
-	assert_refused("---\n...\n", 8, "the file is empty");
-	assert_refused("~", 1, "the file is empty");
-}
-
-static void test_binary(void **state)
-{
-	char bytes[4096];
-	uint32_t random = 1;
-
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		random = random * 1664525 + 1013904223;
-		bytes[i] = (char)(random >> 24);
-	}
-	assert_refused(bytes, sizeof(bytes), "this is not a text file");
-	assert_refused("\x7f"
-		       "ELF\x02\x01\x01\0\0\0",
-		       10, "this is not a text file");
-	assert_refused("lab: x\0y\n", 9, "test:1:7: error: this is not a text file");
-	assert_refused("\xff\xfel\0a\0b\0", 8, "UTF-16");
-}
-
-static void test_ten_megabytes(void **state)
-{
-	static const struct {
-		const char *start, *piece, *message;
-	} files[] = {
-		{"", "aaaaaaaaaa", "must be a map"},
-		{"", "a: 1\n", "there are more"},
-		{"lab: x\nguests: {a: {tags: [", "[", "more than 200 levels"},
-		{"lab: x\nguests:\n", " - a\n", "must be a map of names"},
-		{"lab: x\npolicy:\n", " - deny: {from: a, to: b}\n", "there are more"},
-		{"lab: x\nguests: {g: {nics: [], publish: [", "22,", "not YAML"},
-		{"", "#aaaaaaaaa\n", "the file is empty"},
-		{"lab: ", "&a ", "not YAML"},
-		{"", "\xff\xff\xff\xff", "not a text file"},
-	};
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		size_t length;
-		cleanup_free char *text =
-			repeat(files[i].start, files[i].piece, 10000000 / strlen(files[i].piece), &length);
-
-		assert_refused(text, length, files[i].message);
-	}
-}
-
-static void test_too_large(void **state)
-{
-	size_t length;
-	cleanup_free char *text = repeat("lab: x\n", "################################################################",
-					 (64 << 20) / 64, &length);
-
-	assert_refused(text, length, "larger than 64 MiB");
-}
-
-static void test_aliases(void **state)
-{
-	cleanup_strbuf struct strbuf text = {0};
-	cleanup_loaded struct loaded loaded = {0};
-	size_t said = 0;
-
-	strbuf_add(&text, "lab: x\ndefaults: &a0 {cpus: 1}\n");
-	for (int i = 1; i < 1000; i++)
-		strbuf_printf(&text, "k%d: &a%d [*a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1);
-	load_bytes(&loaded, "test", text.text, text.length, NULL);
-	for (size_t i = 0; i < loaded.problems.count; i++)
-		said += strstr(loaded.problems.items[i].message, "anchors and aliases") != NULL;
-	assert_int_equal(said, 1); /* once, however many there are */
-}
-
-static void test_many_problems_are_cut(void **state)
-{
-	cleanup_strbuf struct strbuf text = {0};
-	cleanup_loaded struct loaded loaded = {0};
-
-	strbuf_add(&text, "lab: x\nguests:\n");
-	for (int i = 0; i < 5000; i++)
-		strbuf_printf(&text, "  g%d: {cpus: none, nisc: []}\n", i);
-	load_bytes(&loaded, "test", text.text, text.length, NULL);
-	assert_true(loaded.problems.errors > 100 && loaded.problems.errors < 300);
-	assert_int_equal(loaded.problems.items[0].place.line, 3);
-	assert_non_null(strstr(loaded.problems.items[loaded.problems.count - 1].message, "there are more"));
-}
-
-static void test_hostile_names(void **state)
-{
-	static const char *const names[] = {"../x", "..",  ".",	   "a b", "it's", "a\\\"b", "$(x)", "`x`",
-					    "a;b",  "-rf", "/etc", "a/b", "A",	  "é",	    ""};
-	char name[301];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		cleanup_free char *lab = NULL, *guest = NULL, *network = NULL;
-
-		assert_true(asprintf(&lab, "lab: \"%s\"\n", names[i]) > 0);
-		assert_error(lab, "is not a name");
-		assert_true(asprintf(&guest, "lab: x\nguests: {\"%s\": {nics: []}}\n", names[i]) > 0);
-		assert_error(guest, "is not a name");
-		assert_true(asprintf(&network, "lab: x\nnetworks: {\"%s\": {subnet: 10.0.0.0/24}}\n", names[i]) > 0);
-		assert_error(network, "is not a name");
-	}
-	memset(name, 'x', 300);
-	name[300] = '\0';
-	{
-		cleanup_free char *lab = NULL, *guest = NULL;
-
-		assert_true(asprintf(&lab, "lab: %s\n", name) > 0);
-		assert_error(lab, "has 300 characters; a name has at most 40");
-		assert_true(asprintf(&guest, "lab: x\nguests: {%s: {nics: []}}\n", name) > 0);
-		assert_error(guest, "has 300 characters");
-	}
-	name[40] = '\0';
-	{
-		cleanup_free char *lab = NULL;
-
-		assert_true(asprintf(&lab, "lab: %s\n", name) > 0);
-		lab_free(load_fine(lab));
-	}
-}
-
 /* ─── finding the file ─── */
 
 static void make_file(const char *folder, const char *name)
@@ -752,55 +374,16 @@ static void test_missing_file(void **state)
 	assert_non_null(strstr(err->message, "/nowhere/x.nest.yaml"));
 }
 
-static const char *nearest(const char *word, const char *one, const char *other)
-{
-	struct spelling spelling = {.word = word};
-
-	spelling_try_path(&spelling, one);
-	spelling_try_path(&spelling, other);
-	return spelling.best ? spelling.best : "";
-}
-
-static void test_spelling(void **state)
-{
-	assert_string_equal(nearest("memroy", "memory", "cpus"), "memory");
-	assert_string_equal(nearest("meomry", "cpus", "memory"), "memory");
-	assert_string_equal(nearest("os", "to", "as"),
-			    "as"); /* the nearer; "to" has no letter in common where it should */
-	assert_string_equal(nearest("xyz", "abc", "cpus"), "");
-	assert_string_equal(nearest("ab", "xy", ""), "");
-	assert_string_equal(nearest("win11", "hv1/a", "hv1/win11"), "hv1/win11");
-	assert_string_equal(nearest("", "a", "b"), "");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_problems_are_safe),
-		cmocka_unit_test(test_first_networks),
-		cmocka_unit_test(test_first_guests),
-		cmocka_unit_test(test_first_policy),
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_images),
-		cmocka_unit_test(test_mtu_defaults),
-		cmocka_unit_test(test_nic_by_default),
-		cmocka_unit_test(test_publish),
-		cmocka_unit_test(test_every_key_misspelt),
-		cmocka_unit_test(test_every_example),
-		cmocka_unit_test(test_schema_has_every_key),
-		cmocka_unit_test(test_manual_is_scdoc),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_binary),
-		cmocka_unit_test(test_ten_megabytes),
-		cmocka_unit_test(test_too_large),
-		cmocka_unit_test(test_aliases),
-		cmocka_unit_test(test_many_problems_are_cut),
-		cmocka_unit_test(test_hostile_names),
-		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_golden),	       cmocka_unit_test(test_problems_are_safe),
+		cmocka_unit_test(test_first_networks), cmocka_unit_test(test_first_guests),
+		cmocka_unit_test(test_first_policy),   cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_images),
+		cmocka_unit_test(test_mtu_defaults),   cmocka_unit_test(test_nic_by_default),
+		cmocka_unit_test(test_publish),	       cmocka_unit_test(test_find),
 		cmocka_unit_test(test_missing_file),
-		cmocka_unit_test(test_spelling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
