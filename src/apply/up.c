@@ -443,6 +443,13 @@ static int remember_lab(struct session *session, struct error **err)
 	return json_write_file(session->folders.lab_file, lab, err);
 }
 
+static int mark_unfinished(struct session *session, bool unfinished, struct error **err)
+{
+	cleanup_json json_t *value = unfinished ? json_object() : NULL;
+
+	return state_put(session->state, PLAN_UNFINISHED, value, err);
+}
+
 static unsigned max_booting(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -459,8 +466,12 @@ int apply_plan(struct session *session, const struct plan *plan, struct error **
 	up.images = calloc(plan->step_count + 1, sizeof(*up.images));
 	if (!results || !up.images)
 		abort();
+	if (r == 0)
+		r = mark_unfinished(session, true, err);
 	if (r == 0) {
 		r = executor_run(plan, run_step, &up, max_booting(), session->cancel, results, err);
+		if (r == 0)
+			r = mark_unfinished(session, false, err);
 		compacted = state_compact(session->state, r < 0 ? NULL : err);
 		r = r < 0 ? r : compacted;
 	}

@@ -395,7 +395,9 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 {
 	struct plan plan = {.arena = arena_new()};
 	struct builder b = {lab, state, actual, &plan, NO_STEP, NO_STEP, NO_STEP, NO_STEP};
-	bool networks_change = false;
+	/* A run that was killed or failed may have left anything half made: what belongs to the host itself is made
+	 * anew. */
+	bool again = state_get(state, PLAN_UNFINISHED) != NULL, networks_change = again;
 
 	for (size_t i = 0; i < lab->root->network_count && !networks_change; i++) {
 		const struct network *network = lab->root->networks[i];
@@ -404,13 +406,13 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 
 		networks_change = !before || !json_equal(json_object_get(before, "spec"), spec);
 	}
-	if (!actual->namespace_exists)
+	if (!actual->namespace_exists || again)
 		b.namespace = add_step(&b, STEP_NAMESPACE, NULL, NULL);
 	if (!actual->uplink_exists || networks_change) {
 		b.uplink = add_step(&b, STEP_UPLINK, NULL, NULL);
 		add_after(&b, b.uplink, b.namespace);
 	}
-	if (!actual->rules_same) {
+	if (!actual->rules_same || again) {
 		b.rules = add_step(&b, STEP_RULES, NULL, NULL);
 		add_after(&b, b.rules, b.namespace);
 	}
@@ -419,7 +421,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	for (size_t i = 0; i < lab->root->guest_count; i++)
 		plan_guest(&b, lab->root->guests[i]);
 	plan_removals(&b);
-	if (plan.change_count) {
+	if (plan.change_count || again) {
 		plan_dhcp(&b);
 		plan_routes(&b);
 	}

@@ -23,6 +23,9 @@ struct plan_actual {
 	size_t interface_count;
 };
 
+/* The resource that is there from the beginning of a run until all of its steps are done. */
+#define PLAN_UNFINISHED "unfinished"
+
 enum step_kind {
 	STEP_NAMESPACE,
 	STEP_UPLINK,

@@ -290,6 +290,19 @@ static void test_interrupted_start(void **state)
 	assert_false(has_step(f, "start other"));
 }
 
+static void test_unfinished_run(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_json json_t *value = json_object();
+
+	all_up(f);
+	assert_int_equal(state_put(f->state, PLAN_UNFINISHED, value, NULL), 0);
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+	assert_true(has_step(f, "uplink") && has_step(f, "rules") && has_step(f, "routes") && has_step(f, "namespace"));
+	assert_false(has_step(f, "start hv1") || has_step(f, "part hv1"));
+}
+
 static void test_new_image_needs_new_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -452,6 +465,7 @@ int main(void)
 		planned(test_live_change),
 		planned(test_removal),
 		planned(test_interrupted_start),
+		planned(test_unfinished_run),
 		planned(test_new_image_needs_new_disk),
 		planned(test_journal),
 		planned(test_half_written_line),
