@@ -1,6 +1,6 @@
 /*
- * libFuzzer over the lab file, from bytes to a checked lab. Beyond not crashing: whatever is accepted can be written out as
- * a part, and what comes back from that is the same part again, for the lab and for every host in it.
+ * libFuzzer over the lab file, from bytes to a checked lab. Beyond not crashing: whatever is accepted can be written
+ * out as a part, and what comes back from that is the same part again, for the lab and for every host in it.
  */
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -65,12 +65,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct surroundings_route routes[] = {
 		{.prefix = {.ip = {.family = 2, .bytes = {10}}, .length = 8}, .interface = "eth0"}};
-	static const struct surroundings machine = {.cpus = 4, .memory = 4ULL << 30, .routes = routes, .route_count = 1};
+	static const struct surroundings machine = {
+		.cpus = 4, .memory = 4ULL << 30, .routes = routes, .route_count = 1};
 	cleanup_problems struct problems problems = {0};
 	cleanup_error struct error *err = NULL;
 	cleanup_lab struct lab *lab = NULL;
 	bool with_machine = size && data[0] == '#';
-	int r = config_load_text("fuzz.nest.yaml", (const char *)data, size, with_machine ? &machine : NULL, &problems, &lab, &err);
+	int r = config_load_text("fuzz.nest.yaml", (const char *)data, size, with_machine ? &machine : NULL, &problems,
+				 &lab, &err);
 
 	check_problems(&problems);
 	if ((r == 0) != (lab != NULL) || (r == 0) != (problems.errors == 0))
