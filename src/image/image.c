@@ -42,7 +42,7 @@ static const struct image_recipe recipes[] = {
 	 .table = embedded_files,
 	 .programs = micro_programs,
 	 .needs_space = 450 << 20,
-	 .append = "",
+	 .append = "cryptomgr.notests lsm=capability", /* both only cost time at its start */
 	 .nestvisor_prefix = ""},
 	{.name = "debian-12",
 	 .kind = IMAGE_DISK_KERNEL,
@@ -52,7 +52,7 @@ static const struct image_recipe recipes[] = {
 	 .programs = debian_programs,
 	 .needs_root = true,
 	 .needs_space = 2200ULL << 20,
-	 .append = "net.ifnames=0",
+	 .append = "net.ifnames=0 cryptomgr.notests",
 	 .nestvisor_prefix = "nestvisor/"},
 };
 
