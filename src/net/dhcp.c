@@ -123,9 +123,9 @@ static int start(struct net *net, const char *bridge, const char *conf, struct c
 {
 	cleanup_free char *log = file_of(net->run_dir, bridge, ".log"),
 			  *pid_file = file_of(net->run_dir, bridge, ".pid");
-	cleanup_free char *path = NULL;
+	cleanup_free char *path = NULL, *conf_option = NULL;
 	cleanup_close int log_fd = -1, news = -1;
-	const char *const argv[] = {"dnsmasq", "--keep-in-foreground", "--conf-file", conf, NULL};
+	const char *argv[] = {"dnsmasq", "--keep-in-foreground", NULL, NULL};
 	struct process_spec spec = {
 		.argv = argv, .netns = net->netns, .in = -1, .out = -1, .pid_file = pid_file, .detach = true};
 	struct process_id id;
@@ -133,6 +133,9 @@ static int start(struct net *net, const char *bridge, const char *conf, struct c
 
 	if (r < 0)
 		return r;
+	if (asprintf(&conf_option, "--conf-file=%s", conf) < 0)
+		abort();
+	argv[2] = conf_option;
 	log_fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	if (log_fd < 0)
 		return error_errno(err, errno, "cannot write %s", log);

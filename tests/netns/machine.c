@@ -306,6 +306,7 @@ struct machine *machine_new(void)
 	assert_non_null(m);
 	machine_do(
 		"set -e; ip netns add world; ip link set lo up; ip -n world link set lo up\n"
+		"echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad\n" /* eth0 is as it stays at once */
 		"ip link add eth0 type veth peer name eth0 netns world\n"
 		"ip addr add 203.0.113.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad; ip link set eth0 up\n"
 		"ip -n world addr add 203.0.113.1/24 dev eth0; ip -n world addr add 2001:db8::1/64 dev eth0 nodad\n"
@@ -338,17 +339,41 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-char *machine_picture(const char *interface, const char *table)
+char *machine_picture(const char *interface, const char *lab)
 {
-	/* Lifetimes and counters run by themselves. */
+	/* Lifetimes and counters run by themselves; guests are the test's own. A name that nothing has stands for none.
+	 */
+	const char *i = interface[0] ? interface : "-", *l = lab[0] ? lab : "-";
+
 	return machine_run(
 		"{ ip -d addr; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; } |"
-		"  awk -v i='%s' '/^[0-9]+: / { skip = i != \"\" && index($2, i) == 1 } !skip' |"
-		"  grep -v -F 'dev %s ' | grep -v -F 'valid_lft';"
-		"nft -n list ruleset | awk -v t='table %s {' '$0 == t { skip = 1 } !skip; /^}/ { skip = 0 }';"
-		"grep -r . /proc/sys/net 2>/dev/null | grep -v -e '/%s/' -e '/neigh/.*gc_stale' -e nf_conntrack_count "
-		"  -e nf_conntrack_buckets | sort; ip netns",
-		interface, interface[0] ? interface : "-", table, interface[0] ? interface : "-");
+		"  awk '/^[0-9]+: / { skip = index($2, \"%s\") == 1 } !skip' | grep -v -e 'dev %s ' -e valid_lft;"
+		"nft -n list ruleset | awk '$0 == \"table inet nestvisor-%s {\" { skip = 1 } !skip; /^}/ { skip = 0 }';"
+		"grep -r . /proc/sys/net 2>/dev/null | grep -v -e '/%s/' -e nf_conntrack_count -e nf_conntrack_buckets "
+		"|"
+		"  sort; ip netns | awk '$1 !~ /^g-/ && $1 != \"nestvisor-%s\" { print $1 }'",
+		i, i, l, i, l);
+}
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+void machine_same(const char *before, const char *after)
+{
+	cleanup_free char *differences = NULL;
+
+	if (strcmp(before, after) == 0)
+		return;
+	write_text("/run/before", before);
+	write_text("/run/after", after);
+	differences = machine_run("diff /run/before /run/after");
+	fail_msg("the machine has changed:\n%s", differences);
 }
 
 /* Guests */

@@ -63,10 +63,13 @@ bool machine_try(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void machine_forward(bool on);
 
 /*
- * All that a lab must not change: addresses, routes, rules, links, sysctls under net of the machine's namespace, but
- * for those of the given interface and table ("" for none). Freed by the caller.
+ * All that a lab must not change: addresses, routes, rules, links, sysctls under net of the machine's namespace, and
+ * the names of namespaces; but for the given interface and what is called after the lab ("" for none). Freed by the
+ * caller.
  */
-char *machine_picture(const char *interface, const char *table);
+char *machine_picture(const char *interface, const char *lab);
+/* Fails the test with the lines that differ. */
+void machine_same(const char *before, const char *after);
 
 /* A guest on its tap: addresses and default routes of its first nic's network are set. */
 struct peer *peer_new(struct machine *m, struct net *net, const struct guest *guest);

@@ -406,8 +406,8 @@ static void an_unknown_port_gets_nothing_in(void **state)
 }
 
 /*
- * A datagram from a guest to the world. The fence is one of an open guest, whose tap the relay serves last. The sender knows its
- * gateway's Ethernet address by then, so its datagram does not wait for anything and is ahead.
+ * A datagram from a guest to the world. The fence is one of an open guest, whose tap the relay serves last. The sender
+ * knows its gateway's Ethernet address by then, so its datagram does not wait for anything and is ahead.
  */
 static bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to, uint16_t port)
 {

@@ -109,7 +109,7 @@ static void an_existing_namespace_is_taken_over(void **state)
 	OK(net_make_namespace(second, &problem));
 	net_close(second);
 	after = machine_run("stat -c %%i -L /run/netns/nestvisor-net-test");
-	assert_string_equal(before, after);
+	machine_same(before, after);
 }
 
 /* What a run killed between the two steps of `ip netns add` leaves: a plain file. */
@@ -500,7 +500,7 @@ static void remove_all_leaves_nothing(void **state)
 	OK(net_remove_all("net-test", f->m->run, &problem));
 	close(fd);
 	after = machine_picture("", "");
-	assert_string_equal(before, after);
+	machine_same(before, after);
 	assert_false(machine_try("ls %s | grep -q .", f->m->run));
 	OK(net_remove_all("net-test", f->m->run, &problem));
 	OK(net_remove_all("net-test", "/run/no/such/folder", &problem));
