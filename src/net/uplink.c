@@ -112,42 +112,44 @@ static int switch_on_forwarding(struct outside *outside, struct error **err)
 	return r;
 }
 
-/* Both ends are born inside and marked there; then the outer one moves out. So none is ever seen outside without its
- * mark. */
-static int create_veth(struct net *net, struct netlink *inside, unsigned mtu, struct error **err)
+/*
+ * The outer end is born where it stays: moving it there would make the kernel wait twice for all its processors. So for a
+ * moment it has no mark. It is never taken for ours by its name, though: a run killed in that moment leaves the inner end,
+ * too, and removing that removes both.
+ */
+static int create_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
 {
-	cleanup_close int root = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	cleanup_close int root_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct nlmsghdr *request = link_create(inside, NET_WORLD);
 	struct link world, outer;
 	struct link_kind kind;
 	struct nlattr *peer;
 	int r;
 
+	if (root_fd < 0)
+		return error_errno(err, errno, "cannot open the host's network namespace");
 	mnl_attr_put_u32(request, IFLA_MTU, mtu);
 	kind = link_kind_begin(request, "veth");
 	peer = mnl_attr_nest_start(request, VETH_INFO_PEER);
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(request, IFLA_IFNAME, net->names.veth);
 	mnl_attr_put_u32(request, IFLA_MTU, mtu);
+	mnl_attr_put_u32(request, IFLA_NET_NS_FD, (uint32_t)root_fd);
 	mnl_attr_nest_end(request, peer);
 	link_kind_end(request, &kind);
 	r = netlink_ask(inside, request, NULL, NULL);
+	if (r == -EEXIST)
+		return error_set(err, EEXIST, "there is an interface %s already, and it is not this lab's",
+				 net->names.veth);
 	if (r == 0)
 		r = link_get(inside, NET_WORLD, &world);
-	if (r == 0)
-		r = link_get(inside, net->names.veth, &outer);
 	if (r < 0)
 		return netlink_fail(inside, r, err, "cannot make the veth pair %s", net->names.veth);
-	r = net_put_alias(net, inside, &world, "uplink", err);
-	if (r == 0)
-		r = net_put_alias(net, inside, &outer, "uplink", err);
+	r = link_get(root, net->names.veth, &outer);
 	if (r < 0)
-		return r;
-	request = link_change(inside, outer.index);
-	mnl_attr_put_u32(request, IFLA_NET_NS_FD, (uint32_t)root);
-	r = root < 0 ? -errno : netlink_ask(inside, request, NULL, NULL);
-	return r < 0 ? netlink_fail(inside, r, err, "cannot move %s to the host's network namespace", net->names.veth)
-		     : 0;
+		return netlink_fail(root, r, err, "cannot find %s", net->names.veth);
+	r = net_put_alias(net, root, &outer, "uplink", err);
+	return r < 0 ? r : net_put_alias(net, inside, &world, "uplink", err);
 }
 
 int net_remove_world(struct netlink *inside, struct error **err)
@@ -157,20 +159,15 @@ int net_remove_world(struct netlink *inside, struct error **err)
 	return link_get(inside, NET_WORLD, &world) == 0 ? link_delete(inside, &world, err) : 0;
 }
 
-/* Our veth's outer end, wherever a killed run has left it, or a foreign interface of its name: -EEXIST. */
+/* First the inner end, which takes the outer one with it; what is left outside is either marked or not ours. */
 static int remove_veth(struct net *net, struct netlink *root, struct netlink *inside, struct error **err)
 {
 	struct link link;
-	int r = 0;
+	int r = net_remove_world(inside, err);
 
-	if (link_get(root, net->names.veth, &link) == 0) {
-		if (!net_is_ours(&net->names, &link))
-			return error_set(err, EEXIST, "there is an interface %s already, and it is not this lab's",
-					 net->names.veth);
+	if (r == 0 && link_get(root, net->names.veth, &link) == 0 && net_is_ours(&net->names, &link))
 		r = link_delete(root, &link, err);
-	}
-	/* One end takes the other with it. What else is called so is left over from a pasta. */
-	return r < 0 ? r : net_remove_world(inside, err);
+	return r;
 }
 
 static int make_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
@@ -182,7 +179,7 @@ static int make_veth(struct net *net, struct netlink *root, struct netlink *insi
 	    link_get(root, net->names.veth, &outer) == 0 && net_is_ours(&net->names, &outer) && outer.mtu == mtu)
 		return 0;
 	r = remove_veth(net, root, inside, err);
-	return r < 0 ? r : create_veth(net, inside, mtu, err);
+	return r < 0 ? r : create_veth(net, root, inside, mtu, err);
 }
 
 /* The only sysctls of the root namespace that are set at L0: those of our own interface. */
