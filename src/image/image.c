@@ -51,7 +51,7 @@ static const struct image_recipe recipes[] = {
 	 .table = embedded_files,
 	 .programs = debian_programs,
 	 .needs_root = true,
-	 .needs_space = 2200ULL << 20,
+	 .needs_space = 1200 << 20,
 	 .append = "net.ifnames=0 cryptomgr.notests",
 	 .nestvisor_prefix = "nestvisor/"},
 };

@@ -25,11 +25,12 @@ sources() {
 		>"$work/sources.list"
 }
 
-# mmdebstrap says on standard error what it does; that is worth a progress line.
+# mmdebstrap says on standard error what it does; that is worth a progress line. What it mounts is mounted in a namespace of
+# its own, and gone with it however it ends.
 bootstrap() {
 	echo 1 >"$work/status"
 	{
-		mmdebstrap --mode=root --variant=minbase --include="$include" --aptopt='Acquire::Languages "none"' \
+		unshare --mount mmdebstrap --mode=root --variant=minbase --include="$include" --aptopt='Acquire::Languages "none"' \
 			--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 			--dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/locale/*' \
 			--dpkgopt='path-exclude=/usr/share/info/*' "$suite" "$work/root" "$work/sources.list" 2>&1
@@ -90,6 +91,7 @@ ssh-keygen -q -t ed25519 -N \"\" -f /etc/ssh/ssh_host_ed25519_key'" 'ExecStartPr
 need_debian
 need lz4 lz4
 need mmdebstrap mmdebstrap
+need unshare util-linux
 need_package_lists linux-image-cloud-amd64
 
 kernel_package=$(kernel_package)
