@@ -110,39 +110,50 @@ static void collect_carried(struct up *up, const struct host *host, const struct
 	}
 }
 
-static json_t *guest_value(const struct boot *boot, const struct driver_state *state)
+/* What is known of a guest from before its start on; its process comes when it runs. */
+static json_t *guest_value(const struct boot *boot)
 {
 	json_t *carried = json_object();
 
 	for (size_t i = 0; i < boot->carried_count; i++)
 		json_object_set_new(carried, boot->carried[i]->name, json_string(boot->carried[i]->id));
-	return json_pack("{s:o, s:s, s:I, s:b, s:{s:i, s:I}, s:o}", "spec", spec_guest(boot->guest), "accel",
-			 accelerator_name(state->accelerator), "since", (json_int_t)time(NULL), "pending", 1, "process",
-			 "pid", (int)state->process.pid, "start", (json_int_t)state->process.start, "carried", carried);
+	return json_pack("{s:o, s:s, s:I, s:b, s:o}", "spec", spec_guest(boot->guest), "accel",
+			 accelerator_name(boot->accelerator), "since", (json_int_t)time(NULL), "pending", 1, "carried",
+			 carried);
 }
 
-static int start_guest(struct up *up, const struct guest *guest, json_t **ret_value, struct error **err)
+static json_t *process_json(const struct process_id *process)
 {
-	const struct image **carried = calloc(up->plan->step_count + 1, sizeof(*carried));
+	return json_pack("{s:i, s:I}", "pid", (int)process->pid, "start", (json_int_t)process->start);
+}
+
+static struct boot prepare_boot(struct up *up, struct arena *arena, const struct guest *guest)
+{
+	const struct image **carried = arena_alloc(arena, (up->plan->step_count + 1) * sizeof(*carried));
 	struct boot boot = {.guest = guest,
 			    .image = find_image(up, guest->image),
 			    .carried = carried,
 			    .accelerator = up->accelerator};
-	struct driver_state state = {0};
-	int r;
 
-	if (!carried)
-		abort();
 	collect_carried(up, guest->host, carried, &boot.carried_count);
-	r = boot_guest(up->session, &boot, &state, err);
-	if (r == 0)
-		*ret_value = guest_value(&boot, &state);
-	free(carried);
-	return r < 0 ? error_wrap(err, "%s does not start", guest->path) : 0;
+	return boot;
+}
+
+static int start_guest(struct up *up, const struct guest *guest, json_t *value, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct boot boot = prepare_boot(up, arena, guest);
+	struct driver_state state = {0};
+	int r = boot_guest(up->session, &boot, &state, err);
+
+	if (r < 0)
+		return error_wrap(err, "%s does not start", guest->path);
+	json_object_set_new(value, "process", process_json(&state.process));
+	return 0;
 }
 
 /* Once, visibly: about one boot in a hundred hangs under emulation, and waiting would not mend it. */
-static int start_again(struct up *up, const struct guest *guest, json_t **value, struct error **problem,
+static int start_again(struct up *up, const struct guest *guest, json_t *value, struct error **problem,
 		       struct error **err)
 {
 	struct session *s = up->session;
@@ -155,37 +166,43 @@ static int start_again(struct up *up, const struct guest *guest, json_t **value,
 	r = driver_qemu.stop(run_dir, err);
 	if (r < 0)
 		return r;
-	if (!find_image(up,
-			guest->image)) /* an earlier run had started it, and this one has not fetched what it needs */
+	/* Where an earlier run had started it, this one has not fetched what it needs. */
+	if (!find_image(up, guest->image))
 		return error_set(err, ETIMEDOUT, "it hung and was stopped; run up again");
-	json_decref(steal_pointer(value));
 	r = start_guest(up, guest, value, err);
 	if (r < 0)
 		return r;
 	return driver_qemu.wait_ready(run_dir, guest->path, up->accelerator, s->reporter, s->cancel, err);
 }
 
-static int do_ready(struct up *up, const struct guest *guest, json_t **value, struct error **err)
+static int do_ready(struct up *up, const struct guest *guest, json_t *value, struct error **err)
 {
 	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
+	bool kvm = strcmp(json_get_string(value, "accel", ""), accelerator_name(ACCEL_KVM)) == 0;
 	cleanup_error struct error *problem = NULL;
+	struct driver_state state = {0};
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
-	r = driver_qemu.wait_ready(folders_guest(s->arena, &s->folders, guest->name), guest->path, up->accelerator,
-				   s->reporter, s->cancel, &problem);
+	r = driver_qemu.wait_ready(run_dir, guest->path, kvm ? ACCEL_KVM : ACCEL_TCG, s->reporter, s->cancel, &problem);
 	if (r == -ETIMEDOUT)
 		r = start_again(up, guest, value, &problem, err);
 	else if (r < 0)
 		error_move(err, &problem);
 	if (r == 0)
 		r = boot_settle(s, guest, err);
+	if (r == 0)
+		r = driver_qemu.look(run_dir, &state, err);
 	if (r < 0) {
 		report(s->reporter, REPORT_FAILED, guest->path, "did not come up");
 		return error_wrap(err, "%s did not come up", guest->path);
 	}
 	report(s->reporter, REPORT_DONE, guest->path, "is up");
-	json_object_del(*value, "pending");
+	json_object_del(value, "pending");
+	json_object_set_new(value, "process",
+			    process_json(&state.process)); /* also of one that a killed run had started */
 	return 0;
 }
 
@@ -318,13 +335,15 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 static json_t *value_before(struct up *up, const struct step *step)
 {
 	cleanup_arena struct arena *arena = arena_new();
+	struct boot boot;
 	json_t *known;
 
 	switch (step->kind) {
 	case STEP_NETWORK:
 		return json_pack("{s:o, s:s}", "spec", spec_network(step->network), "bridge", step->network->bridge);
 	case STEP_START:
-		return json_pack("{s:o}", "spec", spec_guest(step->guest));
+		boot = prepare_boot(up, arena, step->guest);
+		return guest_value(&boot);
 	case STEP_READY:
 	case STEP_RECORD:
 		known = state_get(up->session->state, resource_key(arena, "guest", step->path));
@@ -348,7 +367,7 @@ static json_t *value_before(struct up *up, const struct step *step)
 	return NULL;
 }
 
-static int take_step(struct up *up, const struct step *step, json_t **value, struct error **err)
+static int take_step(struct up *up, const struct step *step, json_t *value, struct error **err)
 {
 	struct session *s = up->session;
 	struct net *net = s->net;
@@ -377,7 +396,6 @@ static int take_step(struct up *up, const struct step *step, json_t **value, str
 	case STEP_REMOVE_DISK:
 		return remove_disk(up, step, err);
 	case STEP_START:
-		json_decref(steal_pointer(value));
 		return start_guest(up, step->guest, value, err);
 	case STEP_READY:
 		return do_ready(up, step->guest, value, err);
@@ -426,7 +444,7 @@ static int run_step(void *context, const struct step *step, struct error **err)
 
 	if (r < 0)
 		return r;
-	r = take_step(up, step, &value, err);
+	r = take_step(up, step, value, err);
 	if (r < 0) {
 		/* The step has ended, badly: what it began stays marked as pending. */
 		state_done(state, step->id, NULL, NULL, NULL);

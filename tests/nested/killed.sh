@@ -18,7 +18,7 @@ def clean(x):
     if isinstance(x, list): return [clean(v) for v in x]
     return x
 print(json.dumps(clean(json.load(sys.stdin)), indent=1, sort_keys=True))'
-	"$nestvisor" exec L0 -- sh -c 'ip -o address | grep -v fe80 | sed "s/^[0-9]*: //"; ip route; ip -6 route | grep -v fe80; nft -s list ruleset' | sed 's/ qlen.*//; s/# handle.*//'
+	"$nestvisor" exec L0 -- sh -c 'ip -o address | grep -v fe80 | sed "s/^[0-9]*: //" | sort; ip route; ip -6 route | grep -v fe80; nft -s list ruleset' | sed 's/ qlen.*//; s/# handle.*//'
 	for guest in hv1 hv1/a hv1/b; do "$nestvisor" exec $guest -- hostname; done
 	"$nestvisor" exec L0 -- ping -c1 -W3 -q 192.168.124.92 | grep -o '1 received'
 }
