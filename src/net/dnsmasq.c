@@ -171,11 +171,13 @@ void dnsmasq_format(const struct lab *lab, const struct network *network, const 
 	add_dhcp(out, lab, network, files);
 }
 
-static bool is_loopback(const struct ip *ip)
+/* Loopback, and link-local, which is of one link of the machine. */
+static bool is_local(const struct ip *ip)
 {
 	const struct ip six = {AF_INET6, {[15] = 1}};
 
-	return (ip->family == AF_INET && ip->bytes[0] == 127) || ip_equal(ip, &six);
+	return (ip->family == AF_INET && ip->bytes[0] == 127) || ip_equal(ip, &six) ||
+	       (ip->family == AF_INET6 && ip->bytes[0] == 0xfe);
 }
 
 size_t dnsmasq_resolvers(const char *resolv_conf, struct ip *ret, size_t max)
@@ -187,7 +189,7 @@ size_t dnsmasq_resolvers(const char *resolv_conf, struct ip *ret, size_t max)
 		const char *end = strchr(line, '\n');
 
 		if (sscanf(line, "nameserver%*[ \t]%45[0-9a-fA-F:.]", address) == 1 && ip_parse(address, &ret[count]) &&
-		    !is_loopback(&ret[count]))
+		    !is_local(&ret[count]))
 			count++;
 		line = end ? end + 1 : NULL;
 	}

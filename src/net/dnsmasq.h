@@ -18,8 +18,10 @@ struct network;
 void dnsmasq_format(const struct lab *lab, const struct network *network, const char *files, const char *user,
 		    const struct ip *upstream, size_t upstream_count, struct strbuf *out);
 
-/* The addresses behind "nameserver" in the text of a resolv.conf(5), but for loopback ones: they are not the same
- * machine's from inside the namespace. Returns how many of at most `max`. */
+/*
+ * The addresses behind "nameserver" in the text of a resolv.conf(5); loopback and link-local ones are left out, for inside
+ * the namespace they are somebody else's. Returns how many of at most `max`.
+ */
 size_t dnsmasq_resolvers(const char *resolv_conf, struct ip *ret, size_t max);
 
 #endif

@@ -113,9 +113,9 @@ static int switch_on_forwarding(struct outside *outside, struct error **err)
 }
 
 /*
- * The outer end is born where it stays: moving it there would make the kernel wait twice for all its processors. So for a
- * moment it has no mark. It is never taken for ours by its name, though: a run killed in that moment leaves the inner end,
- * too, and removing that removes both.
+ * The outer end is born where it stays: moving it there would make the kernel wait twice for all its processors. So for
+ * a moment it has no mark. It is never taken for ours by its name, though: a run killed in that moment leaves the inner
+ * end, too, and removing that removes both.
  */
 static int create_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
 {

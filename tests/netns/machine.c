@@ -346,8 +346,8 @@ char *machine_picture(const char *interface, const char *lab)
 	const char *i = interface[0] ? interface : "-", *l = lab[0] ? lab : "-";
 
 	return machine_run(
-		"{ ip -d addr; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; } |"
-		"  awk '/^[0-9]+: / { skip = index($2, \"%s\") == 1 } !skip' | grep -v -e 'dev %s ' -e valid_lft;"
+		"ip -d addr | awk '/^[0-9]+: / { skip = index($2, \"%s\") == 1 } !skip' | grep -v valid_lft;"
+		"{ ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; } | grep -v 'dev %s ';"
 		"nft -n list ruleset | awk '$0 == \"table inet nestvisor-%s {\" { skip = 1 } !skip; /^}/ { skip = 0 }';"
 		"grep -r . /proc/sys/net 2>/dev/null | grep -v -e '/%s/' -e nf_conntrack_count -e nf_conntrack_buckets "
 		"|"
