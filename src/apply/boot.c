@@ -168,7 +168,7 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 				 .layer = guest->layer,
 				 .cpus = guest->cpus,
 				 .memory = guest->memory,
-				 .nested = guest->nested,
+				 .nested = guest->nested || guest->host,
 				 .image = boot->image,
 				 .append = words,
 				 .os = guest->os,

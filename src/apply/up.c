@@ -74,8 +74,12 @@ static int fetch_image(struct up *up, const char *name, struct error **err)
 		arena_free(one.arena);
 		return error_wrap(err, "image %s", name);
 	}
+	if (find_image(up, name)) { /* another thread was quicker */
+		arena_free(one.arena);
+		return 0;
+	}
 	pthread_mutex_lock(&up->mutex);
-	up->images[up->image_count++] = one; /* there is room for one per step */
+	up->images[up->image_count++] = one;
 	pthread_mutex_unlock(&up->mutex);
 	return 0;
 }
@@ -127,6 +131,13 @@ static json_t *process_json(const struct process_id *process)
 	return json_pack("{s:i, s:I}", "pid", (int)process->pid, "start", (json_int_t)process->start);
 }
 
+static enum accelerator recorded_accelerator(const json_t *value)
+{
+	bool kvm = strcmp(json_get_string(value, "accel", ""), accelerator_name(ACCEL_KVM)) == 0;
+
+	return kvm ? ACCEL_KVM : ACCEL_TCG;
+}
+
 static struct boot prepare_boot(struct up *up, struct arena *arena, const struct guest *guest)
 {
 	const struct image **carried = arena_alloc(arena, (up->plan->step_count + 1) * sizeof(*carried));
@@ -152,27 +163,38 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 	return 0;
 }
 
-/* Once, visibly: about one boot in a hundred hangs under emulation, and waiting would not mend it. */
-static int start_again(struct up *up, const struct guest *guest, json_t *value, struct error **problem,
+/* Those of the guest itself and of all below it, where this run has not fetched them for a step of its own. */
+static int fetch_images_of(struct up *up, const struct guest *guest, struct error **err)
+{
+	int r = find_image(up, guest->image) ? 0 : fetch_image(up, guest->image, err);
+
+	for (size_t i = 0; r == 0 && guest->host && i < guest->host->guest_count; i++)
+		r = fetch_images_of(up, guest->host->guests[i], err);
+	return r;
+}
+
+/*
+ * Ends a guest that hangs and starts it once more. Under emulation about one boot in a hundred hangs, of the guest
+ * itself or of a hypervisor while its first guests start; waiting would not mend it. It is said aloud each time.
+ */
+static int start_again(struct up *up, const struct guest *guest, json_t *value, const struct error *problem,
 		       struct error **err)
 {
 	struct session *s = up->session;
-	const char *run_dir = folders_guest(s->arena, &s->folders, guest->name);
+	cleanup_arena struct arena *arena = arena_new();
+	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
 	int r;
 
-	report(s->reporter, REPORT_WARNING, guest->path, "hung at its start and is started once more: %s",
-	       (*problem)->message);
-	error_freep(problem);
+	report(s->reporter, REPORT_WARNING, guest->path, "hangs and is started once more: %s", problem->message);
 	r = driver_qemu.stop(run_dir, err);
-	if (r < 0)
-		return r;
-	/* Where an earlier run had started it, this one has not fetched what it needs. */
-	if (!find_image(up, guest->image))
-		return error_set(err, ETIMEDOUT, "it hung and was stopped; run up again");
-	r = start_guest(up, guest, value, err);
-	if (r < 0)
-		return r;
-	return driver_qemu.wait_ready(run_dir, guest->path, up->accelerator, s->reporter, s->cancel, err);
+	if (r == 0)
+		r = fetch_images_of(up, guest, err);
+	if (r == 0)
+		r = start_guest(up, guest, value, err);
+	if (r == 0)
+		r = driver_qemu.wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel,
+					   err);
+	return r;
 }
 
 static int do_ready(struct up *up, const struct guest *guest, json_t *value, struct error **err)
@@ -180,15 +202,14 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	struct session *s = up->session;
 	cleanup_arena struct arena *arena = arena_new();
 	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
-	bool kvm = strcmp(json_get_string(value, "accel", ""), accelerator_name(ACCEL_KVM)) == 0;
 	cleanup_error struct error *problem = NULL;
 	struct driver_state state = {0};
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
-	r = driver_qemu.wait_ready(run_dir, guest->path, kvm ? ACCEL_KVM : ACCEL_TCG, s->reporter, s->cancel, &problem);
+	r = driver_qemu.wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel, &problem);
 	if (r == -ETIMEDOUT)
-		r = start_again(up, guest, value, &problem, err);
+		r = start_again(up, guest, value, problem, err);
 	else if (r < 0)
 		error_move(err, &problem);
 	if (r == 0)
@@ -277,7 +298,8 @@ static void report_part(struct session *s, const struct guest *guest)
 	report(s->reporter, REPORT_BEGIN, guest->path, "bringing up %s", names.length ? names.text : "its networks");
 }
 
-static int do_part(struct up *up, const struct guest *guest, struct error **err)
+/* Runs nestvisor in the guest on its part of the lab. -ETIMEDOUT: the guest's agent has fallen silent. */
+static int run_part(struct up *up, const struct guest *guest, struct error **err)
 {
 	static const char *const argv[] = {"nestvisor", "apply", "--json", "-", NULL};
 	struct session *s = up->session;
@@ -291,12 +313,34 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	add_image_ids(json_object_get(part, "guests"),
 		      json_object_get(state_get(s->state, resource_key(arena, "guest", guest->path)), "carried"));
 	text = json_text(part);
-	report_part(s, guest);
 	r = into_open(arena, &s->folders, s->lab, guest, s->cancel, &t, err);
 	if (r == 0)
 		r = transport_run(t, argv, text, strlen(text), -1, s->cancel, &output, err);
-	if (r == 0)
-		r = take_answer(s, guest, &output, err);
+	return r < 0 ? r : take_answer(s, guest, &output, err);
+}
+
+static int do_part(struct up *up, const struct guest *guest, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *key = resource_key(arena, "guest", guest->path);
+	cleanup_error struct error *problem = NULL;
+	int r;
+
+	report_part(s, guest);
+	r = run_part(up, guest, &problem);
+	if (r == -ETIMEDOUT) {
+		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
+
+		r = start_again(up, guest, value, problem, err);
+		json_object_del(value, "pending");
+		if (r == 0)
+			r = state_put(s->state, key, value, err);
+		if (r == 0)
+			r = run_part(up, guest, err);
+	} else if (r < 0) {
+		error_move(err, &problem);
+	}
 	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, guest->path,
 	       r < 0 ? "its part did not come up" : "all of it is up");
 	return r < 0 ? error_wrap(err, "in %s", guest->path) : 0;
@@ -481,7 +525,8 @@ int apply_plan(struct session *session, const struct plan *plan, struct error **
 	enum step_result *results = calloc(plan->step_count + 1, sizeof(*results));
 	int r = remember_lab(session, err), compacted;
 
-	up.images = calloc(plan->step_count + 1, sizeof(*up.images));
+	/* Each image is fetched once: there are no more than there are guests. */
+	up.images = calloc(session->lab->guest_count + 1, sizeof(*up.images));
 	if (!results || !up.images)
 		abort();
 	if (r == 0)
