@@ -43,14 +43,21 @@ struct up {
 	enum accelerator accelerator;
 };
 
+/* With the mutex held. */
+static const struct image *find_locked(const struct up *up, const char *name)
+{
+	for (size_t i = 0; i < up->image_count; i++)
+		if (strcmp(up->images[i].name, name) == 0)
+			return &up->images[i].image;
+	return NULL;
+}
+
 static const struct image *find_image(struct up *up, const char *name)
 {
-	const struct image *found = NULL;
+	const struct image *found;
 
 	pthread_mutex_lock(&up->mutex);
-	for (size_t i = 0; i < up->image_count && !found; i++)
-		if (strcmp(up->images[i].name, name) == 0)
-			found = &up->images[i].image;
+	found = find_locked(up, name);
 	pthread_mutex_unlock(&up->mutex);
 	return found;
 }
@@ -74,12 +81,11 @@ static int fetch_image(struct up *up, const char *name, struct error **err)
 		arena_free(one.arena);
 		return error_wrap(err, "image %s", name);
 	}
-	if (find_image(up, name)) { /* another thread was quicker */
-		arena_free(one.arena);
-		return 0;
-	}
 	pthread_mutex_lock(&up->mutex);
-	up->images[up->image_count++] = one;
+	if (find_locked(up, name))
+		arena_free(one.arena); /* another thread was quicker */
+	else
+		up->images[up->image_count++] = one;
 	pthread_mutex_unlock(&up->mutex);
 	return 0;
 }
