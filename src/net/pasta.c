@@ -19,10 +19,12 @@
 #include "net/transit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { START_TIMEOUT_MS = 10000, LOG_LIMIT = 1 << 20 };
@@ -49,11 +51,11 @@ bool net_pasta_lives(const char *run_dir)
 
 int net_end_pasta(const char *run_dir, struct error **err)
 {
-	static const char *const others[] = {".log", ".args"};
+	static const char *const others[] = {".log", ".args", ".ready"};
 	cleanup_free char *path = pid_file(run_dir);
 	int r = net_end_process(path, err);
 
-	for (size_t i = 0; r == 0 && i < 2; i++) {
+	for (size_t i = 0; r == 0 && i < 3; i++) {
 		cleanup_free char *other = net_file(run_dir, "pasta", others[i], "");
 
 		if (unlink(other) < 0 && errno != ENOENT)
@@ -77,49 +79,46 @@ static int died(const char *log, struct error **err)
 	return error_set(err, EIO, "pasta ended at once: %s", line ? line + 1 : text);
 }
 
-/* Waits for the tap, woken by the kernel's word of every new interface in the namespace. */
-static int wait_for_tap(struct netlink *inside, struct netlink *news, const struct process_id *pasta, const char *log,
-			struct error **err)
+/*
+ * Waits until it says that it is ready: it writes its process number to a file once it has made its interface and shut
+ * itself in. The interface alone is no sign: where it cannot shut itself in (the root of an initramfs cannot be pivoted
+ * away from), it dies after that, and the interface with it.
+ */
+static int wait_until_ready(const struct process_id *pasta, const char *ready, int news, const char *log,
+			    struct error **err)
 {
 	long long deadline = clock_ms() + START_TIMEOUT_MS;
-	struct link world;
-	char buffer[8192];
+	char buffer[4096];
+	struct stat st;
 
-	while (link_get(inside, NET_WORLD, &world) < 0) {
+	while (stat(ready, &st) < 0 || st.st_size == 0) {
 		if (!process_alive(pasta))
 			return died(log, err);
 		if (clock_ms() > deadline)
-			return error_set(err, ETIMEDOUT, "pasta has not made its interface within %d s",
-					 START_TIMEOUT_MS / 1000);
-		if (cancel_poll(NULL, news->fd, POLLIN, 50) == 1)
-			while (recv(news->fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
-				;
+			return error_set(err, ETIMEDOUT, "pasta is not ready within %d s", START_TIMEOUT_MS / 1000);
+		if (cancel_poll(NULL, news, POLLIN, 50) == 1 && read(news, buffer, sizeof(buffer)) < 0 &&
+		    errno != EINTR)
+			return error_errno(err, errno, "cannot watch %s", ready);
 	}
 	return 0;
 }
 
-static int start(struct net *net, const char *const *argv, const char *log, struct error **err)
+static int start(const char *run_dir, const char *const *argv, const char *ready, const char *log, struct error **err)
 {
-	cleanup_free char *pid = pid_file(net->run_dir);
+	cleanup_free char *pid = pid_file(run_dir);
 	const struct process_spec spec = {
 		.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1, .pid_file = pid, .detach = true};
-	const int group = RTNLGRP_LINK;
+	cleanup_close int file = open(ready, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	cleanup_close int news = inotify_init1(IN_CLOEXEC);
 	struct process_id id;
-	struct netlink news, *inside;
-	int r = net_inside(net, &inside, err);
+	int r;
 
-	if (r == 0)
-		r = netlink_open(&news, net->netns, NETLINK_ROUTE, err);
-	if (r < 0)
-		return r;
-	if (setsockopt(news.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		r = error_errno(err, errno, "cannot listen for new interfaces");
-	if (r == 0)
-		r = process_spawn(&spec, &id, err);
-	if (r == 0)
-		r = wait_for_tap(inside, &news, &id, log, err);
-	netlink_close(&news);
-	return r;
+	if (file < 0)
+		return error_errno(err, errno, "cannot write %s", ready);
+	if (news < 0 || inotify_add_watch(news, ready, IN_MODIFY) < 0)
+		return error_errno(err, errno, "cannot watch %s", ready);
+	r = process_spawn(&spec, &id, err);
+	return r < 0 ? r : wait_until_ready(&id, ready, news, log, err);
 }
 
 static char *joined(const char *const *argv)
@@ -147,6 +146,7 @@ int net_make_pasta(struct net *net, const struct net_transit *transit, struct er
 	bool ipv6 = transit->inside6.ip.family != 0;
 	char address4[IP_TEXT_SIZE], gateway4[IP_TEXT_SIZE], address6[IP_TEXT_SIZE], gateway6[IP_TEXT_SIZE];
 	cleanup_free char *netns = NULL, *log = net_file(net->run_dir, "pasta", ".log", "");
+	cleanup_free char *ready = net_file(net->run_dir, "pasta", ".ready", "");
 	cleanup_free char *args_file = net_file(net->run_dir, "pasta", ".args", ""), *args = NULL;
 	const char *argv[48] = {"pasta",     "--foreground", "--quiet", "--ns-ifname", NET_WORLD, "--no-map-gw",
 				"--no-dhcp", "--no-dhcpv6",  "--no-ra", "--tcp-ports", "none",	  "--udp-ports",
@@ -178,6 +178,8 @@ int net_make_pasta(struct net *net, const struct net_transit *transit, struct er
 	}
 	argv[n++] = "--log-file";
 	argv[n++] = log;
+	argv[n++] = "--pid";
+	argv[n++] = ready;
 	argv[n++] = "--netns";
 	argv[n++] = netns;
 	args = joined(argv);
@@ -189,6 +191,6 @@ int net_make_pasta(struct net *net, const struct net_transit *transit, struct er
 	if (r == 0)
 		r = file_write_atomic(args_file, args, strlen(args), 0600, err);
 	if (r == 0)
-		r = start(net, argv, log, err);
+		r = start(net->run_dir, argv, ready, log, err);
 	return r;
 }

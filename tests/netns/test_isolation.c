@@ -29,6 +29,7 @@ struct fixture {
 	struct net *net;
 	struct network *lan, *other, *inner;
 	struct guest *a, *b, *hv, *dhcp, *strange, *deep, *far;
+	struct network *core;
 	struct peer *pa, *pb, *phv, *pd, *ps, *pf;
 };
 
@@ -65,6 +66,8 @@ static struct fixture *fixture_new(unsigned layer)
 	f->inner = testlab_network(f->lab, host, "inner", "192.168.124.0/24", "fd00:124::/64", UPLINK_ROUTE);
 	f->deep = testlab_guest(f->lab, host, "deep");
 	testlab_nic(f->lab, f->deep, f->inner, "192.168.124.91", "fd00:124::91");
+	f->core = testlab_network(f->lab, testlab_host(f->lab, f->deep), "core", "10.7.0.0/16", "fd00:7::/64",
+				  UPLINK_ROUTE);
 	f->lan->dhcp = true;
 	OK(net_open(f->lab, f->m->run, &f->net, &problem));
 	return f;
@@ -108,8 +111,9 @@ static void make_all(struct fixture *f)
 	f->pd = peer_new(f->m, f->net, f->dhcp);
 	f->ps = peer_new(f->m, f->net, f->strange);
 	f->pf = peer_new(f->m, f->net, f->far);
-	/* hv routes for deep, who lives in the same namespace. */
-	peer_do(f->phv, "ip addr add 192.168.124.91/32 dev lo; ip addr add fd00:124::91/128 dev lo nodad");
+	/* hv routes for deep and a guest of that, who live in the same namespace. */
+	peer_do(f->phv, "ip addr add 192.168.124.91/32 dev lo; ip addr add fd00:124::91/128 dev lo nodad;"
+			"ip addr add 10.7.0.9/32 dev lo; ip addr add fd00:7::9/128 dev lo nodad");
 }
 
 /* Frames */
@@ -557,17 +561,49 @@ static void no_names_for_the_cut(void **state)
 	close(resolver6);
 }
 
+/* Addresses behind hv's tap: deep's own, and one of a network behind deep. */
+static const struct behind {
+	const char *address, *world, *host, *neighbour;
+} behind[] = {
+	{"192.168.124.91", "203.0.113.1", "192.168.122.1", "192.168.123.10"},
+	{"fd00:124::91", "2001:db8::1", "fd00:122::1", "fd00:123::10"},
+	{"10.7.0.9", "203.0.113.1", "192.168.122.1", "192.168.123.10"},
+	{"fd00:7::9", "2001:db8::1", "fd00:122::1", "fd00:123::10"},
+};
+
 static void a_deeper_guest_is_cut_here_too(void **state)
 {
+	enum { COUNT = sizeof(behind) / sizeof(*behind) };
 	struct fixture *f = *state;
+	int client[COUNT], server[COUNT];
 
-	f->deep->world = WORLD_CUT;
 	make_all(f);
-	assert_false(reaches_world(f, f->phv, "192.168.124.91", "203.0.113.1", PORT));
-	assert_false(reaches_world(f, f->phv, "fd00:124::91", "2001:db8::1", PORT));
+	for (size_t i = 0; i < COUNT; i++) {
+		int family = strchr(behind[i].address, ':') ? AF_INET6 : AF_INET;
+		char seen[80];
+
+		client[i] = udp_bind(f->phv->netns, family, behind[i].address, 0);
+		server[i] = udp_bind(f->m->world, family, NULL, (uint16_t)(8000 + i));
+		assert_int_equal(udp_send(client[i], behind[i].world, (uint16_t)(8000 + i), "ask"), 0);
+		udp_answer(server[i], "ask", "tell", seen);
+		udp_expect(client[i], "tell", NULL);
+		/* And one more answer will come when the question has been cut. */
+		assert_int_equal(udp_send(client[i], behind[i].world, (uint16_t)(8000 + i), "again"), 0);
+	}
+	f->deep->world = WORLD_CUT;
+	OK(net_make_rules(f->net, &problem));
+	for (size_t i = 0; i < COUNT; i++) {
+		char seen[80];
+
+		udp_answer(server[i], "again", "order", seen);
+		assert_false(reaches_world(f, f->phv, behind[i].address, behind[i].world, PORT));
+		assert_true(talks(net_netns_fd(f->net), f->phv->netns, NULL, behind[i].address));
+		assert_true(talks(f->phv->netns, f->pf->netns, behind[i].address, behind[i].neighbour));
+		assert_true(udp_silent(client[i]));
+		close(client[i]);
+		close(server[i]);
+	}
 	assert_true(reaches_world(f, f->phv, "192.168.122.20", "203.0.113.1", PORT));
-	assert_true(talks(net_netns_fd(f->net), f->phv->netns, NULL, "192.168.124.91"));
-	assert_true(talks(f->phv->netns, f->pf->netns, "192.168.124.91", "192.168.123.10"));
 	/* A host that is cut takes all below along. */
 	f->deep->world = WORLD_OPEN;
 	f->hv->world = WORLD_CUT;
@@ -618,20 +654,47 @@ static void a_sealed_guest_is_alone(void **state)
 
 static void a_deeper_guest_is_sealed_here_too(void **state)
 {
+	const uint8_t all[6] = {0x33, 0x33, 0, 0, 0, 1};
 	struct fixture *f = *state;
-	struct frame frame;
-	int fd;
 
 	f->deep->world = WORLD_SEALED;
 	make_all(f);
-	make_udp4(&frame, everyone, f->phv->mac, "192.168.124.91", "192.168.122.255", 1, 2, "bridged out");
-	assert_false(passes(f->phv, f->pb, &frame, "bridged out"));
-	make_udp4(&frame, everyone, f->pb->mac, "192.168.122.11", "192.168.124.91", 1, 2, "bridged in");
-	assert_false(passes(f->pb, f->phv, &frame, "bridged in"));
-	assert_false(reaches_world(f, f->phv, "192.168.124.91", "203.0.113.1", PORT));
-	fd = udp_bind(net_netns_fd(f->net), AF_INET, NULL, 0);
-	assert_int_equal(udp_send(fd, "192.168.124.91", PORT, "from the host"), -EPERM);
-	close(fd);
+	for (size_t i = 0; i < sizeof(behind) / sizeof(*behind); i++) {
+		const char *address = behind[i].address;
+		bool six = strchr(address, ':') != NULL;
+		int fd = udp_bind(net_netns_fd(f->net), six ? AF_INET6 : AF_INET, NULL, PORT), inside, far, fence;
+		struct frame frame;
+
+		if (six)
+			make_udp6(&frame, all, f->phv->mac, address, "ff02::1", 1, 2, "bridged out");
+		else
+			make_udp4(&frame, everyone, f->phv->mac, address, "192.168.122.255", 1, 2, "bridged out");
+		assert_false(passes(f->phv, f->pb, &frame, "bridged out"));
+		if (six)
+			make_udp6(&frame, everyone, f->pb->mac, "fd00:122::11", address, 1, 2, "bridged in");
+		else
+			make_udp4(&frame, everyone, f->pb->mac, "192.168.122.11", address, 1, 2, "bridged in");
+		assert_false(passes(f->pb, f->phv, &frame, "bridged in"));
+		assert_false(reaches_world(f, f->phv, address, behind[i].world, PORT));
+		/* With the host, and through it with another network. */
+		assert_int_equal(udp_send(fd, address, PORT, "from the host"), -EPERM);
+		inside = udp_bind(f->phv->netns, six ? AF_INET6 : AF_INET, address, PORT);
+		far = udp_bind(f->pf->netns, six ? AF_INET6 : AF_INET, NULL, PORT);
+		fence = udp_bind(f->phv->netns, six ? AF_INET6 : AF_INET, six ? "fd00:122::20" : "192.168.122.20",
+				 PORT);
+		assert_int_equal(udp_send(inside, behind[i].neighbour, PORT, "out"), 0);
+		assert_int_equal(udp_send(fence, behind[i].neighbour, PORT, "fence"), 0);
+		udp_expect(far, "fence", NULL);
+		assert_int_equal(udp_send(far, address, PORT, "in"), 0);
+		assert_int_equal(udp_send(far, six ? "fd00:122::20" : "192.168.122.20", PORT, "fence"), 0);
+		udp_expect(fence, "fence", NULL);
+		assert_true(udp_silent(far));
+		assert_true(udp_silent(inside));
+		close(fd);
+		close(inside);
+		close(far);
+		close(fence);
+	}
 	assert_true(talks(net_netns_fd(f->net), f->phv->netns, NULL, "192.168.122.20"));
 }
 

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -91,10 +92,24 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/*
+ * Whoever works on a lab holds its lock, as `up` and `down` do. A child that is just being started has it, too, until
+ * it is a program of its own: so nobody comes in between its birth and its pid file.
+ */
+static void lock_lab(void)
+{
+	int fd = open("/run/kill-test.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0); /* held until the process ends */
+}
+
 static void bring_up(struct fixture *f)
 {
 	struct net *net;
 	int tap;
+
+	lock_lab();
 
 	OK(net_open(f->lab, f->m->run, &net, &problem));
 	OK(net_make_namespace(net, &problem));
@@ -111,6 +126,7 @@ static void bring_up(struct fixture *f)
 
 static void take_away(struct fixture *f)
 {
+	lock_lab();
 	OK(net_remove_all("kill-test", f->m->run, &problem));
 }
 
@@ -204,7 +220,7 @@ static void killed_while_coming_up(void **state)
 	if (f->pasta && !machine_try("command -v pasta >/dev/null"))
 		skip();
 	whole = duration_us(f, bring_up);
-	take_away(f);
+	run_and_kill(f, take_away, -1);
 	assert_nothing(f, before);
 	for (int i = 0; i < ROUNDS; i++) {
 		run_and_kill(f, bring_up, (long)(rand_r(&f->seed) % (unsigned)whole));
@@ -212,7 +228,7 @@ static void killed_while_coming_up(void **state)
 			run_and_kill(f, bring_up, -1);
 			assert_everything(f);
 		}
-		take_away(f);
+		run_and_kill(f, take_away, -1);
 		assert_nothing(f, before);
 	}
 }
@@ -232,7 +248,7 @@ static void killed_while_going_down(void **state)
 			run_and_kill(f, bring_up, -1);
 			assert_everything(f);
 		}
-		take_away(f);
+		run_and_kill(f, take_away, -1);
 		assert_nothing(f, before);
 	}
 }
