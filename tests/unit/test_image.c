@@ -269,7 +269,7 @@ static void test_new_nestvisor(void **state)
 static void test_new_script(void **state)
 {
 	struct fixture *f = *state;
-	struct image_recipe recipe = make_recipe(TABLE("ok")), changed = make_recipe(TABLE("ok, but changed"));
+	struct image_recipe recipe = make_recipe(TABLE("ok")), changed = make_recipe(TABLE("KO"));
 	struct image_build build = make_build(f, &recipe);
 	struct image image;
 
@@ -574,13 +574,14 @@ static void fill_disk(const struct fixture *f, const struct disk_full *how)
 	struct image_build build = make_build(f, &recipe);
 	struct error *err = NULL;
 	struct image image;
-	char *big = calloc(1, how->nestvisor_size + 1);
+	char *big = malloc(how->nestvisor_size + 1);
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", f->cache, "tmpfs", 0, "size=8m") < 0)
 		_exit(77);
 	recipe.needs_space = how->needs;
 	if (how->nestvisor_size) {
+		memset(big, 'x', how->nestvisor_size); /* not zeros, which would take no room */
 		build.nestvisor = arena_printf(f->arena, "%s/large", f->folder);
 		if (file_write_atomic(build.nestvisor, big, how->nestvisor_size, 0755, NULL) < 0)
 			_exit(2);
@@ -604,6 +605,7 @@ static void test_disk_full(void **state)
 		{.needs = 700 << 20, .mode = "ok"},			     /* seen before anything is done */
 		{.needs = 1 << 20, .mode = "big"},			     /* while the script works */
 		{.needs = 1 << 20, .mode = "ok", .nestvisor_size = 7 << 20}, /* while it is packed */
+		{.needs = 1 << 20, .mode = "ok", .nestvisor_size = 2 << 20}, /* while the carrier is made */
 	};
 	struct fixture *f = *state;
 	int status;

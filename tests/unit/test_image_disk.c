@@ -254,6 +254,18 @@ static void test_damaged_qcow2(void **state)
 	assert_refused(path, EMEDIUMTYPE, "another file");
 }
 
+static void hide_backing_format(const char *path)
+{
+	cleanup_free char *data = NULL;
+	const char *found;
+	size_t length;
+
+	assert_int_equal(file_read(path, 4 << 20, &data, &length, NULL), 0);
+	found = memmem(data, 4096, "\xe2\x79\x2a\xca", 4);
+	assert_non_null(found);
+	poke(path, found - data, "\x11\x11\x11\x11", 4);
+}
+
 static void test_backing(void **state)
 {
 	const char *base, *path = in_folder("top.qcow2"), *below = in_folder("below/top.qcow2");
@@ -271,6 +283,11 @@ static void test_backing(void **state)
 	assert_int_equal(symlink("../base.qcow2", in_folder("below/link.qcow2")), 0);
 	run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "link.qcow2", "-F", "qcow2", below, NULL);
 	assert_refused(below, EPERM, "outside its own folder");
+
+	/* Without a format: qemu-img makes none any more, so the header's extension is given a type nobody knows. */
+	run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", path, NULL);
+	hide_backing_format(path);
+	assert_refused(path, EMEDIUMTYPE, "does not say which format");
 
 	run("qemu-img", "rebase", "-q", "-u", "-b", "json:{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}", "-F",
 	    "raw", path, NULL);
