@@ -19,8 +19,8 @@ void dnsmasq_format(const struct lab *lab, const struct network *network, const 
 		    const struct ip *upstream, size_t upstream_count, struct strbuf *out);
 
 /*
- * The addresses behind "nameserver" in the text of a resolv.conf(5); loopback and link-local ones are left out, for inside
- * the namespace they are somebody else's. Returns how many of at most `max`.
+ * The addresses behind "nameserver" in the text of a resolv.conf(5); loopback and link-local ones are left out, for
+ * inside the namespace they are somebody else's. Returns how many of at most `max`.
  */
 size_t dnsmasq_resolvers(const char *resolv_conf, struct ip *ret, size_t max);
 

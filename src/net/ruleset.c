@@ -255,6 +255,22 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	return *ret_same ? write_record(set, header, text, listing, err) : 0;
 }
 
+int ruleset_list(int netns, const char *command, char **ret, struct error **err)
+{
+	cleanup_nft struct nft nft = {.visit.home = -1};
+	const char *output;
+	int r = nft_open(netns, &nft, err);
+
+	if (r == 0)
+		r = nft_run(&nft, command, &output, err);
+	if (r < 0)
+		return r;
+	*ret = strdup(output);
+	if (!*ret)
+		abort();
+	return 0;
+}
+
 int ruleset_remove(const struct ruleset *set, struct error **err)
 {
 	cleanup_strbuf struct strbuf commands = {0}, there = {0};

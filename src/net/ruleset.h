@@ -21,6 +21,9 @@ int ruleset_load(const struct ruleset *set, const char *text, struct error **err
 /* Whether the kernel has what loading this text gives. */
 int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, struct error **err);
 
+/* What nft(8) would print for a command that only lists; freed by the caller. */
+int ruleset_list(int netns, const char *command, char **ret, struct error **err);
+
 /* Removes the tables that are there. */
 int ruleset_remove(const struct ruleset *set, struct error **err);
 

@@ -10,7 +10,7 @@
  * is up to the layer above, which at L0 means the machine's own router.
  *
  * At L0 the machine belongs to somebody else. Nothing is set there but the veth's own sysctls, and whether the
- * packets then go anywhere is the machine's decision (net.ipv4.ip_forward). Where it does not forward, pasta(1) takes
+ * packets then go anywhere is the machine's decision (outside.c). Where it does not forward, pasta(1) takes
  * the veth's place, which carries connections on with ordinary sockets. It knows one address, so routed networks are
  * translated, too, and cannot be reached from outside. Without pasta there is the veth and a warning.
  *
@@ -24,6 +24,7 @@
 #include "model/lab.h"
 #include "net/net_internal.h"
 #include "net/network.h"
+#include "net/outside.h"
 #include "net/reach.h"
 #include "net/route.h"
 #include "net/ruleset.h"
@@ -37,80 +38,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-
-enum { MTU_DEFAULT = 1500, MTU_LEAST = 1280 /* IPv6 asks for that much (RFC 8200, section 5) */ };
-
-/* What was found out about the host's root namespace. */
-struct outside {
-	bool default4, default6;	/* it has a default route */
-	char interface[LINK_NAME_SIZE]; /* the IPv4 one's interface, or "" */
-	unsigned mtu;
-	bool forwards4, forwards6;
-};
-
-static bool reads_one(const char *path)
-{
-	cleanup_free char *text = NULL;
-	size_t length;
-
-	return file_read(path, 64, &text, &length, NULL) == 0 && text[0] == '1';
-}
-
-static bool forwards(const char *family, const char *interface)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/forwarding", family, interface);
-	return reads_one(path);
-}
-
-static void take_default(struct netlink *root, const struct route *route, struct outside *ret)
-{
-	struct link *links = NULL;
-	size_t count = 0;
-
-	ret->default4 = true;
-	if (link_list(root, &links, &count, NULL) < 0)
-		return;
-	for (size_t i = 0; i < count; i++)
-		if (links[i].index == route->interface) {
-			snprintf(ret->interface, sizeof(ret->interface), "%s", links[i].name);
-			ret->mtu = links[i].mtu < MTU_LEAST ? MTU_LEAST : links[i].mtu;
-		}
-	free(links);
-}
-
-static int look_outside(struct netlink *root, struct outside *ret, struct error **err)
-{
-	cleanup_free struct route *routes = NULL;
-	size_t count = 0;
-	int r = route_list(root, &routes, &count, err);
-
-	*ret = (struct outside){.mtu = MTU_DEFAULT};
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (routes[i].to.length || routes[i].type != RTN_UNICAST)
-			continue;
-		if (routes[i].to.ip.family == AF_INET6)
-			ret->default6 = true;
-		else if (!ret->default4)
-			take_default(root, &routes[i], ret);
-	}
-	/* An answer enters by the interface of the default route: its own flag decides; IPv6 has one for all. */
-	ret->forwards4 = forwards("ipv4", ret->interface[0] ? ret->interface : "all");
-	ret->forwards6 = forwards("ipv6", "all");
-	return r;
-}
-
-static int switch_on_forwarding(struct outside *outside, struct error **err)
-{
-	int r = outside->forwards4 ? 0 : file_poke("/proc/sys/net/ipv4/ip_forward", "1", err);
-
-	if (r == 0 && !outside->forwards6 && file_exists("/proc/sys/net/ipv6"))
-		r = file_poke("/proc/sys/net/ipv6/conf/all/forwarding", "1", err);
-	if (r == 0)
-		outside->forwards4 = outside->forwards6 = true;
-	return r;
-}
 
 /*
  * The outer end is born where it stays: moving it there would make the kernel wait twice for all its processors. So for
@@ -170,14 +97,29 @@ static int remove_veth(struct net *net, struct netlink *root, struct netlink *in
 	return r;
 }
 
+static int set_mtu(struct netlink *nl, const struct link *link, unsigned mtu, struct error **err)
+{
+	struct nlmsghdr *request;
+	int r;
+
+	if (link->mtu == mtu)
+		return 0;
+	request = link_change(nl, link->index);
+	mnl_attr_put_u32(request, IFLA_MTU, mtu);
+	r = netlink_ask(nl, request, NULL, NULL);
+	return r < 0 ? netlink_fail(nl, r, err, "cannot set %s to an MTU of %u", link->name, mtu) : 0;
+}
+
 static int make_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
 {
 	struct link world, outer;
 	int r;
 
 	if (link_get(inside, NET_WORLD, &world) == 0 && strcmp(world.kind, "veth") == 0 &&
-	    link_get(root, net->names.veth, &outer) == 0 && net_is_ours(&net->names, &outer) && outer.mtu == mtu)
-		return 0;
+	    link_get(root, net->names.veth, &outer) == 0 && net_is_ours(&net->names, &outer)) {
+		r = set_mtu(inside, &world, mtu, err);
+		return r < 0 ? r : set_mtu(root, &outer, mtu, err);
+	}
 	r = remove_veth(net, root, inside, err);
 	return r < 0 ? r : create_veth(net, root, inside, mtu, err);
 }
@@ -368,31 +310,6 @@ int net_remove_outside(const struct net_names *names, const char *run_dir, struc
 	return r < 0 ? r : remove_root_rules(names, record, err);
 }
 
-static void warn(struct reporter *reporter, const struct outside *outside, bool pasta_failed)
-{
-	if (!pasta_failed)
-		report(reporter, REPORT_WARNING, "uplink",
-		       "the lab has no way out: this machine does not forward IPv4 (%s). Either let it forward, "
-		       "`sysctl -w "
-		       "net.ipv4.ip_forward=1`, or install pasta, `apt install passt`, and run up again",
-		       outside->interface[0] ? outside->interface : "net.ipv4.ip_forward is 0");
-	else
-		report(reporter, REPORT_WARNING, "uplink",
-		       "the lab has no way out: this machine does not forward IPv4, and pasta does not start here. Let "
-		       "it "
-		       "forward: `sysctl -w net.ipv4.ip_forward=1`");
-}
-
-static void warn6(struct reporter *reporter, const struct net_transit *transit, const struct outside *outside)
-{
-	if (transit->root6.ip.family && outside->default6 && !outside->forwards6)
-		report(reporter, REPORT_WARNING, "uplink",
-		       "the lab has no way out over IPv6: this machine does not forward it. `sysctl -w "
-		       "net.ipv6.conf.all.forwarding=1` lets it (where its own address comes from router "
-		       "advertisements, set "
-		       "accept_ra=2 on that interface first)");
-}
-
 static int make_by_veth(struct net *net, struct netlink *root, struct netlink *inside,
 			const struct net_transit *transit, const struct outside *outside, struct error **err)
 {
@@ -451,21 +368,21 @@ static int make_uplink(struct net *net, struct reporter *reporter, struct error 
 		return r < 0 ? r : remove_outer(net, root, inside, err);
 	}
 	if (r == 0)
-		r = look_outside(root, &outside, err);
+		r = outside_look(net, root, &outside, err);
 	if (r == 0 && net->lab->root->layer > 0)
-		r = switch_on_forwarding(&outside, err);
+		r = outside_switch_on(&outside, err);
 	if (r == 0)
 		r = transit_choose(net, root, &transit, err);
 	if (r == 0 && !outside.forwards4) {
 		r = make_by_pasta(net, root, inside, &transit, &outside, reporter, &pasta_failed, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		warn(reporter, &outside, pasta_failed);
+		outside_warn(net, &outside, pasta_failed, reporter);
 	}
 	if (r == 0)
 		r = make_by_veth(net, root, inside, &transit, &outside, err);
-	if (r == 0 && outside.forwards4)
-		warn6(reporter, &transit, &outside);
+	if (r == 0 && outside.forwards4 && transit.root6.ip.family && outside.default6 && !outside.forwards6)
+		outside_warn6(net, &outside, reporter);
 	return r;
 }
 
@@ -481,7 +398,7 @@ int net_refresh_uplink(struct net *net, struct netlink *inside, struct error **e
 		return 0;
 	r = net_root(net, &root, err);
 	if (r == 0)
-		r = look_outside(root, &outside, err);
+		r = outside_look(net, root, &outside, err);
 	if (r == 0)
 		r = transit_choose(net, root, &transit, err);
 	return r < 0 ? r : set_up_inner(net, inside, &transit, true, outside.forwards6, err);

@@ -375,6 +375,48 @@ static void without_forwarding_or_pasta_it_warns(void **state)
 	assert_non_null(strstr(strstr(f->said.text, "--\n"), "no way out over IPv6"));
 }
 
+/* As Docker and ufw leave it: forwarding is on, and all is dropped that is not theirs. */
+static void a_firewall_that_drops_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free char *saved = strdup(getenv("PATH"));
+	struct peer *a;
+	char seen[80];
+
+	machine_forward(true);
+	machine_do(
+		"nft 'table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; }; }'");
+	setenv("PATH", "/nowhere", 1);
+	OK(net_make_namespace(f->net, &problem));
+	OK(net_make_uplink(f->net, &f->reporter, &problem));
+	setenv("PATH", saved, 1);
+	assert_non_null(
+		strstr(f->said.text, "firewall drops what is forwarded (chain ip filter FORWARD, policy drop)"));
+	OK(net_make_rules(f->net, &problem));
+	OK(net_make_network(f->net, f->nat, &problem));
+	a = peer_new(f->m, f->net, f->a);
+	exchange(a->netns, f->m->world, "2001:db8::1", seen); /* no such chain for IPv6 */
+	/* Without a word to its owner, by pasta. */
+	if (machine_try("command -v pasta >/dev/null")) {
+		strbuf_printf(&f->said, "--\n");
+		OK(net_make_uplink(f->net, &f->reporter, &problem));
+		exchange(a->netns, f->m->world, "203.0.113.1", seen);
+		assert_string_equal(strstr(f->said.text, "--\n"), "--\n");
+	}
+	/* Or its owner does what is said. */
+	{
+		char *first = strchr(f->said.text, '`') + 1, *end = strchr(first, '`');
+
+		machine_do("%.*s", (int)(end - first), first);
+	}
+	strbuf_printf(&f->said, "--\n");
+	OK(net_make_uplink(f->net, &f->reporter, &problem));
+	machine_do("ip link show %s", f->veth);
+	exchange(a->netns, f->m->world, "203.0.113.1", seen);
+	assert_string_equal(strrchr(f->said.text, '-'), "-\n");
+	machine_do("nft delete table ip filter");
+}
+
 static void pasta_carries_where_the_machine_does_not_forward(void **state)
 {
 	struct fixture *f = *state;
@@ -539,6 +581,7 @@ static int tests(void)
 		TEST(transit_avoids_what_is_used),
 		TEST(no_network_with_uplink_no_veth),
 		TEST(without_forwarding_or_pasta_it_warns),
+		TEST(a_firewall_that_drops_is_noticed),
 		TEST(pasta_carries_where_the_machine_does_not_forward),
 		TEST(a_pasta_that_does_not_start_is_said),
 		NESTED(a_nested_host_forwards),

@@ -7,6 +7,7 @@
 #include "net/dnsmasq.h"
 #include "net/link.h"
 #include "net/net_internal.h"
+#include "net/outside.h"
 #include "net/reach.h"
 #include "net/rules.h"
 
@@ -218,6 +219,30 @@ static void names_on_a_deeper_host(void **state)
 	lab_free(lab);
 }
 
+static void chains_that_drop(void **state)
+{
+	struct outside none = {0}, some = {0}, both = {0};
+
+	outside_find_drops("", &none);
+	outside_find_drops(
+		"table inet a {\n\tchain input {\n\t\ttype filter hook input priority 0; policy drop;\n\t}\n"
+		"\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n\t}\n}\n"
+		"table bridge b {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n",
+		&none);
+	assert_string_equal(none.chain4, "");
+	assert_string_equal(none.chain6, "");
+	outside_find_drops("table ip nat {\n\tchain DOCKER {\n\t}\n}\ntable ip filter {\n\tchain DOCKER-USER {\n\t}\n"
+			   "\tchain FORWARD {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n",
+			   &some);
+	assert_string_equal(some.chain4, "ip filter FORWARD");
+	assert_string_equal(some.chain6, "");
+	outside_find_drops(
+		"table inet fw {\n\tchain fwd {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n",
+		&both);
+	assert_string_equal(both.chain4, "inet fw fwd");
+	assert_string_equal(both.chain6, "inet fw fwd");
+}
+
 static size_t count(const char *text, const char *what)
 {
 	size_t n = 0;
@@ -276,6 +301,7 @@ int main(void)
 		TEST(dnsmasq_for_names_only),
 		TEST(dnsmasq_for_leases),
 		cmocka_unit_test(names_on_a_deeper_host),
+		cmocka_unit_test(chains_that_drop),
 		TEST(rules_do_not_grow_with_guests),
 		TEST(rules_know_what_is_behind_a_guest),
 	};
