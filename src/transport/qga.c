@@ -116,17 +116,22 @@ static int take_output(struct qga_channel *channel, const json_t *status, const 
 	return 0;
 }
 
+int qga_exit_status(const json_t *status)
+{
+	const json_t *code = json_object_get(status, "exitcode"), *signal = json_object_get(status, "signal");
+
+	if (json_is_integer(code))
+		return (int)(json_integer_value(code) & 0xff);
+	return json_is_integer(signal) ? 128 + (int)(json_integer_value(signal) & 0x7f) : -1;
+}
+
 static int take_status(struct qga_channel *channel, const json_t *status, const char *program,
 		       struct process_output *ret, struct error **err)
 {
-	const json_t *code = json_object_get(status, "exitcode"), *signal = json_object_get(status, "signal");
 	int r;
 
-	if (json_is_integer(code))
-		ret->status = (int)(json_integer_value(code) & 0xff);
-	else if (json_is_integer(signal))
-		ret->status = 128 + (int)(json_integer_value(signal) & 0x7f);
-	else
+	ret->status = qga_exit_status(status);
+	if (ret->status < 0)
 		return qga_malformed(channel, "an end without exit code or signal", err);
 	r = take_output(channel, status, "out-data", "out-truncated", program, &ret->out, &ret->out_length, err);
 	if (r == 0)

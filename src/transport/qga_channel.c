@@ -16,6 +16,15 @@
  * the last call ended well. If not, guest-sync-delimited comes first: its 0xFF resets the agent's parser, and
  * everything up to the 0xFF before its answer is thrown away. No other request is sent before that answer, so that a
  * hung guest that comes back does not carry out a pile of old commands.
+ *
+ * In pieces: qemu-ga takes at most 4096 bytes at a time out of a GIOChannel, which reads ahead in steps of 1024. While
+ * something read ahead lies there, an answer it writes is lost (GLib takes a character device for seekable, tries to
+ * seek back to what was not read yet, and refuses to write when that fails), and what lies there is forgotten until
+ * something else arrives (its watch waits for "in" and "hang up" both, and GLib wakes up for buffered bytes only if all
+ * conditions of a watch hold). Nothing is ever left over if the bytes arrive in whole pieces of 4096, but for the last.
+ * So they are written like that: pipes take up to 4096 bytes as a whole or not at all, QEMU reads as many, and the
+ * guest's driver has buffers of that size. Should an agent all the same fall silent in the middle of a long request, a
+ * line end, which means nothing in JSON, wakes it up.
  */
 #include "transport/qga_channel.h"
 
@@ -50,7 +59,13 @@ struct qga_channel {
 	struct framer framer;
 };
 
-enum { SYNC_BYTE = 0xff, IDLE_BUFFER = 1 << 20 };
+enum {
+	SYNC_BYTE = 0xff,
+	IDLE_BUFFER = 1 << 20,
+	PIECE_SIZE = 4096, /* PIPE_BUF, CHR_READ_BUF_LEN, QGA_READ_COUNT_DEFAULT and the guest's page */
+	NUDGE_FIRST_MS = 250,
+	NUDGE_SLOWEST_MS = 2000,
+};
 
 bool qga_is_sync_answer(const char *line, size_t length, long long id)
 {
@@ -310,11 +325,13 @@ static int read_some(struct qga_channel *channel, struct error **err)
 struct outgoing {
 	const char *data;
 	size_t left;
+	int nudge_ms; /* 0: never, it is short enough to be read in one go */
 };
 
 static int write_some(struct qga_channel *channel, struct outgoing *outgoing, struct error **err)
 {
-	ssize_t n = write_quietly(channel, outgoing->data, outgoing->left);
+	size_t piece = outgoing->left < PIECE_SIZE ? outgoing->left : PIECE_SIZE;
+	ssize_t n = write_quietly(channel, outgoing->data, piece);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
@@ -327,6 +344,39 @@ static int write_some(struct qga_channel *channel, struct outgoing *outgoing, st
 	return 0;
 }
 
+static void nudge(struct qga_channel *channel, struct outgoing *outgoing)
+{
+	write_quietly(channel, "\n", 1); /* should that fail there is something to read, or it will be tried again */
+	if (outgoing->nudge_ms < NUDGE_SLOWEST_MS)
+		outgoing->nudge_ms *= 2;
+}
+
+/* Waits for the channel and carries on what can be. 1 go on, 0 the time is over. */
+static int wait_and_carry(struct qga_channel *channel, struct outgoing *outgoing, long long deadline,
+			  struct cancel *cancel, struct error **err)
+{
+	struct pollfd p[3] = {{.fd = channel->out, .events = POLLIN},
+			      {.fd = outgoing->left ? channel->in : -1, .events = POLLOUT},
+			      {.fd = cancel ? cancel->fd : -1, .events = POLLIN}};
+	int left = milliseconds_left(deadline);
+	bool may_nudge = outgoing->nudge_ms && !outgoing->left && (left < 0 || left > outgoing->nudge_ms);
+	int r = poll(p, 3, may_nudge ? outgoing->nudge_ms : left);
+
+	if (r < 0)
+		return errno == EINTR ? 1
+				      : error_errno(err, errno, "cannot wait for the guest agent at %s", channel->path);
+	if (r == 0 && may_nudge)
+		nudge(channel, outgoing);
+	else if (r == 0)
+		return 0;
+	if (p[2].revents)
+		return error_set(err, ECANCELED, "stopped while waiting for the guest agent at %s", channel->path);
+	r = p[0].revents ? read_some(channel, err) : 0;
+	if (r == 0 && p[1].revents)
+		r = write_some(channel, outgoing, err);
+	return r < 0 ? r : 1;
+}
+
 /*
  * Waits for the next line, writing what is left to be sent meanwhile: an agent that is busy answering must not meet a
  * peer that is busy asking. 1 line, 0 timed out.
@@ -335,9 +385,6 @@ static int next_line(struct qga_channel *channel, struct outgoing *outgoing, lon
 		     const char **ret_line, size_t *ret_length, struct error **err)
 {
 	for (;;) {
-		struct pollfd p[3] = {{.fd = channel->out, .events = POLLIN},
-				      {.fd = outgoing->left ? channel->in : -1, .events = POLLOUT},
-				      {.fd = cancel ? cancel->fd : -1, .events = POLLIN}};
 		int r = framer_line(&channel->framer, ret_line, ret_length);
 
 		if (r > 0)
@@ -345,19 +392,8 @@ static int next_line(struct qga_channel *channel, struct outgoing *outgoing, lon
 		if (r < 0)
 			return error_set(err, EPROTO, "the guest agent at %s sent a line of more than %d bytes",
 					 channel->path, FRAMER_LINE_MAX);
-		r = poll(p, 3, milliseconds_left(deadline));
-		if (r < 0 && errno != EINTR)
-			return error_errno(err, errno, "cannot wait for the guest agent at %s", channel->path);
-		if (r == 0)
-			return 0;
-		if (r < 0)
-			continue;
-		if (p[2].revents)
-			return error_set(err, ECANCELED, "stopped while waiting for the guest agent at %s",
-					 channel->path);
-		if (p[0].revents && (r = read_some(channel, err)) < 0)
-			return r;
-		if (p[1].revents && (r = write_some(channel, outgoing, err)) < 0)
+		r = wait_and_carry(channel, outgoing, deadline, cancel, err);
+		if (r <= 0)
 			return r;
 	}
 }
@@ -375,7 +411,7 @@ static int no_answer(const struct qga_channel *channel, const char *command, lon
 static int synchronise(struct qga_channel *channel, long long deadline, struct cancel *cancel, struct error **err)
 {
 	long long began = clock_ms(), id;
-	struct outgoing outgoing;
+	struct outgoing outgoing = {.nudge_ms = NUDGE_FIRST_MS}; /* after who knows what */
 	char request[128];
 	const char *line;
 	size_t length;
@@ -418,7 +454,8 @@ static int parse_answer(struct qga_channel *channel, const char *line, size_t le
 static int exchange(struct qga_channel *channel, const struct qga_batch *batch, json_t *ret[], long long deadline,
 		    struct cancel *cancel, struct error **err)
 {
-	struct outgoing outgoing = {batch->text.text, batch->text.length};
+	struct outgoing outgoing = {batch->text.text, batch->text.length,
+				    batch->text.length > PIECE_SIZE ? NUDGE_FIRST_MS : 0};
 	long long began = clock_ms();
 	int r = 0;
 

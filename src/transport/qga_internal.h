@@ -25,6 +25,9 @@ int qga_exec(struct qga_channel *channel, const char *const argv[], const void *
 int qga_exec_status(struct qga_channel *channel, long long pid, const char *program, int timeout_ms,
 		    struct cancel *cancel, bool *ret_exited, struct process_output *ret, struct error **err);
 
+/* The exit status in an answer to guest-exec-status, 128 + signal; -1 where there is none. */
+int qga_exit_status(const json_t *status);
+
 /* Ends a program that guest-exec started: SIGTERM, and SIGKILL when that does not help. As well as it can, within some
  * seconds; never cancelled. */
 void qga_exec_end(struct qga_channel *channel, long long pid);

@@ -113,6 +113,7 @@ static int take_frames(struct relayed *relayed, struct remote_exchange *exchange
 	int r = 0;
 
 	while (r == 0 && inbox->length - at >= sizeof(struct relay_header)) {
+		bool greeted = relayed->greeted;
 		struct relay_header header;
 
 		memcpy(&header, inbox->text + at, sizeof(header));
@@ -122,6 +123,8 @@ static int take_frames(struct relayed *relayed, struct remote_exchange *exchange
 			break;
 		r = take_frame(relayed, &header, inbox->text + at + sizeof(header), exchange, err);
 		at += sizeof(header) + header.length;
+		if (!greeted) /* whoever waits for the greeting does not want the output that may follow */
+			break;
 	}
 	if (at) {
 		memmove(inbox->text, inbox->text + at, inbox->length - at);
@@ -190,6 +193,7 @@ static int relay_exchange(struct remote *remote, struct remote_exchange *exchang
 		relayed->sent += frames.length;
 		relayed->spoke = clock_ms();
 		relayed->ended_input |= exchange->end;
+		exchange->end_taken = exchange->end;
 		exchange->taken = exchange->in_length;
 	}
 	if (r == 0 && exchange->want_output)
@@ -271,10 +275,10 @@ static int greet(struct relayed *relayed, struct cancel *cancel, struct error **
 	struct qga_channel *channel = relayed->remote.channel;
 	cleanup_strbuf struct strbuf out = {0}, error = {0};
 	char path[64];
-	int r;
+	int r, status;
 
 	snprintf(path, sizeof(path), "/proc/%lld/fd/%d", relayed->pid, RELAY_TO_HOST_FD);
-	r = remote_open(channel, relayed->pid, path, "r", cancel, &relayed->to_host, err);
+	r = remote_open(channel, relayed->pid, path, "r", cancel, &relayed->to_host, &status, err);
 	if (r < 0)
 		return r;
 	for (long long until = clock_ms() + QGA_ANSWER_MS; !relayed->greeted;) {
@@ -289,7 +293,7 @@ static int greet(struct relayed *relayed, struct cancel *cancel, struct error **
 					 qga_channel_path(channel), relayed->remote.program);
 	}
 	snprintf(path, sizeof(path), "/proc/%lld/fd/%d", relayed->pid, RELAY_TO_GUEST_FD);
-	return remote_open(channel, relayed->pid, path, "r+", cancel, &relayed->to_guest, err);
+	return remote_open(channel, relayed->pid, path, "r+", cancel, &relayed->to_guest, &status, err);
 }
 
 static int exec_relay(struct relayed *relayed, const char *const argv[], struct cancel *cancel, struct error **err)

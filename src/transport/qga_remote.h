@@ -15,7 +15,8 @@ struct remote_exchange {
 	bool end;	  /* nothing comes after `in` */
 	bool want_output; /* false: the reader of the output is slow */
 	/* set by the exchange: */
-	size_t taken;		    /* bytes of `in` that arrived */
+	size_t taken; /* bytes of `in` that are on their way now */
+	bool end_taken;
 	struct strbuf *out, *error; /* what the program wrote is added here */
 };
 
@@ -48,10 +49,13 @@ int remote_start_shell(struct qga_channel *channel, const char *const argv[], st
 enum { REMOTE_TOKEN_SIZE = 17 };
 int remote_token(char ret[REMOTE_TOKEN_SIZE], struct error **err);
 
-/* Opens a file of the guest that is about to appear: tries again while it is missing and the process `pid` of
- * guest-exec runs, for at most 10 s. -ESRCH when the process has ended. */
+/*
+ * Opens a file of the guest that is about to appear: tries again while it is missing and the process `pid` of
+ * guest-exec runs, for at most 10 s. -ESRCH when the process has ended; its exit status is then in ret_status, and the
+ * agent has forgotten it.
+ */
 int remote_open(struct qga_channel *channel, long long pid, const char *path, const char *mode, struct cancel *cancel,
-		long long *ret_handle, struct error **err);
+		long long *ret_handle, int *ret_status, struct error **err);
 void remote_close_handle(struct qga_channel *channel, long long handle); /* -1 is fine */
 
 /* The bytes in the answer to a guest-file-read, added to `to`. */

@@ -46,10 +46,11 @@ int remote_token(char ret[REMOTE_TOKEN_SIZE], struct error **err)
 
 /* 1: not there yet. */
 static int try_open(struct qga_channel *channel, long long pid, const char *path, const char *mode,
-		    struct cancel *cancel, long long *ret_handle, struct error **err)
+		    struct cancel *cancel, long long *ret_handle, int *ret_status, struct error **err)
 {
 	cleanup_batch struct qga_batch batch = {0};
 	json_t *answers[2] = {NULL};
+	const json_t *status;
 	int r;
 
 	qga_batch_add(&batch, "guest-exec-status", json_pack("{s:I}", "pid", (json_int_t)pid));
@@ -57,6 +58,7 @@ static int try_open(struct qga_channel *channel, long long pid, const char *path
 	r = qga_call(channel, &batch, answers, QGA_ANSWER_MS, cancel, err);
 	if (r < 0)
 		return r;
+	status = qga_return(answers[0]);
 	if (json_is_integer(qga_return(answers[1]))) {
 		*ret_handle = json_integer_value(qga_return(answers[1]));
 	} else if (qga_return(answers[1])) {
@@ -64,26 +66,37 @@ static int try_open(struct qga_channel *channel, long long pid, const char *path
 	} else {
 		r = qga_failure(channel, answers[1], err, "cannot open %s in the guest", path);
 		if (r == -ENOENT)
-			r = json_is_false(json_object_get(qga_return(answers[0]), "exited")) ? 1 : -ESRCH;
+			r = json_is_false(json_object_get(status, "exited")) ? 1 : -ESRCH;
+	}
+	/* Whoever is told of the end is the only one: the agent then forgets it. */
+	if (json_is_true(json_object_get(status, "exited"))) {
+		*ret_status = qga_exit_status(status);
+		if (r == 0) {
+			remote_close_handle(channel, *ret_handle);
+			*ret_handle = -1;
+			r = -ESRCH;
+		}
 	}
 	json_array_clear_answers(answers, 2);
 	return r;
 }
 
 int remote_open(struct qga_channel *channel, long long pid, const char *path, const char *mode, struct cancel *cancel,
-		long long *ret_handle, struct error **err)
+		long long *ret_handle, int *ret_status, struct error **err)
 {
 	long long until = clock_ms() + OPEN_MS;
 	int pause = PAUSE_FIRST_MS;
 
 	for (;;) {
 		cleanup_error struct error *problem = NULL;
-		int r = try_open(channel, pid, path, mode, cancel, ret_handle, &problem);
+		int r = try_open(channel, pid, path, mode, cancel, ret_handle, ret_status, &problem);
 
 		if (r == 0)
 			return 0;
-		if (r < 0 || clock_ms() > until)
-			return error_move(err, &problem), r < 0 ? r : -ETIMEDOUT;
+		if (r < 0 || clock_ms() > until) {
+			error_move(err, &problem);
+			return r < 0 ? r : -ETIMEDOUT;
+		}
 		if (cancel_sleep(cancel, pause) < 0)
 			return error_set(err, ECANCELED, "stopped while starting a program in the guest");
 		pause = pause < PAUSE_MS ? pause + 1 : pause;
@@ -126,7 +139,6 @@ struct pump {
 	char *in; /* read and not yet sent */
 	size_t in_length;
 	bool in_ended, end_sent;
-	bool stalled; /* the guest took nothing of the last input it was offered */
 	struct sink sinks[2];
 	long long active; /* when something last happened */
 	int pause;
@@ -215,8 +227,7 @@ static int exchange(struct pump *pump, struct cancel *cancel, struct error **err
 			pump->sinks[i].text.length = 0;
 	memmove(pump->in, pump->in + exchange.taken, pump->in_length - exchange.taken);
 	pump->in_length -= exchange.taken;
-	pump->stalled = send && !exchange.taken;
-	pump->end_sent |= exchange.end && exchange.taken == send;
+	pump->end_sent |= exchange.end_taken;
 	if (exchange.taken || pump->sinks[0].text.length + pump->sinks[1].text.length != before) {
 		pump->active = clock_ms();
 		pump->pause = PAUSE_FIRST_MS;
@@ -229,7 +240,7 @@ static int next_pause(struct pump *pump)
 {
 	int slowest = clock_ms() - pump->active < AWAKE_MS ? PAUSE_MS : PAUSE_ASLEEP_MS, pause = pump->pause;
 
-	if (pump->in_length && pump->remote->room && !pump->stalled)
+	if (pump->in_length && pump->remote->room)
 		return 0;
 	pump->pause = pause + (pause + 1) / 2;
 	if (pump->pause > slowest)

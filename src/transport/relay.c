@@ -57,7 +57,8 @@ struct relay {
 	int pidfd;
 	bool exited;
 	int status;
-	bool told;	 /* the last frame was sent */
+	bool told; /* the last frame was sent */
+	int patience_ms;
 	long long heard; /* when the host last said something */
 };
 
@@ -260,7 +261,7 @@ static int wait_for_something(struct relay *relay)
 			      {.fd = room ? relay->err : -1, .events = POLLIN},
 			      {.fd = relay->exited ? -1 : relay->pidfd, .events = POLLIN},
 			      {.fd = relay->signals, .events = POLLIN}};
-	long long left = relay->heard + RELAY_PATIENCE_MS - clock_ms();
+	long long left = relay->heard + relay->patience_ms - clock_ms();
 	int r;
 
 	if (left <= 0)
@@ -367,7 +368,13 @@ static int begin(struct relay *relay, const sigset_t *end_signals, const char *t
 
 int relay_run(const char *token, const char *const argv[], struct error **err)
 {
-	struct relay relay = {.inotify = -1,
+	return relay_run_within(token, argv, RELAY_PATIENCE_MS, err);
+}
+
+int relay_run_within(const char *token, const char *const argv[], int patience_ms, struct error **err)
+{
+	struct relay relay = {.patience_ms = patience_ms,
+			      .inotify = -1,
 			      .signals = -1,
 			      .in = -1,
 			      .out = -1,

@@ -15,4 +15,7 @@ struct error;
  */
 int relay_run(const char *token, const char *const argv[], struct error **err);
 
+/* The same with the time after which a silent host is taken for gone; for tests. */
+int relay_run_within(const char *token, const char *const argv[], int patience_ms, struct error **err);
+
 #endif

@@ -1,6 +1,6 @@
 /*
  * A real qemu-ga on this machine, for tests of the transport without a virtual machine: behind a unix socket, or behind
- * FIFOs as QEMU's `pipe` character device makes them, which a thread joins to a pseudo terminal.
+ * FIFOs as QEMU's `pipe` character device has them, which a thread joins to a socket.
  */
 #ifndef NESTVISOR_TESTS_UNIT_AGENT_H
 #define NESTVISOR_TESTS_UNIT_AGENT_H
@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "transport/unix_socket.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,14 +22,13 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <termios.h>
 
 struct agent {
 	char folder[64];
 	char path[80];	    /* for transport_qga */
 	const char *search; /* its PATH, or NULL */
 	struct process_id process;
-	int terminal, in, out, stop; /* of the joining thread */
+	int peer, in, out, stop; /* of the joining thread */
 	bool joined;
 	pthread_t thread;
 };
@@ -57,15 +57,16 @@ static inline int agent_folder(struct agent *agent)
 	return 0;
 }
 
-/* Behind a socket; returns when it listens. */
-static inline int agent_start_socket(struct agent *agent)
+/* Starts one that listens at a socket of this name, and connects when it does: agent->peer. */
+static inline int agent_listen(struct agent *agent, const char *name)
 {
 	cleanup_close int watch = inotify_init1(IN_CLOEXEC);
+	char path[96];
 
-	if (agent_folder(agent) < 0 || inotify_add_watch(watch, agent->folder, IN_CREATE) < 0 ||
-	    agent_spawn(agent, "unix-listen", agent->path) < 0)
+	snprintf(path, sizeof(path), "%s/%s", agent->folder, name);
+	if (inotify_add_watch(watch, agent->folder, IN_CREATE) < 0 || agent_spawn(agent, "unix-listen", path) < 0)
 		return -1;
-	while (!file_exists(agent->path)) {
+	while (!file_exists(path)) {
 		char events[4096];
 
 		if (cancel_poll(NULL, watch, POLLIN, 20000) <= 0 || read(watch, events, sizeof(events)) < 0)
@@ -73,86 +74,95 @@ static inline int agent_start_socket(struct agent *agent)
 	}
 	/* It is there from bind(2) on, and listens a moment later, of which nothing tells. */
 	for (int i = 0; i < 20000; i++) {
-		cleanup_close int fd = -1;
-
-		if (unix_connect(agent->path, &fd, NULL) == 0)
+		if (unix_connect(path, &agent->peer, NULL) == 0)
 			return 0;
 		cancel_sleep(NULL, 1);
 	}
 	return -1;
 }
 
-/* Copies once, whole; what this is joined to is always drained by its other side. */
-static inline bool agent_copy(int from, int to)
+static inline int agent_start_socket(struct agent *agent)
 {
-	char buffer[4096];
-	ssize_t n = read(from, buffer, sizeof(buffer));
+	if (agent_folder(agent) < 0 || agent_listen(agent, "qga") < 0)
+		return -1;
+	return close(agent->peer);
+}
 
-	for (ssize_t at = 0; at < n;) {
-		ssize_t w = write(to, buffer + at, (size_t)(n - at));
+/* One direction of what joins a FIFO to a socket. Never blocks: each side may be waiting for the other. */
+struct agent_lane {
+	int from, to;
+	char bytes[4096]; /* as QEMU has it */
+	size_t at, end;
+};
 
-		if (w < 0)
+static inline bool agent_move(struct agent_lane *lane, const struct pollfd *from, const struct pollfd *to)
+{
+	ssize_t n;
+
+	if (from->revents) {
+		n = read(lane->from, lane->bytes, sizeof(lane->bytes));
+		if (n == 0 || (n < 0 && errno != EAGAIN))
 			return false;
-		at += w;
+		lane->at = 0;
+		lane->end = n > 0 ? (size_t)n : 0;
 	}
-	return n > 0;
+	if (to->revents) {
+		n = write(lane->to, lane->bytes + lane->at, lane->end - lane->at);
+		if (n < 0 && errno != EAGAIN)
+			return false;
+		lane->at += n > 0 ? (size_t)n : 0;
+	}
+	return true;
 }
 
 static inline void *agent_join_main(void *argument)
 {
 	struct agent *agent = argument;
+	struct agent_lane *lanes = calloc(2, sizeof(*lanes));
+	bool going = lanes != NULL;
 
-	for (;;) {
-		struct pollfd p[3] = {{.fd = agent->in, .events = POLLIN},
-				      {.fd = agent->terminal, .events = POLLIN},
-				      {.fd = agent->stop, .events = POLLIN}};
-
-		if (poll(p, 3, -1) < 0 || p[2].revents)
-			return NULL;
-		if (p[1].revents && !agent_copy(agent->terminal, agent->out))
-			return NULL; /* the agent has ended; the FIFOs stay open, as QEMU keeps them */
-		/* A terminal's buffer is small: what the agent says must not wait for what it is told. */
-		if (p[0].revents && !p[1].revents && !agent_copy(agent->in, agent->terminal))
-			return NULL;
+	if (going) {
+		lanes[0].from = agent->in;
+		lanes[0].to = agent->peer;
+		lanes[1].from = agent->peer;
+		lanes[1].to = agent->out;
 	}
+	while (going) {
+		struct pollfd p[5] = {{.fd = agent->stop, .events = POLLIN}};
+
+		for (int i = 0; i < 2; i++) {
+			bool full = lanes[i].at < lanes[i].end;
+
+			p[1 + 2 * i] = (struct pollfd){.fd = full ? -1 : lanes[i].from, .events = POLLIN};
+			p[2 + 2 * i] = (struct pollfd){.fd = full ? lanes[i].to : -1, .events = POLLOUT};
+		}
+		/* When the agent has ended the FIFOs stay open, as QEMU keeps them. */
+		going = poll(p, 5, -1) >= 0 && !p[0].revents && agent_move(&lanes[0], &p[1], &p[2]) &&
+			agent_move(&lanes[1], &p[3], &p[4]);
+	}
+	free(lanes);
+	return NULL;
 }
 
-/* The agent throws away what its terminal has received so far, and then makes it raw: of which nothing tells either. */
-static inline int agent_wait_raw(struct agent *agent)
-{
-	struct termios settings;
-
-	for (int i = 0; i < 20000; i++) {
-		if (tcgetattr(agent->terminal, &settings) == 0 && !(settings.c_lflag & ICANON))
-			return 0;
-		cancel_sleep(NULL, 1);
-	}
-	return -1;
-}
-
-/* Behind FIFOs. They are open before this returns; the agent answers when it is up. */
+/* Behind FIFOs; the agent itself listens at a socket of another name. */
 static inline int agent_start_fifos(struct agent *agent)
 {
-	char in[96], out[96], name[64];
+	char in[96], out[96];
 
-	if (agent_folder(agent) < 0)
+	if (agent_folder(agent) < 0 || agent_listen(agent, "agent") < 0)
 		return -1;
 	snprintf(in, sizeof(in), "%s.in", agent->path);
 	snprintf(out, sizeof(out), "%s.out", agent->path);
 	if (mkfifo(in, 0600) < 0 || mkfifo(out, 0600) < 0)
 		return -1;
-	agent->in = open(in, O_RDWR | O_CLOEXEC);
-	agent->out = open(out, O_RDWR | O_CLOEXEC);
+	agent->in = open(in, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	agent->out = open(out, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	agent->stop = eventfd(0, EFD_CLOEXEC);
-	agent->terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (agent->terminal < 0 || grantpt(agent->terminal) < 0 || unlockpt(agent->terminal) < 0 ||
-	    ptsname_r(agent->terminal, name, sizeof(name)) != 0)
-		return -1;
-	if (agent_spawn(agent, "isa-serial", name) < 0 ||
+	if (agent->in < 0 || agent->out < 0 || agent->stop < 0 ||
 	    pthread_create(&agent->thread, NULL, agent_join_main, agent) != 0)
 		return -1;
 	agent->joined = true;
-	return agent_wait_raw(agent);
+	return 0;
 }
 
 /* What QEMU's end looks like from outside. */
@@ -171,7 +181,7 @@ static inline void agent_close_fifos(struct agent *agent)
 	close(agent->in);
 	close(agent->out);
 	close(agent->stop);
-	close(agent->terminal);
+	close(agent->peer);
 }
 
 static inline void agent_stop(struct agent *agent)
