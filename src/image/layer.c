@@ -172,9 +172,11 @@ static int make(const struct image_build *build, const char *key, char ret_id[IM
 	cleanup_free char *found = NULL;
 	int r = cache_check_space(build, err);
 
-	if (r == 0 && build->recipe->needs_root && geteuid() != 0)
+	if (r == 0 && build->recipe->needs_root && geteuid() != 0) {
 		r = error_set(err, EPERM, "making image %s needs root: its disk has files of several users",
 			      build->recipe->name);
+		error_hint(err, "run this once as root, or use image: micro");
+	}
 	for (const struct image_program *p = build->recipe->programs; r == 0 && p->name; p++) {
 		free(steal_pointer(&found));
 		r = process_find(p->name, p->package, &found, err);
