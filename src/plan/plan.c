@@ -306,7 +306,10 @@ static void plan_guest(struct builder *b, const struct guest *guest)
 	const struct guest_status *status = &b->actual->status->guests[guest->index];
 	const char *key = resource_key(b->plan->arena, "guest", guest->path), *above = NULL;
 	cleanup_strbuf struct strbuf why = {0};
-	struct verdict v = judge_guest(b, guest, status, NULL, &why);
+	/* A QEMU outlives the name of its namespace, but its taps stay behind in there. */
+	const char *lost =
+		!b->actual->namespace_exists && status->state != GUEST_DEAD ? "the lab's namespace is gone" : NULL;
+	struct verdict v = judge_guest(b, guest, status, lost, &why);
 	size_t last = NO_STEP;
 	bool starts = v.act && v.verb != PLAN_CHANGE && !v.only_finish;
 
@@ -350,7 +353,8 @@ static void plan_removals(struct builder *b)
 			for (size_t i = 0; i < b->lab->root->guest_count && !towards; i++)
 				if (is_below(path, b->lab->root->guests[i]->path))
 					towards = b->lab->root->guests[i];
-			if (towards && find_step(b, STEP_PART, towards->path) == NO_STEP)
+			/* Without a host's part of its own it starts anew, which takes along all below it. */
+			if (towards && towards->host && find_step(b, STEP_PART, towards->path) == NO_STEP)
 				add_guest_step(b, STEP_PART, towards, find_step(b, STEP_READY, towards->path));
 		} else if (is_guest) {
 			size_t stop = add_step(b, STEP_STOP, path, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
@@ -386,8 +390,22 @@ static void plan_routes(struct builder *b)
 	size_t routes = add_step(b, STEP_ROUTES, NULL, NULL);
 
 	for (size_t i = 0; i < routes; i++)
-		if (b->plan->steps[i].kind == STEP_NETWORK || b->plan->steps[i].kind == STEP_UPLINK)
+		if (b->plan->steps[i].kind == STEP_NAMESPACE || b->plan->steps[i].kind == STEP_NETWORK ||
+		    b->plan->steps[i].kind == STEP_UPLINK)
 			add_after(b, routes, i);
+}
+
+/* Where nothing else changes, what belongs to the host itself is named, so that `plan` tells all that `up` does. */
+static void tell_host_changes(struct builder *b, bool again)
+{
+	if (again)
+		add_change(b, PLAN_CHANGE, "host", b->lab->root->path, "an earlier run did not end");
+	else if (b->namespace != NO_STEP)
+		add_change(b, PLAN_CREATE, "namespace", b->lab->root->path, "it is gone");
+	else if (b->uplink != NO_STEP)
+		add_change(b, PLAN_CHANGE, "uplink", b->lab->root->path, "it is gone");
+	else if (b->rules != NO_STEP)
+		add_change(b, PLAN_CHANGE, "rules", b->lab->root->path, "they are not those of the lab");
 }
 
 int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
@@ -425,6 +443,8 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 		plan_dhcp(&b);
 		plan_routes(&b);
 	}
+	if (plan.change_count == 0)
+		tell_host_changes(&b, again);
 	*ret = plan;
 	return 0;
 }

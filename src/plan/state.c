@@ -104,6 +104,38 @@ static int read_state(struct state *state, struct error **err)
 	return 0;
 }
 
+/* Which state.json it is: a writer that compacts puts another in its place before it empties the journal. */
+static struct stat identity_of(const char *file)
+{
+	struct stat st = {0};
+
+	return stat(file, &st) == 0 ? st : (struct stat){0};
+}
+
+static bool same_file(const struct stat *one, const struct stat *other)
+{
+	return one->st_ino == other->st_ino && one->st_mtim.tv_sec == other->st_mtim.tv_sec &&
+	       one->st_mtim.tv_nsec == other->st_mtim.tv_nsec;
+}
+
+/* Both files as they belong together, also beside a writer: those who only look hold no lock. */
+static int read_both(struct state *state, struct error **err)
+{
+	for (;;) {
+		struct stat before = identity_of(state->file), after;
+		int r = read_state(state, err);
+
+		if (r == 0)
+			r = read_journal(state, err);
+		after = identity_of(state->file);
+		if (r < 0 || same_file(&before, &after))
+			return r;
+		json_decref(state->resources);
+		state->resources = NULL;
+		json_object_clear(state->open_steps);
+	}
+}
+
 static char *join_open_steps(const struct state *state)
 {
 	struct strbuf names = {0};
@@ -127,9 +159,7 @@ int state_open(const char *run_dir, struct state **ret, struct error **err)
 	state->journal = path_in(run_dir, "journal");
 	state->journal_fd = -1;
 	state->open_steps = json_object();
-	r = read_state(state, err);
-	if (r == 0)
-		r = read_journal(state, err);
+	r = read_both(state, err);
 	if (r < 0) {
 		error_hint(err, "take the lab down and up again: its state can be rebuilt");
 		state_close(state);

@@ -276,6 +276,46 @@ static void test_removal(void **state)
 	assert_false(has_step(f, "stop b"));
 }
 
+static void test_host_becomes_plain_guest(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	change_lab(f,
+		   "    networks: {inner: {subnet: 192.168.124.0/24, uplink: route}}\n"
+		   "    guests:\n"
+		   "      a: {memory: 128M, nics: [{network: inner, address: 192.168.124.91}]}\n"
+		   "      b: {memory: 128M, nics: [{network: inner, address: 192.168.124.92}]}\n",
+		   "");
+	build(f);
+	assert_true(has_step(f, "stop hv1") && has_step(f, "start hv1"));
+	assert_false(has_step(f, "part hv1")); /* there is no part to bring up */
+}
+
+static void test_namespace_lost_under_guests(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->actual.namespace_exists = f->actual.uplink_exists = f->actual.rules_same = false;
+	f->actual.interface_count = 0;
+	build(f);
+	assert_true(comes_after(f, index_of(f, "start other"), index_of(f, "stop other")));
+	assert_true(comes_after(f, index_of(f, "routes"), index_of(f, "namespace")));
+}
+
+static void test_only_rules_differ(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->actual.rules_same = false;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].what, "rules");
+	assert_true(has_step(f, "rules"));
+}
+
 static void test_interrupted_start(void **state)
 {
 	struct fixture *f = *state;
@@ -298,7 +338,8 @@ static void test_unfinished_run(void **state)
 	all_up(f);
 	assert_int_equal(state_put(f->state, PLAN_UNFINISHED, value, NULL), 0);
 	build(f);
-	assert_int_equal(f->plan.change_count, 0);
+	assert_int_equal(f->plan.change_count, 1); /* so that `plan` does not say that there is nothing to do */
+	assert_string_equal(f->plan.changes[0].what, "host");
 	assert_true(has_step(f, "uplink") && has_step(f, "rules") && has_step(f, "routes") && has_step(f, "namespace"));
 	assert_false(has_step(f, "start hv1") || has_step(f, "part hv1"));
 }
@@ -464,6 +505,9 @@ int main(void)
 		planned(test_restart_takes_guests_along),
 		planned(test_live_change),
 		planned(test_removal),
+		planned(test_host_becomes_plain_guest),
+		planned(test_namespace_lost_under_guests),
+		planned(test_only_rules_differ),
 		planned(test_interrupted_start),
 		planned(test_unfinished_run),
 		planned(test_new_image_needs_new_disk),
