@@ -3,6 +3,7 @@
  * namespace; the folders last, so that a killed `down` can be run again and still finds everything.
  */
 #include "apply/folders.h"
+#include "apply/into.h"
 #include "apply/up.h"
 
 #include "base/arena.h"
@@ -17,7 +18,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 
 struct ending {
 	const char *run_dir, *name;
@@ -33,6 +33,7 @@ static void *end_guest(void *arg)
 	struct ending *e = arg;
 
 	report(e->reporter, REPORT_BEGIN, e->name, "stopping");
+	into_end_master(e->run_dir);
 	e->result = driver_qemu.stop(e->run_dir, &e->err);
 	report(e->reporter, e->result < 0 ? REPORT_FAILED : REPORT_DONE, e->name,
 	       e->result < 0 ? "does not stop" : "is gone");
@@ -87,16 +88,7 @@ static int take_away(struct arena *arena, const struct folders *folders, bool ke
 
 	if (r == 0)
 		r = net_remove_all(folders->lab, folders->run, err);
-	if (r == 0 && !keep_disks)
-		r = dir_remove(folders->state, err);
-	if (r == 0)
-		r = dir_remove(folders->run, err);
-	if (r == 0) {
-		/* The folders above are ours, too; they go with the last lab. */
-		rmdir(folders_run_root());
-		rmdir(folders_state_root());
-	}
-	return r;
+	return r < 0 ? r : folders_remove(arena, folders, keep_disks, err);
 }
 
 int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, struct cancel *cancel, struct error **err)
@@ -108,9 +100,7 @@ int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, stru
 
 	if (r < 0)
 		return r;
-	r = folders_make(&folders, err);
-	if (r == 0)
-		r = file_lock(folders.lock, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
+	r = folders_lock(&folders, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
 	if (r == 0)
 		r = take_away(arena, &folders, keep_disks, reporter, err);
 	return r < 0 ? error_wrap(err, "lab %s", lab) : 0;

@@ -1,14 +1,18 @@
 #include "apply/folders.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "model/lab.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { LOCK_TRIES = 100 };
 
 static const char *root_from(const char *variable, const char *fallback)
 {
@@ -54,6 +58,50 @@ int folders_make(const struct folders *folders, struct error **err)
 	if (r < 0 && geteuid() != 0)
 		error_hint(err, "namespaces, taps and nftables need root: run nestvisor as root");
 	return r;
+}
+
+int folders_lock(const struct folders *folders, const char *what, int wait_ms, struct reporter *reporter,
+		 struct cancel *cancel, int *ret_fd, struct error **err)
+{
+	for (int tries = 1;; tries++) {
+		cleanup_error struct error *problem = NULL;
+		int r = folders_make(folders, &problem);
+
+		if (r == 0)
+			r = file_lock(folders->lock, what, wait_ms, reporter, cancel, ret_fd, &problem);
+		/* The holder may be a `down`, with which the folders go while we wait at their lock. */
+		if (r == -ENOENT && tries < LOCK_TRIES)
+			continue;
+		return r < 0 ? error_move(err, &problem) : folders_make(folders, err);
+	}
+}
+
+int folders_remove(struct arena *arena, const struct folders *folders, bool keep_state, struct error **err)
+{
+	int r = keep_state ? 0 : dir_remove(folders->state, err);
+	cleanup_closedir DIR *dir = r == 0 ? opendir(folders->run) : NULL;
+	struct dirent *entry;
+
+	if (r < 0)
+		return r;
+	if (!dir)
+		return errno == ENOENT ? 0 : error_errno(err, errno, "cannot look into %s", folders->run);
+
+	/* Whoever waits takes over as soon as the lock's name is gone, and must not lose what he makes then. */
+	while (r == 0 && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    strcmp(entry->d_name, "lock") != 0)
+			r = dir_remove(arena_printf(arena, "%s/%s", folders->run, entry->d_name), err);
+	if (r < 0)
+		return r;
+	if (unlink(folders->lock) < 0 && errno != ENOENT)
+		return error_errno(err, errno, "cannot remove %s", folders->lock);
+	if (rmdir(folders->run) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+		return error_errno(err, errno, "cannot remove %s", folders->run);
+	/* The folders above are ours, too; they go with the last lab. */
+	rmdir(folders_run_root());
+	rmdir(folders_state_root());
+	return 0;
 }
 
 const char *folders_guest(struct arena *arena, const struct folders *folders, const char *name)

@@ -10,8 +10,12 @@
 #ifndef NESTVISOR_APPLY_FOLDERS_H
 #define NESTVISOR_APPLY_FOLDERS_H
 
+#include <stdbool.h>
+
 struct arena;
+struct cancel;
 struct error;
+struct reporter;
 
 struct folders {
 	const char *lab;
@@ -26,6 +30,13 @@ const char *folders_state_root(void);
  * arena. */
 int folders_of(struct arena *arena, const char *lab, struct folders *ret, struct error **err);
 int folders_make(const struct folders *folders, struct error **err);
+
+/* Makes the folders and locks the lab; wait_ms < 0: waits for the holder, however long. -EBUSY: another holds it. */
+int folders_lock(const struct folders *folders, const char *what, int wait_ms, struct reporter *reporter,
+		 struct cancel *cancel, int *ret_fd, struct error **err);
+
+/* The other end of it, for whoever holds the lock: removes the lab's folders, the lock last of all. */
+int folders_remove(struct arena *arena, const struct folders *folders, bool keep_state, struct error **err);
 
 const char *folders_guest(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_guest_file(struct arena *arena, const struct folders *folders, const char *name, const char *file);

@@ -50,6 +50,18 @@ int into_open(struct arena *arena, const struct folders *folders, const struct l
 	return transport_qga(socket, cancel, ret, err);
 }
 
+void into_end_master(const char *run_dir)
+{
+	/* ssh finds its master by the socket alone; it wants a name nevertheless. */
+	struct ssh_target target = {.host = "guest", .netns = -1};
+	cleanup_free char *socket = NULL;
+
+	if (asprintf(&socket, "%s/ssh", run_dir) < 0)
+		abort();
+	target.control_path = socket;
+	ssh_end_master(&target, NULL, NULL);
+}
+
 static size_t count_words(const char *const *words)
 {
 	size_t count = 0;

@@ -16,6 +16,9 @@ struct error;
 int into_open(struct arena *arena, const struct folders *folders, const struct lab *lab, const struct guest *guest,
 	      struct cancel *cancel, struct transport **ret, struct error **err);
 
+/* Ends what ssh leaves running for a minute for a guest of this host, if anything. Thread-safe. */
+void into_end_master(const char *run_dir);
+
 /*
  * Where a command for `target` must be run from here: the guest of this host that is the target or leads to it, and
  * the argv to run there. For a deeper target the argv is `nestvisor <command> --lab <lab> <options…> <path> [--

@@ -9,19 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int take_lock(struct session *s, enum session_mode mode, const char *what, struct error **err)
-{
-	int r = folders_make(&s->folders, err);
-
-	if (r == 0)
-		r = file_lock(s->folders.lock, what, mode == SESSION_CHANGE ? -1 : 0, s->reporter, s->cancel, &s->lock,
-			      err);
-	if (r < 0)
-		return r;
-	/* The former holder may have been `down`, which removes the folders. */
-	return folders_make(&s->folders, err);
-}
-
 int session_open(const struct lab *lab, enum session_mode mode, const char *what, struct reporter *reporter,
 		 struct cancel *cancel, struct session *ret, struct error **err)
 {
@@ -29,7 +16,7 @@ int session_open(const struct lab *lab, enum session_mode mode, const char *what
 	int r = folders_of(s.arena, lab->name, &s.folders, err);
 
 	if (r == 0 && mode != SESSION_LOOK)
-		r = take_lock(&s, mode, what, err);
+		r = folders_lock(&s.folders, what, mode == SESSION_CHANGE ? -1 : 0, reporter, cancel, &s.lock, err);
 	if (r == 0)
 		r = state_open(s.folders.run, &s.state, err);
 	if (r == 0)

@@ -44,8 +44,8 @@ void session_close(struct session *session);
 /*
  * What runs of the lab, at every depth. Guests of this host are looked at; for those one layer deeper, their QEMU's
  * entry in their host's /proc is read through the agent, without starting anything there; deeper ones are asked for by
- * running `nestvisor status` in their host. A host that does not answer within a second makes what is below it unknown.
- * Lives in the session's arena.
+ * running `nestvisor status` in their host. A host that does not answer in time (a second; ten where it asks on) makes
+ * what is below it unknown. Lives in the session's arena.
  */
 int session_status(struct session *session, struct lab_status *ret, struct error **err);
 

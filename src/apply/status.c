@@ -15,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 1000 };
+enum {
+	ANSWER_MS = 1000,
+	NESTED_ANSWER_MS = 10000, /* of a host that starts nestvisor and asks hosts of its own */
+};
 
 static json_t *state_of(struct session *s, const struct guest *guest)
 {
@@ -162,7 +165,7 @@ static int ask_host(struct session *s, struct transport *t, const struct host *h
 	const char *argv[] = {"nestvisor", "status", "--json", s->lab->name, NULL};
 	cleanup_output struct process_output output = {0};
 	cleanup_json json_t *answer = NULL;
-	int r = transport_run(t, argv, NULL, 0, 10 * ANSWER_MS, s->cancel, &output, err);
+	int r = transport_run(t, argv, NULL, 0, NESTED_ANSWER_MS, s->cancel, &output, err);
 
 	if (r == 0)
 		r = json_parse(output.out, output.out_length, "the answer of its nestvisor", &answer, err);

@@ -39,7 +39,7 @@ struct up {
 	const struct plan *plan;
 	pthread_mutex_t mutex; /* over the images */
 	struct fetched_image *images;
-	size_t image_count, image_room;
+	size_t image_count;
 	enum accelerator accelerator;
 };
 
@@ -120,16 +120,21 @@ static void collect_carried(struct up *up, const struct host *host, const struct
 	}
 }
 
-/* What is known of a guest from before its start on; its process comes when it runs. */
-static json_t *guest_value(const struct boot *boot)
+static json_t *carried_json(const struct boot *boot)
 {
 	json_t *carried = json_object();
 
 	for (size_t i = 0; i < boot->carried_count; i++)
 		json_object_set_new(carried, boot->carried[i]->name, json_string(boot->carried[i]->id));
+	return carried;
+}
+
+/* What is known of a guest from before its start on; its process comes when it runs. */
+static json_t *guest_value(const struct boot *boot)
+{
 	return json_pack("{s:o, s:s, s:I, s:b, s:o}", "spec", spec_guest(boot->guest), "accel",
 			 accelerator_name(boot->accelerator), "since", (json_int_t)time(NULL), "pending", 1, "carried",
-			 carried);
+			 carried_json(boot));
 }
 
 static json_t *process_json(const struct process_id *process)
@@ -146,7 +151,8 @@ static enum accelerator recorded_accelerator(const json_t *value)
 
 static struct boot prepare_boot(struct up *up, struct arena *arena, const struct guest *guest)
 {
-	const struct image **carried = arena_alloc(arena, (up->plan->step_count + 1) * sizeof(*carried));
+	/* Each image once: there are no more than there are guests. */
+	const struct image **carried = arena_alloc(arena, (up->session->lab->guest_count + 1) * sizeof(*carried));
 	struct boot boot = {.guest = guest,
 			    .image = find_image(up, guest->image),
 			    .carried = carried,
@@ -166,6 +172,8 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 	if (r < 0)
 		return error_wrap(err, "%s does not start", guest->path);
 	json_object_set_new(value, "process", process_json(&state.process));
+	/* Where it is started again these may be others than those that it was first handed. */
+	json_object_set_new(value, "carried", carried_json(&boot));
 	return 0;
 }
 
@@ -362,6 +370,7 @@ static int stop_guest(struct up *up, const struct step *step, struct error **err
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, step->path, "stopping");
+	into_end_master(folders_guest(arena, &s->folders, step->name));
 	r = driver_qemu.stop(folders_guest(arena, &s->folders, step->name), err);
 	json_object_foreach (known, key, value)
 		if (r == 0 && is_below_guest(key, step->path))
