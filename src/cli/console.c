@@ -25,9 +25,10 @@ static int connect_socket(const char *path, struct error **err)
 	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		error_errno(err, errno, "cannot open the console at %s", path);
+		int r = error_errno(err, errno, "cannot open the console at %s", path);
+
 		error_hint(err, "is the guest running (nestvisor status), and is nobody else at its console?");
-		return -errno;
+		return r;
 	}
 	return steal_fd(&fd);
 }
@@ -49,20 +50,22 @@ static int attach(struct invocation *inv, const struct lab *lab, const struct gu
 	static const char *const raw[] = {"--raw", NULL};
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_transport struct transport *t = NULL;
-	int escape = invocation_flag(inv, "raw") ? PUMP_NO_ESCAPE : ESCAPE;
+	bool all = invocation_flag(inv, "raw");
 	struct folders folders;
 	struct into_way way;
 	int r = folders_of(arena, lab->name, &folders, err), status = 0;
 
 	if (r == 0)
-		r = into_way(arena, lab, target, "console", raw, NULL, &way, err);
+		/* The escape key is for the nestvisor that has the guest's console. */
+		r = into_way(arena, lab, target, "console", all ? raw : NULL, NULL, &way, err);
 	if (r < 0)
 		return r;
 	if (way.direct) {
 		cleanup_close int peer =
 			connect_socket(folders_guest_file(arena, &folders, target->name, "console"), err);
 
-		return peer < 0 ? peer : pump(STDIN_FILENO, STDOUT_FILENO, peer, escape, inv->cancel);
+		return peer < 0 ? peer
+				: pump(STDIN_FILENO, STDOUT_FILENO, peer, all ? PUMP_NO_ESCAPE : ESCAPE, inv->cancel);
 	}
 	r = into_open(arena, &folders, lab, way.first, inv->cancel, &t, err);
 	if (r == 0)

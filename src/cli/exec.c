@@ -6,12 +6,8 @@
 #include "cli/command.h"
 #include "cli/target.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { INPUT_LIMIT = 64 << 20 };
 
@@ -39,20 +35,10 @@ static int answer(struct invocation *inv, const char *path, const struct process
 static int exec_here(struct invocation *inv, const struct lab *lab)
 {
 	cleanup_error struct error *err = NULL;
-	cleanup_close int netns = -1;
-	cleanup_free char *path = NULL;
 
-	if (asprintf(&path, "/run/netns/nestvisor-%s", lab->name) < 0)
-		abort();
-	netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (netns < 0 || setns(netns, CLONE_NEWNET) < 0) {
-		error_errno(&err, errno, "cannot enter the network of lab %s", lab->name);
-		error_hint(&err, "nestvisor up");
+	if (target_enter(lab, &err) < 0)
 		return invocation_fail(inv, &err);
-	}
-	invocation_leave_terminal(inv);
-	execvp(inv->rest[0], (char *const *)(uintptr_t)inv->rest);
-	error_errno(&err, errno, "cannot start %s", inv->rest[0]);
+	target_become(inv, inv->rest, &err);
 	return invocation_fail_as(inv, 127, &err);
 }
 

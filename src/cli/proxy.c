@@ -8,9 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,18 +20,16 @@ static int connect_guest(const struct lab *lab, const struct guest *guest, uint1
 	const struct ip *ip = nic && nic->address4.family ? &nic->address4 : nic ? &nic->address6 : NULL;
 	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(port)};
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	cleanup_close int netns = -1, fd = -1;
-	cleanup_free char *path = NULL;
+	cleanup_close int fd = -1;
 	char text[IP_TEXT_SIZE];
 	bool v4;
+	int r;
 
 	if (!ip || !ip->family)
 		return error_set(err, EADDRNOTAVAIL, "%s has no fixed address", guest->path);
-	if (asprintf(&path, "/run/netns/nestvisor-%s", lab->name) < 0)
-		abort();
-	netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (netns < 0 || setns(netns, CLONE_NEWNET) < 0)
-		return error_errno(err, errno, "cannot enter the network of lab %s", lab->name);
+	r = target_enter(lab, err);
+	if (r < 0)
+		return r;
 	v4 = ip->family == AF_INET;
 	memcpy(v4 ? (void *)&a4.sin_addr : (void *)&a6.sin6_addr, ip->bytes, v4 ? 4 : 16);
 	fd = socket(ip->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -56,14 +52,15 @@ static int run(struct invocation *inv)
 	struct into_way way;
 	const char *port_text = invocation_operand(inv, 1);
 	const char *const argv[] = {port_text, NULL};
-	long port = strtol(port_text, NULL, 10);
+	char *end;
+	long port = strtol(port_text, &end, 10);
 	int status = target_lab(inv, NULL, &lab), r;
 
 	if (status == EXIT_DONE)
 		status = target_guest(inv, lab, invocation_operand(inv, 0), &target);
 	if (status != EXIT_DONE)
 		return status;
-	if (port < 1 || port > 65535)
+	if (*end || port < 1 || port > 65535)
 		return invocation_usage(inv, "\"%s\" is no port", port_text);
 	r = folders_of(arena, lab->name, &folders, &err);
 	if (r == 0)

@@ -8,12 +8,11 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/target.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,24 +20,39 @@ static int make_key(struct arena *arena, const struct folders *folders, struct c
 		    char **ret_public, struct error **err)
 {
 	const char *key = arena_printf(arena, "%s/ssh_key", folders->state);
-	const char *argv[] = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "nestvisor", "-f", key, NULL};
+	const char *public_key = arena_printf(arena, "%s.pub", key), *new_key = arena_printf(arena, "%s.new", key);
+	const char *new_public_key = arena_printf(arena, "%s.pub", new_key);
+	const char *argv[] = {"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "nestvisor", "-f", new_key, NULL};
 	cleanup_free char *program = NULL;
+	cleanup_close int lock = -1;
 	size_t length;
 	int r = 0;
 
-	if (!file_exists(key)) {
+	if (!file_exists(folders->lab_file)) {
+		r = error_set(err, ENOENT, "lab %s is not running", folders->lab);
+		error_hint(err, "nestvisor up");
+		return r;
+	}
+	/* Others may want it made at the same time; the public half comes into place last. */
+	r = file_lock(arena_printf(arena, "%s.lock", key), "ssh-keygen", -1, NULL, cancel, &lock, err);
+	if (r == 0 && !file_exists(public_key)) {
+		unlink(new_key);
+		unlink(new_public_key);
 		r = process_find("ssh-keygen", "openssh-client", &program, err);
 		if (r == 0)
 			r = process_must(argv, cancel, err);
+		if (r == 0 && (rename(new_key, key) < 0 || rename(new_public_key, public_key) < 0))
+			r = error_errno(err, errno, "cannot keep the lab's key %s", key);
 	}
 	*ret_key = key;
-	return r < 0 ? r : file_read(arena_printf(arena, "%s.pub", key), 4096, ret_public, &length, err);
+	return r < 0 ? r : file_read(public_key, 4096, ret_public, &length, err);
 }
 
 static int authorize(struct invocation *inv, struct arena *arena, const struct folders *folders, const struct lab *lab,
 		     const struct guest *target, char *public_key, struct error **err)
 {
 	static const char script[] =
+		"case $2 in ''|*[!A-Za-z0-9._-]*) echo \"$2 is no user's name\" >&2; exit 1 ;; esac; " /* for eval */
 		"umask 077; h=$(eval echo \"~$2\"); mkdir -p \"$h/.ssh\" && f=$h/.ssh/authorized_keys && "
 		"{ grep -qxF \"$1\" \"$f\" 2>/dev/null || echo \"$1\" >> \"$f\"; } && chown -R \"$2\" \"$h/.ssh\"";
 	const char *user = target->ssh_user ? target->ssh_user : "root";
@@ -74,17 +88,23 @@ static bool is_routed(const struct lab *lab, const struct guest *target)
 	return true;
 }
 
-static int enter_lab(const struct lab *lab, struct error **err)
+/* A word for the shell that ssh starts a ProxyCommand with, after ssh has replaced its own %x. */
+static const char *quoted(struct arena *arena, const char *word)
 {
-	cleanup_free char *path = NULL;
-	cleanup_close int netns = -1;
+	cleanup_strbuf struct strbuf text = {0};
 
-	if (asprintf(&path, "/run/netns/nestvisor-%s", lab->name) < 0)
-		abort();
-	netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (netns < 0 || setns(netns, CLONE_NEWNET) < 0)
-		return error_errno(err, errno, "cannot enter the network of lab %s", lab->name);
-	return 0;
+	strbuf_add_char(&text, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			strbuf_add(&text, "'\\'");
+		else if (*word == '%')
+			strbuf_add_char(&text, '%');
+		strbuf_add_char(&text, *word);
+		if (*word == '\'')
+			strbuf_add_char(&text, '\'');
+	}
+	strbuf_add_char(&text, '\'');
+	return arena_strdup(arena, text.text);
 }
 
 static const char **ssh_words(struct invocation *inv, struct arena *arena, const struct lab *lab,
@@ -114,7 +134,8 @@ static const char **ssh_words(struct invocation *inv, struct arena *arena, const
 	WORD("LogLevel=ERROR");
 	if (!is_routed(lab, target)) {
 		WORD("-o");
-		WORD(arena_printf(arena, "ProxyCommand='%s' proxy --lab %s %s %%p", self, lab->name, target->path));
+		WORD(arena_printf(arena, "ProxyCommand=%s proxy --lab %s %s %%p", quoted(arena, self), lab->name,
+				  target->path));
 	}
 	WORD("-l");
 	WORD(target->ssh_user ? target->ssh_user : "root");
@@ -146,12 +167,10 @@ static int connect_to(struct invocation *inv, const struct lab *lab, const struc
 		return r;
 	argv = ssh_words(inv, arena, lab, target, key);
 	if (is_routed(lab, target))
-		r = enter_lab(lab, err);
+		r = target_enter(lab, err);
 	if (r < 0)
 		return r;
-	invocation_leave_terminal(inv);
-	execvp(argv[0], (char *const *)(uintptr_t)argv);
-	r = error_errno(err, errno, "cannot start ssh");
+	r = target_become(inv, argv, err);
 	error_hint(err, "apt-get install openssh-client");
 	return r;
 }

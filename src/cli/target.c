@@ -10,8 +10,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The labs of this host, by their folders. */
 static char **running_labs(size_t *count)
@@ -184,6 +188,31 @@ int target_guest(struct invocation *inv, const struct lab *lab, const char *path
 	if (near)
 		return invocation_usage(inv, "lab %s has no guest \"%s\"; did you mean \"%s\"?", lab->name, path, near);
 	return invocation_usage(inv, "lab %s has no guest \"%s\"", lab->name, path);
+}
+
+int target_enter(const struct lab *lab, struct error **err)
+{
+	cleanup_free char *path = NULL;
+	cleanup_close int netns = -1;
+	int r;
+
+	if (asprintf(&path, "/run/netns/nestvisor-%s", lab->name) < 0)
+		abort();
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns >= 0 && setns(netns, CLONE_NEWNET) == 0)
+		return 0;
+	r = error_errno(err, errno, "cannot enter the network of lab %s", lab->name);
+	error_hint(err, geteuid() == 0 ? "nestvisor up, and nestvisor status to see what runs"
+				       : "entering a namespace needs root: run nestvisor as root");
+	return r;
+}
+
+int target_become(struct invocation *inv, const char *const argv[], struct error **err)
+{
+	invocation_leave_terminal(inv);
+	signal(SIGPIPE, SIG_DFL); /* ours is ignored, which would be inherited */
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+	return error_errno(err, errno, "cannot start %s", argv[0]);
 }
 
 void target_split(const char *word, char **ret_guest, const char **ret_path)

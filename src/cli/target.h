@@ -18,6 +18,12 @@ int target_name(struct invocation *inv, const char *given, char **ret);
 /* A guest by its path, with "did you mean". */
 int target_guest(struct invocation *inv, const struct lab *lab, const char *path, const struct guest **ret);
 
+/* Puts the calling thread into the lab's network on this host. */
+int target_enter(const struct lab *lab, struct error **err);
+
+/* Replaces this program by another; returns only where that failed, with -errno. */
+int target_become(struct invocation *inv, const char *const argv[], struct error **err);
+
 /* Splits "GUEST:PATH"; a word without a colon, or with a slash before it, is a local path: NULL in ret_guest. To be
  * freed. */
 void target_split(const char *word, char **ret_guest, const char **ret_path);
