@@ -96,6 +96,7 @@ static int take_frame(struct relayed *relayed, const struct relay_header *header
 		remote->exited = true;
 		return 0;
 	case RELAY_FAILED:
+		remote->exited = true; /* it never was */
 		return failed_to_start(relayed, payload, header->length, err);
 	case RELAY_HELLO:
 	case RELAY_DATA:
