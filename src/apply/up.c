@@ -167,8 +167,10 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 	cleanup_arena struct arena *arena = arena_new();
 	struct boot boot = prepare_boot(up, arena, guest);
 	struct driver_state state = {0};
-	int r = boot_guest(up->session, &boot, &state, err);
+	int r;
 
+	boot.accelerator = recorded_accelerator(value); /* a run that only starts it again has not probed */
+	r = boot_guest(up->session, &boot, &state, err);
 	if (r < 0)
 		return error_wrap(err, "%s does not start", guest->path);
 	json_object_set_new(value, "process", process_json(&state.process));
