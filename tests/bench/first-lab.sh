@@ -3,7 +3,7 @@
 # own processes cost, and what the commands cost once everything runs. first-lab.sh NESTVISOR [RUNS]
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-nestvisor=$1 runs=${2:-5}
+nestvisor=$(readlink -f "$1") runs=${2:-5}
 lab=$here/../../examples/first.nest.yaml
 image=$(mktemp /run/test/image.XXXXXX)
 "$nestvisor" image micro --json > "$image"

@@ -2,7 +2,7 @@
 # `validate` of a lab of 1,000 L1s with 20 L2s each: time and memory of the whole process.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-nestvisor=$1
+nestvisor=$(readlink -f "$1")
 "$here/gen-lab" 1000 20 > big.nest.yaml
 python3 - "$nestvisor" <<'EOF'
 import os, sys, time

@@ -3,7 +3,7 @@
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../lib/check.sh"
-nestvisor=$1
+nestvisor=$(readlink -f "$1")
 work=$(mktemp -d /run/test/lab.XXXXXX)
 cp "$here/../../examples/first.nest.yaml" "$work/"
 cd "$work" || exit 1
