@@ -189,7 +189,7 @@ int cache_entry_read(const struct image_build *build, const char *kind, const ch
 	char *path = arena_printf(build->arena, "%s/%s/%s", build->cache, kind, id);
 	cleanup_entry struct cache_entry entry = {.path = path};
 	const char *verify = getenv("NESTVISOR_VERIFY");
-	bool changed;
+	bool changed = false;
 	int r;
 
 	if (!is_id(id) || !file_exists(path))

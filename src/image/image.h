@@ -13,8 +13,9 @@
  * What is built in obeys these words on the kernel command line, besides those of the native seed (guest/network):
  *   nestvisor.host=1   the guest is a hypervisor: loads KVM with nested=1 and what networks need, and forwards
  *   nestvisor.probe    prints "nestvisor: probe ok" on the console and resets the machine (with -no-reboot QEMU ends)
- * Its console is ttyS0, with a root shell on it. Once all of the above is done it prints "nestvisor: ready" there and
- * makes the file /run/nestvisor.ready. The agent answers earlier, but never before the network is set up.
+ * Its console is ttyS0, with a root shell on it that asks for no password: who can open the console owns the machine.
+ * Once all of the above is done it prints "nestvisor: ready" there and makes the file /run/nestvisor.ready. The agent
+ * answers earlier, but never before the network is set up.
  */
 #ifndef NESTVISOR_IMAGE_IMAGE_H
 #define NESTVISOR_IMAGE_IMAGE_H
@@ -66,7 +67,8 @@ const char *image_cache_dir(void);
  * lives in the arena. Where a build is under way in another process, waits for it, telling the reporter who builds.
  *
  * Each use checks sizes and times of the cached files; NESTVISOR_VERIFY=1 in the environment checks their content too,
- * and NESTVISOR_REFRESH=1 makes images from the packages of today. What is damaged is made again, with a warning.
+ * and NESTVISOR_REFRESH=1 makes images that are older than ten minutes from the packages of today. What is damaged is
+ * made again, with a warning.
  */
 int image_get(struct arena *arena, const char *name_or_path, const char *id, struct reporter *reporter,
 	      struct cancel *cancel, struct image *ret, struct error **err);
