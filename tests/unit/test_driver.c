@@ -235,6 +235,82 @@ static void test_hypervisor(void **state)
 	*strrchr(f->folder, '/') = '\0'; /* for tear_down */
 }
 
+/* What this program does when it is started inside a hypervisor, as its nestvisor: runs a guest there. */
+static int run_inner_guest(const char *image_id)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_transport struct transport *t = NULL;
+	cleanup_output struct process_output output = {0};
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *why = NULL;
+	struct driver_state state;
+	struct image image;
+	struct driver_guest guest = {.lab = "test",
+				     .path = "hv/a",
+				     .name = "a",
+				     .id = "76543210",
+				     .run_dir = "/run/nestvisor/inner",
+				     .layer = 2,
+				     .cpus = 1,
+				     .memory = 128 << 20,
+				     .image = &image,
+				     .append = "nestvisor.name=inner",
+				     .netns = -1};
+	int r = image_get(arena, "micro", image_id, NULL, NULL, &image, &err);
+
+	if (r == 0)
+		r = driver_probe(true, NULL, NULL, &guest.accelerator, &why, &err);
+	if (r == 0)
+		r = dir_make(guest.run_dir, 0700, &err);
+	if (r == 0)
+		r = driver_qemu.start(&guest, NULL, &state, &err);
+	if (r == 0)
+		r = driver_qemu.wait_ready(guest.run_dir, "hv/a", guest.accelerator, NULL, NULL, &err);
+	if (r == 0)
+		r = transport_qga("/run/nestvisor/inner/qga", NULL, &t, &err);
+	if (r == 0)
+		r = transport_run(t,
+				  (const char *const[]){"sh", "-c",
+							"cat /proc/sys/kernel/hostname; grep -cw svm /proc/cpuinfo",
+							NULL},
+				  NULL, 0, LONG_MS, NULL, &output, &err);
+	if (r == 0) {
+		printf("%s %s", accelerator_name(guest.accelerator), output.out);
+		r = driver_qemu.look(guest.run_dir, &state, &err);
+		printf("%s %d\n", accelerator_name(state.accelerator), state.running);
+	}
+	if (r == 0)
+		r = driver_qemu.stop(guest.run_dir, &err);
+	if (r < 0)
+		printf("%s\n", err->message);
+	printf("%d\n", process_alive(&state.process));
+	return r < 0;
+}
+
+/* A guest of a guest: the small QEMU under the hypervisor's own KVM, its image carried down. */
+static void test_inner_guest(void **state)
+{
+	struct fixture *f = *state;
+	struct driver_disk *disks = calloc(f->image.carrier_count + 1, sizeof(*disks));
+	cleanup_error struct error *err = NULL;
+	struct driver_state started;
+	char command[96];
+
+	for (size_t i = 0; i < f->image.carrier_count; i++)
+		disks[i] = (struct driver_disk){f->image.carriers[i].path, f->image.carriers[i].format,
+						f->image.carriers[i].serial, true};
+	f->guest.disks = disks;
+	f->guest.disk_count = f->image.carrier_count;
+	f->guest.nested = true;
+	f->guest.memory = 1024 << 20;
+	f->guest.append = "nestvisor.name=hv nestvisor.host=1";
+	start(f, &started);
+	free(disks);
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "hv", ACCEL_TCG, NULL, NULL, &err), 0);
+	snprintf(command, sizeof(command), "nestvisor inner %s 2>&1", f->image.id);
+	assert_string_equal(shell(f, command), "kvm inner\n0\nkvm 1\n0\n");
+}
+
 /* A disk in use, in the words that help. */
 static void test_disk_in_use(void **state)
 {
@@ -511,6 +587,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_postmortem, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hypervisor, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_inner_guest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_disk_in_use, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_starts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_panic, set_up, tear_down),
@@ -526,6 +603,8 @@ int main(int argc, char **argv)
 
 	if (argc > 4 && strcmp(argv[1], "relay") == 0)
 		return relay_run(argv[2], (const char *const *)argv + 4, NULL) < 0;
+	if (argc == 3 && strcmp(argv[1], "inner") == 0)
+		return run_inner_guest(argv[2]);
 	if (getuid() != 0 || process_find("qemu-system-x86_64", NULL, &qemu, NULL) < 0) {
 		puts("skipped: needs root and qemu-system-x86_64");
 		return 77;
