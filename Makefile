@@ -10,7 +10,7 @@ check: build
 # Installs what is missing (tools/packages) and compiles.
 build:
 	@tools/setup
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -rf $(BUILD); exit 1; }
 	@ninja -C $(BUILD) --quiet
 
 bench: build

@@ -43,7 +43,10 @@ static char *seed_words(const struct guest *guest)
 		const struct network *network = nic->network;
 
 		strbuf_printf(&sb, " nestvisor.nic=%s", mac_format(nic->mac, text));
-		add_address(&sb, &nic->address4, &network->subnet4);
+		if (network->dhcp && !nic->address4.family)
+			strbuf_add(&sb, ",dhcp");
+		else
+			add_address(&sb, &nic->address4, &network->subnet4);
 		add_gateway(&sb, nic, &network->gateway4);
 		add_address(&sb, &nic->address6, &network->subnet6);
 		add_gateway(&sb, nic, &network->gateway6);
@@ -105,6 +108,32 @@ static void add_disk(struct arena *arena, struct driver_guest *d, const char *pa
 	d->disks = disks;
 }
 
+/*
+ * The guest's own disk: renamed into place when whole, so what is there is kept. Beside it stands what it lies on: a
+ * disk that was kept from another image (down --keep-disks) must not be booted as this one.
+ */
+static int make_disk(struct session *s, struct arena *arena, const struct boot *boot, const char *overlay,
+		     struct error **err)
+{
+	const char *base_file = arena_printf(arena, "%s.base", overlay);
+	const char *base = boot->image->disk ? boot->image->disk : "";
+	cleanup_free char *known = NULL;
+	size_t length;
+	int r;
+
+	if (!file_exists(overlay)) {
+		r = file_write_atomic(base_file, base, strlen(base), 0600, err);
+		return r < 0 ? r : image_make_overlay(boot->image, overlay, boot->guest->disk, s->cancel, err);
+	}
+	r = file_read(base_file, 1 << 16, &known, &length, err);
+	if (r < 0 || strcmp(known, base) == 0)
+		return r;
+	r = error_set(err, EEXIST, "the disk that was kept for %s lies on %s, and image %s is %s now",
+		      boot->guest->path, known, boot->image->name, base);
+	error_hint(err, "remove %s to begin with an empty disk, or name the former image", overlay);
+	return r;
+}
+
 static int add_disks(struct session *s, struct arena *arena, const struct boot *boot, struct driver_guest *d,
 		     struct error **err)
 {
@@ -114,12 +143,9 @@ static int add_disks(struct session *s, struct arena *arena, const struct boot *
 	if (boot->image->disk || guest->disk) {
 		const char *overlay = folders_disk(arena, &s->folders, guest->name);
 
-		/* It is renamed into place when whole: what is there is the guest's disk, and is kept. */
-		if (!file_exists(overlay)) {
-			r = image_make_overlay(boot->image, overlay, guest->disk, s->cancel, err);
-			if (r < 0)
-				return r;
-		}
+		r = make_disk(s, arena, boot, overlay, err);
+		if (r < 0)
+			return r;
 		add_disk(arena, d, overlay, "qcow2", "root", false);
 	}
 	if (guest->seed == SEED_CLOUD_INIT) {

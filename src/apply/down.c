@@ -91,7 +91,8 @@ static int take_away(struct arena *arena, const struct folders *folders, bool ke
 	return r < 0 ? r : folders_remove(arena, folders, keep_disks, err);
 }
 
-int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, struct cancel *cancel, struct error **err)
+int apply_down(const char *lab, bool keep_disks, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel,
+	       struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_close int lock = -1;
@@ -100,6 +101,9 @@ int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, stru
 
 	if (r < 0)
 		return r;
+	/* A namespace alone can be left, where somebody emptied /run. */
+	*ret_was_there = file_exists(folders.run) || file_exists(folders.state) ||
+			 file_exists(arena_printf(arena, "/run/netns/nestvisor-%s", lab));
 	r = folders_lock(&folders, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
 	if (r == 0)
 		r = take_away(arena, &folders, keep_disks, reporter, err);

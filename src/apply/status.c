@@ -181,6 +181,7 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 	enum guest_state state = status->guests[guest->index].state;
 	cleanup_transport struct transport *t = NULL;
 	cleanup_error struct error *err = NULL;
+	bool unfinished;
 	int r;
 
 	if (state != GUEST_RUNNING) {
@@ -189,7 +190,9 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 		return;
 	}
 	r = into_open(s->arena, &s->folders, s->lab, guest, s->cancel, &t, &err);
-	if (r == 0 && (has_third_layer(guest->host) || guest->transport != TRANSPORT_QGA))
+	/* After a run that did not finish, the host knows more than this state does. */
+	unfinished = state_get(s->state, PLAN_UNFINISHED) != NULL;
+	if (r == 0 && (has_third_layer(guest->host) || guest->transport != TRANSPORT_QGA || unfinished))
 		r = ask_host(s, t, guest->host, status, &err);
 	else if (r == 0)
 		r = read_processes(s, t, guest->host, status, &err);

@@ -233,7 +233,8 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	if (r == 0)
 		r = driver_qemu.look(run_dir, &state, err);
 	if (r < 0) {
-		report(s->reporter, REPORT_FAILED, guest->path, "did not come up");
+		report(s->reporter, REPORT_FAILED, guest->path,
+		       r == -ECANCELED ? "stopped waiting for it" : "did not come up");
 		return error_wrap(err, "%s did not come up", guest->path);
 	}
 	report(s->reporter, REPORT_DONE, guest->path, "is up");
@@ -358,7 +359,9 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 		error_move(err, &problem);
 	}
 	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, guest->path,
-	       r < 0 ? "its part did not come up" : "all of it is up");
+	       r == -ECANCELED ? "stopped waiting for it"
+	       : r < 0	       ? "its part did not come up"
+			       : "all of it is up");
 	return r < 0 ? error_wrap(err, "in %s", guest->path) : 0;
 }
 
@@ -387,8 +390,11 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 {
 	struct session *s = up->session;
 	cleanup_arena struct arena *arena = arena_new();
-	int r = dir_remove(folders_disk(arena, &s->folders, step->name), err);
+	const char *disk = folders_disk(arena, &s->folders, step->name);
+	int r = dir_remove(disk, err);
 
+	if (r == 0)
+		r = dir_remove(arena_printf(arena, "%s.base", disk), err);
 	return r < 0 ? r : dir_remove(folders_seed(arena, &s->folders, step->name), err);
 }
 

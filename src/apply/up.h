@@ -27,6 +27,6 @@ json_t *apply_answer(const struct session *session, const struct error *problem)
  * Removes everything of a lab on this host: guests, networks, folders. Needs only the lab's name. With keep_disks the
  * overlays stay. Waits for whoever holds the lab.
  */
-int apply_down(const char *lab, bool keep_disks, struct reporter *reporter, struct cancel *cancel, struct error **err);
+int apply_down(const char *lab, bool keep_disks, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel, struct error **err);
 
 #endif

@@ -107,7 +107,8 @@ const struct command command_console = {
 	.summary = "opens a guest's serial console, at any depth",
 	.description = "Connects this terminal with the serial console of a guest; it needs neither a network nor an "
 		       "agent in the "
-		       "guest. Ctrl-] leaves. What the console printed before is in console.log (nestvisor logs).",
+		       "guest. Ctrl-] leaves. What the console printed before is in console.log in the guest's folder "
+		       "under /run/nestvisor.",
 	.operands = (const struct command_operand[]){{"GUEST", "a guest's path, such as hv1/a", COMPLETE_GUEST}, {0}},
 	.options = (const struct command_option[]){{"raw", .help = "no escape key: every byte goes to the guest"}, {0}},
 	.examples =

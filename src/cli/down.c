@@ -13,16 +13,19 @@ static int run(struct invocation *inv)
 	cleanup_free char *name = NULL;
 	char duration[DURATION_TEXT_SIZE];
 	long long started = clock_ms();
+	bool was_there = false;
 	int status = target_name(inv, invocation_operand(inv, 0), &name), r;
 
 	if (status != EXIT_DONE)
 		return status;
-	r = apply_down(name, invocation_flag(inv, "keep-disks"), inv->reporter, inv->cancel, &err);
+	r = apply_down(name, invocation_flag(inv, "keep-disks"), &was_there, inv->reporter, inv->cancel, &err);
 	if (r < 0)
 		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
 	if (inv->json)
 		invocation_answer(
 			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));
+	else if (!was_there)
+		invocation_print(inv, "%s: nothing of a lab with this name was there\n", name);
 	else
 		invocation_print(inv, "%s: gone, in %s\n", name, text_duration(clock_ms() - started, duration));
 	return EXIT_DONE;

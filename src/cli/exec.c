@@ -6,10 +6,14 @@
 #include "cli/command.h"
 #include "cli/target.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { INPUT_LIMIT = 64 << 20 };
+enum {
+	INPUT_LIMIT = 64 << 20,
+	NOT_FOUND = 127, /* there is no such program, as shells say it */
+};
 
 static int write_output(const struct process_output *output)
 {
@@ -39,7 +43,7 @@ static int exec_here(struct invocation *inv, const struct lab *lab)
 	if (target_enter(lab, &err) < 0)
 		return invocation_fail(inv, &err);
 	target_become(inv, inv->rest, &err);
-	return invocation_fail_as(inv, 127, &err);
+	return invocation_fail_as(inv, NOT_FOUND, &err);
 }
 
 static int exec_there(struct invocation *inv, const struct lab *lab, const struct guest *target)
@@ -53,7 +57,7 @@ static int exec_there(struct invocation *inv, const struct lab *lab, const struc
 	struct folders folders;
 	struct into_way way;
 	size_t length = 0;
-	bool interactive = invocation_flag(inv, "stdin");
+	bool interactive = invocation_flag(inv, "stdin"), missing = false;
 	int timeout = (int)invocation_integer(inv, "timeout", -1), r = 0;
 
 	if (interactive)
@@ -64,11 +68,17 @@ static int exec_there(struct invocation *inv, const struct lab *lab, const struc
 		r = into_way(arena, lab, target, "exec", interactive ? with_input : NULL, inv->rest, &way, &err);
 	if (r == 0)
 		r = into_open(arena, &folders, lab, way.first, inv->cancel, &t, &err);
-	if (r == 0)
+	if (r == 0) {
 		r = transport_run(t, way.argv, input, length, timeout, inv->cancel, &output, &err);
+		missing = r == -ENOENT;
+	}
 	if (r < 0) {
 		error_wrap(&err, "cannot run %s in %s", inv->rest[0], target->path);
-		return invocation_fail(inv, &err);
+		return invocation_fail_as(inv,
+					  r == -ECANCELED ? EXIT_INTERRUPTED
+					  : missing	  ? NOT_FOUND
+							  : EXIT_FAILED,
+					  &err);
 	}
 	return inv->json ? answer(inv, target->path, &output) : write_output(&output);
 }
@@ -111,6 +121,7 @@ const struct command command_exec = {
 			{0}},
 	.statuses = (const struct command_status[]){{0, "the command's own status, whatever it is"},
 						    {EXIT_FAILED, "also: it could not be run"},
+						    {127, "also: there is no such program"},
 						    {0}},
 	.json = "exec",
 	.lab = true,

@@ -43,6 +43,21 @@ static void free_names(char **names, size_t count)
 	free(names);
 }
 
+/* Where no folder's lab file decides: the name of the one lab that runs. */
+static bool lone_running(char **ret)
+{
+	cleanup_free char *file = NULL;
+	size_t count;
+	char **names;
+
+	if (config_find(&file, NULL) == 0)
+		return false;
+	names = running_labs(&count);
+	*ret = count == 1 ? strdup(names[0]) : NULL;
+	free_names(names, count);
+	return *ret != NULL;
+}
+
 static bool is_file_name(const char *word)
 {
 	size_t length = strlen(word);
@@ -106,6 +121,8 @@ static int choose(struct invocation *inv, const char *given, char **ret_name, ch
 		*to = strdup(given);
 		return *to ? EXIT_DONE : EXIT_FAILED;
 	}
+	if (lone_running(ret_name)) /* which is what a command about running things means */
+		return EXIT_DONE;
 	if (find_file(inv, ret_file) != EXIT_DONE)
 		return EXIT_USAGE;
 	return *ret_file ? EXIT_DONE : only_running(inv, ret_name);
@@ -142,8 +159,11 @@ int target_lab(struct invocation *inv, const char *given, struct lab **ret)
 	const char *applied = NULL;
 	int status = choose(inv, given, &name, &file);
 
-	if (status == EXIT_DONE && file)
+	if (status == EXIT_DONE && file) {
 		status = load_quietly(inv, file, &lab);
+		if (status != EXIT_DONE && !given)
+			invocation_note(inv, "a lab that runs can be named instead of its file: --lab NAME");
+	}
 	if (status == EXIT_DONE)
 		status = applied_file(inv, arena, lab ? lab->name : name, &applied);
 	if (status != EXIT_DONE)
@@ -185,6 +205,9 @@ int target_guest(struct invocation *inv, const struct lab *lab, const char *path
 	for (size_t i = 0; i < lab->guest_count; i++)
 		paths[i] = lab->guests[i]->path;
 	near = command_nearest(path, paths);
+	for (size_t i = 0; !near && i < lab->guest_count; i++) /* its name alone, without its host */
+		if (strcmp(lab->guests[i]->name, path) == 0)
+			near = paths[i];
 	if (near)
 		return invocation_usage(inv, "lab %s has no guest \"%s\"; did you mean \"%s\"?", lab->name, path, near);
 	return invocation_usage(inv, "lab %s has no guest \"%s\"", lab->name, path);

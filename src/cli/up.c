@@ -53,6 +53,30 @@ static int answer(struct invocation *inv, const struct session *session, const s
 	return EXIT_DONE;
 }
 
+static bool only_creates(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->change_count; i++)
+		if (plan->changes[i].action != PLAN_CREATE)
+			return false;
+	return true;
+}
+
+/* What the file says and this version only checks: nobody shall believe that it holds. */
+static void say_what_is_not_done(struct invocation *inv, const struct lab *lab)
+{
+	size_t published = 0;
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		published += lab->guests[i]->publish_count;
+	if (published)
+		invocation_warn(
+			inv, "`publish` is not carried out by this version: reach the %zu ports by `nestvisor proxy`",
+			published);
+	if (lab->policy_count && inv->verbose)
+		invocation_note(inv, "the %zu policies are checked for names only: this version does not verify them",
+				lab->policy_count);
+}
+
 static int bring_up(struct invocation *inv, const struct lab *lab)
 {
 	cleanup_session struct session session = {.lock = -1};
@@ -76,15 +100,18 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 		cleanup_strbuf struct strbuf text = {0};
 
 		plan_text(plan.changes, plan.change_count, inv->style, &text);
-		if (inv->verbose)
+		if (inv->verbose || !only_creates(&plan))
 			invocation_print_text(inv, text.text);
 	}
 	if (r == 0 && plan.step_count)
 		r = apply_plan(&session, &plan, &err);
-	if (r == -ECANCELED)
+	if (r == -ECANCELED) {
 		say_what_is_left(inv, &session);
+		error_set(&err, ECANCELED, "stopped");
+	}
 	if (r < 0)
 		return invocation_fail(inv, &err);
+	say_what_is_not_done(inv, lab);
 	return answer(inv, &session, &plan, started);
 }
 

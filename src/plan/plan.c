@@ -6,9 +6,10 @@
  *
  * Order, as dependencies between steps:
  *
- *   namespace ─┬─ uplink                         stop ── remove disk ──┐
- *              ├─ network ─┬─ dhcp               image ────────────────┤
- *              └─ rules ───┴───────── (probe) ───────────────────── start ── ready ── part
+ *   namespace ─┬─ network ─┬─ dhcp               stop ── remove disk ──┐
+ *              └─ rules ───┤                     image ────────────────┤
+ *                          ├───────── (probe) ───────────────────── start ── ready ── part
+ *                          └─ uplink
  */
 #include "plan/plan.h"
 
@@ -426,13 +427,15 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	}
 	if (!actual->namespace_exists || again)
 		b.namespace = add_step(&b, STEP_NAMESPACE, NULL, NULL);
-	if (!actual->uplink_exists || networks_change) {
-		b.uplink = add_step(&b, STEP_UPLINK, NULL, NULL);
-		add_after(&b, b.uplink, b.namespace);
-	}
 	if (!actual->rules_same || again) {
 		b.rules = add_step(&b, STEP_RULES, NULL, NULL);
 		add_after(&b, b.rules, b.namespace);
+	}
+	if (!actual->uplink_exists || networks_change) {
+		b.uplink = add_step(&b, STEP_UPLINK, NULL, NULL);
+		add_after(&b, b.uplink, b.namespace);
+		add_after(&b, b.uplink,
+			  b.rules); /* rules stand before any cable is plugged in, the way out among them */
 	}
 	for (size_t i = 0; i < lab->root->network_count; i++)
 		plan_network(&b, lab->root->networks[i]);

@@ -6,14 +6,16 @@ log=$(mktemp /run/test/log.XXXXXX)
 check() {
 	local name=$1
 	shift
-	if "$@" >"$log" 2>&1; then
+	local status=0
+	"$@" >"$log" 2>&1 || status=$?
+	if [ $status = 0 ]; then
 		echo "ok - $name"
 	else
 		echo "not ok - $name"
-		{ echo "  status $? from: $*"; sed 's/^/  | /' "$log" | tail -n 40; } >&2
+		{ echo "  status $status from: $*"; sed 's/^/  | /' "$log" | tail -n 40; } >&2
 		failures=$((failures + 1))
-		return 0
 	fi
+	return 0
 }
 
 # The output of the last checked command.

@@ -40,7 +40,7 @@ done
 check "L2 pings L2" nv exec hv1/a -- ping -c1 -W3 192.168.124.92
 check "L2 pings L0's gateway" nv exec hv1/a -- ping -c1 -W3 192.168.122.1
 check "L2 pings the world, translated at every uplink" nv exec hv1/a -- ping -c1 -W3 203.0.113.1
-nv exec hv1/a -- sh -c 'nc -ll -p 7 -e cat >/dev/null 2>&1 </dev/null &'
+nv exec hv1/a -- sh -c 'nc -ll -p 7 -e cat >/dev/null 2>&1 </dev/null & until grep -q ":0007 .* 0A " /proc/net/tcp /proc/net/tcp6; do sleep 0.02; done'
 check "L0 and L2 exchange over TCP" says "hello from L0" nv exec L0 -- bash -c 'exec 3<>/dev/tcp/192.168.124.91/7; echo hello from L0 >&3; head -n1 <&3'
 check "L2 and L2 exchange over TCP" says "hello from b" nv exec hv1/b -- sh -c 'echo hello from b | nc -w3 192.168.124.91 7'
 

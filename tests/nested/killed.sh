@@ -32,21 +32,24 @@ check "leaves nothing" clean
 step=1
 while :; do
 	"$here/../lib/kill-at" $step /run/nestvisor/first/journal "$nestvisor" up
-	[ $? = 0 ] || break
+	killed=$?
+	[ $killed = 0 ] || break
 	at=$(grep -c '"begin"' /run/nestvisor/first/journal)
 	name=$(grep '"begin"' /run/nestvisor/first/journal | tail -n1 | python3 -c 'import json,sys; print(json.loads(sys.stdin.readline())["begin"])')
-	check "killed at step $at ($name): up goes on" "$nestvisor" up
+	check "killed at step $step, $at begun ($name): up goes on" "$nestvisor" up
 	picture > picture
-	check "killed at step $at ($name): the same as undisturbed" diff undisturbed picture
-	check "killed at step $at ($name): down" "$nestvisor" down
-	check "killed at step $at ($name): leaves nothing" clean
-	step=$((at + 1))
+	check "killed at step $step, $at begun ($name): the same as undisturbed" diff undisturbed picture
+	check "killed at step $step, $at begun ($name): down" "$nestvisor" down
+	check "killed at step $step, $at begun ($name): leaves nothing" clean
+	step=$((step + 1))
 done
+check "the last one was not there to be killed at" test $killed = 3
+check "down after it" "$nestvisor" down
 check "there were several steps to be killed at" test $step -gt 8
 
 # And with nothing but down after the kill, at some of them.
 for step in 3 9; do
-	"$here/../lib/kill-at" $step /run/nestvisor/first/journal "$nestvisor" up
+	check "killed at step $step" "$here/../lib/kill-at" $step /run/nestvisor/first/journal "$nestvisor" up
 	check "killed at step $step: down alone" "$nestvisor" down first
 	check "killed at step $step: down alone leaves nothing" clean
 done
