@@ -40,7 +40,8 @@ enum { LONG_MS = 120000 };
 struct fixture {
 	struct arena *arena;
 	struct image image;
-	char folder[160];
+	char top[64];	  /* removed at the end */
+	char folder[160]; /* the guest's */
 	struct driver_guest guest;
 };
 
@@ -53,9 +54,10 @@ static int set_up(void **state)
 
 	f->arena = arena_new();
 	f->image = micro;
-	strcpy(f->folder, "/tmp/nestvisor-driver.XXXXXX");
-	if (!mkdtemp(f->folder))
+	strcpy(f->top, "/tmp/nestvisor-driver.XXXXXX");
+	if (!mkdtemp(f->top))
 		return -1;
+	strcpy(f->folder, f->top);
 	f->guest = (struct driver_guest){.lab = "test",
 					 .path = "a",
 					 .name = "a",
@@ -76,7 +78,8 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	driver_qemu.stop(f->guest.run_dir, NULL);
-	dir_remove(f->folder, NULL);
+	driver_qemu.stop(f->folder, NULL);
+	dir_remove(f->top, NULL);
 	arena_free(f->arena);
 	free(f);
 	return 0;
@@ -232,7 +235,6 @@ static void test_hypervisor(void **state)
 	stream_through(t, data, 1 << 20); /* through this program's own relay */
 	assert_int_equal(driver_qemu.stop(f->folder, &err), 0);
 	assert_gone(&started);
-	*strrchr(f->folder, '/') = '\0'; /* for tear_down */
 }
 
 /* What this program does when it is started inside a hypervisor, as its nestvisor: runs a guest there. */
