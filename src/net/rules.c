@@ -266,7 +266,6 @@ static void add_host_chains(struct strbuf *out)
 	strbuf_add(out, sealed_rules);
 	add_from_cut(out, "services_for_cut");
 	strbuf_add(out, "\t\tct state { established, related } accept\n"
-			"\t\tct state invalid drop\n"
 			"\t\ticmp type { echo-request } accept\n"
 			"\t\ticmpv6 type { echo-request, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, "
 			"mld-listener-query, mld-listener-report, mld2-listener-report } accept\n"

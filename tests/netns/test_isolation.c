@@ -256,6 +256,9 @@ static bool passes(const struct peer *from, const struct peer *to, const struct 
 	return seen;
 }
 
+static bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to,
+			  uint16_t port);
+
 static void forged_ethernet_and_arp(void **state)
 {
 	struct fixture *f = *state;
@@ -338,6 +341,10 @@ static void forged_ip6(void **state)
 	assert_false(passes(f->pd, f->pb, &frame, "gw"));
 	make_advert(&frame, f->pa, "fd00:122::10", "fd00:122::10", "my own");
 	assert_true(passes(f->pa, f->pb, &frame, "my own"));
+	make_advert(&frame, f->pa, local, local, "my own local");
+	assert_true(passes(f->pa, f->pb, &frame, "my own local"));
+	make_advert(&frame, f->pa, "fd00:122::10", "fd00:122::99", "for nobody");
+	assert_false(passes(f->pa, f->pb, &frame, "for nobody"));
 	make_advert(&frame, f->pa, "fd00:122::10", "fd00:122::11", "for b");
 	assert_false(passes(f->pa, f->ps, &frame, "for b"));
 	make_advert(&frame, f->pa, "fd00:122::10", "fd00:122::1", "for gw");
@@ -374,6 +381,67 @@ static void forged_dhcp_answers(void **state)
 	assert_true(passes(f->pa, f->pb, &frame, "an offer"));
 	make_udp4(&frame, everyone, f->pd->mac, "192.168.122.99", "255.255.255.255", 67, 68, "his own");
 	assert_false(passes(f->pd, f->pb, &frame, "his own"));
+}
+
+/*
+ * From a guest to a network behind its neighbour: there over the gateway, back straight over the bridge. The host sees
+ * half of it, and must not mind; not on a network without uplink, either.
+ */
+static void half_a_conversation_is_let_through(void **state)
+{
+	static const enum uplink uplinks[] = {UPLINK_NAT, UPLINK_NONE};
+	struct fixture *f = *state;
+
+	make_all(f);
+	for (size_t i = 0; i < 2; i++) {
+		struct talk talk;
+
+		f->lan->uplink = uplinks[i];
+		OK(net_make_rules(f->net, &problem));
+		assert_true(tcp_open(&talk, f->pb->netns, f->phv->netns, "192.168.124.91", PORT));
+		assert_true(tcp_say(talk.client, talk.server, "there"));
+		assert_true(tcp_say(talk.server, talk.client, "and back"));
+		tcp_close(&talk);
+		assert_true(tcp_open(&talk, f->pb->netns, f->phv->netns, "fd00:124::91", PORT));
+		assert_true(tcp_say(talk.client, talk.server, "there"));
+		tcp_close(&talk);
+	}
+}
+
+/* What conntrack cannot make sense of is not translated, so it must not go out. */
+static void nothing_leaves_untranslated(void **state)
+{
+	uint8_t reply[] = "\0\0\0\0\0\1\0\1unasked answer"; /* an ICMP echo reply that nobody asked for */
+	struct fixture *f = *state;
+	struct frame frame;
+	uint8_t gateway[6];
+	cleanup_free char *mac = NULL;
+	struct iphdr ip = {.version = 4,
+			   .ihl = 5,
+			   .ttl = 64,
+			   .protocol = IPPROTO_ICMP,
+			   .tot_len = htons(sizeof(ip) + sizeof(reply) - 1),
+			   .saddr = inet_addr("192.168.122.10"),
+			   .daddr = inet_addr("203.0.113.1")};
+	uint16_t check;
+	int fd;
+
+	make_all(f);
+	mac = machine_run("ip -n nestvisor-iso-test -br link show lan | awk '{printf \"%%s\", $3}'");
+	assert_true(mac_parse(mac, gateway));
+	ip.check = fold(sum(&ip, sizeof(ip), 0));
+	check = fold(sum(reply, sizeof(reply) - 1, 0));
+	memcpy(reply + 2, &check, 2);
+	put_ethernet(&frame, gateway, f->pa->mac, ETH_P_IP);
+	put(&frame, &ip, sizeof(ip));
+	put(&frame, reply, sizeof(reply) - 1);
+	fd = frame_listen(f->m->world);
+	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT)); /* all ways are known */
+	frame_send(f->pa, frame.bytes, frame.length);
+	make_udp4(&frame, gateway, f->pa->mac, "192.168.122.10", "203.0.113.1", 1, 2, "FENCE");
+	frame_send(f->pa, frame.bytes, frame.length);
+	assert_false(frame_seen_before(fd, "unasked answer", "FENCE"));
+	close(fd);
 }
 
 /* A cable plugged in before its rules are there is dead, not open. */
@@ -722,6 +790,9 @@ static void cut_below_the_top(void **state)
 	/* It starts nothing itself. */
 	assert_false(reaches_world(f, f->pa, NULL, "198.51.100.1", PORT));
 	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_true(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	machine_do("ip -n world addr add 2001:db8:ffff::1/128 dev eth0 nodad");
+	assert_false(reaches_world(f, f->pa, NULL, "2001:db8:ffff::1", PORT));
 	/* No names from next door. */
 	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", 53));
 	lan = udp_bind(f->m->home, AF_INET, "203.0.113.2", 53);
@@ -796,6 +867,8 @@ static int tests(void)
 		TEST(forged_ip),
 		TEST(forged_ip6),
 		TEST(forged_dhcp_answers),
+		TEST(half_a_conversation_is_let_through),
+		TEST(nothing_leaves_untranslated),
 		TEST(an_unknown_port_gets_nothing_in),
 		TEST(a_cut_guest_is_cut_from_the_world_only),
 		TEST(a_cut_guest_without_address),

@@ -446,6 +446,11 @@ static void pasta_carries_where_the_machine_does_not_forward(void **state)
 	exchange(a->netns, f->m->world, "2001:db8::1", seen);
 	assert_string_equal(seen, "2001:db8::2");
 	exchange(b->netns, f->m->world, "203.0.113.1", seen); /* the routed network, too */
+	/* Both at once: each gets its own answers. */
+	assert_true(tcp_open(&talk, b->netns, f->m->world, "203.0.113.1", PORT));
+	exchange(a->netns, f->m->world, "203.0.113.1", seen);
+	assert_true(tcp_say(talk.server, talk.client, "for b"));
+	tcp_close(&talk);
 	/* It stays the same process, and holds little. */
 	pid = machine_run("cat %s/pasta.pid", f->m->run);
 	make_all(f);
