@@ -52,8 +52,25 @@ static bool parse_start(const char *stat, unsigned long long *ret_start)
 	return true;
 }
 
-/* Async-signal-safe. A zombie is gone as far as anyone but its parent is concerned. */
-static int read_start(const char *path, unsigned long long *ret_start, bool *ret_zombie)
+/*
+ * A process that was killed goes on existing while the kernel takes it apart, for tens of milliseconds where it holds
+ * taps; its files may be closed already. A zombie is gone as far as anyone but its parent is concerned.
+ */
+enum life { LIFE_GONE, LIFE_LEAVING, LIFE_ALIVE };
+
+/* Field 9 of /proc/PID/stat, the kernel's flags, of which one tells that it is being taken apart
+ * (include/linux/sched.h). */
+static bool is_exiting(const char *state)
+{
+	static const unsigned long pf_exiting = 0x4;
+
+	for (int field = 3; field < 9 && state; field++)
+		state = strchr(state + 1, ' ');
+	return state && (strtoul(state, NULL, 10) & pf_exiting);
+}
+
+/* Async-signal-safe where ret_life is NULL. */
+static int read_start(const char *path, unsigned long long *ret_start, enum life *ret_life)
 {
 	char text[1024];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -68,8 +85,10 @@ static int read_start(const char *path, unsigned long long *ret_start, bool *ret
 		return -ESRCH;
 	text[n] = '\0';
 	state = strrchr(text, ')');
-	if (ret_zombie)
-		*ret_zombie = state && (state[2] == 'Z' || state[2] == 'X');
+	if (ret_life && state)
+		*ret_life = state[2] == 'Z' || state[2] == 'X' ? LIFE_GONE
+			    : is_exiting(state + 2)	       ? LIFE_LEAVING
+							       : LIFE_ALIVE;
 	return parse_start(text, ret_start) ? 0 : -EBADMSG;
 }
 
@@ -417,16 +436,21 @@ int process_must(const char *const *argv, struct cancel *cancel, struct error **
 			 line ? line + 1 : output.err);
 }
 
-bool process_alive(const struct process_id *id)
+static enum life look_at(const struct process_id *id)
 {
+	enum life life = LIFE_GONE;
 	unsigned long long start;
-	bool zombie = false;
 	char path[64];
 
 	if (id->pid <= 0)
-		return false;
+		return LIFE_GONE;
 	snprintf(path, sizeof(path), "/proc/%d/stat", id->pid);
-	return read_start(path, &start, &zombie) == 0 && start == id->start && !zombie;
+	return read_start(path, &start, &life) == 0 && start == id->start ? life : LIFE_GONE;
+}
+
+bool process_alive(const struct process_id *id)
+{
+	return look_at(id) == LIFE_ALIVE;
 }
 
 int process_self(struct process_id *ret)
@@ -439,7 +463,7 @@ int process_end(const struct process_id *id, int grace_ms, struct error **err)
 {
 	cleanup_close int fd = id->pid > 0 ? pidfd_open(id->pid, 0) : -1;
 
-	if (fd < 0 || !process_alive(id)) /* the descriptor was taken first: what is alive now is what it names */
+	if (fd < 0 || look_at(id) == LIFE_GONE) /* the descriptor was taken first: what is alive now is what it names */
 		return 0;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		if (pidfd_send_signal(fd, attempt == 0 ? SIGTERM : SIGKILL, NULL, 0) < 0 && errno != ESRCH)

@@ -321,8 +321,8 @@ static int qemu_stop(const char *run_dir, struct error **err)
 
 	if (r < 0 && r != -ENOENT)
 		return error_move(err, &problem);
-	if (r == 0 && process_alive(&process) && !quit(run_dir, &process)) {
-		r = process_end(&process, 2000, err);
+	if (r == 0 && (!process_alive(&process) || !quit(run_dir, &process))) {
+		r = process_end(&process, 2000, err); /* also waits for one that is being taken apart */
 		if (r < 0)
 			return r;
 	}
