@@ -128,7 +128,10 @@ int net_host_overlap(const struct prefix *prefix, struct net_overlap *ret, bool 
 	return r;
 }
 
-/* dnsmasq's and pasta's, by their pid files; a run killed before it could write one has not started them either. */
+/*
+ * dnsmasq's and pasta's, by their pid files. A run that was killed before dnsmasq could write one leaves its
+ * configuration, which stands for it here: what is of it goes with it.
+ */
 static int end_processes(const char *run_dir, struct error **err)
 {
 	cleanup_closedir DIR *dir = opendir(run_dir);
@@ -138,13 +141,14 @@ static int end_processes(const char *run_dir, struct error **err)
 	if (!dir)
 		return errno == ENOENT ? 0 : error_errno(err, errno, "cannot read the folder %s", run_dir);
 	while (r == 0 && (entry = readdir(dir))) {
+		const char *name = entry->d_name + 8, *ending = strrchr(entry->d_name, '.');
 		char bridge[LINK_NAME_SIZE];
-		size_t length = strlen(entry->d_name);
 
-		if (strncmp(entry->d_name, "dnsmasq-", 8) != 0 || length < 13 || length - 12 >= sizeof(bridge) ||
-		    strcmp(entry->d_name + length - 4, ".pid") != 0)
+		if (strncmp(entry->d_name, "dnsmasq-", 8) != 0 || !ending || ending <= name ||
+		    (size_t)(ending - name) >= sizeof(bridge) ||
+		    (strcmp(ending, ".pid") != 0 && strcmp(ending, ".conf") != 0))
 			continue;
-		snprintf(bridge, sizeof(bridge), "%.*s", (int)(length - 12), entry->d_name + 8);
+		snprintf(bridge, sizeof(bridge), "%.*s", (int)(ending - name), name);
 		r = net_end_dhcp(run_dir, bridge, err);
 	}
 	return r < 0 ? r : net_end_pasta(run_dir, err);
