@@ -404,18 +404,27 @@ static void subnets_behind(struct set *set, const struct lab *lab, const struct 
 	}
 }
 
+static void subnets4_behind(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	subnets_behind(set, lab, nic, AF_INET);
+}
+
+static void subnets6_behind(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	subnets_behind(set, lab, nic, AF_INET6);
+}
+
 static void own_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
 {
 	char text[IP_TEXT_SIZE];
 
 	if (nic_ip(nic, AF_INET, text))
 		set_add(set, "\"%s\" . %s", nic->tap, text);
-	subnets_behind(set, lab, nic, AF_INET);
 }
 
 /*
  * A system that nestvisor makes derives its link-local address from its MAC address. Of others it is not known how they
- * choose theirs (RFC 7217, RFC 8981), so they may have any; the gateway's own is refused before this set is asked.
+ * choose theirs (RFC 7217, RFC 8981), so they may have any; the gateway's own is refused before these sets are asked.
  */
 static void own_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
 {
@@ -424,11 +433,14 @@ static void own_ip6(struct set *set, const struct lab *lab, const struct nic *ni
 
 	if (nic->guest->seed == SEED_NATIVE)
 		set_add(set, "\"%s\" . %s", nic->tap, ip_format(&local, text));
-	else
-		set_add(set, "\"%s\" . fe80::/10", nic->tap);
 	if (nic_ip(nic, AF_INET6, text))
 		set_add(set, "\"%s\" . %s", nic->tap, text);
-	subnets_behind(set, lab, nic, AF_INET6);
+}
+
+static void tap_with_any_local(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (nic->guest->seed != SEED_NATIVE)
+		tap_itself(set, lab, nic);
 }
 
 static void fixed_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
@@ -537,6 +549,7 @@ static void add_tap_chains(struct strbuf *out)
 	strbuf_add(out, "\tchain from_tap_arp {\n"
 			"\t\tiifname . arp saddr ether != @tap_mac drop\n"
 			"\t\tiifname . arp saddr ip @tap_ip4 return\n"
+			"\t\tiifname . arp saddr ip @tap_subnets4 return\n"
 			"\t\tarp saddr ip 0.0.0.0 return\n" /* is it free? RFC 5227 */
 			"\t\tarp saddr ip @owned4 drop\n"
 			"\t\tiifname @any_ip4 return\n"
@@ -544,6 +557,7 @@ static void add_tap_chains(struct strbuf *out)
 	strbuf_add(out, "\tchain from_tap_ip4 {\n"
 			"\t\tiifname @guarded udp sport 67 drop\n"
 			"\t\tiifname . ip saddr @tap_ip4 return\n"
+			"\t\tiifname . ip saddr @tap_subnets4 return\n"
 			"\t\tip saddr 0.0.0.0 udp sport 68 udp dport 67 return\n"
 			"\t\tip saddr @owned4 drop\n"
 			"\t\tiifname @any_ip4 return\n"
@@ -555,6 +569,8 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tiifname @guarded udp sport 547 drop\n"
 			"\t\ticmpv6 type nd-neighbor-advert jump from_tap_advert\n"
 			"\t\tiifname . ip6 saddr @tap_ip6 return\n"
+			"\t\tiifname . ip6 saddr @tap_subnets6 return\n"
+			"\t\tiifname @any_local ip6 saddr fe80::/10 return\n"
 			"\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, "
 			"mld2-listener-report } return\n"
 			"\t\tip6 saddr @owned6 drop\n"
@@ -609,8 +625,12 @@ static void format_bridge(const struct lab *lab, struct strbuf *out)
 	add_taps(out, lab, "any_ip4", "ifname", false, tap_without_ip4);
 	add_taps(out, lab, "any_ip6", "ifname", false, tap_without_ip6);
 	add_taps(out, lab, "tap_mac", "ifname . ether_addr", false, mac_of_tap);
-	add_taps(out, lab, "tap_ip4", "ifname . ipv4_addr", true, own_ip4);
-	add_taps(out, lab, "tap_ip6", "ifname . ipv6_addr", true, own_ip6);
+	add_taps(out, lab, "any_local", "ifname", false, tap_with_any_local);
+	/* Apart from the addresses: intervals in two dimensions are what the kernel takes longest to build. */
+	add_taps(out, lab, "tap_ip4", "ifname . ipv4_addr", false, own_ip4);
+	add_taps(out, lab, "tap_ip6", "ifname . ipv6_addr", false, own_ip6);
+	add_taps(out, lab, "tap_subnets4", "ifname . ipv4_addr", true, subnets4_behind);
+	add_taps(out, lab, "tap_subnets6", "ifname . ipv6_addr", true, subnets6_behind);
 	add_owned(out, lab, "owned4", AF_INET);
 	add_owned(out, lab, "owned6", AF_INET6);
 	add_gateways6(out, lab);

@@ -1,12 +1,14 @@
 /*
- * The kernel does not hand back the text that was loaded: sets come in another order, numbers in another base. So after
- * loading, the listing of the tables is remembered next to a hash of the text, and a check compares the two listings.
+ * The kernel counts the transactions on the rules of a namespace (the generation, NFT_MSG_GETGEN), and knows a
+ * namespace by a number that is never used again while it runs (SO_NETNS_COOKIE). Both are remembered with a hash of
+ * the text when it is loaded; while both are the same, nobody has touched a rule since, and nothing need be listed.
  *
- * Mostly it need not even list. The kernel counts the transactions on the rules of a namespace (the generation,
- * NFT_MSG_GETGEN), and knows a namespace by a number that is never used again while it runs (SO_NETNS_COOKIE). While
- * both are those of the record, nobody has touched a rule since.
+ * In a namespace that others share, every change of theirs counts as well. There the listing of our tables is
+ * remembered, too, and compared when the generation is another: the listing with a listing, for the kernel does not
+ * hand back the text that was loaded (sets come in another order, numbers in another base). In a namespace of our own,
+ * whatever has changed is taken for a change of our rules, and they are loaded once more.
  *
- * The record:  "nestvisor-rules 1 <boot> <cookie> <generation> <hash of the text>\n" and the listing.
+ * The record:  "nestvisor-rules 1 <boot> <cookie> <generation> <hash of the text>\n" and the listing, or nothing.
  */
 #include "net/ruleset.h"
 
@@ -85,25 +87,43 @@ static int nft_run(struct nft *nft, const char *commands, const char **ret_outpu
 			 length ? said : "failed without a word");
 }
 
-/* The tables that are there, listed one after the other. */
-static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf *out, struct error **err)
+/* The names of the tables that are there, a line each; freed by the caller. */
+static int list_names(struct nft *nft, char **ret, struct error **err)
 {
-	cleanup_free char *names = NULL;
 	const char *output;
 	int r = nft_run(nft, "list tables", &output, err);
 
 	if (r < 0)
 		return r;
-	names = strdup(output);
-	if (!names)
+	*ret = strdup(output);
+	if (!*ret)
 		abort();
-	for (const char *const *table = set->tables; *table && r == 0; table++) {
-		char line[128], command[128];
-		const char *at;
+	return 0;
+}
 
-		snprintf(line, sizeof(line), "table %s\n", *table);
-		at = strstr(names, line);
-		if (!at || (at != names && at[-1] != '\n'))
+static bool has_name(const char *names, const char *table)
+{
+	char line[128];
+	const char *at = names;
+
+	snprintf(line, sizeof(line), "table %s\n", table);
+	while ((at = strstr(at, line)) && at != names && at[-1] != '\n')
+		at++;
+	return at != NULL;
+}
+
+/* Those of our tables that are there, listed one after the other. */
+static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf *out, struct error **err)
+{
+	cleanup_free char *names = NULL;
+	int r = list_names(nft, &names, err);
+
+	strbuf_add(out, "");
+	for (const char *const *table = set->tables; *table && r == 0; table++) {
+		const char *output;
+		char command[128];
+
+		if (!has_name(names, *table))
 			continue;
 		snprintf(command, sizeof(command), "list table %s", *table);
 		r = nft_run(nft, command, &output, err);
@@ -122,31 +142,36 @@ static void take_generation(const struct nlmsghdr *message, void *data)
 		*(uint32_t *)data = ntohl(mnl_attr_get_u32(a[NFTA_GEN_ID]));
 }
 
+static uint32_t read_generation(struct netlink *nl)
+{
+	struct nlmsghdr *request = netlink_begin(nl, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0);
+	uint32_t generation = 0;
+
+	mnl_nlmsg_put_extra_header(request, sizeof(struct nfgenmsg));
+	return netlink_ask(nl, request, take_generation, &generation) == 0 ? generation : 0;
+}
+
 /* "nestvisor-rules 1 <boot> <cookie> <generation> <hash>\n"; empty where the kernel cannot tell these. */
-static void describe(int netns, const char *text, char ret[HEADER_SIZE])
+static void describe(int netns, const char *text, char ret[HEADER_SIZE], uint32_t *ret_generation)
 {
 	char hash[HASH_TEXT_SIZE], boot[64] = "";
 	cleanup_free char *boot_text = NULL;
 	struct netlink nl = {.fd = -1};
-	struct nlmsghdr *request;
-	uint32_t generation = 0;
 	uint64_t cookie = 0;
 	size_t length;
 
+	*ret_generation = 0;
 	hash_bytes(text, strlen(text), hash);
 	if (file_read("/proc/sys/kernel/random/boot_id", 128, &boot_text, &length, NULL) == 0)
 		snprintf(boot, sizeof(boot), "%.*s", (int)strcspn(boot_text, "\n"), boot_text);
 	if (netlink_open(&nl, netns, NETLINK_NETFILTER, NULL) == 0) {
-		request = netlink_begin(&nl, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0);
-		mnl_nlmsg_put_extra_header(request, sizeof(struct nfgenmsg));
 		cookie = netns_cookie(nl.fd);
-		if (netlink_ask(&nl, request, take_generation, &generation) < 0)
-			generation = 0;
+		*ret_generation = read_generation(&nl);
 		netlink_close(&nl);
 	}
 	snprintf(ret, HEADER_SIZE, "nestvisor-rules 1 %s %llu %u %s\n", boot[0] ? boot : "-",
-		 (unsigned long long)cookie, generation, hash);
-	if (!cookie || !generation || !boot[0])
+		 (unsigned long long)cookie, *ret_generation, hash);
+	if (!cookie || !*ret_generation || !boot[0])
 		ret[0] = '\0';
 }
 
@@ -179,47 +204,45 @@ static int write_record(const struct ruleset *set, const char *header, const cha
 	return file_write_atomic(set->record, record.text, record.length, 0600, err);
 }
 
-static bool names_table(const char *listing, const char *table)
+/*
+ * Deleted and made in the same transaction. Only what is there is deleted: `table x; delete table x` would do for both
+ * cases, but makes the kernel wait for a grace period of some milliseconds at the end.
+ */
+static int put_deletions(struct nft *nft, const struct ruleset *set, struct strbuf *commands, struct error **err)
 {
-	char line[128];
-	const char *at = listing;
+	cleanup_free char *names = NULL;
+	int r = list_names(nft, &names, err);
 
-	snprintf(line, sizeof(line), "table %s {", table);
-	while ((at = strstr(at, line))) {
-		if (at == listing || at[-1] == '\n')
-			return true;
-		at++;
-	}
-	return false;
+	for (const char *const *table = set->tables; r == 0 && *table; table++)
+		if (has_name(names, *table))
+			strbuf_printf(commands, "delete table %s\n", *table);
+	return r;
 }
 
 int ruleset_load(const struct ruleset *set, const char *text, struct error **err)
 {
-	cleanup_strbuf struct strbuf commands = {0}, before = {0}, after = {0};
+	cleanup_strbuf struct strbuf commands = {0}, listing = {0};
 	cleanup_nft struct nft nft = {.visit.home = -1};
 	char header[HEADER_SIZE];
+	uint32_t generation;
 	int r = nft_open(set->netns, &nft, err);
 
-	if (r == 0)
-		r = list_tables(&nft, set, &before, err);
 	if (r < 0)
 		return r;
-	/*
-	 * Deleted and made in the same transaction. Only what is there is deleted: `table x; delete table x` would do
-	 * for both cases, but makes the kernel wait for a grace period of some milliseconds at the end.
-	 */
-	for (const char *const *table = set->tables; *table; table++)
-		if (before.length && names_table(before.text, *table))
-			strbuf_printf(&commands, "delete table %s\n", *table);
+	describe(-1, text, header, &generation);
+	if (generation != 1) /* where there never was a rule, there is none */
+		r = put_deletions(&nft, set, &commands, err);
 	strbuf_add(&commands, text);
-	r = nft_run(&nft, commands.text, NULL, err);
+	if (r == 0)
+		r = nft_run(&nft, commands.text, NULL, err);
 	if (r < 0)
 		return error_wrap(err, "cannot load the rules");
 	/* The generation is read before the listing: a change in between is found by the next check, not hidden. */
-	describe(-1, text, header);
-	strbuf_add(&after, "");
-	r = list_tables(&nft, set, &after, err);
-	return r < 0 ? r : write_record(set, header, text, after.text, err);
+	describe(-1, text, header, &generation);
+	strbuf_add(&listing, "");
+	if (set->shared)
+		r = list_tables(&nft, set, &listing, err);
+	return r < 0 ? r : write_record(set, header, text, listing.text, err);
 }
 
 int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, struct error **err)
@@ -228,6 +251,7 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	cleanup_strbuf struct strbuf now = {0};
 	cleanup_free char *record = NULL;
 	char header[HEADER_SIZE];
+	uint32_t generation;
 	const char *listing;
 	size_t length;
 	int r;
@@ -239,13 +263,11 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	listing = recorded_listing(record, text);
 	if (!listing)
 		return 0;
-	describe(set->netns, text, header);
-	if (header[0] && strncmp(record, header, strlen(header)) == 0) {
-		*ret_same = true;
+	describe(set->netns, text, header, &generation);
+	*ret_same = header[0] && strncmp(record, header, strlen(header)) == 0;
+	if (*ret_same || !set->shared)
 		return 0;
-	}
 	r = nft_open(set->netns, &nft, err);
-	strbuf_add(&now, "");
 	if (r == 0)
 		r = list_tables(&nft, set, &now, err);
 	if (r < 0)
@@ -273,18 +295,14 @@ int ruleset_list(int netns, const char *command, char **ret, struct error **err)
 
 int ruleset_remove(const struct ruleset *set, struct error **err)
 {
-	cleanup_strbuf struct strbuf commands = {0}, there = {0};
 	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_strbuf struct strbuf commands = {0};
 	int r = nft_open(set->netns, &nft, err);
 
 	if (r == 0)
-		r = list_tables(&nft, set, &there, err);
-	if (r < 0)
-		return r;
-	for (const char *const *table = set->tables; *table && there.length; table++)
-		if (names_table(there.text, *table))
-			strbuf_printf(&commands, "delete table %s\n", *table);
-	r = commands.length ? nft_run(&nft, commands.text, NULL, err) : 0;
+		r = put_deletions(&nft, set, &commands, err);
+	if (r == 0 && commands.length)
+		r = nft_run(&nft, commands.text, NULL, err);
 	if (r == 0 && set->record && unlink(set->record) < 0 && errno != ENOENT)
 		r = error_errno(err, errno, "cannot remove %s", set->record);
 	return r;

@@ -13,6 +13,7 @@ struct ruleset {
 	int netns;		   /* where; -1: the thread's own namespace */
 	const char *const *tables; /* "inet nestvisor", …, NULL at the end: all that the text makes */
 	const char *record;	   /* the file that remembers what was loaded */
+	bool shared;		   /* others have rules in this namespace, too */
 };
 
 /* Replaces the tables by those of the text, or makes them: at no moment is there half of either. */

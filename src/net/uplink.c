@@ -207,7 +207,7 @@ static int set_root_rules(struct net *net, const struct net_transit *transit, st
 	cleanup_strbuf struct strbuf text = {0};
 	char table[80], ip[IP_TEXT_SIZE];
 	const char *const tables[] = {table, NULL};
-	const struct ruleset set = {.netns = -1, .tables = tables, .record = record};
+	const struct ruleset set = {.netns = -1, .tables = tables, .record = record, .shared = true};
 	bool same;
 	int r;
 
@@ -280,7 +280,7 @@ static int remove_root_rules(const struct net_names *names, const char *record, 
 {
 	char table[80];
 	const char *const tables[] = {table, NULL};
-	const struct ruleset set = {.netns = -1, .tables = tables, .record = record};
+	const struct ruleset set = {.netns = -1, .tables = tables, .record = record, .shared = true};
 
 	snprintf(table, sizeof(table), "inet %s", names->netns);
 	return ruleset_remove(&set, err);

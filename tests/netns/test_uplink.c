@@ -375,6 +375,27 @@ static void without_forwarding_or_pasta_it_warns(void **state)
 	assert_non_null(strstr(strstr(f->said.text, "--\n"), "no way out over IPv6"));
 }
 
+/* The machine's own rules change all the time: ours are looked at one by one. */
+static void rules_in_the_root_namespace_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free char *before = NULL, *after = NULL, *mended = NULL;
+
+	machine_forward(true);
+	make_all(f);
+	before = machine_run("nft -a list table inet nestvisor-up-test");
+	assert_non_null(strstr(before, "masquerade"));
+	machine_do("nft add table inet foreign");
+	make_all(f);
+	after = machine_run("nft -a list table inet nestvisor-up-test");
+	assert_string_equal(before, after); /* not loaded anew: the handles are the same */
+	machine_do("nft flush chain inet nestvisor-up-test postrouting");
+	make_all(f);
+	mended = machine_run("nft list table inet nestvisor-up-test");
+	assert_non_null(strstr(mended, "masquerade"));
+	machine_do("nft delete table inet foreign");
+}
+
 /* As Docker and ufw leave it: forwarding is on, and all is dropped that is not theirs. */
 static void a_firewall_that_drops_is_noticed(void **state)
 {
@@ -586,6 +607,7 @@ static int tests(void)
 		TEST(transit_avoids_what_is_used),
 		TEST(no_network_with_uplink_no_veth),
 		TEST(without_forwarding_or_pasta_it_warns),
+		TEST(rules_in_the_root_namespace_are_kept),
 		TEST(a_firewall_that_drops_is_noticed),
 		TEST(pasta_carries_where_the_machine_does_not_forward),
 		TEST(a_pasta_that_does_not_start_is_said),
