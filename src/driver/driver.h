@@ -3,8 +3,14 @@
  * place here. A driver knows nothing of plans or networks: it gets what to run, already made.
  *
  * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs,
- * not once its system has booted; driver_wait_ready waits for that. Everything of a guest lies in its run_dir, and
- * adopt works from that alone after nestvisor was killed at any moment.
+ * not once its system has booted; wait_ready waits for that. Everything of a guest lies in its run_dir, and all but
+ * start work from that alone after nestvisor was killed at any moment:
+ *   pid                 of QEMU, with its start time; written before QEMU is QEMU
+ *   qmp, console        unix sockets, one client at a time: QEMU's control, the guest's serial console
+ *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
+ *   console.log         all the guest ever wrote on its console
+ *   qemu.log            what QEMU wrote on its standard error
+ * When a start fails the two logs stay.
  */
 #ifndef NESTVISOR_DRIVER_DRIVER_H
 #define NESTVISOR_DRIVER_DRIVER_H
@@ -40,7 +46,7 @@ struct driver_guest {
 	const char *lab, *path; /* for names and messages */
 	const char *name;
 	const char *id;	     /* 8 hexadecimal digits; the machine's UUID derives from it */
-	const char *run_dir; /* exists: <run_dir>/{pid,qmp,qga,console,console.log,qemu.log} */
+	const char *run_dir; /* exists; see below for what comes to lie in it */
 	unsigned layer;	     /* 1 for a guest of L0 */
 	unsigned cpus;
 	uint64_t memory; /* bytes */
@@ -65,6 +71,8 @@ struct driver_state {
 
 struct driver_ops {
 	const char *name;
+	/* -EPIPE with QEMU's own message where QEMU ended, -EEXIST where one runs in run_dir already, -EOPNOTSUPP where
+	 * this host cannot run such a guest. */
 	int (*start)(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
 		     struct error **err);
 	/* Waits until the guest agent answers. A guest that dies meanwhile gives its last console lines and QEMU's own

@@ -19,6 +19,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -27,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -204,6 +207,45 @@ static void stream_through(struct transport *t, const char *data, size_t length)
 	assert_int_equal(status, 0);
 	assert_int_equal(pread(out, back, length + 1, 0), length);
 	assert_memory_equal(back, data, length);
+}
+
+/* A tap in a network namespace of its own. */
+static int make_tap(int *ret_netns)
+{
+	struct ifreq request = {.ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	cleanup_close int outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int tap;
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	*ret_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	assert_true(tap >= 0 && *ret_netns >= 0);
+	assert_int_equal(ioctl(tap, TUNSETIFF, &request), 0);
+	assert_int_equal(setns(outside, CLONE_NEWNET), 0);
+	return tap;
+}
+
+static void test_nic(void **state)
+{
+	struct fixture *f = *state;
+	struct driver_nic nic = {.mac = {2, 0, 0, 0xab, 0xcd, 0xef}, .mtu = 1430};
+	cleanup_error struct error *err = NULL;
+	char link[64], ours[64] = "", theirs[64] = "";
+	struct driver_state started;
+
+	nic.tap_fd = make_tap(&f->guest.netns);
+	f->guest.nics = &nic;
+	f->guest.nic_count = 1;
+	start(f, &started);
+	close(nic.tap_fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", f->guest.netns);
+	assert_true(readlink(link, ours, sizeof(ours) - 1) > 0);
+	snprintf(link, sizeof(link), "/proc/%d/ns/net", started.process.pid);
+	assert_true(readlink(link, theirs, sizeof(theirs) - 1) > 0);
+	assert_string_equal(ours, theirs);
+	close(f->guest.netns);
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), 0);
+	assert_string_equal(shell(f, "cd /sys/class/net/eth0 && cat address mtu"), "02:00:00:ab:cd:ef\n1430\n");
 }
 
 /* A hypervisor: sees svm, has a KVM that nests, and nestvisor; its run_dir is longer than a socket's address. */
@@ -588,6 +630,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_profiles, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_postmortem, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nic, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hypervisor, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_inner_guest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_disk_in_use, set_up, tear_down),
