@@ -55,6 +55,18 @@ static int become_machine(void)
 	return 0;
 }
 
+/* With a sanitizer in the program: the tests end by _exit(2), which does not look for leaks by itself. */
+__attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
+
+static int run_and_look_for_leaks(int (*tests)(void))
+{
+	int status = tests();
+
+	if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+		status = 1;
+	return status;
+}
+
 static int run_inside(int (*tests)(void))
 {
 	pid_t pid;
@@ -66,7 +78,23 @@ static int run_inside(int (*tests)(void))
 	}
 	pid = fork();
 	if (pid == 0)
-		_exit(tests());
+		_exit(run_and_look_for_leaks(tests));
+	return reap(pid);
+}
+
+/* A process of its own, since whoever unshares its children's process namespace can have none once that has ended. */
+static int run_unshared(int (*tests)(void))
+{
+	pid_t pid;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (unshare(CLONE_NEWPID) < 0) {
+		printf("SKIP: cannot make a process namespace: %s\n", strerror(errno));
+		return 77;
+	}
+	pid = fork();
+	if (pid == 0)
+		_exit(run_inside(tests));
 	return reap(pid);
 }
 
@@ -79,13 +107,9 @@ int machine_main(int (*tests)(void))
 		printf("SKIP: needs root\n");
 		return 77;
 	}
-	if (unshare(CLONE_NEWPID) < 0) {
-		printf("SKIP: cannot make a process namespace: %s\n", strerror(errno));
-		return 77;
-	}
 	pid = fork();
 	if (pid == 0)
-		_exit(run_inside(tests));
+		_exit(run_unshared(tests));
 	return reap(pid);
 }
 
