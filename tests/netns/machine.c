@@ -113,7 +113,7 @@ int machine_main(int (*tests)(void))
 	return reap(pid);
 }
 
-static char *run_text(const char *format, va_list args, int *ret_status)
+__attribute__((format(printf, 1, 0))) static char *run_text(const char *format, va_list args, int *ret_status)
 {
 	cleanup_free char *command = NULL;
 	struct strbuf out = {0};
@@ -414,9 +414,10 @@ static int tap_in(int netns, const char *name)
 	return fd;
 }
 
-static void peer_command(const struct peer *peer, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void peer_command(const struct peer *peer, const char *format,
+							       va_list args)
 {
-	cleanup_free char *command = NULL, *text = NULL;
+	cleanup_free char *text = NULL;
 	int home = enter(peer->netns), status;
 
 	text = run_text(format, args, &status);

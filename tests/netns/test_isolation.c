@@ -256,8 +256,52 @@ static bool passes(const struct peer *from, const struct peer *to, const struct 
 	return seen;
 }
 
-static bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to,
-			  uint16_t port);
+/*
+ * A datagram from a guest to the world. The fence is one of an open guest, whose tap the relay serves last. The sender
+ * knows its gateway's Ethernet address by then, so its datagram does not wait for anything and is ahead.
+ */
+static bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to, uint16_t port)
+{
+	int family = strchr(to, ':') ? AF_INET6 : AF_INET;
+	int world = udp_bind(f->m->world, family, NULL, port), client = udp_bind(from->netns, family, source, 0);
+	int honest = udp_bind(f->pf->netns, family, NULL, 0);
+	char buffer[16] = "";
+	bool reached = false;
+
+	peer_do(from, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.122.1" : "fd00:122::1");
+	peer_do(f->pf, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.123.1" : "fd00:123::1");
+	udp_send(client, to, port, "out");
+	assert_int_equal(udp_send(honest, to, port, "fence"), 0);
+	while (strcmp(buffer, "fence") != 0) {
+		struct timeval patience = {.tv_sec = 10};
+		ssize_t n;
+
+		setsockopt(world, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		n = recv(world, buffer, sizeof(buffer) - 1, 0);
+		if (n < 0)
+			fail_msg("the fence did not arrive");
+		buffer[n] = '\0';
+		reached |= strcmp(buffer, "out") == 0;
+	}
+	close(world);
+	close(client);
+	close(honest);
+	return reached;
+}
+
+static bool talks(int from, int to, const char *source, const char *address)
+{
+	int family = strchr(address, ':') ? AF_INET6 : AF_INET;
+	int client = udp_bind(from, family, source, 0), server = udp_bind(to, family, address, PORT);
+	char seen[80];
+
+	assert_int_equal(udp_send(client, address, PORT, "ask"), 0);
+	udp_answer(server, "ask", "tell", seen);
+	udp_expect(client, "tell", NULL);
+	close(client);
+	close(server);
+	return true;
+}
 
 static void forged_ethernet_and_arp(void **state)
 {
@@ -408,6 +452,22 @@ static void half_a_conversation_is_let_through(void **state)
 	}
 }
 
+/* br_netfilter, which Docker loads, hands frames between guests of one bridge to the forward chain. */
+static void frames_may_pass_the_forward_chain(void **state)
+{
+	struct fixture *f = *state;
+
+	make_all(f);
+	if (!machine_try("nsenter --net=/run/netns/nestvisor-iso-test sh -c 'cd /proc/sys/net/bridge && echo 1 > "
+			 "bridge-nf-call-iptables && echo 1 > bridge-nf-call-ip6tables' 2>/dev/null"))
+		skip();
+	f->a->world = WORLD_CUT;
+	f->lan->uplink = UPLINK_NONE;
+	OK(net_make_rules(f->net, &problem));
+	assert_true(talks(f->pa->netns, f->pb->netns, NULL, "192.168.122.11"));
+	assert_true(talks(f->pb->netns, f->pa->netns, NULL, "fd00:122::10"));
+}
+
 /* What conntrack cannot make sense of is not translated, so it must not go out. */
 static void nothing_leaves_untranslated(void **state)
 {
@@ -475,53 +535,6 @@ static void an_unknown_port_gets_nothing_in(void **state)
 	udp_expect(b, "now", NULL);
 	close(b);
 	close(gateway);
-}
-
-/*
- * A datagram from a guest to the world. The fence is one of an open guest, whose tap the relay serves last. The sender
- * knows its gateway's Ethernet address by then, so its datagram does not wait for anything and is ahead.
- */
-static bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to, uint16_t port)
-{
-	int family = strchr(to, ':') ? AF_INET6 : AF_INET;
-	int world = udp_bind(f->m->world, family, NULL, port), client = udp_bind(from->netns, family, source, 0);
-	int honest = udp_bind(f->pf->netns, family, NULL, 0);
-	char buffer[16] = "";
-	bool reached = false;
-
-	peer_do(from, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.122.1" : "fd00:122::1");
-	peer_do(f->pf, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.123.1" : "fd00:123::1");
-	udp_send(client, to, port, "out");
-	assert_int_equal(udp_send(honest, to, port, "fence"), 0);
-	while (strcmp(buffer, "fence") != 0) {
-		struct timeval patience = {.tv_sec = 10};
-		ssize_t n;
-
-		setsockopt(world, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		n = recv(world, buffer, sizeof(buffer) - 1, 0);
-		if (n < 0)
-			fail_msg("the fence did not arrive");
-		buffer[n] = '\0';
-		reached |= strcmp(buffer, "out") == 0;
-	}
-	close(world);
-	close(client);
-	close(honest);
-	return reached;
-}
-
-static bool talks(int from, int to, const char *source, const char *address)
-{
-	int family = strchr(address, ':') ? AF_INET6 : AF_INET;
-	int client = udp_bind(from, family, source, 0), server = udp_bind(to, family, address, PORT);
-	char seen[80];
-
-	assert_int_equal(udp_send(client, address, PORT, "ask"), 0);
-	udp_answer(server, "ask", "tell", seen);
-	udp_expect(client, "tell", NULL);
-	close(client);
-	close(server);
-	return true;
 }
 
 static void a_cut_guest_is_cut_from_the_world_only(void **state)
@@ -862,6 +875,7 @@ static int tests(void)
 		TEST(forged_ip6),
 		TEST(forged_dhcp_answers),
 		TEST(half_a_conversation_is_let_through),
+		TEST(frames_may_pass_the_forward_chain),
 		TEST(nothing_leaves_untranslated),
 		TEST(an_unknown_port_gets_nothing_in),
 		TEST(a_cut_guest_is_cut_from_the_world_only),

@@ -510,7 +510,6 @@ static void what_is_not_ours_is_not_removed(void **state)
 {
 	struct fixture *f = *state;
 	struct error *err = NULL;
-	cleanup_free char *name = NULL;
 	char id[ID_TEXT_SIZE];
 
 	model_derive_id("net-test", "", id);
