@@ -38,7 +38,7 @@ static void add_name(struct strbuf *out, const struct lab *lab, const char *path
 static void add_record(struct strbuf *out, const struct lab *lab, const struct guest *guest)
 {
 	const uint8_t families[] = {AF_INET, AF_INET6};
-	char addresses[2 * (IP_TEXT_SIZE + 1)] = "";
+	cleanup_strbuf struct strbuf addresses = {0};
 
 	for (int f = 0; f < 2; f++) {
 		const struct nic *nic = reach_nic(guest, families[f]);
@@ -46,10 +46,10 @@ static void add_record(struct strbuf *out, const struct lab *lab, const struct g
 
 		if (!nic || !reach_entry(lab->root, nic->network, families[f]))
 			continue;
-		strcat(addresses, ",");
-		strcat(addresses, ip_format(families[f] == AF_INET ? &nic->address4 : &nic->address6, text));
+		strbuf_printf(&addresses, ",%s",
+			      ip_format(families[f] == AF_INET ? &nic->address4 : &nic->address6, text));
 	}
-	if (!addresses[0])
+	if (!addresses.length)
 		return;
 	strbuf_add(out, "host-record=");
 	add_name(out, lab, guest->path);
@@ -58,7 +58,7 @@ static void add_record(struct strbuf *out, const struct lab *lab, const struct g
 		if (strchr(guest->path, '/'))
 			strbuf_printf(out, ",%s.%s", guest->name, lab->name);
 	}
-	strbuf_printf(out, "%s\n", addresses);
+	strbuf_printf(out, "%s\n", addresses.text);
 }
 
 static void add_dns(struct strbuf *out, const struct lab *lab, const struct network *network, const struct ip *upstream,
@@ -106,10 +106,10 @@ static void add_range4(struct strbuf *out, const struct network *network)
 	for (unsigned bit = 0; bit < length; bit++)
 		mask.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 	if (!first.family && length <= 29) {
-		uint32_t size = 1U << (32 - length);
+		uint64_t size = UINT64_C(1) << (32 - length);
 
-		first = prefix_host(&network->subnet4, size / 2);
-		last = prefix_host(&network->subnet4, size - 2); /* the one before the broadcast address */
+		first = prefix_host(&network->subnet4, (uint32_t)(size / 2));
+		last = prefix_host(&network->subnet4, (uint32_t)(size - 2)); /* the one before the broadcast address */
 	}
 	if (first.family && last.family)
 		strbuf_printf(out, "dhcp-range=%s,%s,%s,12h\n", ip_format(&first, a), ip_format(&last, b),

@@ -503,9 +503,16 @@ static void add_gateways6(struct strbuf *out, const struct lab *lab)
  */
 static const char *number_of(const struct ip *ip, char text[35])
 {
-	strcpy(text, "0x");
-	for (int i = 0; i < 16; i++)
-		snprintf(text + 2 + 2 * i, 3, "%02x", ip->bytes[i]);
+	static const char digits[] = "0123456789abcdef";
+	char *at = text;
+
+	*at++ = '0';
+	*at++ = 'x';
+	for (size_t i = 0; i < 16; i++) {
+		*at++ = digits[ip->bytes[i] >> 4];
+		*at++ = digits[ip->bytes[i] & 15];
+	}
+	*at = '\0';
 	return text;
 }
 

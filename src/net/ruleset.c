@@ -90,7 +90,7 @@ static int nft_run(struct nft *nft, const char *commands, const char **ret_outpu
 /* The names of the tables that are there, a line each; freed by the caller. */
 static int list_names(struct nft *nft, char **ret, struct error **err)
 {
-	const char *output;
+	const char *output = NULL;
 	int r = nft_run(nft, "list tables", &output, err);
 
 	if (r < 0)
@@ -120,7 +120,7 @@ static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf
 
 	strbuf_add(out, "");
 	for (const char *const *table = set->tables; *table && r == 0; table++) {
-		const char *output;
+		const char *output = NULL;
 		char command[128];
 
 		if (!has_name(names, *table))
@@ -280,7 +280,7 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 int ruleset_list(int netns, const char *command, char **ret, struct error **err)
 {
 	cleanup_nft struct nft nft = {.visit.home = -1};
-	const char *output;
+	const char *output = NULL;
 	int r = nft_open(netns, &nft, err);
 
 	if (r == 0)
