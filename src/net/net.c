@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int net_names_of(const char *lab_name, struct net_names *ret, struct error **err)
@@ -66,6 +67,13 @@ void net_close(struct net *net)
 	free(net);
 }
 
+static bool same_namespace(int a, int b)
+{
+	struct stat first, second;
+
+	return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_ino == second.st_ino;
+}
+
 int net_make_namespace(struct net *net, struct error **err)
 {
 	cleanup_close int netns = -1;
@@ -73,8 +81,13 @@ int net_make_namespace(struct net *net, struct error **err)
 
 	pthread_mutex_lock(&net->mutex);
 	r = netns_make(net->names.netns, &netns, err);
-	if (r == 0 && net->netns < 0)
+	if (r == 0 && (net->netns < 0 || !same_namespace(net->netns, netns))) {
+		int former = net->netns; /* somebody has taken its name away since */
+
 		net->netns = steal_fd(&netns);
+		netns = former;
+		netlink_close(&net->inside);
+	}
 	pthread_mutex_unlock(&net->mutex);
 	return r;
 }

@@ -112,6 +112,17 @@ static void an_existing_namespace_is_taken_over(void **state)
 	machine_same(before, after);
 }
 
+/* `ip netns del` by somebody, while we have it open. */
+static void a_namespace_that_lost_its_name_is_made_anew(void **state)
+{
+	struct fixture *f = *state;
+
+	make_all(f);
+	machine_do("ip netns del nestvisor-net-test");
+	make_all(f);
+	machine_do("ip -n nestvisor-net-test link show lan");
+}
+
 /* What a run killed between the two steps of `ip netns add` leaves: a plain file. */
 static void a_leftover_file_becomes_a_namespace(void **state)
 {
@@ -542,6 +553,7 @@ static int tests(void)
 	const struct CMUnitTest all[] = {
 		TEST(namespace_has_name_and_settings),
 		TEST(an_existing_namespace_is_taken_over),
+		TEST(a_namespace_that_lost_its_name_is_made_anew),
 		TEST(a_leftover_file_becomes_a_namespace),
 		TEST(without_a_namespace_it_says_what_to_do),
 		TEST(bridge_has_addresses_and_mark),
