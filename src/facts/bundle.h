@@ -1,0 +1,67 @@
+/*
+ * A bundle: the facts of several hosts, and how they hang together. It is a folder with one folder per host, directly or
+ * under hosts/, in each the output of standard commands in files named after them (ip-addr.txt, iptables-save.txt), and
+ * where the cabling is known a links.json: [["l0", "tap0", "l1", "eth0"], ["l0", "eth0", null, null], …], where null is
+ * an end that was not captured. A folder that holds such files itself is one host; so is a single file.
+ */
+#ifndef NESTVISOR_FACTS_BUNDLE_H
+#define NESTVISOR_FACTS_BUNDLE_H
+
+#include "facts/facts.h"
+
+struct error;
+
+enum relation_kind {
+	RELATION_NONE,
+	RELATION_CABLE,	   /* given by links.json: what one end sends the other receives */
+	RELATION_TAP,	   /* a tap and the NIC of the guest behind it: their MACs say so (libvirt: fe:… and 52:54:00…) */
+	RELATION_LEARNED,  /* a bridge learned the second end's MAC on the first, its port */
+	RELATION_NEIGHBOUR, /* the first end's host knows the second's MAC as a neighbour: on one link */
+	RELATION_MIRRORED, /* WSL2 in mirrored mode: the two interfaces are one, with the same addresses */
+	RELATION_SUBNET,   /* addresses in one subnet: probably on one link */
+};
+
+struct relation_end {
+	const char *host;      /* NULL: outside what was captured */
+	const char *interface; /* NULL: not known */
+	struct ip address;     /* of subnets */
+};
+
+struct relation {
+	enum relation_kind kind;
+	struct relation_end *ends; /* two; of a subnet two or more */
+	size_t end_count;
+	struct prefix subnet;
+	const char *why;
+	struct origin *evidence;
+	size_t evidence_count;
+};
+
+struct bundle {
+	struct arena *arena;
+	struct facts **hosts; /* in the order of their names */
+	size_t host_count;
+	struct relation *relations;
+	size_t relation_count;
+	struct note *notes;
+	size_t note_count;
+};
+
+/*
+ * Loads a bundle: a folder, one file of captured text, or a JSON document that bundle_json() made. What is in a file is
+ * never an error, it only becomes a note; that nothing can be read at all is one.
+ */
+int bundle_load(const char *path, struct bundle **ret, struct error **err);
+/* One host from one text, as if it were the content of a file of that name. */
+struct bundle *bundle_from_text(const char *source, const char *text, size_t length);
+void bundle_free(struct bundle *bundle); /* NULL is fine */
+
+static inline void bundle_freep(struct bundle **bundle)
+{
+	bundle_free(*bundle);
+}
+#define cleanup_bundle __attribute__((cleanup(bundle_freep)))
+
+struct facts *bundle_host(const struct bundle *bundle, const char *name); /* NULL: none */
+
+#endif

@@ -1,0 +1,93 @@
+#include "facts/facts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *origin_format(const struct origin *origin, char ret[ORIGIN_TEXT_SIZE])
+{
+	const char *source = origin->source ? origin->source : "";
+
+	if (origin->line)
+		snprintf(ret, ORIGIN_TEXT_SIZE, "%.3900s:%" PRIu32, source, origin->line);
+	else if (origin->item)
+		snprintf(ret, ORIGIN_TEXT_SIZE, "%.3900s#%" PRIu32, source, origin->item);
+	else
+		snprintf(ret, ORIGIN_TEXT_SIZE, "%.3900s", source);
+	return ret;
+}
+
+struct link *facts_link(const struct facts *facts, const char *name)
+{
+	for (size_t i = 0; i < facts->link_count; i++)
+		if (strcmp(facts->links[i].name, name) == 0)
+			return &facts->links[i];
+	return NULL;
+}
+
+struct link *facts_link_with_mac(const struct facts *facts, const struct mac *mac)
+{
+	for (size_t i = 0; mac->known && i < facts->link_count; i++)
+		if (facts->links[i].mac.known && memcmp(facts->links[i].mac.bytes, mac->bytes, 6) == 0)
+			return &facts->links[i];
+	return NULL;
+}
+
+static int compare_sysctl(const void *key, const void *entry)
+{
+	return strcmp(key, ((const struct sysctl *)entry)->name);
+}
+
+const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name)
+{
+	if (facts->sysctl_count == 0)
+		return NULL;
+	return bsearch(name, facts->sysctls, facts->sysctl_count, sizeof(*facts->sysctls), compare_sysctl);
+}
+
+const char *facts_sysctl(const struct facts *facts, const char *name)
+{
+	const struct sysctl *entry = facts_sysctl_entry(facts, name);
+
+	return entry ? entry->value : NULL;
+}
+
+static int compare_attribute(const void *key, const void *entry)
+{
+	return strcmp(key, ((const struct attribute *)entry)->path);
+}
+
+const char *facts_attribute(const struct facts *facts, const char *path)
+{
+	const struct attribute *entry;
+
+	if (facts->attribute_count == 0)
+		return NULL;
+	entry = bsearch(path, facts->attributes, facts->attribute_count, sizeof(*facts->attributes), compare_attribute);
+	return entry ? entry->value : NULL;
+}
+
+bool facts_routes_known(const struct facts *facts, uint8_t family, const char *table)
+{
+	for (size_t i = 0; i < facts->route_coverage_count; i++) {
+		const struct route_coverage *coverage = &facts->route_coverage[i];
+
+		if (coverage->family == family && (!coverage->table || strcmp(coverage->table, table) == 0))
+			return true;
+	}
+	return false;
+}
+
+const char *facts_wsl_setting(const struct facts *facts, const char *section, const char *key)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; i < facts->wslconfig_count; i++) {
+		const struct setting *setting = &facts->wslconfig[i];
+
+		if (strcasecmp(setting->section, section) == 0 && strcasecmp(setting->key, key) == 0)
+			value = setting->value;
+	}
+	return value;
+}

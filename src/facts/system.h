@@ -1,0 +1,127 @@
+/* What a host is besides its network: kernel, processor, memory, who is on it, what listens, what is installed. */
+#ifndef NESTVISOR_FACTS_SYSTEM_H
+#define NESTVISOR_FACTS_SYSTEM_H
+
+#include "base/ip.h"
+#include "facts/fact.h"
+
+#include <stddef.h>
+
+enum system {
+	SYSTEM_UNKNOWN,
+	SYSTEM_LINUX,
+	SYSTEM_WINDOWS,
+};
+
+struct kernel {
+	const char *release; /* "6.1.0-28-amd64" */
+	const char *version; /* "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)": the package's version is in it */
+	const char *machine; /* "x86_64" */
+	const char *command_line;
+	struct origin origin;
+};
+
+struct distribution {
+	const char *id;	     /* "debian" */
+	const char *version; /* "12" */
+	const char *name;    /* "Debian GNU/Linux 12 (bookworm)" */
+	struct origin origin;
+};
+
+struct module {
+	const char *name;
+	const char *state; /* "Live" */
+	struct number used;
+	struct origin origin;
+};
+
+struct processor {
+	const char *vendor; /* "GenuineIntel", "AuthenticAMD" */
+	const char *model_name;
+	struct number family, model, stepping;
+	const char *microcode;
+	struct number threads; /* logical processors */
+	struct number cores;   /* of all sockets */
+	struct number sockets;
+	const char **flags;
+	size_t flag_count;
+	enum truth flags_known;
+	const char **bugs;
+	size_t bug_count;
+	struct origin origin;
+};
+
+/* Bytes. */
+struct memory {
+	struct number total, available, free, swap_total, swap_free;
+	struct number huge_pages, huge_pages_free, huge_page_size;
+	struct origin origin;
+};
+
+struct account {
+	const char *name;
+	struct number id;
+	const char **members; /* of groups */
+	size_t member_count;
+	struct origin origin;
+};
+
+struct listener {
+	const char *protocol; /* "tcp", "udp" */
+	struct ip address;    /* none: every address */
+	const char *device;   /* bound to it with % */
+	struct number port;
+	const char *process; /* as shown */
+	struct origin origin;
+};
+
+/* A value the kernel shows in a file of its own, under /proc or /sys (sysctls have their own list). */
+struct attribute {
+	const char *path; /* "/sys/module/kvm_intel/parameters/nested" */
+	const char *value;
+	struct origin origin;
+};
+
+struct program {
+	const char *name; /* "qemu-system-x86_64", "libvirtd" */
+	const char *version;
+	struct origin origin;
+};
+
+/* XML of libvirt, as it is. */
+struct document {
+	const char *kind; /* "domain", "network", "nwfilter", … */
+	const char *name;
+	const char *text;
+	struct origin origin;
+};
+
+/* A key of .wslconfig or wsl.conf (https://learn.microsoft.com/windows/wsl/wsl-config). */
+struct setting {
+	const char *section;
+	const char *key;
+	const char *value;
+	struct origin origin;
+};
+
+struct flow_side {
+	struct ip source, destination;
+	struct number source_port, destination_port;
+	struct number icmp_type, icmp_code, icmp_id;
+	struct number packets, bytes;
+};
+
+/* An entry of connection tracking (conntrack(8)). */
+struct connection {
+	uint8_t family;
+	struct number protocol;
+	const char *state; /* of TCP and the like: "ESTABLISHED" */
+	struct number timeout; /* seconds */
+	struct flow_side original, reply;
+	bool unreplied, assured, offloaded;
+	struct number mark, zone;
+	const char *helper;
+	struct origin origin;
+};
+
+#endif

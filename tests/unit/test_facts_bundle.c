@@ -1,0 +1,598 @@
+/*
+ * facts/: whole bundles. Golden JSON, and what comes back from it; relations between hosts; captures that were cut off,
+ * reformatted, pasted with prompts; and that what is not captured stays unknown.
+ */
+#include "facts_check.h"
+
+#include "facts/shape.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static struct bundle *load_bundle(const char *name)
+{
+	cleanup_free char *below = NULL, *path = NULL;
+
+	assert_true(asprintf(&below, "tests/golden/facts/bundles/%s", name) > 0);
+	path = source_path(below);
+	return load(path);
+}
+
+static void test_golden(void **state)
+{
+	static const char *const names[] = {"layers", "mixed", "iproute", "mirrored"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		cleanup_bundle struct bundle *bundle = load_bundle(names[i]);
+		cleanup_json json_t *json = bundle_json(bundle, NULL);
+		cleanup_free char *text = json_dumps(json, JSON_INDENT(1)), *below = NULL, *path = NULL, *file = NULL;
+
+		assert_true(asprintf(&below, "tests/golden/facts/bundles/%s.expected.json", names[i]) > 0);
+		assert_true(asprintf(&file, "%s\n", text) > 0);
+		path = source_path(below);
+		check_golden(path, file);
+	}
+}
+
+static struct bundle *from_json(const json_t *json)
+{
+	cleanup_error struct error *err = NULL;
+	struct arena *arena = arena_new();
+	struct bundle *bundle = arena_new_struct(arena, struct bundle);
+
+	bundle->arena = arena;
+	if (bundle_from_json(json, bundle, &err) < 0)
+		fail_msg("%s", err->message);
+	return bundle;
+}
+
+static void check_round_trip(const char *path)
+{
+	cleanup_bundle struct bundle *bundle = load(path), *again = NULL;
+	cleanup_json json_t *json = bundle_json(bundle, NULL), *parsed = NULL, *json_again = NULL;
+	cleanup_free char *text = json_text(json);
+
+	assert_int_equal(json_parse(text, strlen(text), path, &parsed, NULL), 0);
+	again = from_json(parsed);
+	json_again = bundle_json(again, NULL);
+	if (!json_equal(json, json_again) || !bundle_equal(bundle, again))
+		fail_msg("%s: what comes back from JSON is not the same", path);
+}
+
+static void for_each_file(const char *pattern_below, void (*check)(const char *path))
+{
+	cleanup_free char *pattern = source_path(pattern_below);
+	glob_t found;
+
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (!strstr(found.gl_pathv[i], ".expected"))
+			check(found.gl_pathv[i]);
+	globfree(&found);
+}
+
+static void test_round_trip(void **state)
+{
+	for_each_file("tests/golden/facts/rules/*", check_round_trip);
+	for_each_file("tests/golden/facts/bundles/*", check_round_trip);
+}
+
+/* A document that bundle_json() made is a bundle itself. */
+static void test_load_document(void **state)
+{
+	cleanup_bundle struct bundle *bundle = load_bundle("mirrored"), *again = NULL;
+	cleanup_json json_t *json = bundle_json(bundle, NULL);
+	char path[] = "/tmp/nestvisor-facts-XXXXXX.json";
+	int fd = mkstemps(path, 5);
+
+	assert_true(fd >= 0);
+	json_object_set_new(json, "schema", json_string("nestvisor/facts/1"));
+	assert_int_equal(json_dumpfd(json, fd, 0), 0);
+	close(fd);
+	again = load(path);
+	unlink(path);
+	assert_true(bundle_equal(bundle, again));
+}
+
+static void test_bad_documents(void **state)
+{
+	static const char *const documents[] = {
+		"{\"schema\": \"nestvisor/facts/1\"}",
+		"{\"hosts\": 5}",
+		"{\"hosts\": [5]}",
+		"{\"hosts\": [{}]}",
+		"{\"hosts\": [{\"name\": 5}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"links\": {}}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"links\": [{\"mtu\": -1}]}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"links\": [{\"mac\": \"no\"}]}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"system\": \"plan9\"}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"ruleset\": {\"tables\": [{\"chains\": [{\"rules\": [{\"statements\": "
+		"[{\"kind\": \"x\"}]}]}]}]}}]}",
+	};
+
+	for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
+		cleanup_error struct error *err = NULL;
+		cleanup_json json_t *json = json_loads(documents[i], 0, NULL);
+		cleanup_bundle struct bundle *bundle = NULL;
+		struct arena *arena = arena_new();
+
+		bundle = arena_new_struct(arena, struct bundle);
+		bundle->arena = arena;
+		assert_non_null(json);
+		assert_int_equal(bundle_from_json(json, bundle, &err), -EBADMSG);
+		assert_non_null(err);
+	}
+}
+
+static json_t *without_places(const json_t *json)
+{
+	static const char *const places[] = {"origin", "origins", "ipsets_origin", "text", "captures", "name", "notes"};
+	json_t *copy, *value;
+	const char *key;
+
+	if (json_is_array(json)) {
+		copy = json_array();
+		for (size_t i = 0; i < json_array_size(json); i++)
+			json_array_append_new(copy, without_places(json_array_get(json, i)));
+		return copy;
+	}
+	if (!json_is_object(json))
+		return json_deep_copy(json);
+	copy = json_object();
+	json_object_foreach ((json_t *)json, key, value) {
+		bool place = false;
+
+		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+			place = place || strcmp(key, places[i]) == 0;
+		if (!place)
+			json_object_set_new(copy, key, without_places(value));
+	}
+	return copy;
+}
+
+/* The same network, as ip(8) prints it in text and in JSON. */
+static void test_text_is_json(void **state)
+{
+	cleanup_bundle struct bundle *bundle = load_bundle("iproute");
+	cleanup_json json_t *json = bundle_json(bundle, NULL), *a = NULL, *b = NULL;
+	const json_t *hosts = json_object_get(json, "hosts");
+	const char *key;
+	json_t *value;
+
+	assert_int_equal(json_array_size(hosts), 2);
+	a = without_places(json_array_get(hosts, 0));
+	b = without_places(json_array_get(hosts, 1));
+	assert_true(json_array_size(json_object_get(a, "routes")) > 20);
+	json_object_foreach (a, key, value)
+		if (!json_equal(value, json_object_get(b, key)))
+			fail_msg("%s is not the same in text and in JSON", key);
+	assert_true(json_equal(a, b));
+}
+
+static const struct relation *find_relation(const struct bundle *bundle, enum relation_kind kind, const char *host,
+					    const char *interface, const char *other, const char *other_interface)
+{
+	for (size_t i = 0; i < bundle->relation_count; i++) {
+		const struct relation *relation = &bundle->relations[i];
+		const struct relation_end *ends = relation->ends;
+
+		if (relation->kind == kind && relation->end_count >= 2 && strcmp(ends[0].host, host) == 0 &&
+		    strcmp(ends[0].interface, interface) == 0 && strcmp(ends[1].host, other) == 0 &&
+		    strcmp(ends[1].interface, other_interface) == 0)
+			return relation;
+	}
+	return NULL;
+}
+
+static void test_relations(void **state)
+{
+	cleanup_bundle struct bundle *bundle = load_bundle("mirrored");
+	const struct relation *mirrored;
+
+	assert_non_null(find_relation(bundle, RELATION_TAP, "wsl", "vnet0", "hv", "enp1s0"));
+	assert_non_null(find_relation(bundle, RELATION_TAP, "hv", "vnet0", "guest", "ens3"));
+	mirrored = find_relation(bundle, RELATION_MIRRORED, "laptop", "Ethernet-Adapter Ethernet", "wsl", "eth1");
+	assert_non_null(mirrored);
+	assert_string_equal(mirrored->evidence[mirrored->evidence_count - 1].source, "laptop/.wslconfig");
+	assert_int_equal(mirrored->evidence[mirrored->evidence_count - 1].line, 3);
+	assert_non_null(
+		find_relation(bundle, RELATION_MIRRORED, "laptop", "Unbekannter Adapter Firmen-VPN", "wsl", "eth0"));
+	assert_non_null(find_relation(bundle, RELATION_SUBNET, "wsl", "virbr0", "hv", "enp1s0"));
+	assert_non_null(find_relation(bundle, RELATION_SUBNET, "hv", "virbr0", "guest", "ens3"));
+	assert_int_equal(bundle->relation_count, 6);
+}
+
+/* libvirt's own subnet at two layers is two subnets. */
+static void test_same_subnet_twice(void **state)
+{
+	static const char text[] = "1: virbr0: <UP> mtu 1500\n    inet 192.168.122.1/24 scope global virbr0\n";
+	char folder[] = "/tmp/nestvisor-facts-XXXXXX";
+	cleanup_bundle struct bundle *bundle = NULL;
+
+	assert_non_null(mkdtemp(folder));
+	for (int i = 0; i < 2; i++) {
+		cleanup_free char *host = NULL, *file = NULL;
+
+		assert_true(asprintf(&host, "%s/h%d", folder, i) > 0 && asprintf(&file, "%s/ip-addr.txt", host) > 0);
+		assert_int_equal(mkdir(host, 0700), 0);
+		assert_int_equal(file_write_atomic(file, text, strlen(text), 0600, NULL), 0);
+	}
+	bundle = load(folder);
+	dir_remove(folder, NULL);
+	assert_int_equal(bundle->host_count, 2);
+	assert_int_equal(bundle->relation_count, 0);
+	assert_int_equal(bundle->note_count, 1);
+	assert_non_null(strstr(bundle->notes[0].text, "192.168.122.1/24"));
+}
+
+static void test_unknown_stays_unknown(void **state)
+{
+	cleanup_bundle struct bundle *bundle = load_bundle("mirrored"), *one = NULL;
+	const struct facts *guest = bundle_host(bundle, "guest"), *wsl = bundle_host(bundle, "wsl"),
+			   *hv = bundle_host(bundle, "hv");
+	static const char link[] = "2: eth0: <UP> mtu 1500 master br0 state UP\n    link/ether 52:54:00:00:00:01\n";
+
+	assert_int_equal(guest->links_known, TRUTH_YES);
+	assert_int_equal(facts_link(guest, "ens3")->addresses4_known, TRUTH_YES);
+	assert_true(facts_routes_known(guest, AF_INET, "main"));
+	assert_false(facts_routes_known(guest, AF_INET, "local"));
+	assert_false(facts_routes_known(guest, AF_INET6, "main"));
+	assert_int_equal(guest->neighbours_known, TRUTH_UNKNOWN);
+	assert_int_equal(guest->policy_rules4_known, TRUTH_UNKNOWN);
+	assert_null(facts_sysctl(guest, "net.ipv4.ip_forward"));
+	assert_false(ruleset_covers(&guest->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
+	assert_false(ruleset_covers(&guest->ruleset, BACKEND_NFTABLES, FAMILY_IP, "filter"));
+	/* a listing of one table */
+	assert_true(ruleset_covers(&wsl->ruleset, BACKEND_XTABLES, FAMILY_IP, "nat"));
+	assert_false(ruleset_covers(&wsl->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
+	assert_int_equal(ruleset_table(&wsl->ruleset, BACKEND_XTABLES_NFT, FAMILY_IP, "nat")->whole, TRUTH_NO);
+	/* iptables-save -t filter, and sysctl through grep */
+	assert_true(ruleset_covers(&hv->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
+	assert_false(ruleset_covers(&hv->ruleset, BACKEND_XTABLES, FAMILY_IP, "nat"));
+	assert_int_equal(hv->sysctls_known, TRUTH_NO);
+	assert_string_equal(facts_sysctl(hv, "net.ipv4.ip_forward"), "1");
+	one = bundle_from_text("ip-link.txt", link, sizeof(link) - 1);
+	assert_int_equal(one->hosts[0]->links[0].addresses4_known, TRUTH_UNKNOWN);
+	assert_string_equal(one->hosts[0]->links[0].master, "br0");
+}
+
+/* An empty save is a known empty one; a missing file is not. */
+static void test_empty_is_known(void **state)
+{
+	cleanup_bundle struct bundle *layers = load_bundle("layers");
+	const struct facts *l1 = bundle_host(layers, "l1"), *l2b = bundle_host(layers, "l2b");
+
+	assert_true(ruleset_covers(&l1->ruleset, BACKEND_XTABLES, FAMILY_IP6, "filter"));
+	assert_null(ruleset_table(&l1->ruleset, BACKEND_XTABLES, FAMILY_IP6, "filter"));
+	assert_false(ruleset_covers(&l2b->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
+}
+
+/* What iptables-nft keeps in nftables stands in both captures: it must count once. */
+static void test_shadows(void **state)
+{
+	cleanup_bundle struct bundle *layers = load_bundle("layers");
+	const struct ruleset *ruleset = &bundle_host(layers, "l1")->ruleset;
+	const struct table *xt = ruleset_table(ruleset, BACKEND_XTABLES_NFT, FAMILY_IP, "filter");
+	const struct table *nft = ruleset_table(ruleset, BACKEND_NFTABLES, FAMILY_IP, "filter");
+	const struct table *own = ruleset_table(ruleset, BACKEND_NFTABLES, FAMILY_INET, "labfw");
+
+	assert_non_null(xt);
+	assert_non_null(nft);
+	assert_non_null(own);
+	for (size_t i = 0; i < nft->chain_count; i++)
+		assert_string_equal(nft->chains[i].shadowed, "hosts/l1/iptables-save.txt");
+	for (size_t i = 0; i < own->chain_count; i++)
+		assert_null(own->chains[i].shadowed);
+}
+
+/* Every rule cites the line it stands on. */
+static void check_place(const struct table *table, const struct chain *chain, const struct rule *rule, void *context)
+{
+	const char *line = context;
+
+	for (uint32_t i = 1; i < rule->origin.line; i++) {
+		line = strchr(line, '\n');
+		assert_non_null(line);
+		line++;
+	}
+	while (*line == ' ' || *line == '\t')
+		line++;
+	/* of a rule on several lines the first is enough; white space is made one */
+	for (const char *text = rule->text; *text && *line && *line != '\n'; text++, line++) {
+		if (*text != *line)
+			fail_msg("line %u is not %s", rule->origin.line, rule->text);
+		while (line[0] == ' ' && line[1] == ' ')
+			line++;
+	}
+}
+
+static void test_places(void **state)
+{
+	static const char *const files[] = {"extensions.iptables-save", "everything.nft", "live-filter.iptables-S"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		cleanup_free char *below = NULL, *path = NULL, *text = NULL;
+		cleanup_bundle struct bundle *bundle = NULL;
+		size_t length;
+
+		assert_true(asprintf(&below, "tests/golden/facts/rules/%s", files[i]) > 0);
+		path = source_path(below);
+		text = read_file(path, &length);
+		bundle = load(path);
+		for_each_rule(bundle->hosts[0], check_place, text);
+	}
+}
+
+static const char *last_part(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+/* All facts of a text but where they come from. */
+static json_t *facts_of(const char *path, const char *text, size_t length)
+{
+	cleanup_bundle struct bundle *bundle = bundle_from_text(last_part(path), text, length);
+	cleanup_json json_t *json = bundle_json(bundle, NULL);
+
+	return without_places(json);
+}
+
+/* Line ends of Windows, white space lost, UTF-16: the same facts. */
+static void check_reformatted(const char *path)
+{
+	cleanup_free char *text = NULL, *crlf = NULL, *bare = NULL, *wide = NULL;
+	cleanup_json json_t *original = NULL, *with_crlf = NULL, *with_bare = NULL, *with_wide = NULL;
+	size_t length, crlf_length = 0, bare_length = 0, wide_length = 2;
+	bool start = true;
+
+	text = read_file(path, &length);
+	crlf = malloc(length * 2 + 1);
+	bare = malloc(length + 1);
+	wide = malloc(length * 2 + 2);
+	memcpy(wide, "\xff\xfe", 2);
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)text[i] >= 0x80)
+			return; /* below, each byte is a character */
+		if (text[i] == '\n')
+			crlf[crlf_length++] = '\r';
+		crlf[crlf_length++] = text[i];
+		if (!start || (text[i] != ' ' && text[i] != '\t'))
+			bare[bare_length++] = text[i];
+		start = text[i] == '\n' || (start && (text[i] == ' ' || text[i] == '\t'));
+		wide[wide_length++] = text[i];
+		wide[wide_length++] = '\0';
+	}
+	original = facts_of(path, text, length);
+	with_crlf = facts_of(path, crlf, crlf_length);
+	with_bare = facts_of(path, bare, bare_length);
+	with_wide = facts_of(path, wide, wide_length);
+	if (!json_equal(original, with_crlf))
+		fail_msg("%s: not the same with CRLF", path);
+	if (!json_equal(original, with_wide))
+		fail_msg("%s: not the same in UTF-16", path);
+	if (!json_equal(original, with_bare))
+		fail_msg("%s: not the same without white space at the start of lines", path);
+}
+
+static void test_reformatted(void **state)
+{
+	for_each_file("tests/golden/facts/rules/*", check_reformatted);
+	for_each_file("tests/golden/facts/bundles/*/*/*.txt", check_reformatted);
+	for_each_file("tests/golden/facts/bundles/*/hosts/*/*.txt", check_reformatted);
+}
+
+/* Cut off anywhere: no crash, no rule that was not there, and a note where something is open. */
+static void check_cut(const char *path)
+{
+	cleanup_free char *text = NULL;
+	cleanup_bundle struct bundle *whole = NULL;
+	size_t length, rules, step;
+
+	text = read_file(path, &length);
+	whole = bundle_from_text(last_part(path), text, length);
+	rules = for_each_rule(whole->hosts[0], NULL, NULL);
+	step = length / 60 + 1;
+	for (size_t end = 0; end < length; end += step) {
+		cleanup_bundle struct bundle *part = bundle_from_text(last_part(path), text, end);
+
+		size_t left = for_each_rule(part->hosts[0], NULL, NULL);
+
+		if (left > rules)
+			fail_msg("%s: %zu rules, and %zu in its first %zu bytes", path, rules, left, end);
+	}
+}
+
+static void test_cut(void **state)
+{
+	for_each_file("tests/golden/facts/rules/*", check_cut);
+	for_each_file("tests/golden/facts/bundles/*/*/*.txt", check_cut);
+	for_each_file("tests/golden/facts/bundles/*/*/*.json", check_cut);
+}
+
+static void test_cut_is_said(void **state)
+{
+	static const char save[] = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j ACCEPT\n";
+	static const char nft[] =
+		"table ip filter {\n chain forward {\n  type filter hook forward priority 0; policy drop;\n  accept\n";
+	cleanup_bundle struct bundle *a = bundle_from_text("iptables-save", save, sizeof(save) - 1);
+	cleanup_bundle struct bundle *b = bundle_from_text("nft.txt", nft, sizeof(nft) - 1);
+
+	assert_true(a->hosts[0]->captures[0].cut_off);
+	assert_int_equal(a->hosts[0]->note_count, 1);
+	assert_int_equal(a->hosts[0]->ruleset.tables[0].whole, TRUTH_NO);
+	assert_int_equal(a->hosts[0]->ruleset.tables[0].chains[0].whole, TRUTH_NO);
+	assert_false(ruleset_covers(&a->hosts[0]->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
+	assert_true(b->hosts[0]->captures[0].cut_off);
+	assert_int_equal(b->hosts[0]->ruleset.tables[0].chains[0].whole, TRUTH_NO);
+	assert_false(ruleset_covers(&b->hosts[0]->ruleset, BACKEND_NFTABLES, FAMILY_IP, "filter"));
+}
+
+/* The better capture of a chain counts, whatever their order; that they disagree is said. */
+static void test_two_captures(void **state)
+{
+	static const char session[] =
+		"# iptables -L FORWARD -v -n\n"
+		"Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n"
+		" pkts bytes target     prot opt in     out     source               destination\n"
+		"    0     0 DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+		"    0     0 DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+		"# iptables-save\n"
+		"*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j ACCEPT\nCOMMIT\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("session.txt", session, sizeof(session) - 1);
+	const struct facts *facts = bundle->hosts[0];
+
+	assert_int_equal(facts->capture_count, 2);
+	assert_false(facts->captures[0].used);
+	assert_true(facts->captures[1].used);
+	assert_int_equal(facts->ruleset.tables[0].chains[0].rule_count, 1);
+	assert_int_equal(facts->ruleset.tables[0].chains[0].policy, VERDICT_DROP);
+	assert_int_equal(facts->note_count, 1);
+	assert_non_null(strstr(facts->notes[0].text, "another time"));
+}
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *name, *command;
+	} cases[] = {
+		{"ip-addr.txt", "ip addr"},
+		{"ip_addr", "ip addr"},
+		{"ip6-route.txt", "ip -6 route"},
+		{"ip-route-500-2016-06-27_16-29-01", "ip route show table 500"},
+		{"ip-4-addr-show.txt", "ip -4 addr"},
+		{"ip-route-list-table-DSL.txt", "ip route show table DSL"},
+		{"2015_aug_iptables-Lnv", "iptables -L"},
+		{"iptables-nat-list.txt", "iptables -L -t nat"},
+		{"rules.v6", "ip6tables-save"},
+		{"ip6tables-save", "ip6tables-save"},
+		{"nft-ruleset.json", "nft -j list ruleset"},
+		{"brctl-show.txt", "brctl show"},
+		{"neigh.txt", "ip neigh"},
+		{"proc-cpuinfo.txt", "/proc/cpuinfo"},
+		{"os-release", "os-release"},
+		{"wsl.conf", "wsl.conf"},
+		{"ss-lntup.txt", "ss -lntu"},
+		{"libvirtd-version.txt", "libvirtd --version"},
+		{"virsh-dumpxml-vm1.xml", "virsh dumpxml vm1"},
+		{"sys.txt", "grep -r . /sys"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_bundle struct bundle *bundle = bundle_from_text(cases[i].name, "", 0);
+
+		assert_int_equal(bundle->hosts[0]->capture_count, 1);
+		assert_string_equal(bundle->hosts[0]->captures[0].command, cases[i].command);
+	}
+}
+
+static void test_errors(void **state)
+{
+	cleanup_error struct error *err = NULL;
+	char folder[] = "/tmp/nestvisor-facts-XXXXXX";
+	struct bundle *bundle = NULL;
+
+	assert_int_equal(bundle_load("/nowhere/at/all", &bundle, &err), -ENOENT);
+	error_freep(&err);
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(bundle_load(folder, &bundle, &err), -ENOENT);
+	assert_non_null(err->hint);
+	assert_null(bundle);
+	rmdir(folder);
+}
+
+/* Whatever is in a file, it is read without a crash, and what JSON says of it comes back. */
+static void test_garbage(void **state)
+{
+	static const char *const names[] = {
+		"iptables-save", "iptables-L-v.txt", "nft.txt",	  "ip-addr.txt",   "ip-route.txt", "ip-rule.txt",
+		"bridge.txt",	 "brctl-show.txt",   "neigh.txt", "ipset.txt",	   "sysctl.txt",   "ipconfig.txt",
+		"wslconfig",	 "conntrack.txt",    "ss.txt",	  "ebtables-save", "whatever"};
+	static const char letters[] = " \n\"'{}[]:;,-!/*#.abcdefx0123456789\t";
+	unsigned seed = 12345;
+	char text[2048];
+
+	for (int round = 0; round < 40; round++) {
+		for (size_t i = 0; i < sizeof(text); i++) {
+			seed = seed * 1103515245 + 12345;
+			text[i] = round % 2 ? (char)(seed >> 16) : letters[(seed >> 16) % (sizeof(letters) - 1)];
+		}
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+			cleanup_bundle struct bundle *bundle = bundle_from_text(names[i], text, sizeof(text)),
+						     *again = NULL;
+			cleanup_json json_t *json = bundle_json(bundle, NULL);
+
+			again = from_json(json);
+			assert_true(bundle_equal(bundle, again));
+		}
+	}
+}
+
+static void test_system(void **state)
+{
+	static const char session[] =
+		"$ cat /proc/cpuinfo\n"
+		"processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD "
+		"EPYC\nstepping\t: 1\n"
+		"microcode\t: 0xa0011d1\nphysical id\t: 0\ncpu cores\t: 1\nflags\t\t: fpu svm npt\nbugs\t\t: "
+		"spectre_v1\n\n"
+		"processor\t: 1\nvendor_id\t: AuthenticAMD\nphysical id\t: 0\ncpu cores\t: 1\nflags\t\t: fpu svm npt\n"
+		"$ cat /proc/meminfo\nMemTotal:       16384256 kB\nHugePages_Total:       4\nHugepagesize:       2048 "
+		"kB\n"
+		"$ cat /etc/os-release\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n"
+		"$ lsmod\nModule                  Size  Used by\nkvm_amd               155648  2\nkvm                  "
+		"1142784  1 kvm_amd\n"
+		"$ getent group\nkvm:x:104:alice,bob\nlibvirt:x:105:\n"
+		"$ conntrack -L\ntcp      6 431999 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=40000 dport=22 "
+		"src=10.0.0.2 dst=10.0.0.1 "
+		"sport=22 dport=40000 [ASSURED] mark=7 use=1\nudp      17 29 src=10.0.0.1 dst=10.0.0.9 sport=5353 "
+		"dport=53 [UNREPLIED] "
+		"src=10.0.0.9 dst=10.0.0.1 sport=53 dport=5353 mark=0 use=1\nconntrack v1.4.7 (conntrack-tools): 2 "
+		"flow entries have been shown.\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("session.txt", session, sizeof(session) - 1);
+	const struct facts *facts = bundle->hosts[0];
+
+	assert_string_equal(facts->processor.vendor, "AuthenticAMD");
+	assert_int_equal(facts->processor.threads.value, 2);
+	assert_int_equal(facts->processor.cores.value, 1);
+	assert_int_equal(facts->processor.flag_count, 3);
+	assert_true(facts->memory.total.value == 16384256ull * 1024);
+	assert_int_equal(facts->memory.huge_pages.value, 4);
+	assert_string_equal(facts->distribution.id, "debian");
+	assert_int_equal(facts->module_count, 2);
+	assert_string_equal(facts->groups[0].members[1], "bob");
+	assert_int_equal(facts->connection_count, 2);
+	assert_string_equal(facts->connections[0].state, "ESTABLISHED");
+	assert_int_equal(facts->connections[0].reply.source_port.value, 22);
+	assert_true(facts->connections[0].assured && facts->connections[1].unreplied);
+	for (size_t i = 0; i < facts->capture_count; i++)
+		assert_int_equal(facts->captures[i].ignored, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_load_document),
+		cmocka_unit_test(test_bad_documents),
+		cmocka_unit_test(test_text_is_json),
+		cmocka_unit_test(test_relations),
+		cmocka_unit_test(test_same_subnet_twice),
+		cmocka_unit_test(test_unknown_stays_unknown),
+		cmocka_unit_test(test_empty_is_known),
+		cmocka_unit_test(test_shadows),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_reformatted),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cut_is_said),
+		cmocka_unit_test(test_two_captures),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_system),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
