@@ -299,6 +299,11 @@ static void print_reject(struct strbuf *out, const struct statement *statement)
 static void print_nat(struct strbuf *out, const struct nat *nat, unsigned depth)
 {
 	static const char *const kinds[] = {"?", "snat", "dnat", "masquerade", "redirect", "<netmap>"};
+	const struct {
+		bool set;
+		const char *word;
+	} flags[] = {{nat->random, "random"}, {nat->fully_random, "fully-random"}, {nat->persistent, "persistent"}};
+	bool first = true;
 
 	strbuf_add(out, kinds[nat->kind]);
 	if (nat->address_is_both)
@@ -317,8 +322,12 @@ static void print_nat(struct strbuf *out, const struct nat *nat, unsigned depth)
 	}
 	if (nat->base.known)
 		strbuf_printf(out, " <from %" PRIu64 ">", nat->base.value);
-	strbuf_printf(out, "%s%s%s", nat->random ? " random" : "", nat->fully_random ? " fully-random" : "",
-		      nat->persistent ? " persistent" : "");
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (!flags[i].set)
+			continue;
+		strbuf_printf(out, "%c%s", first ? ' ' : ',', flags[i].word);
+		first = false;
+	}
 }
 
 static void print_update(struct strbuf *out, const struct statement *statement, unsigned depth)

@@ -327,7 +327,7 @@ static void test_meanings(void **state)
 		 "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
 		 "meta mark set ct mark"},
 		{"iptables-save", "nat",
-		 "-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.4:80-90 <from 85>",
+		 "-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.4:80-90/85",
 		 "meta l4proto tcp dnat to 10.0.0.1-10.0.0.4 :80-90 <from 85>"},
 		{"ip6tables-save", "nat", "-A PREROUTING -p tcp -j DNAT --to-destination [fd00::1]:80",
 		 "meta l4proto tcp dnat to fd00::1 :80"},
