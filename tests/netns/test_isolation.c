@@ -241,6 +241,20 @@ static void make_advert(struct frame *f, const struct peer *peer, const char *fr
 		fold(sum(f->bytes + ETH_HLEN + 8, 32 + length, (uint32_t)length + IPPROTO_ICMPV6));
 }
 
+/* "Go that way instead" (RFC 4861, section 4.5), which only a router may say. */
+static void make_redirect(struct frame *f, const struct peer *peer, const char *from, const char *text)
+{
+	uint8_t payload[56] = {ND_REDIRECT};
+
+	payload[40] = 200;
+	payload[41] = 2;
+	memcpy(payload + 42, text, strlen(text) < 14 ? strlen(text) : 14);
+	put_ip6(f, (const uint8_t[]){0x33, 0x33, 0, 0, 0, 1}, peer->mac, from, "ff02::1", IPPROTO_ICMPV6, payload,
+		sizeof(payload));
+	*(uint16_t *)(void *)(f->bytes + ETH_HLEN + sizeof(struct ip6_hdr) + 2) =
+		fold(sum(f->bytes + ETH_HLEN + 8, 32 + sizeof(payload), sizeof(payload) + IPPROTO_ICMPV6));
+}
+
 /* Whether a frame that one guest puts on its cable comes out at another's. The fence is an honest frame behind it. */
 static bool passes(const struct peer *from, const struct peer *to, const struct frame *frame, const char *text)
 {
@@ -313,6 +327,12 @@ static void forged_ethernet_and_arp(void **state)
 	assert_true(passes(f->pa, f->pb, &frame, "honest"));
 	make_arp(&frame, f->pb->mac, f->pb->mac, "192.168.122.11", "192.168.122.10", ARPOP_REPLY, "other mac");
 	assert_false(passes(f->pa, f->ps, &frame, "other mac"));
+	put_ethernet(&frame, everyone, f->pb->mac, 0x88b5); /* in a protocol of which only this is known */
+	put(&frame, "other mac                                       ", 48);
+	assert_false(passes(f->pa, f->ps, &frame, "other mac"));
+	put_ethernet(&frame, everyone, f->pa->mac, 0x88b5);
+	put(&frame, "own mac                                         ", 48);
+	assert_true(passes(f->pa, f->ps, &frame, "own mac"));
 	make_arp(&frame, f->pa->mac, f->pb->mac, "192.168.122.10", "192.168.122.11", ARPOP_REPLY, "inside mac");
 	assert_false(passes(f->pa, f->pb, &frame, "inside mac"));
 	make_arp(&frame, f->pa->mac, f->pa->mac, "192.168.122.1", "192.168.122.11", ARPOP_REPLY, "the gateway");
@@ -381,6 +401,10 @@ static void forged_ip6(void **state)
 	assert_true(passes(f->phv, f->pb, &frame, "of the host"));
 	make_udp6(&frame, all, f->pd->mac, "fd00:122::99", "ff02::1", 1, 2, "by dhcp");
 	assert_true(passes(f->pd, f->pb, &frame, "by dhcp"));
+	make_udp6(&frame, all, f->pd->mac, "fd00:122::10", "ff02::1", 1, 2, "a's by dhcp");
+	assert_false(passes(f->pd, f->pb, &frame, "a's by dhcp"));
+	make_redirect(&frame, f->pa, local, "redirect");
+	assert_false(passes(f->pa, f->pb, &frame, "redirect"));
 	make_udp6(&frame, all, f->pd->mac, "fd00:122::1", "ff02::1", 1, 2, "gw");
 	assert_false(passes(f->pd, f->pb, &frame, "gw"));
 	make_advert(&frame, f->pa, "fd00:122::10", "fd00:122::10", "my own");
@@ -698,7 +722,7 @@ static void a_sealed_guest_is_alone(void **state)
 	struct fixture *f = *state;
 	struct talk admin;
 	struct frame frame;
-	int fd, outside;
+	int fd, outside, yes = 1;
 
 	make_all(f);
 	assert_true(tcp_open(&admin, net_netns_fd(f->net), f->pa->netns, "192.168.122.10", 22));
@@ -722,6 +746,8 @@ static void a_sealed_guest_is_alone(void **state)
 	assert_int_equal(send(admin.client, "to sealed", 9, 0), 9);
 	outside = udp_bind(net_netns_fd(f->net), AF_INET, NULL, 0);
 	udp_send(outside, "192.168.122.10", PORT, "to sealed"); /* EPERM is fine */
+	assert_int_equal(setsockopt(outside, SOL_SOCKET, SO_BROADCAST, &yes, sizeof(yes)), 0);
+	assert_int_equal(udp_send(outside, "192.168.122.255", PORT, "to sealed"), 0);
 	close(outside);
 	assert_true(talks(net_netns_fd(f->net), f->pb->netns, NULL, "192.168.122.11"));
 	f->a->world = WORLD_OPEN;
