@@ -27,6 +27,11 @@ json_t *bundle_json(const struct bundle *bundle, const char *host)
 			 write_array(&shape_note, bundle->notes, bundle->note_count));
 }
 
+json_t *stats_json(const struct stats *stats)
+{
+	return shape_write(&shape_stats, stats);
+}
+
 static bool read_array(struct pool *pool, const struct shape *shape, const json_t *array, void **items, size_t *count,
 		       const char **why)
 {
@@ -84,10 +89,10 @@ json_t *bundle_schema(void)
 	json_t *definitions = json_object();
 	json_t *hosts = shape_schema(&shape_facts, definitions),
 	       *relations = shape_schema(&shape_relation, definitions);
-	json_t *notes = shape_schema(&shape_note, definitions);
+	json_t *notes = shape_schema(&shape_note, definitions), *stats = shape_schema(&shape_stats, definitions);
 
-	return json_pack("{s:{s:{s:s, s:o}, s:{s:s, s:o}, s:{s:s, s:o}}, s:[s,s,s], s:o}", "properties", "hosts",
+	return json_pack("{s:{s:{s:s, s:o}, s:{s:s, s:o}, s:{s:s, s:o}, s:o}, s:[s,s,s], s:o}", "properties", "hosts",
 			 "type", "array", "items", hosts, "relations", "type", "array", "items", relations, "notes",
-			 "type", "array", "items", notes, "required", "hosts", "relations", "notes", "$defs",
-			 definitions);
+			 "type", "array", "items", notes, "stats", stats, "required", "hosts", "relations", "notes",
+			 "$defs", definitions);
 }

@@ -4,9 +4,11 @@
 
 #include "base/json.h"
 #include "facts/bundle.h"
+#include "facts/stats.h"
 
 /* The members of the document, without "schema"; of one host only where `host` names it. A new reference. */
 json_t *bundle_json(const struct bundle *bundle, const char *host);
+json_t *stats_json(const struct stats *stats);
 /* Reads what bundle_json() wrote into an empty bundle that has an arena. */
 int bundle_from_json(const json_t *document, struct bundle *bundle, struct error **err);
 /* Do two bundles say the same? */

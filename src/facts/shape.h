@@ -68,6 +68,6 @@ bool shape_equal(const struct shape *shape, const void *a, const void *b);
 /* {"$ref": …} with the definitions of this shape and all within it added to `definitions`. */
 json_t *shape_schema(const struct shape *shape, json_t *definitions);
 
-extern const struct shape shape_facts, shape_relation, shape_note, shape_rule;
+extern const struct shape shape_facts, shape_relation, shape_note, shape_rule, shape_stats;
 
 #endif

@@ -1,6 +1,7 @@
 /* The shape of every struct of facts: what JSON says, member by member, is what stands here. */
 #include "facts/bundle.h"
 #include "facts/shape.h"
+#include "facts/stats.h"
 
 #include <stddef.h>
 
@@ -556,3 +557,18 @@ static const struct member relation_members[] = {M(relation, kind, "kind", SHAPE
 						 {}};
 const struct shape shape_relation =
 	SHAPE(relation, relation_members, .help = "how interfaces of hosts belong together");
+
+static const struct member gap_members[] = {TEXT(gap_count, gap), M(gap_count, rules, "rules", SHAPE_UINT32), {}};
+static const struct shape shape_gap = SHAPE(gap_count, gap_members);
+static const struct member stats_members[] = {
+	M(stats, captures, "captures", SHAPE_UINT32),
+	M(stats, unused, "unused", SHAPE_UINT32, .help = "captures of which nothing was needed"),
+	M(stats, rules, "rules", SHAPE_UINT32, .help = "of all captures, also of those that show the same twice"),
+	M(stats, fully, "fully", SHAPE_UINT32),
+	M(stats, partly, "partly", SHAPE_UINT32),
+	M(stats, not_understood, "not", SHAPE_UINT32),
+	M(stats, items, "items", SHAPE_UINT32, .help = "everything that is no rule"),
+	M(stats, ignored, "ignored", SHAPE_UINT32, .help = "lines that were not understood"),
+	LIST(stats, gaps, gap_count, shape_gap),
+	{}};
+const struct shape shape_stats = SHAPE(stats, stats_members, .help = "how much was understood");

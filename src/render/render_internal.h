@@ -27,6 +27,9 @@ void publish_outside(const struct publish *publish, struct strbuf *out);
 void publish_inside(const struct publish *publish, struct strbuf *out);
 const char *publish_protocol(const struct publish *publish);
 
+/* The schema of facts follows from their shapes: schema_facts.c is made by tests/unit/test_facts_schema.c. */
+extern const char schema_facts[];
+
 enum colour state_colour(enum guest_state state);
 enum colour world_colour(enum world world);
 

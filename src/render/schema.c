@@ -6,6 +6,7 @@
 #include "render/schema.h"
 
 #include "base/cleanup.h"
+#include "render/render_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ static const struct schema schemas[] = {
 		},
 		"required": ["path", "status", "stdout", "stderr", "binary"]
 	})},
+	{"facts", 1, "what hosts say of themselves, and how they hang together", schema_facts},
 	{"graph", 1, "a lab as nodes and edges", JSON({
 		"properties": {
 			"lab": {"type": "string"},
