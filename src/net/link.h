@@ -3,7 +3,7 @@
 #define NESTVISOR_NET_LINK_H
 
 #include "base/ip.h"
-#include "net/netlink.h"
+#include "base/netlink.h"
 
 #include <stdbool.h>
 #include <stddef.h>

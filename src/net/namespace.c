@@ -24,7 +24,6 @@
 #include <sys/vfs.h>
 
 #define NETNS_FOLDER "/run/netns"
-#define OWN_NETNS    "/proc/thread-self/ns/net"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -59,38 +58,6 @@ static const struct setting {
 	{"/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0", true},
 	{"/proc/sys/net/bridge/bridge-nf-call-arptables", "0", true},
 };
-
-int netns_enter(int netns, struct netns_visit *visit, struct error **err)
-{
-	visit->home = -1;
-	if (netns < 0)
-		return 0;
-	visit->home = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
-	if (visit->home < 0)
-		return error_errno(err, errno, "cannot open %s", OWN_NETNS);
-	if (setns(netns, CLONE_NEWNET) < 0) {
-		int code = errno;
-
-		close(steal_fd(&visit->home));
-		error_errno(err, code, "cannot enter the lab's network namespace");
-		if (code == EPERM)
-			error_hint(err, "run nestvisor as root");
-		return -code;
-	}
-	return 0;
-}
-
-void netns_leave(struct netns_visit *visit)
-{
-	int code = errno;
-
-	if (visit->home < 0)
-		return;
-	if (setns(visit->home, CLONE_NEWNET) < 0)
-		abort();
-	close(steal_fd(&visit->home));
-	errno = code;
-}
 
 static char *path_of(const char *name)
 {
@@ -188,7 +155,7 @@ static int make_and_bind(const char *path, struct error **err)
 	if (r < 0)
 		return r;
 	file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0444);
-	if (file < 0 || mount(OWN_NETNS, path, "none", MS_BIND, NULL) < 0)
+	if (file < 0 || mount(NETNS_OF_THREAD, path, "none", MS_BIND, NULL) < 0)
 		return error_errno(err, errno, "cannot name the network namespace %s", path);
 	return 0;
 }

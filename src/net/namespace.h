@@ -2,20 +2,11 @@
 #ifndef NESTVISOR_NET_NAMESPACE_H
 #define NESTVISOR_NET_NAMESPACE_H
 
+#include "base/netns.h"
+
 #include <stdint.h>
 
 struct error;
-
-/*
- * A thread's stay in another namespace. Only the calling thread moves (setns(2)); sockets, tap devices and writes to
- * /proc/sys/net made meanwhile belong to the namespace. A thread that cannot get home would do its further work in the
- * wrong network, so netns_leave ends the program in that case. netns -1 stays at home.
- */
-struct netns_visit {
-	int home;
-};
-int netns_enter(int netns, struct netns_visit *visit, struct error **err);
-void netns_leave(struct netns_visit *visit);
 
 /* The namespace of that name; -ENOENT where there is none. */
 int netns_open(const char *name, int *ret_fd, struct error **err);

@@ -4,7 +4,7 @@
 
 #include "net/link.h"
 #include "net/net.h"
-#include "net/netlink.h"
+#include "base/netlink.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 #define NESTVISOR_NET_ROUTE_H
 
 #include "base/ip.h"
-#include "net/netlink.h"
+#include "base/netlink.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "net/namespace.h"
-#include "net/netlink.h"
+#include "base/netlink.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

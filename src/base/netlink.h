@@ -2,8 +2,8 @@
  * Requests to the kernel over netlink(7): one socket per namespace and protocol, one request under way at a time. The
  * answer's errno comes back negative; what the kernel says in words (NLMSGERR_ATTR_MSG) is kept for the message.
  */
-#ifndef NESTVISOR_NET_NETLINK_H
-#define NESTVISOR_NET_NETLINK_H
+#ifndef NESTVISOR_BASE_NETLINK_H
+#define NESTVISOR_BASE_NETLINK_H
 
 #include "base/ip.h"
 

@@ -1,8 +1,8 @@
-#include "net/netlink.h"
+#include "base/netlink.h"
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "net/namespace.h"
+#include "base/netns.h"
 
 #include <errno.h>
 #include <netinet/in.h>
