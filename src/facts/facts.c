@@ -58,14 +58,38 @@ static int compare_attribute(const void *key, const void *entry)
 	return strcmp(key, ((const struct attribute *)entry)->path);
 }
 
-const char *facts_attribute(const struct facts *facts, const char *path)
+const struct attribute *facts_attribute_entry(const struct facts *facts, const char *path)
 {
-	const struct attribute *entry;
-
 	if (facts->attribute_count == 0)
 		return NULL;
-	entry = bsearch(path, facts->attributes, facts->attribute_count, sizeof(*facts->attributes), compare_attribute);
+	return bsearch(path, facts->attributes, facts->attribute_count, sizeof(*facts->attributes), compare_attribute);
+}
+
+const char *facts_attribute(const struct facts *facts, const char *path)
+{
+	const struct attribute *entry = facts_attribute_entry(facts, path);
+
 	return entry ? entry->value : NULL;
+}
+
+static int compare_node(const void *key, const void *entry)
+{
+	return strcmp(key, ((const struct node *)entry)->path);
+}
+
+const struct node *facts_node(const struct facts *facts, const char *path)
+{
+	if (facts->node_count == 0)
+		return NULL;
+	return bsearch(path, facts->nodes, facts->node_count, sizeof(*facts->nodes), compare_node);
+}
+
+const struct program *facts_program(const struct facts *facts, const char *name)
+{
+	for (size_t i = 0; i < facts->program_count; i++)
+		if (strcmp(facts->programs[i].name, name) == 0)
+			return &facts->programs[i];
+	return NULL;
 }
 
 bool facts_routes_known(const struct facts *facts, uint8_t family, const char *table)

@@ -19,7 +19,8 @@
 struct arena;
 
 struct sysctl {
-	const char *name; /* "net.ipv4.conf.eth0.rp_filter"; a dot in an interface's name is a slash, as sysctl(8) prints it */
+	const char *name; /* "net.ipv4.conf.eth0.rp_filter"; a dot in an interface's name is a slash, as sysctl(8)
+			     prints it */
 	const char *value;
 	struct origin origin;
 };
@@ -37,10 +38,10 @@ struct capture {
 	const char *command; /* what it holds, as a command: "iptables-save", "ip route show table 500" */
 	bool used;	     /* false: see `why` */
 	const char *why;
-	uint32_t items; /* things read from it, whatever they are */
+	uint32_t items;				 /* things read from it, whatever they are */
 	uint32_t rules, rules_partly, rules_not; /* of firewalls: read, understood partly, not understood */
-	uint32_t ignored; /* lines that were not understood */
-	bool cut_off;	  /* it ends in the middle */
+	uint32_t ignored;			 /* lines that were not understood */
+	bool cut_off;				 /* it ends in the middle */
 };
 
 struct facts {
@@ -69,7 +70,7 @@ struct facts {
 		uint8_t family;
 		const char *table;
 		struct origin origin;
-	} *route_coverage;
+	} * route_coverage;
 	size_t route_coverage_count;
 	struct policy_rule *policy_rules;
 	size_t policy_rule_count;
@@ -101,6 +102,15 @@ struct facts {
 	enum truth listeners_known;
 	struct program *programs;
 	size_t program_count;
+	struct package *packages; /* of those that matter here: kernels, hypervisors, firmware, firewalls */
+	size_t package_count;
+	enum truth packages_known;
+	struct node *nodes; /* sorted by path */
+	size_t node_count;
+	struct caller caller;
+	struct log_line *log_lines;
+	size_t log_line_count;
+	enum truth logs_known; /* was there anything to read them from? */
 	struct document *documents;
 	size_t document_count;
 	struct setting *wslconfig, *wslconf; /* .wslconfig of Windows, /etc/wsl.conf of the distribution */
@@ -113,7 +123,11 @@ struct link *facts_link_with_mac(const struct facts *facts, const struct mac *ma
 /* A sysctl's value, or NULL: unknown. */
 const char *facts_sysctl(const struct facts *facts, const char *name);
 const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name);
+/* What a file says, without the white space at its ends; several lines are parted by newlines. NULL: unknown. */
 const char *facts_attribute(const struct facts *facts, const char *path);
+const struct attribute *facts_attribute_entry(const struct facts *facts, const char *path);
+const struct node *facts_node(const struct facts *facts, const char *path);	  /* NULL: was not looked at */
+const struct program *facts_program(const struct facts *facts, const char *name); /* NULL: unknown */
 /* Were this table's routes captured? */
 bool facts_routes_known(const struct facts *facts, uint8_t family, const char *table);
 const char *facts_wsl_setting(const struct facts *facts, const char *section, const char *key); /* of .wslconfig */

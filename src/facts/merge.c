@@ -200,6 +200,11 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct attribute *)a)->path, ((const struct attribute *)b)->path);
 }
 
+static int by_node(const void *a, const void *b)
+{
+	return strcmp(((const struct node *)a)->path, ((const struct node *)b)->path);
+}
+
 /* One entry for each name; two that disagree are noted. */
 static void unify_sysctls(struct pool *pool, struct facts *facts)
 {
@@ -229,6 +234,8 @@ void merge_finish(struct pool *pool, struct facts *facts)
 		qsort(facts->sysctls, facts->sysctl_count, sizeof(*facts->sysctls), by_sysctl);
 	if (facts->attribute_count)
 		qsort(facts->attributes, facts->attribute_count, sizeof(*facts->attributes), by_path);
+	if (facts->node_count)
+		qsort(facts->nodes, facts->node_count, sizeof(*facts->nodes), by_node);
 	unify_sysctls(pool, facts);
 	if (facts->system == SYSTEM_UNKNOWN &&
 	    (facts->links_known || facts->ruleset.coverage_count || facts->sysctl_count || facts->route_coverage_count))

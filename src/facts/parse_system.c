@@ -1,6 +1,9 @@
 /* What tells about the machine itself: uname, os-release, files of /proc and /sys, lsmod, ss, conntrack, accounts. */
 #include "facts/parse.h"
 
+#include "base/strbuf.h"
+
+#include <ctype.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -39,25 +42,75 @@ void parse_sysctl(struct reader *reader, const struct asked *asked)
 	}
 }
 
-/* "/sys/module/kvm_intel/parameters/nested:Y" of grep -r . */
-void parse_attributes(struct reader *reader, const struct asked *asked)
+/* How long a PCI device's name is that stands here ("0000:00:1f.2"), the only one of the kernel's with colons; or 0. */
+static size_t pci_name(struct span text)
+{
+	static const char form[] = "xxxx:xx:xx.x";
+
+	for (size_t i = 0; i < sizeof(form) - 1; i++)
+		if (i >= text.length || (form[i] == 'x' ? !isxdigit((unsigned char)text.at[i]) : text.at[i] != form[i]))
+			return 0;
+	return sizeof(form) - 1;
+}
+
+/* Where the path of "path:value" ends; SIZE_MAX: there is none. */
+static size_t attribute_path(struct span line)
+{
+	if (line.length == 0 || line.at[0] != '/')
+		return SIZE_MAX;
+	for (size_t i = 0; i < line.length; i++) {
+		if (line.at[i] == '/')
+			i += pci_name(span_skip(line, i + 1));
+		else if (line.at[i] == ':')
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+static void take_attribute(struct reader *reader, const char *path, struct strbuf *value, struct origin origin)
 {
 	struct facts *facts = reader->facts;
+	struct span text = {value->text, value->length};
+
+	if (!path)
+		return;
+	*reader_push(reader, facts->attributes, facts->attribute_count) =
+		(struct attribute){path, reader_intern(reader, span_trim(text)), origin};
+	reader->capture->items++;
+	value->length = 0;
+}
+
+/* "/sys/module/kvm_intel/parameters/nested:Y" of grep -r . /sys/…; a file of several lines has its path on each. */
+void parse_attributes(struct reader *reader, const struct asked *asked)
+{
+	cleanup_strbuf struct strbuf value = {0};
+	const char *path = NULL, *next;
+	struct origin origin = {0};
 	struct span line;
 
 	while (reader_line(reader, &line)) {
-		struct span value = line, path = span_cut(&value, ':');
+		struct span rest = line, name;
+		size_t end = attribute_path(line);
 
 		if (line.length == 0)
 			continue;
-		if (path.length == line.length || path.length == 0 || path.at[0] != '/') {
+		if (end == SIZE_MAX) {
 			reader_ignored(reader, line);
 			continue;
 		}
-		*reader_push(reader, facts->attributes, facts->attribute_count) = (struct attribute){
-			reader_intern(reader, path), reader_intern(reader, span_trim(value)), reader_origin(reader)};
-		reader->capture->items++;
+		name = span_first(line, end);
+		rest = span_skip(line, end + 1);
+		next = reader_intern(reader, name);
+		if (next == path) {
+			strbuf_add_char(&value, '\n');
+		} else {
+			take_attribute(reader, path, &value, origin);
+			origin = reader_origin(reader);
+			path = next;
+		}
+		strbuf_add_bytes(&value, rest.at, rest.length);
 	}
+	take_attribute(reader, path, &value, origin);
 }
 
 /* "Linux host 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22) x86_64 GNU/Linux" */
@@ -433,17 +486,32 @@ void parse_conntrack(struct reader *reader, const struct asked *asked)
 			reader_ignored(reader, line);
 }
 
+static struct program *find_program(struct reader *reader, const char *name)
+{
+	struct facts *facts = reader->facts;
+	struct program *program;
+
+	for (size_t i = 0; i < facts->program_count; i++)
+		if (strcmp(facts->programs[i].name, name) == 0)
+			return &facts->programs[i];
+	program = reader_push(reader, facts->programs, facts->program_count);
+	*program = (struct program){.name = name};
+	return program;
+}
+
 /* The first line of "qemu-system-x86_64 --version" and the like. */
 void parse_version(struct reader *reader, const struct asked *asked)
 {
-	struct facts *facts = reader->facts;
+	struct program *program;
 	struct span line;
 
 	while (reader_line(reader, &line)) {
 		if (line.length == 0)
 			continue;
-		*reader_push(reader, facts->programs, facts->program_count) =
-			(struct program){asked->subject, reader_intern(reader, line), reader_origin(reader)};
+		program = find_program(reader, asked->subject);
+		text_set(&program->version, reader_intern(reader, line));
+		truth_set(&program->installed, TRUTH_YES);
+		program->origin = reader_origin(reader);
 		reader->capture->items++;
 		break;
 	}

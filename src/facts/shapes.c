@@ -471,8 +471,20 @@ static const struct member listener_members[] = {TEXT(listener, protocol),
 						 ORIGIN(listener),
 						 {}};
 static const struct shape shape_listener = SHAPE(listener, listener_members);
-static const struct member program_members[] = {TEXT(program, name), TEXT(program, version), ORIGIN(program), {}};
+static const struct member program_members[] = {TEXT(program, name), TEXT(program, version), TRUTH(program, installed),
+						TEXT(program, path), ORIGIN(program),	     {}};
 static const struct shape shape_program = SHAPE(program, program_members);
+static const struct member package_members[] = {TEXT(package, name), TEXT(package, version), ORIGIN(package), {}};
+static const struct shape shape_package = SHAPE(package, package_members);
+static const struct member node_members[] = {TEXT(node, path),	 TRUTH(node, exists), TEXT(node, type),
+					     NUMBER(node, mode), TEXT(node, owner),   TEXT(node, group),
+					     TEXT(node, target), ORIGIN(node),	      {}};
+static const struct shape shape_node = SHAPE(node, node_members, .help = "a file or device, and who may open it");
+static const struct member caller_members[] = {
+	TEXT(caller, user), NUMBER(caller, id), TEXTS(caller, groups, group_count), ORIGIN(caller), {}};
+static const struct shape shape_caller = SHAPE(caller, caller_members, .help = "whom the facts were collected as");
+static const struct member log_line_members[] = {TEXT(log_line, log), TEXT(log_line, text), ORIGIN(log_line), {}};
+static const struct shape shape_log_line = SHAPE(log_line, log_line_members);
 static const struct member document_members[] = {
 	TEXT(document, kind), TEXT(document, name), TEXT(document, text), ORIGIN(document), {}};
 static const struct shape shape_document = SHAPE(document, document_members);
@@ -536,6 +548,12 @@ static const struct member facts_members[] = {TEXT(facts, name),
 					      LIST(facts, listeners, listener_count, shape_listener),
 					      TRUTH(facts, listeners_known),
 					      LIST(facts, programs, program_count, shape_program),
+					      LIST(facts, packages, package_count, shape_package),
+					      TRUTH(facts, packages_known),
+					      LIST(facts, nodes, node_count, shape_node),
+					      INSIDE(facts, caller, shape_caller),
+					      LIST(facts, log_lines, log_line_count, shape_log_line),
+					      TRUTH(facts, logs_known),
 					      LIST(facts, documents, document_count, shape_document),
 					      LIST(facts, wslconfig, wslconfig_count, shape_setting),
 					      TRUTH(facts, wslconfig_known),

@@ -15,7 +15,8 @@ enum system {
 
 struct kernel {
 	const char *release; /* "6.1.0-28-amd64" */
-	const char *version; /* "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)": the package's version is in it */
+	const char
+		*version; /* "#1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)": the package's version is in it */
 	const char *machine; /* "x86_64" */
 	const char *command_line;
 	struct origin origin;
@@ -83,8 +84,44 @@ struct attribute {
 };
 
 struct program {
-	const char *name; /* "qemu-system-x86_64", "libvirtd" */
-	const char *version;
+	const char *name;     /* "qemu-system-x86_64", "libvirtd" */
+	const char *version;  /* the first line of what it says; NULL: unknown */
+	enum truth installed; /* no: it was looked for in PATH and is not there */
+	const char *path;
+	struct origin origin;
+};
+
+/* An installed package, as the distribution calls it (dpkg-query(1), rpm(8), apk(8), pacman(8)). */
+struct package {
+	const char *name;    /* "linux-image-6.1.0-28-amd64" */
+	const char *version; /* "6.1.119-1" */
+	struct origin origin;
+};
+
+/* Who may open a file or a device, as ls -l shows it. */
+struct node {
+	const char *path; /* "/dev/kvm" */
+	enum truth exists;
+	const char *type;	   /* "file", "folder", "character device", "block device", "link", "socket", "pipe" */
+	struct number mode;	   /* permission bits: 0660 */
+	const char *owner, *group; /* names, or numbers where they have none */
+	const char *target;	   /* of links */
+	struct origin origin;
+};
+
+/* The user whom the facts were collected as (id(1)): what she may open is all that can be seen. */
+struct caller {
+	const char *user;
+	struct number id;
+	const char **groups; /* of this session; a group joined after login is not among them */
+	size_t group_count;
+	struct origin origin;
+};
+
+/* A line of a log: only those worth reading are collected. */
+struct log_line {
+	const char *log; /* "dmesg", "journal", "/var/log/libvirt/qemu/vm1.log" */
+	const char *text;
 	struct origin origin;
 };
 
@@ -115,7 +152,7 @@ struct flow_side {
 struct connection {
 	uint8_t family;
 	struct number protocol;
-	const char *state; /* of TCP and the like: "ESTABLISHED" */
+	const char *state;     /* of TCP and the like: "ESTABLISHED" */
 	struct number timeout; /* seconds */
 	struct flow_side original, reply;
 	bool unreplied, assured, offloaded;
