@@ -2,9 +2,9 @@
 #ifndef NESTVISOR_NET_NET_INTERNAL_H
 #define NESTVISOR_NET_NET_INTERNAL_H
 
+#include "base/netlink.h"
 #include "net/link.h"
 #include "net/net.h"
-#include "base/netlink.h"
 
 #include <pthread.h>
 #include <stdbool.h>

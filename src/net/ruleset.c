@@ -15,9 +15,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/netlink.h"
+#include "base/nftables.h"
 #include "base/strbuf.h"
 #include "net/namespace.h"
-#include "base/netlink.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,69 +30,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECORD_LIMIT = 64 << 20, HEADER_SIZE = 256 };
-
-struct nft {
-	struct nft_ctx *ctx;
-	struct netns_visit visit;
+enum {
+	RECORD_LIMIT = 64 << 20,
+	HEADER_SIZE = 256,
+	OUTPUT_FLAGS = NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
 };
 
-static void nft_close(struct nft *nft)
-{
-	if (nft->ctx)
-		nft_ctx_free(nft->ctx);
-	netns_leave(&nft->visit);
-}
-#define cleanup_nft __attribute__((cleanup(nft_close)))
-
-/* Its sockets belong to the namespace, so the thread stays there as long as it is open. */
-static int nft_open(int netns, struct nft *ret, struct error **err)
-{
-	int r = netns_enter(netns, &ret->visit, err);
-	cleanup_close int probe = -1;
-
-	if (r < 0)
-		return r;
-	/* libnftables ends the whole program where this socket cannot be had: so it is tried first. */
-	probe = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (probe < 0) {
-		r = error_errno(err, errno, "the kernel has no nftables to talk to");
-		error_hint(err, "modprobe nf_tables");
-		netns_leave(&ret->visit);
-		return r;
-	}
-	ret->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!ret->ctx)
-		return error_set(err, ENOMEM, "cannot start libnftables");
-	nft_ctx_buffer_output(ret->ctx);
-	nft_ctx_buffer_error(ret->ctx);
-	nft_ctx_output_set_flags(ret->ctx, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
-	return 0;
-}
-
-/* libnftables says ENOENT and the like only in words; the first line of them is kept. */
-static int nft_run(struct nft *nft, const char *commands, const char **ret_output, struct error **err)
-{
-	const char *said;
-	int length;
-
-	if (nft_run_cmd_from_buffer(nft->ctx, commands) == 0) {
-		if (ret_output)
-			*ret_output = nft_ctx_get_output_buffer(nft->ctx);
-		return 0;
-	}
-	said = nft_ctx_get_error_buffer(nft->ctx);
-	length = (int)strcspn(said, "\n");
-	nft_ctx_get_output_buffer(nft->ctx);
-	return error_set(err, strstr(said, "Operation not permitted") ? EPERM : EIO, "nftables: %.*s", length,
-			 length ? said : "failed without a word");
-}
-
 /* The names of the tables that are there, a line each; freed by the caller. */
-static int list_names(struct nft *nft, char **ret, struct error **err)
+static int list_names(struct nftables *nft, char **ret, struct error **err)
 {
 	const char *output = NULL;
-	int r = nft_run(nft, "list tables", &output, err);
+	int r = nftables_run(nft, "list tables", &output, err);
 
 	if (r < 0)
 		return r;
@@ -113,7 +62,7 @@ static bool has_name(const char *names, const char *table)
 }
 
 /* Those of our tables that are there, listed one after the other. */
-static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf *out, struct error **err)
+static int list_tables(struct nftables *nft, const struct ruleset *set, struct strbuf *out, struct error **err)
 {
 	cleanup_free char *names = NULL;
 	int r = list_names(nft, &names, err);
@@ -126,7 +75,7 @@ static int list_tables(struct nft *nft, const struct ruleset *set, struct strbuf
 		if (!has_name(names, *table))
 			continue;
 		snprintf(command, sizeof(command), "list table %s", *table);
-		r = nft_run(nft, command, &output, err);
+		r = nftables_run(nft, command, &output, err);
 		if (r == 0)
 			strbuf_add(out, output);
 	}
@@ -208,7 +157,7 @@ static int write_record(const struct ruleset *set, const char *header, const cha
  * Deleted and made in the same transaction. Only what is there is deleted: `table x; delete table x` would do for both
  * cases, but makes the kernel wait for a grace period of some milliseconds at the end.
  */
-static int put_deletions(struct nft *nft, const struct ruleset *set, struct strbuf *commands, struct error **err)
+static int put_deletions(struct nftables *nft, const struct ruleset *set, struct strbuf *commands, struct error **err)
 {
 	cleanup_free char *names = NULL;
 	int r = list_names(nft, &names, err);
@@ -222,10 +171,10 @@ static int put_deletions(struct nft *nft, const struct ruleset *set, struct strb
 int ruleset_load(const struct ruleset *set, const char *text, struct error **err)
 {
 	cleanup_strbuf struct strbuf commands = {0}, listing = {0};
-	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
 	char header[HEADER_SIZE];
 	uint32_t generation;
-	int r = nft_open(set->netns, &nft, err);
+	int r = nftables_open(set->netns, OUTPUT_FLAGS, &nft, err);
 
 	if (r < 0)
 		return r;
@@ -234,7 +183,7 @@ int ruleset_load(const struct ruleset *set, const char *text, struct error **err
 		r = put_deletions(&nft, set, &commands, err);
 	strbuf_add(&commands, text);
 	if (r == 0)
-		r = nft_run(&nft, commands.text, NULL, err);
+		r = nftables_run(&nft, commands.text, NULL, err);
 	if (r < 0)
 		return error_wrap(err, "cannot load the rules");
 	/* The generation is read before the listing: a change in between is found by the next check, not hidden. */
@@ -247,7 +196,7 @@ int ruleset_load(const struct ruleset *set, const char *text, struct error **err
 
 int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, struct error **err)
 {
-	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
 	cleanup_strbuf struct strbuf now = {0};
 	cleanup_free char *record = NULL;
 	char header[HEADER_SIZE];
@@ -267,7 +216,7 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	*ret_same = header[0] && strncmp(record, header, strlen(header)) == 0;
 	if (*ret_same || !set->shared)
 		return 0;
-	r = nft_open(set->netns, &nft, err);
+	r = nftables_open(set->netns, OUTPUT_FLAGS, &nft, err);
 	if (r == 0)
 		r = list_tables(&nft, set, &now, err);
 	if (r < 0)
@@ -279,12 +228,12 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 
 int ruleset_list(int netns, const char *command, char **ret, struct error **err)
 {
-	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
 	const char *output = NULL;
-	int r = nft_open(netns, &nft, err);
+	int r = nftables_open(netns, OUTPUT_FLAGS, &nft, err);
 
 	if (r == 0)
-		r = nft_run(&nft, command, &output, err);
+		r = nftables_run(&nft, command, &output, err);
 	if (r < 0)
 		return r;
 	*ret = strdup(output);
@@ -295,14 +244,14 @@ int ruleset_list(int netns, const char *command, char **ret, struct error **err)
 
 int ruleset_remove(const struct ruleset *set, struct error **err)
 {
-	cleanup_nft struct nft nft = {.visit.home = -1};
+	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
 	cleanup_strbuf struct strbuf commands = {0};
-	int r = nft_open(set->netns, &nft, err);
+	int r = nftables_open(set->netns, OUTPUT_FLAGS, &nft, err);
 
 	if (r == 0)
 		r = put_deletions(&nft, set, &commands, err);
 	if (r == 0 && commands.length)
-		r = nft_run(&nft, commands.text, NULL, err);
+		r = nftables_run(&nft, commands.text, NULL, err);
 	if (r == 0 && set->record && unlink(set->record) < 0 && errno != ENOENT)
 		r = error_errno(err, errno, "cannot remove %s", set->record);
 	return r;
