@@ -4,32 +4,15 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/places.h"
 #include "model/lab.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { LOCK_TRIES = 100 };
-
-static const char *root_from(const char *variable, const char *fallback)
-{
-	const char *value = getenv(variable);
-
-	return value && *value ? value : fallback;
-}
-
-const char *folders_run_root(void)
-{
-	return root_from("NESTVISOR_RUN_DIR", "/run/nestvisor");
-}
-
-const char *folders_state_root(void)
-{
-	return root_from("NESTVISOR_STATE_DIR", "/var/lib/nestvisor");
-}
 
 int folders_of(struct arena *arena, const char *lab, struct folders *ret, struct error **err)
 {
@@ -42,8 +25,8 @@ int folders_of(struct arena *arena, const char *lab, struct folders *ret, struct
 				 "and begins with a letter or digit",
 				 lab, LAB_NAME_MAX);
 	ret->lab = arena_strdup(arena, lab);
-	ret->run = arena_printf(arena, "%s/%s", folders_run_root(), lab);
-	ret->state = arena_printf(arena, "%s/%s", folders_state_root(), lab);
+	ret->run = arena_printf(arena, "%s/%s", places_run_root(), lab);
+	ret->state = arena_printf(arena, "%s/%s", places_state_root(), lab);
 	ret->lock = arena_printf(arena, "%s/lock", ret->run);
 	ret->lab_file = arena_printf(arena, "%s/lab.json", ret->run);
 	return 0;
@@ -99,8 +82,8 @@ int folders_remove(struct arena *arena, const struct folders *folders, bool keep
 	if (rmdir(folders->run) < 0 && errno != ENOENT && errno != ENOTEMPTY)
 		return error_errno(err, errno, "cannot remove %s", folders->run);
 	/* The folders above are ours, too; they go with the last lab. */
-	rmdir(folders_run_root());
-	rmdir(folders_state_root());
+	rmdir(places_run_root());
+	rmdir(places_state_root());
 	return 0;
 }
 

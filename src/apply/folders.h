@@ -5,7 +5,7 @@
  *   /run/nestvisor/<lab>/guests/<name>/  pid, qmp, qga, console, logs of a guest of this host
  *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed
  *
- * NESTVISOR_RUN_DIR and NESTVISOR_STATE_DIR replace the first two parts of these.
+ * The first two parts of these are those of base/places.h.
  */
 #ifndef NESTVISOR_APPLY_FOLDERS_H
 #define NESTVISOR_APPLY_FOLDERS_H
@@ -22,9 +22,6 @@ struct folders {
 	const char *run, *state; /* of this lab */
 	const char *lock, *lab_file;
 };
-
-const char *folders_run_root(void);
-const char *folders_state_root(void);
 
 /* Refuses names that are no lab names, so that none can lead out of the folders. Makes nothing. Strings live in the
  * arena. */

@@ -13,22 +13,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_length, struct error **err)
+int file_read_fd(int fd, const char *name, size_t limit, char **ret_data, size_t *ret_length, struct error **err)
 {
-	bool standard_input = strcmp(path, "-") == 0;
-	const char *name = standard_input ? "standard input" : path;
-	cleanup_close int opened = -1;
 	cleanup_free char *data = NULL;
 	size_t length = 0, room = 0;
-	int fd = STDIN_FILENO;
 
-	if (!standard_input) {
-		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return error_errno(err, errno, "cannot read %s", path);
-	}
 	for (;;) {
 		ssize_t got;
 
@@ -58,6 +50,18 @@ int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_lengt
 	return 0;
 }
 
+int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_length, struct error **err)
+{
+	cleanup_close int fd = -1;
+
+	if (strcmp(path, "-") == 0)
+		return file_read_fd(STDIN_FILENO, "standard input", limit, ret_data, ret_length, err);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, errno, "cannot read %s", path);
+	return file_read_fd(fd, path, limit, ret_data, ret_length, err);
+}
+
 static int write_all(int fd, const char *data, size_t length)
 {
 	while (length) {
@@ -73,6 +77,57 @@ static int write_all(int fd, const char *data, size_t length)
 	return 0;
 }
 
+/* The owner comes before the mode: a change of owner takes set-user-ID bits away (chown(2)). */
+static int copy_owner(int from, int to, mode_t *ret_mode)
+{
+	struct stat old, new;
+
+	if (fstat(from, &old) < 0 || fstat(to, &new) < 0)
+		return -errno;
+	*ret_mode = old.st_mode & 07777;
+	if ((old.st_uid != new.st_uid || old.st_gid != new.st_gid) && fchown(to, old.st_uid, old.st_gid) < 0)
+		return -errno;
+	return 0;
+}
+
+/* xattr(7). What the kernel keeps to itself or the file system does not have is no loss: it is made anew or not there.
+ */
+static int copy_attributes(int from, int to)
+{
+	char names[4096], value[4096];
+	ssize_t length = flistxattr(from, names, sizeof(names));
+
+	if (length < 0)
+		return errno == ENOTSUP ? 0 : -errno;
+	for (const char *name = names; name < names + length; name += strlen(name) + 1) {
+		ssize_t size = fgetxattr(from, name, value, sizeof(value));
+
+		if (size < 0 && errno == ENODATA)
+			continue;
+		if (size < 0)
+			return -errno;
+		if (fsetxattr(to, name, value, (size_t)size, 0) < 0 && errno != ENOTSUP && errno != EPERM)
+			return -errno;
+	}
+	return 0;
+}
+
+/* All of a new file, onto the disk. `like`: whose owner, mode and attributes it gets; -1: it gets `mode`. */
+static int fill(int fd, const void *data, size_t length, mode_t mode, int like)
+{
+	int r = write_all(fd, data, length);
+
+	if (r == 0 && like >= 0)
+		r = copy_owner(like, fd, &mode);
+	if (r == 0 && fchmod(fd, mode) < 0)
+		r = -errno;
+	if (r == 0 && like >= 0)
+		r = copy_attributes(like, fd);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r;
+}
+
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
 {
 	cleanup_free char *temporary = NULL;
@@ -84,14 +139,70 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, errno, "cannot write %s", path);
-	r = write_all(fd, data, length);
-	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+	r = fill(fd, data, length, mode, -1);
+	if (r == 0 && rename(temporary, path) < 0)
 		r = -errno;
 	if (r < 0) {
 		unlink(temporary);
 		return error_errno(err, r, "cannot write %s", path);
 	}
 	return 0;
+}
+
+int file_open_regular(const char *path, int *ret_fd, struct error **err)
+{
+	/* Without O_NONBLOCK a FIFO would wait for its other end. */
+	cleanup_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && errno == ELOOP)
+		return error_set(err, ELOOP, "%s is a symbolic link, which is not followed", path);
+	if (fd < 0)
+		return error_errno(err, errno, "cannot read %s", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "%s is no regular file", path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int file_write_like(const char *path, const char *like, const void *data, size_t length, mode_t mode,
+		    struct error **err)
+{
+	cleanup_close int old = -1, fd = -1;
+	cleanup_error struct error *problem = NULL;
+	int r = file_open_regular(like, &old, &problem);
+
+	if (r < 0 && r != -ENOENT)
+		return error_move(err, &problem);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, errno, "cannot write %s", path);
+	r = fill(fd, data, length, mode, old);
+	if (r < 0) {
+		unlink(path);
+		return error_errno(err, r, "cannot write %s", path);
+	}
+	return 0;
+}
+
+int dir_sync(const char *path, struct error **err)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	/* Some file systems cannot sync a folder (EINVAL, as 9p says it): then there is nothing to wait for. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+		return error_errno(err, errno, "cannot sync the folder %s", path);
+	return 0;
+}
+
+int dir_sync_parent(const char *path, struct error **err)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+
+	if (!parent)
+		abort();
+	return dir_sync(parent, err);
 }
 
 int file_poke(const char *path, const char *text, struct error **err)

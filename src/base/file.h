@@ -12,9 +12,20 @@ struct reporter;
 
 /* Reads a whole file of at most `limit` bytes (-EFBIG beyond), or standard input for "-". The data gets a NUL after its end. */
 int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_length, struct error **err);
+int file_read_fd(int fd, const char *name, size_t limit, char **ret_data, size_t *ret_length, struct error **err);
 
 /* Writes to a temporary file in the same folder, syncs and renames: afterwards there is the old file or the new, never a part. */
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err);
+
+/* A regular file, to be read: -ELOOP for a symbolic link, -EINVAL for whatever else is there. */
+int file_open_regular(const char *path, int *ret_fd, struct error **err);
+
+/*
+ * Makes a new file (-EEXIST where there is one) and waits until it is on disk. Owner, mode and extended attributes, thus
+ * POSIX ACLs and SELinux labels, are those of the regular file `like`; where that does not exist, `mode` holds. So a
+ * file that is somebody else's is replaced: written beside it, then renamed.
+ */
+int file_write_like(const char *path, const char *like, const void *data, size_t length, mode_t mode, struct error **err);
 
 /* Writes to an existing file such as one under /proc/sys or /sys, in one write(2). */
 int file_poke(const char *path, const char *text, struct error **err);
@@ -23,6 +34,10 @@ bool file_exists(const char *path);
 
 /* mkdir -p */
 int dir_make(const char *path, mode_t mode, struct error **err);
+
+/* Waits until what was made, renamed and removed in a folder, or in that of a path, is on disk. */
+int dir_sync(const char *path, struct error **err);
+int dir_sync_parent(const char *path, struct error **err);
 
 /* rm -rf, never crossing a mount point or following a symbolic link. A missing folder is success. */
 int dir_remove(const char *path, struct error **err);

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/places.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/parse.h"
@@ -42,7 +43,7 @@ static void candidate(struct completer *c, const char *text, const char *what)
 /* Calls back for every lab that has a folder of its own under /run, or for the one that --lab names. */
 static void each_lab(struct completer *c, void (*call)(struct completer *c, const char *lab))
 {
-	cleanup_closedir DIR *dir = opendir(folders_run_root());
+	cleanup_closedir DIR *dir = opendir(places_run_root());
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))

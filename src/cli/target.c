@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/places.h"
 #include "base/strbuf.h"
 #include "cli/labfile.h"
 #include "config/config.h"
@@ -20,7 +21,7 @@
 /* The labs of this host, by their folders. */
 static char **running_labs(size_t *count)
 {
-	cleanup_closedir DIR *dir = opendir(folders_run_root());
+	cleanup_closedir DIR *dir = opendir(places_run_root());
 	struct dirent *entry;
 	char **names = NULL;
 
