@@ -107,7 +107,7 @@ void examination_run(struct examination *examination);
 int examination_status(const struct examination *examination);
 /* One sentence: what this host can and cannot run. */
 const char *examination_summary(struct examination *examination);
-json_t *examination_json(const struct examination *examination); /* the members of nestvisor/doctor/1 */
+json_t *examination_json(struct examination *examination); /* the members of nestvisor/doctor/1; a new reference */
 
 /* For checks. The returned finding may be given evidence, remedies and a fix; it moves when the next one is added. */
 struct finding *finding_add(const struct check *check, struct examination *examination, const struct patient *patient,

@@ -33,6 +33,41 @@ static const struct schema schemas[] = {
 		},
 		"required": ["bytes"]
 	})},
+	{"doctor", 1, "what is wrong with hosts, and how to mend it", JSON({
+		"properties": {
+			"checks": {"type": "array", "description": "by host, the worst first", "items": {"type": "object",
+				"required": ["id", "layer", "host", "derived", "result", "severity", "title", "matters", "why", "evidence", "remedy", "fixable",
+					"after", "manual"],
+				"properties": {
+					"id": {"type": "string", "description": "of the check; several findings may have the same"},
+					"layer": {"type": ["string", "null"], "description": "L0, L1, …; null where it is not known"},
+					"host": {"type": "string"},
+					"derived": {"type": "boolean", "description": "the host was not asked: this is what it will see"},
+					"result": {"enum": ["pass", "warn", "unknown", "fail"]},
+					"severity": {"enum": ["note", "advice", "required"], "description": "required: guests do not run without it"},
+					"title": {"type": "string", "description": "what the check looks at"},
+					"matters": {"type": "string"},
+					"why": {"type": "string", "description": "what is the case"},
+					"evidence": {"type": ["string", "null"], "description": "the fact it rests on, and where it came from"},
+					"remedy": {"type": "array", "items": {"type": "string"}},
+					"fixable": {"type": "boolean", "description": "doctor --fix would do it"},
+					"after": {"enum": ["nothing", "reload", "relogin", "reboot"], "description": "what the remedy needs to take effect"},
+					"manual": {"type": "string"}
+				}}},
+			"summary": {"type": "string", "description": "what the hosts can run and what not"},
+			"table": {"type": "array", "description": "with --list: the checks there are", "items": {"type": "object",
+				"required": ["id", "title", "severity", "matters", "fixable", "after", "manual"], "properties": {
+					"id": {"type": "string"},
+					"title": {"type": "string"},
+					"severity": {"enum": ["note", "advice", "required"]},
+					"matters": {"type": "string"},
+					"fixable": {"type": "boolean"},
+					"after": {"enum": ["nothing", "reload", "relogin", "reboot"]},
+					"manual": {"type": "string"}
+				}}}
+		},
+		"required": ["checks", "summary"]
+	})},
 	{"down", 1, "what was taken away", JSON({
 		"properties": {
 			"lab": {"type": "string"},

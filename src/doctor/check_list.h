@@ -1,0 +1,10 @@
+/* All checks, in the order in which findings of one kind are shown. To be included with CHECK defined. */
+CHECK(host_architecture)
+CHECK(cpu_virtualization)
+CHECK(kernel_version)
+CHECK(kvm_module)
+CHECK(kvm_device)
+CHECK(kvm_boot)
+CHECK(kvm_nested)
+CHECK(kvm_nested_persistent)
+CHECK(kvm_paging)
