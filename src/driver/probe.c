@@ -13,6 +13,7 @@
 #include "base/strbuf.h"
 #include "driver/driver.h"
 #include "driver/postmortem.h"
+#include "driver/profile.h"
 #include "image/image.h"
 
 #include <errno.h>
@@ -194,14 +195,25 @@ static int watch(int console, struct cancel *cancel, struct finding *finding)
 	}
 }
 
-static int start_probe(const char *qemu, const struct image *image, int console, int log, struct process_id *ret,
-		       struct error **err)
+static char *probe_words(const struct profile *profile)
 {
+	char *words;
+
+	if (asprintf(&words, "console=ttyS0 panic=-1 %s nestvisor.probe", profile->append) < 0)
+		abort();
+	return words;
+}
+
+/* As a plain guest of this host would be started: the same machine, the same CPU, the same QEMU. */
+static int start_probe(const char *qemu, const struct profile *profile, const struct image *image, int console, int log,
+		       struct process_id *ret, struct error **err)
+{
+	cleanup_free char *append = probe_words(profile);
 	/* clang-format off */
-	const char *argv[] = {qemu, "-M", "pc", "-accel", "kvm", "-cpu", "host", "-m", "192M",
+	const char *argv[] = {qemu, "-M", profile->machine, "-accel", profile->accelerator, "-cpu", profile->cpu_plain, "-m", "192M",
 			      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-			      "-kernel", image->kernel, "-initrd", image->initrd,
-			      "-append", "console=ttyS0 panic=-1 nestvisor.probe",
+			      "-kernel", profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel,
+			      "-initrd", image->initrd, "-append", append,
 			      "-chardev", "stdio,id=c,signal=off", "-serial", "chardev:c", NULL};
 	/* clang-format on */
 	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = console, .err = log, .detach = true};
@@ -225,8 +237,8 @@ static void add_cause(int log, struct finding *finding)
 }
 
 /* Boots the probe with its console on a pipe. Errors are only what kept us from asking. */
-static int boot_probe(const char *qemu, const struct image *image, struct cancel *cancel, struct finding *finding,
-		      struct error **err)
+static int boot_probe(const char *qemu, const struct profile *profile, const struct image *image, struct cancel *cancel,
+		      struct finding *finding, struct error **err)
 {
 	cleanup_close int console = -1, console_theirs = -1, log = memfd_create("probe", MFD_CLOEXEC);
 	struct process_id process;
@@ -236,7 +248,7 @@ static int boot_probe(const char *qemu, const struct image *image, struct cancel
 		return error_errno(err, errno, "cannot start the probe guest");
 	console = pipe_fds[0];
 	console_theirs = pipe_fds[1];
-	r = start_probe(qemu, image, console_theirs, log, &process, err);
+	r = start_probe(qemu, profile, image, console_theirs, log, &process, err);
 	if (r < 0)
 		return r;
 	close(steal_fd(&console_theirs));
@@ -255,9 +267,14 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct 
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qemu = NULL;
 	cleanup_json json_t *key = NULL;
-	struct image image;
-	int r = process_find("qemu-system-x86_64", "qemu-system-x86", &qemu, err);
+	/* The row of the table depends on whether an image brings its kernel; `micro` does. */
+	struct image image = {.kernel = ""};
+	const struct driver_guest guest = {.accelerator = ACCEL_KVM, .image = &image};
+	const struct profile *profile;
+	int r = profile_choose(&guest, &profile, err);
 
+	if (r == 0)
+		r = process_find(profile->binary, "qemu-system-x86", &qemu, err);
 	if (r < 0)
 		return r;
 	key = probe_key(qemu);
@@ -267,7 +284,7 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct 
 	if (r < 0)
 		return r;
 	report(reporter, REPORT_BEGIN, "accelerator", "booting a probe guest under KVM");
-	r = boot_probe(qemu, &image, cancel, finding, err);
+	r = boot_probe(qemu, profile, &image, cancel, finding, err);
 	report(reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, "accelerator",
 	       r < 0		? "the probe could not be made"
 	       : finding->works ? "KVM works"
