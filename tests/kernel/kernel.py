@@ -1,0 +1,230 @@
+"""Hosts as network namespaces: built by the standard tools, asked with real packets, watched with the kernel's own trace.
+
+Everything lives below namespaces of this process's own, which the kernel takes away with it.
+"""
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import struct
+import subprocess
+import time
+
+import packets
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+NETLINK_NETFILTER, SOL_NETLINK, NFNLGRP_NFTRACE = 12, 270, 9
+ETH_P_ALL = 3
+PROTOCOLS4, PROTOCOLS6 = (1, 6, 17, 47, 50, 132), (6, 17, 47, 50, 58, 132)
+SO_RCVBUFFORCE = 33
+IPV6_HDRINCL = 36
+TRACE_TABLE, TRACE_CHAIN, TRACE_HANDLE, TRACE_TYPE, TRACE_VERDICT, TRACE_ID = 1, 2, 3, 4, 5, 6
+TRACE_NETWORK, TRACE_TRANSPORT, TRACE_POLICY = 8, 9, 16
+TRACE_IS_POLICY, TRACE_IS_RULE = 1, 3
+FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+DROP, ACCEPT = 0, 1
+TRACE_RULES = """
+table inet nvtrace {
+	chain pre { type filter hook prerouting priority -450; meta nftrace set 1; }
+	chain out { type filter hook output priority -450; meta nftrace set 1; }
+}
+"""
+TRACE_BRIDGE = "table bridge nvtrace { chain pre { type filter hook prerouting priority -450; meta nftrace set 1; }; }\n"
+
+
+class Failed(Exception):
+    pass
+
+
+def run(argv, text=None, check=True):
+    done = subprocess.run(argv, input=text, capture_output=True, text=True)
+    if check and done.returncode:
+        raise Failed("%s: %s" % (" ".join(argv), done.stderr.strip()))
+    return done
+
+
+@contextlib.contextmanager
+def inside(fd, home):
+    if LIBC.setns(fd, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+    try:
+        yield
+    finally:
+        LIBC.setns(home, CLONE_NEWNET)
+
+
+def attributes(data):
+    found = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack("=HH", data[:4])
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[4:length]
+        data = data[(length + 3) & ~3:]
+    return found
+
+
+class Host:
+    """A namespace: a captured host, or a stub that only receives."""
+
+    def __init__(self, world, name):
+        self.world, self.name = world, name
+        run(["ip", "netns", "add", name])
+        self.fd = os.open("/run/netns/" + name, os.O_RDONLY)
+        self.interfaces, self.packet_sockets, self.raw_sockets, self.trace = {}, {}, [], None
+
+    def inside(self):
+        return inside(self.fd, self.world.home)
+
+    def run(self, argv, text=None, check=True):
+        with self.inside():
+            return run(argv, text, check)
+
+    def sysctl(self, name, value):
+        with self.inside(), open("/proc/sys/" + name, "w") as file:
+            file.write(str(value))
+
+    def macs(self):
+        with self.inside():
+            for line in run(["ip", "-o", "link"]).stdout.splitlines():
+                words = line.split()
+                self.interfaces[words[1].rstrip(":").split("@")[0]] = words[words.index("link/ether") + 1] if "link/ether" in words else None
+        return self.interfaces
+
+    def watch(self, local):
+        """Sockets on everything: interfaces; with `local` also what is delivered to this host, and the trace."""
+        names = self.macs()
+        with self.inside():
+            for name in names:
+                if name == "lo":
+                    continue
+                sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+                sock.bind((name, ETH_P_ALL))
+                self.packet_sockets[name] = sock
+            if not local:
+                return
+            for family, protocols in ((socket.AF_INET, PROTOCOLS4), (socket.AF_INET6, PROTOCOLS6)):
+                for proto in protocols:
+                    sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, proto)
+                    if family == socket.AF_INET6:
+                        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+                    self.raw_sockets.append((sock, family, proto))
+            self.trace = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER)
+            self.trace.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+            self.trace.bind((0, 0))
+            self.trace.setsockopt(SOL_NETLINK, 1, NFNLGRP_NFTRACE)
+            run(["nft", "-f", "-"], TRACE_RULES)
+            subprocess.run(["nft", "-f", "-"], input=TRACE_BRIDGE, text=True, capture_output=True)
+
+    def flush_connections(self):
+        with self.inside():
+            sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        with sock:
+            # IPCTNL_MSG_CT_DELETE (2) of NFNL_SUBSYS_CTNETLINK (1) without attributes: all
+            sock.send(struct.pack("=IHHII", 20, 1 << 8 | 2, 5, 1, 0) + struct.pack("=BBH", 0, 0, 0))
+            sock.recv(4096)
+
+    def send_frame(self, interface, frame):
+        self.packet_sockets[interface].send(frame)
+
+    def send_local(self, packet):
+        """From this host itself, through its output hook. Returns an errno or 0."""
+        four = packet[0] >> 4 == 4
+        with self.inside():
+            sock = socket.socket(socket.AF_INET if four else socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with sock:
+            if not four:
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
+            target = socket.inet_ntop(socket.AF_INET, packet[16:20]) if four else socket.inet_ntop(socket.AF_INET6, packet[24:40])
+            try:
+                sock.sendto(packet, (target, 0) if four else (target, 0, 0, 0))
+            except OSError as error:
+                return error.errno
+        return 0
+
+    def close(self):
+        for sock in [*self.packet_sockets.values(), *(s for s, _, _ in self.raw_sockets), *([self.trace] if self.trace else [])]:
+            sock.close()
+        os.close(self.fd)
+        run(["ip", "netns", "del", self.name])
+
+
+class World:
+    """All hosts of a scenario."""
+
+    def __init__(self):
+        self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self.hosts = {}
+
+    def add(self, name):
+        self.hosts[name] = Host(self, name)
+        return self.hosts[name]
+
+    def close(self):
+        for host in self.hosts.values():
+            host.close()
+        os.close(self.home)
+
+    def drain(self):
+        for _ in self.events(0):
+            pass
+
+    def events(self, idle):
+        """What comes by until nothing came for `idle` seconds: ("seen", host, interface, out, frame),
+        ("local", host, parsed), ("trace", host, attributes)."""
+        sources = {}
+        for host in self.hosts.values():
+            for name, sock in host.packet_sockets.items():
+                sources[sock.fileno()] = (host, "packet", name, sock)
+            for sock, family, proto in host.raw_sockets:
+                sources[sock.fileno()] = (host, "raw", (family, proto), sock)
+            if host.trace:
+                sources[host.trace.fileno()] = (host, "trace", None, host.trace)
+        poll = select.epoll()
+        for fd in sources:
+            poll.register(fd, select.EPOLLIN)
+        end = time.monotonic() + idle
+        with poll:
+            while True:
+                ready = poll.poll(max(0, end - time.monotonic()))
+                if not ready and time.monotonic() >= end:
+                    return
+                for fd, _ in ready:
+                    yield from self.receive(*sources[fd])
+                if idle and ready:
+                    end = time.monotonic() + idle
+
+    def receive(self, host, kind, what, sock):
+        while True:
+            try:
+                if kind == "packet":
+                    data, address = sock.recvfrom(2048)
+                    yield "seen", host, what, address[2] == socket.PACKET_OUTGOING, data
+                elif kind == "raw" and what[0] == socket.AF_INET:
+                    yield "local", host, packets.parse(sock.recv(2048))
+                elif kind == "raw":
+                    data, ancillary, _, address = sock.recvmsg(2048, 256)
+                    target = next((socket.inet_ntop(socket.AF_INET6, d[:16]) for l, t, d in ancillary if t == socket.IPV6_PKTINFO), None)
+                    yield "local", host, dict(packets.segment(what[1], data), src=address[0].split("%")[0], dst=target, proto=what[1], body=data)
+                else:
+                    yield from ((("trace", host, t)) for t in traces(sock.recv(65536)))
+            except BlockingIOError:
+                return
+
+
+def traces(data):
+    while len(data) >= 20:
+        length, _ = struct.unpack("=IH", data[:6])
+        found = attributes(data[20:length])
+        text = lambda kind: found[kind].rstrip(b"\0").decode() if kind in found else None
+        big = lambda kind: int.from_bytes(found[kind], "big") if kind in found else None
+        verdict = attributes(found[TRACE_VERDICT]) if TRACE_VERDICT in found else {}
+        yield {
+            "id": big(TRACE_ID), "type": big(TRACE_TYPE), "table": text(TRACE_TABLE), "chain": text(TRACE_CHAIN),
+            "handle": big(TRACE_HANDLE), "verdict": int.from_bytes(verdict[1], "big", signed=True) if 1 in verdict else None,
+            "policy": big(TRACE_POLICY), "family": FAMILIES.get(data[16]),
+            "network": found.get(TRACE_NETWORK, b""), "transport": found.get(TRACE_TRANSPORT, b""),
+        }
+        data = data[(length + 3) & ~3:]

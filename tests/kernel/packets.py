@@ -1,0 +1,124 @@
+"""Packets as bytes, each with a token that survives NAT, so that one can be told from all others wherever it comes by.
+
+The token is 4 bytes: TCP's sequence number, an SCTP INIT's initiate tag, ESP's sequence number, else the start of the
+payload. All of them lie in the first 20 bytes behind the network header, which is what the kernel's trace messages show.
+"""
+import ipaddress
+import socket
+import struct
+
+NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
+NAMES = {number: name for name, number in NUMBERS.items()}
+TCP_FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, "A": 16, "U": 32}
+
+
+def number(proto):
+    return NUMBERS.get(proto) or int(proto)
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def pseudo(src, dst, proto, length):
+    if src.version == 4:
+        return src.packed + dst.packed + struct.pack("!BBH", 0, proto, length)
+    return src.packed + dst.packed + struct.pack("!I3xB", length, proto)
+
+
+def transport(question, token, src, dst, ack=0):
+    """The part behind the network header. `ack`: what a TCP packet of a flow acknowledges."""
+    proto = number(question["proto"])
+    sport, dport = question.get("sport") or 0, question.get("dport") or 0
+    if proto == 6:
+        flags = sum(TCP_FLAGS[f] for f in question.get("tcp_flags") or "S")
+        segment = struct.pack("!HHIIBBHHH", sport, dport, question.get("seq", token), ack, 5 << 4, flags, 64240, 0, 0)
+        if "P" in (question.get("tcp_flags") or ""):
+            segment += struct.pack("!I", token)
+        return segment[:16] + struct.pack("!H", checksum(pseudo(src, dst, 6, len(segment)) + segment)) + segment[18:]
+    payload = struct.pack("!I", token) + b"nest"
+    if proto == 17:
+        datagram = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
+        return datagram[:6] + struct.pack("!H", checksum(pseudo(src, dst, 17, len(datagram)) + datagram) or 0xFFFF) + datagram[8:]
+    if proto in (1, 58):
+        message = struct.pack("!BBHHH", question["icmp_type"], 0, 0, question.get("icmp_id", token & 0xFFFF), 1) + payload
+        if proto == 1 and question["icmp_type"] in (13, 14):
+            message += b"\0" * 4
+        head = pseudo(src, dst, 58, len(message)) if proto == 58 else b""
+        return message[:2] + struct.pack("!H", checksum(head + message)) + message[4:]
+    if proto == 132:
+        chunk = struct.pack("!BBHIIHHI", 1, 0, 20, token, 65535, 1, 1, 1)
+        segment = struct.pack("!HHII", sport, dport, 0, 0) + chunk
+        return segment[:8] + struct.pack("<I", crc32c(segment)) + segment[12:]
+    if proto == 47:
+        return struct.pack("!HH", 0, 0x88B5) + payload
+    return struct.pack("!II", 0x1000, token) + payload
+
+
+def network(question, token, ack=0, fragment=None):
+    """A whole packet. `fragment`: (offset in 8 bytes, more) makes that part of a larger one; IPv4."""
+    src, dst = ipaddress.ip_address(question["src"]), ipaddress.ip_address(question["dst"])
+    proto = number(question["proto"])
+    body = transport(question, token, src, dst, ack)
+    if src.version == 6:
+        return struct.pack("!IHBB", 6 << 28, len(body), proto, question.get("ttl", 64)) + src.packed + dst.packed + body
+    flags = 0 if not fragment else fragment[0] | (0x2000 if fragment[1] else 0)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), token & 0xFFFF, flags, question.get("ttl", 64), proto, 0)
+    header += src.packed + dst.packed
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + body
+
+
+def ether(packet, src_mac, dst_mac):
+    kind = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
+    return bytes.fromhex(dst_mac.replace(":", "")) + bytes.fromhex(src_mac.replace(":", "")) + struct.pack("!H", kind) + packet
+
+
+def parse(packet):
+    """What a captured packet says: src, dst, proto, sport, dport, icmp_type, seq, ack; None for what is no IP."""
+    if not packet or packet[0] >> 4 not in (4, 6):
+        return None
+    if packet[0] >> 4 == 4:
+        if len(packet) < 20:
+            return None
+        proto, body = packet[9], packet[(packet[0] & 15) * 4:]
+        src, dst = socket.inet_ntop(socket.AF_INET, packet[12:16]), socket.inet_ntop(socket.AF_INET, packet[16:20])
+    else:
+        if len(packet) < 40:
+            return None
+        proto, body = packet[6], packet[40:]
+        src, dst = socket.inet_ntop(socket.AF_INET6, packet[8:24]), socket.inet_ntop(socket.AF_INET6, packet[24:40])
+    return dict(segment(proto, body), src=src, dst=dst, proto=proto, body=body)
+
+
+def segment(proto, body):
+    found = {"sport": None, "dport": None, "icmp_type": None}
+    if proto in (6, 17, 132) and len(body) >= 4:
+        found["sport"], found["dport"] = struct.unpack("!HH", body[:4])
+    if proto == 6 and len(body) >= 14:
+        found["seq"], found["ack"] = struct.unpack("!II", body[4:12])
+        found["flags"] = body[13]
+    if proto in (1, 58) and len(body) >= 8:
+        found["icmp_type"] = body[0]
+        found["icmp_id"] = struct.unpack("!H", body[4:6])[0]
+    return found
+
+
+def carries(proto, body, token):
+    """Is this the packet with the token itself, not an ICMP error that quotes it?"""
+    if proto in (1, 58) and body[:1] and body[0] in ((3, 4, 5, 11, 12) if proto == 1 else (1, 2, 3, 4)):
+        return False
+    return struct.pack("!I", token) in body[:64]

@@ -1,0 +1,312 @@
+"""A scenario made real: namespaces built from it, their facts captured with the standard commands, questions asked."""
+import ipaddress
+import os
+import re
+
+import kernel
+import packets
+
+CAPTURES = {  # as people capture them; the names are those bundles use
+    "ip-addr.txt": "ip addr", "ip-d-link.txt": "ip -d link", "ip-route.txt": "ip route show table all", "ip-rule.txt": "ip rule",
+    "ip6-route.txt": "ip -6 route show table all", "ip6-rule.txt": "ip -6 rule", "nft-ruleset.txt": "nft list ruleset", "ipset.txt": "ipset save",
+    "bridge.txt": "bridge -d link", "neigh.txt": "ip neigh; ip -6 neigh",
+    "sysctl.txt": "sysctl -a 2>/dev/null | grep -E 'ip_forward |\\.(forwarding|rp_filter|accept_local|route_localnet) |bridge-nf-call|tcp_loose'",
+}
+QUIET = [("net/ipv6/conf/%s/accept_dad", 0), ("net/ipv6/conf/%s/router_solicitations", 0), ("net/ipv6/conf/%s/autoconf", 0), ("net/ipv4/conf/%s/rp_filter", 0)]
+
+
+class Stack:
+    def __init__(self, scenario):
+        self.scenario, self.world = scenario, kernel.World()
+        self.left_out = []  # rules that the kernel did not take
+        try:
+            self.build()
+        except BaseException:
+            self.world.close()
+            raise
+
+    def close(self):
+        self.world.close()
+
+    # building
+
+    def build(self):
+        for name in self.scenario["hosts"]:
+            host = self.world.add(name)
+            for path, value in QUIET:
+                for which in ("default", "all"):
+                    host.sysctl(path % which, value)
+        self.links()
+        for name, plan in self.scenario["hosts"].items():
+            self.configure(self.world.hosts[name], plan)
+        self.neighbours()
+        for name, plan in self.scenario["hosts"].items():
+            host = self.world.hosts[name]
+            if plan["captured"]:
+                self.firewall(host, plan)
+            else:
+                host.run(["nft", "-f", "-"], "table inet mute { chain i { type filter hook input priority 0; policy drop; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; }; "
+                                             "chain o { type filter hook output priority 0; policy drop; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; }; }\n")
+
+    def links(self):
+        lines = []
+        macs = {(name, link): mac for name, plan in self.scenario["hosts"].items() for link, mac in plan["links"]}
+        for a, if_a, b, if_b in self.scenario["cables"]:
+            lines.append("link add name %s address %s netns %s type veth peer name %s address %s netns %s" % (if_a, macs[a, if_a], a, if_b, macs[b, if_b], b))
+        kernel.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
+
+    def configure(self, host, plan):
+        lines = ["link set lo up"]
+        for bridge, (mac, ports) in plan["bridges"].items():
+            lines.append("link add %s address %s type bridge forward_delay 0 stp_state 0 mcast_snooping 0" % (bridge, mac))
+            lines += ["link set %s master %s" % (port, bridge) for port in ports]
+            lines.append("link set %s up" % bridge)
+        lines += ["link set %s up" % link for link, _ in plan["links"]]
+        lines += ["addr add %s dev %s%s" % (address, interface, " nodad" if ":" in address else "") for interface, address in plan["addresses"]]
+        host.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
+        for path, value in plan["sysctls"]:
+            host.sysctl(path, value)
+        for what, options in (("route", plan["routes"]), ("rule", plan["rules"])):
+            for option in options:
+                family, rest = option.split(" ", 1)
+                if host.run(["ip", family, what, "add", *rest.split()], check=False).returncode:
+                    self.left_out.append(option)
+
+    def segments(self):
+        """Groups of (host, interface that carries the addresses, MAC) on one link."""
+        group = {}
+
+        def find(x):
+            while group.setdefault(x, x) != x:
+                x = group[x]
+            return x
+        for a, if_a, b, if_b in self.scenario["cables"]:
+            group[find((a, if_a))] = find((b, if_b))
+        owners = {}
+        for name, plan in self.scenario["hosts"].items():
+            ports = {port: bridge for bridge, (_, members) in plan["bridges"].items() for port in members}
+            for bridge, (mac, members) in plan["bridges"].items():
+                for port in members:
+                    group[find((name, port))] = find((name, bridge))
+                owners[name, bridge] = mac
+            for link, mac in plan["links"]:
+                if link not in ports:
+                    owners[name, link] = mac
+        found = {}
+        for (name, interface), mac in owners.items():
+            found.setdefault(find((name, interface)), []).append((name, interface, mac))
+        return found.values()
+
+    def neighbours(self):
+        lines = {name: [] for name in self.scenario["hosts"]}
+        for members in self.segments():
+            for name, interface, mac in members:
+                for address in [a.split("/")[0] for i, a in self.scenario["hosts"][name]["addresses"] if i == interface]:
+                    for other, other_interface, _ in members:
+                        if other != name:
+                            lines[other].append("neigh replace %s lladdr %s dev %s nud permanent" % (address, mac, other_interface))
+        for name, batch in lines.items():
+            self.world.hosts[name].run(["ip", "-batch", "-"], "\n".join(batch) + "\n")
+
+    def firewall(self, host, plan):
+        for ipset in plan["ipsets"]:
+            host.run(["ipset", "create", ipset["name"], *ipset["kind"].split()])
+            for entry in ipset["entries"]:
+                host.run(["ipset", "-exist", "add", ipset["name"], *entry.split()], check=False)
+        for part in plan["iptables"]:
+            self.iptables(host, part)
+        for table in plan["nft"]:
+            self.nft(host, table)
+
+    def iptables(self, host, part):
+        program = ("iptables" if part["family"] == 4 else "ip6tables") + ("-legacy-restore" if part["legacy"] else "-restore")
+        lines = []
+        for name, table in part["tables"].items():
+            lines.append("*" + name)
+            lines += [":%s %s [0:0]" % item for item in table["policies"].items()] + [":%s - [0:0]" % chain for chain in table["chains"]]
+            lines += table["rules"] + ["COMMIT"]
+        self.load(host, [program], lines)
+
+    def nft(self, host, table):
+        lines = ["table %s %s {" % (table["family"], table["name"])] + table["sets"]
+        for chain in table["chains"]:
+            lines += ["chain %s {" % chain["name"]] + ([chain["head"]] if chain["head"] else []) + chain["rules"] + ["}"]
+        self.load(host, ["nft", "-f", "-"], lines + ["}"])
+
+    def load(self, host, argv, lines):
+        """Without the lines the kernel does not take: what then runs is what is captured."""
+        while True:
+            done = host.run(argv, "\n".join(lines) + "\n", check=False)
+            if not done.returncode:
+                return
+            match = re.search(r"line (\d+)|/dev/stdin:(\d+):|line: (\d+)", done.stderr)
+            number = int(next(g for g in match.groups() if g)) - 1 if match else -1
+            if not 0 <= number < len(lines) or re.match(r"[*:}]|COMMIT|table |chain |type ", lines[number]):
+                raise kernel.Failed("%s of %s: %s\n%s" % (argv, host.name, done.stderr.strip(), lines[number] if 0 <= number < len(lines) else ""))
+            self.left_out.append(lines.pop(number))
+
+    # facts
+
+    def legacy(self, name):
+        return any(part["legacy"] for part in self.scenario["hosts"][name]["iptables"])
+
+    def capture(self, folder):
+        cables = []
+        captured = {name for name, plan in self.scenario["hosts"].items() if plan["captured"]}
+        for a, if_a, b, if_b in self.scenario["cables"]:
+            ends = [(a, if_a), (b, if_b)] if a in captured else [(b, if_b), (a, if_a)]
+            if ends[0][0] in captured:
+                cables.append([*ends[0], *(ends[1] if ends[1][0] in captured else (None, None))])
+        self.rules = {}
+        for name in captured:
+            host, path = self.world.hosts[name], os.path.join(folder, "hosts", name)
+            os.makedirs(path)
+            commands = dict(CAPTURES)
+            for family in ("", "6"):
+                commands["ip%stables-save.txt" % family] = "ip%stables%s-save" % (family, "-legacy" if self.legacy(name) else "")
+            script = "".join("{ %s; } >%s/%s 2>/dev/null\n" % (command, path, file) for file, command in commands.items())
+            host.run(["sh", "-c", script + "nft -a list ruleset >%s/.handles 2>/dev/null" % path])
+            self.rules[name] = self.handles(path)
+            os.unlink(path + "/.handles")
+        return cables
+
+    def handles(self, path):
+        """(family, table, chain, handle) → (index, text as its owner writes it)"""
+        saved, table = {}, None
+        for version, family in (("", "ip"), ("6", "ip6")):
+            for line in open(path + "/ip%stables-save.txt" % version):
+                if line.startswith("*"):
+                    table = line[1:].strip()
+                elif line.startswith("-A "):
+                    saved.setdefault((family, table, line.split()[1]), []).append(line.strip())
+        found, family, table, chain, index = {}, None, None, None, 0
+        for line in open(path + "/.handles"):
+            words = line.split()
+            if words[:1] == ["table"]:
+                family, table = words[1], words[2]
+            elif words[:1] == ["chain"]:
+                chain, index = words[1], 0
+            elif "# handle" in line and chain and not line.strip().startswith(("type ", "set ", "map ")):
+                index += 1
+                text, handle = line.strip().rsplit(" # handle ", 1)
+                lines = saved.get((family, table, chain), [])
+                found[family, table, chain, int(handle)] = index, lines[index - 1] if len(lines) >= index else text
+            elif line.strip() == "}":
+                chain = None
+        return found
+
+    def watch(self):
+        for name, plan in self.scenario["hosts"].items():
+            self.world.hosts[name].watch(plan["captured"])
+        self.far = {}  # (stub, its interface) → (host, interface as routing sees it, bridge port or None)
+        for a, if_a, b, if_b in self.scenario["cables"]:
+            for (stub, if_stub), (name, link) in (((a, if_a), (b, if_b)), ((b, if_b), (a, if_a))):
+                plan = self.scenario["hosts"][name]
+                bridge = next((br for br, (_, ports) in plan["bridges"].items() if link in ports), None)
+                self.far[stub, if_stub] = (name, bridge or link, link if bridge else None)
+
+    # asking
+
+    def mac_of(self, name, interface, port):
+        plan = self.scenario["hosts"][name]
+        return plan["bridges"][interface][0] if interface in plan["bridges"] else dict(plan["links"])[interface]
+
+    def send(self, question, token, ack=0):
+        packet = packets.network(question, token, ack)
+        if question["iif"] is None:
+            return self.world.hosts[question["at"]].send_local(packet)
+        stub, link = question["from"]
+        target = question.get("dst_mac") or self.mac_of(question["at"], question["iif"], question.get("in_port"))
+        self.world.hosts[stub].send_frame(link, packets.ether(packet, question["src_mac"], target))
+        return 0
+
+    def legacy_counters(self):
+        found = {}
+        for name in self.rules:
+            if self.legacy(name):
+                for family, program in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
+                    table = None
+                    for line in self.world.hosts[name].run([program, "-c"]).stdout.splitlines():
+                        if line.startswith("*"):
+                            table, seen = line[1:], {}
+                        elif line.startswith(":"):
+                            chain, policy, count = line[1:].split()
+                            found[name, family, table, chain, 0] = (count, "policy " + policy.lower())
+                        elif line.startswith("["):
+                            count, _, chain, _ = line.split(" ", 3)
+                            seen[chain] = seen.get(chain, 0) + 1
+                            found[name, family, table, chain, seen[chain]] = (count, line.split(" ", 1)[1])
+        return found
+
+    def ask(self, question, token, idle=0.012, ack=0, fresh=True):
+        """What became of the packet, in the form of answers.jsonl."""
+        if fresh:
+            for name in self.rules:
+                self.world.hosts[name].flush_connections()
+        counters = self.legacy_counters()
+        self.world.drain()
+        errno = self.send(question, token, ack)
+        proto, seen, identified, traced = packets.number(question["proto"]), None, set(), []
+        for event in self.world.events(idle):
+            if event[0] == "local" and event[2] and event[2]["proto"] == proto and packets.carries(proto, event[2]["body"], token):
+                seen = seen or {"verdict": "delivered", "where": event[1].name, "to": "local process of host " + event[1].name, "hook": "input", "parsed": event[2]}
+            elif event[0] == "seen" and not event[3]:
+                seen = seen or self.seen_at_stub(event[1], event[2], event[4], proto, token)
+            elif event[0] == "trace":
+                one = event[2]
+                if one["transport"] and packets.carries(proto, one["transport"], token):
+                    identified.add((event[1].name, one["id"]))
+                traced.append((event[1].name, one))
+        answer = seen or self.dropped([t for t in traced if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
+        parsed = answer.pop("parsed", {})
+        answer.update({key: parsed.get(key) for key in ("src", "dst", "sport", "dport")})
+        if parsed:
+            answer["_parsed"] = parsed
+        return answer
+
+    def seen_at_stub(self, host, interface, frame, proto, token):
+        if self.scenario["hosts"][host.name]["captured"]:
+            return None
+        parsed = packets.parse(frame[14:])
+        mine = frame[:6] == bytes.fromhex(host.interfaces[interface].replace(":", ""))
+        if not parsed or not mine or parsed["proto"] != proto or not packets.carries(proto, parsed["body"], token):
+            return None
+        name, outside, port = self.far[host.name, interface]
+        answer = {"verdict": "delivered", "where": name, "to": "out interface %s of host %s" % (outside, name), "hook": "postrouting", "parsed": parsed, "_stub": (host.name, interface)}
+        return dict(answer, out_port=port) if port else answer
+
+    def dropped(self, traced, counters):
+        for name, one in traced:
+            policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
+            if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
+                key = one["family"], one["table"], one["chain"]
+                index, text = (0, "policy drop") if policy else self.rules[name].get((*key, one["handle"]), (None, None))
+                return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
+                        "table": "%s %s" % key[:2], "chain": one["chain"]}
+        if counters:
+            for key, (count, text) in self.legacy_counters().items():
+                name, family, table, chain, index = key
+                if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text):
+                    return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
+        return None
+
+    def reply(self, question, answer):
+        """The question that follows where the first packet of a flow was delivered: its answer's way back."""
+        parsed = answer["_parsed"]
+        back = {"proto": question["proto"], "src": parsed["dst"], "dst": parsed["src"], "sport": parsed["dport"], "dport": parsed["sport"], "icmp_type": None,
+                "state": "established", "direction": "reply", "at": answer["where"], "iif": None}
+        back["of"] = {key: question[key] for key in ("src", "dst", "proto", "sport", "dport", "at", "iif", "src_mac", "in_port") if key in question}
+        if "_stub" in answer:
+            stub, interface = answer["_stub"]
+            name, outside, port = self.far[stub, interface]
+            back.update(iif=outside, src_mac=dict(self.scenario["hosts"][stub]["links"])[interface])
+            back["from"] = [stub, interface]
+            if port:
+                back["in_port"] = port
+        if question["proto"] == "tcp":
+            back["tcp_flags"] = "SA"
+        return back
+
+
+def addresses_equal(a, b):
+    return a == b or a and b and ipaddress.ip_address(a) == ipaddress.ip_address(b)
