@@ -2,12 +2,14 @@
 
 #include "apply/folders.h"
 #include "apply/session.h"
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
 #include "cli/target.h"
+#include "render/topology.h"
 
 #include <string.h>
 
@@ -43,13 +45,52 @@ static int draw_running(struct invocation *inv, const struct lab *lab)
 	return draw(inv, lab, &status);
 }
 
+/* The bundle's name: the last part of its path. */
+static const char *facts_name(struct arena *arena, const char *path)
+{
+	cleanup_free char *whole = realpath(path, NULL);
+	const char *slash = strrchr(whole ? whole : path, '/');
+
+	return arena_strdup(arena, slash && slash[1] ? slash + 1 : path);
+}
+
+static int draw_facts(struct invocation *inv, const char *path)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_bundle struct bundle *bundle = NULL;
+	cleanup_error struct error *err = NULL;
+	cleanup_strbuf struct strbuf out = {};
+	const char *name = facts_name(arena, path);
+	const struct topology *topology;
+
+	if (inv->operand_count > 0 || invocation_flag(inv, "planned"))
+		return invocation_usage(inv, "--facts draws what was captured; a lab has no place beside it");
+	if (bundle_load(path, &bundle, &err) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	topology = topology_new(arena, bundle);
+	if (inv->json) {
+		invocation_answer(inv, topology_json(topology, name));
+		return EXIT_DONE;
+	}
+	if (strcmp(invocation_string(inv, "format"), "mermaid") == 0)
+		topology_mermaid(topology, name, &out);
+	else
+		topology_tree(topology, name, inv->style, &out);
+	invocation_print_text(inv, out.text);
+	return EXIT_DONE;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_lab struct lab *lab = NULL;
 	const char *given = invocation_operand(inv, 0);
+	const char *facts = invocation_string(inv, "facts");
 	bool planned = invocation_flag(inv, "planned");
-	int status = planned ? labfile_load(inv, given, false, &lab) : target_lab(inv, given, &lab);
+	int status;
 
+	if (facts)
+		return draw_facts(inv, facts);
+	status = planned ? labfile_load(inv, given, false, &lab) : target_lab(inv, given, &lab);
 	if (status != EXIT_DONE)
 		return status;
 	return planned ? draw(inv, lab, NULL) : draw_running(inv, lab);
@@ -58,10 +99,12 @@ static int run(struct invocation *inv)
 const struct command command_graph = {
 	.name = "graph",
 	.group = GROUP_SHOW,
-	.summary = "draws a lab: layers, networks, addresses, uplinks",
+	.summary = "draws a lab, or hosts from their facts: layers, networks, addresses, uplinks",
 	.description = "A tree of layers for the terminal, or a Mermaid flowchart that GitHub, GitLab and many wikis "
 		       "show as a picture. Of a "
-		       "running lab the states are drawn in; of one that does not run, what its file says.",
+		       "running lab the states are drawn in; of one that does not run, what its file says.\n\n"
+		       "With --facts it draws hosts as their captured facts show them, whoever built them: which is a "
+		       "guest of which, bridges and their ports, addresses, gateways, what is translated on its way.",
 	.operands =
 		(const struct command_operand[]){
 			{.name = "LAB",
@@ -75,13 +118,20 @@ const struct command command_graph = {
 						    .help = "how to draw",
 						    .choices = (const char *const[]){"tree", "mermaid", NULL},
 						    .fallback = "tree"},
+						   {.name = "facts",
+						    .kind = OPTION_STRING,
+						    .argument = "DIR",
+						    .help = "draw captured facts: a folder, a file or a JSON document",
+						    .complete = COMPLETE_FILE},
 						   {.name = "planned",
 						    .help = "draw the lab file, and do not ask what runs"},
 						   {}},
-	.examples = (const struct command_example[]){{"nestvisor graph", "the lab of this folder as a tree"},
-						     {"nestvisor graph --format mermaid first.nest.yaml > first.mmd",
-						      "a picture for a document"},
-						     {}},
+	.examples =
+		(const struct command_example[]){
+			{"nestvisor graph", "the lab of this folder as a tree"},
+			{"nestvisor graph --facts bundle", "the hosts whose output was captured in this folder"},
+			{"nestvisor graph --format mermaid first.nest.yaml > first.mmd", "a picture for a document"},
+			{}},
 	.json = "graph",
 	.lab = true,
 	.run = run,

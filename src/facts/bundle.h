@@ -17,7 +17,7 @@ enum relation_kind {
 	RELATION_TAP,	   /* a tap and the NIC of the guest behind it: their MACs say so (libvirt: fe:… and 52:54:00…) */
 	RELATION_LEARNED,  /* a bridge learned the second end's MAC on the first, its port */
 	RELATION_NEIGHBOUR, /* the first end's host knows the second's MAC as a neighbour: on one link */
-	RELATION_MIRRORED, /* WSL2 in mirrored mode: the two interfaces are one, with the same addresses */
+	RELATION_MIRRORED, /* WSL2 in mirrored mode: two interfaces are one, with the same addresses; Windows' first */
 	RELATION_SUBNET,   /* addresses in one subnet: probably on one link */
 };
 

@@ -257,7 +257,7 @@ static void find_learned(struct relator *relator)
 	}
 }
 
-static bool is_bridge(const struct facts *host, const struct link *link)
+bool link_is_bridge(const struct facts *host, const struct link *link)
 {
 	if (link->kind)
 		return strcmp(link->kind, "bridge") == 0;
@@ -283,7 +283,7 @@ static void find_neighbours(struct relator *relator)
 				continue;
 			for (size_t j = 0; j < host->link_count && !joined; j++)
 				joined = is_joined(relator, host, &host->links[j], owner->host, owner->link);
-			if (!joined || !is_bridge(host, link))
+			if (!joined || !link_is_bridge(host, link))
 				join(relator, RELATION_NEIGHBOUR, host, link, owner->host, owner->link,
 				     &neighbour->origin, "a neighbour has this MAC");
 		}

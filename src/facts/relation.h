@@ -9,4 +9,7 @@
 /* Finds all relations; `links` is links.json, or NULL. */
 void relate_hosts(struct pool *pool, struct bundle *bundle, const json_t *links, const char *source);
 
+/* By its kind, or where that was not captured because it has ports. */
+bool link_is_bridge(const struct facts *host, const struct link *link);
+
 #endif

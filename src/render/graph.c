@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "render/render_internal.h"
+#include "render/tree.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct drawing {
 	const struct lab_status *status;
 	const struct style *style;
 	struct strbuf *out;
-	struct strbuf margin; /* what stands before the branches of the current depth */
+	struct tree tree;
 };
 
 static const struct guest_status *status_of(const struct drawing *d, const struct guest *guest)
@@ -30,32 +31,12 @@ static const struct guest_status *status_of(const struct drawing *d, const struc
 	return d->status ? &d->status->guests[guest->index] : NULL;
 }
 
-/* Begins the line of an item and moves the margin into it; returns what tree_end needs to move it back. */
-static size_t tree_begin(struct drawing *d, bool last)
-{
-	size_t before = d->margin.length;
-
-	strbuf_add(d->out, d->margin.text);
-	if (d->style->utf8)
-		strbuf_add(d->out, last ? "└─ " : "├─ ");
-	else
-		strbuf_add(d->out, last ? "`- " : "|- ");
-	strbuf_add(&d->margin, last ? "   " : d->style->utf8 ? "│  " : "|  ");
-	return before;
-}
-
-static void tree_end(struct drawing *d, size_t before)
-{
-	d->margin.length = before;
-	d->margin.text[before] = '\0';
-}
-
 static void add_network(struct drawing *d, const struct network *network, bool last)
 {
 	static const char *const uplinks[] = {
 		[UPLINK_NAT] = "uplink nat", [UPLINK_ROUTE] = "uplink route", [UPLINK_NONE] = "no uplink"};
 	const struct prefix *subnets[] = {&network->subnet4, &network->subnet6};
-	size_t before = tree_begin(d, last);
+	size_t before = tree_begin(&d->tree, last);
 	char text[PREFIX_TEXT_SIZE];
 
 	strbuf_add(d->out, "network ");
@@ -67,7 +48,7 @@ static void add_network(struct drawing *d, const struct network *network, bool l
 	if (network->encapsulation != ENCAP_NONE)
 		strbuf_printf(d->out, "  %s %u", encapsulation_name(network->encapsulation), network->vni);
 	strbuf_add_char(d->out, '\n');
-	tree_end(d, before);
+	tree_end(&d->tree, before);
 }
 
 static void add_publishes(struct drawing *d, const struct guest *guest)
@@ -98,7 +79,7 @@ static void add_host(struct drawing *d, const struct host *host);
 static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 {
 	const struct guest_status *is = status_of(d, guest);
-	size_t before = tree_begin(d, last);
+	size_t before = tree_begin(&d->tree, last);
 
 	strbuf_printf(d->out, "L%u ", guest->layer);
 	text_paint(d->out, d->style, COLOUR_BOLD, guest->name);
@@ -119,7 +100,7 @@ static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 	strbuf_add_char(d->out, '\n');
 	if (guest->host)
 		add_host(d, guest->host);
-	tree_end(d, before);
+	tree_end(&d->tree, before);
 }
 
 static void add_host(struct drawing *d, const struct host *host)
@@ -133,7 +114,7 @@ static void add_host(struct drawing *d, const struct host *host)
 static void add_root(struct drawing *d)
 {
 	const struct host *root = d->lab->root;
-	size_t before = tree_begin(d, true);
+	size_t before = tree_begin(&d->tree, true);
 
 	strbuf_printf(d->out, "L%u ", root->layer);
 	text_paint(d->out, d->style, COLOUR_BOLD,
@@ -147,18 +128,18 @@ static void add_root(struct drawing *d)
 	}
 	strbuf_add_char(d->out, '\n');
 	add_host(d, root);
-	tree_end(d, before);
+	tree_end(&d->tree, before);
 }
 
 void graph_tree(const struct lab *lab, const struct lab_status *status, const struct style *style, struct strbuf *out)
 {
-	struct drawing d = {.lab = lab, .status = status, .style = style, .out = out};
+	struct drawing d = {
+		.lab = lab, .status = status, .style = style, .out = out, .tree = {.style = style, .out = out}};
 
-	strbuf_add(&d.margin, "");
 	text_paint(out, style, COLOUR_BOLD, lab->name);
 	strbuf_add_char(out, '\n');
 	add_root(&d);
-	strbuf_freep(&d.margin);
+	tree_free(&d.tree);
 }
 
 /* Ids of nodes: "world", "host", "n3", "g12". */

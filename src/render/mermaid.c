@@ -32,7 +32,7 @@ struct chart {
 	int indent;
 };
 
-static void add_label(struct strbuf *out, const char *text)
+void mermaid_label(struct strbuf *out, const char *text)
 {
 	cleanup_strbuf struct strbuf safe = {};
 
@@ -114,7 +114,7 @@ static void add_network(struct chart *chart, const struct network *network)
 
 	begin_line(chart);
 	strbuf_printf(chart->out, "%s([\"network ", network_id(chart, network, id));
-	add_label(chart->out, network->name);
+	mermaid_label(chart->out, network->name);
 	for (size_t i = 0; i < 2; i++)
 		if (subnets[i]->ip.family)
 			strbuf_printf(chart->out, "<br>%s", prefix_format(subnets[i], text));
@@ -157,7 +157,7 @@ static void add_machine(struct chart *chart, const struct guest *guest)
 
 	begin_line(chart);
 	strbuf_printf(chart->out, "%s%s\"L%u ", machine_id(chart, guest, id), shapes[guest->world][0], guest->layer);
-	add_label(chart->out, guest->name);
+	mermaid_label(chart->out, guest->name);
 	if (is)
 		strbuf_printf(chart->out, "<br>%s", guest_state_name(is->state));
 	if (guest->world != WORLD_OPEN)
@@ -180,7 +180,7 @@ static void add_guest(struct chart *chart, const struct guest *guest)
 	}
 	begin_line(chart);
 	strbuf_printf(chart->out, "subgraph s%zu[\"L%u ", guest->index, guest->layer);
-	add_label(chart->out, guest->name);
+	mermaid_label(chart->out, guest->name);
 	strbuf_add(chart->out, "\"]\n");
 	chart->indent++;
 	add_machine(chart, guest);
@@ -208,9 +208,9 @@ static void add_root(struct chart *chart)
 	chart->indent++;
 	begin_line(chart);
 	strbuf_printf(chart->out, "m[\"L%u ", root->layer);
-	add_label(chart->out, status && status->hostname ? status->hostname
-			      : *root->path		 ? root->path
-							 : "this machine");
+	mermaid_label(chart->out, status && status->hostname ? status->hostname
+				  : *root->path		     ? root->path
+							     : "this machine");
 	strbuf_add(chart->out, "\"]:::machine\n");
 	add_host(chart, root);
 	chart->indent--;
@@ -218,14 +218,14 @@ static void add_root(struct chart *chart)
 	strbuf_add(chart->out, "end\n");
 }
 
-static void add_title(struct strbuf *out, const char *name)
+void mermaid_title(struct strbuf *out, const char *kind, const char *name)
 {
 	cleanup_strbuf struct strbuf safe = {};
 	cleanup_free char *quoted = NULL;
 	cleanup_json json_t *text = NULL;
 
 	/* A JSON string is a YAML one. */
-	strbuf_add(&safe, "lab ");
+	strbuf_printf(&safe, "%s ", kind);
 	text_safe(&safe, name, false);
 	text = text_json(safe.text);
 	quoted = json_dumps(text, JSON_ENCODE_ANY);
@@ -241,7 +241,7 @@ void graph_mermaid(const struct lab *lab, const struct lab_status *status, struc
 
 	chart.positions = positions_new(arena, lab);
 	strbuf_add(&chart.edges, "");
-	add_title(out, lab->name);
+	mermaid_title(out, "lab", lab->name);
 	strbuf_add(out, "flowchart TB\n"
 			"  world((\"world\")):::world\n");
 	add_root(&chart);

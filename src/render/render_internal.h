@@ -27,6 +27,10 @@ void publish_outside(const struct publish *publish, struct strbuf *out);
 void publish_inside(const struct publish *publish, struct strbuf *out);
 const char *publish_protocol(const struct publish *publish);
 
+/* Text as a Mermaid label takes it, without the quotes; and a chart's first lines: "lab first". */
+void mermaid_label(struct strbuf *out, const char *text);
+void mermaid_title(struct strbuf *out, const char *kind, const char *name);
+
 /* The schema of facts follows from their shapes: schema_facts.c is made by tests/unit/test_facts_schema.c. */
 extern const char schema_facts[];
 

@@ -106,36 +106,55 @@ static const struct schema schemas[] = {
 		"required": ["path", "status", "stdout", "stderr", "binary"]
 	})},
 	{"facts", 1, "what hosts say of themselves, and how they hang together", schema_facts},
-	{"graph", 1, "a lab as nodes and edges", JSON({
+	{"graph", 1, "a lab, or the hosts of a bundle of facts, as nodes and edges", JSON({
 		"properties": {
 			"lab": {"type": "string"},
+			"facts": {"type": "string", "description": "in place of lab: the bundle's name"},
 			"nodes": {"type": "array", "items": {"$ref": "#/$defs/node"}},
 			"edges": {"type": "array", "items": {"$ref": "#/$defs/edge"}}
 		},
-		"required": ["lab", "nodes", "edges"],
+		"required": ["nodes", "edges"],
 		"$defs": {
 			"node": {"type": "object", "required": ["id", "kind"], "properties": {
 				"id": {"type": "string", "description": "stable only within one document"},
-				"kind": {"enum": ["world", "host", "network", "guest"], "description": "a guest that has guests is a guest"},
+				"kind": {"enum": ["world", "host", "network", "guest", "interface"],
+					"description": "a guest that has guests is a guest; of facts every machine is a host"},
 				"name": {"type": "string"},
 				"path": {"type": "string"},
 				"layer": {"type": "integer", "minimum": 0},
-				"host": {"type": "string", "description": "the id of the node it runs on"},
+				"layer_at_least": {"type": "boolean", "description": "a guest of a host that was not captured"},
+				"host": {"type": "string", "description": "the id of the node it runs on, or belongs to"},
 				"subnets": {"type": "array", "items": {"type": "string"}},
 				"uplink": {"enum": ["nat", "route", "none"]},
 				"world": {"enum": ["open", "cut", "sealed"]},
-				"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]}
+				"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]},
+				"system": {"enum": ["linux", "windows"]},
+				"wsl": {"type": "boolean"},
+				"forwards4": {"type": "boolean", "description": "missing: unknown"},
+				"forwards6": {"type": "boolean"},
+				"role": {"enum": ["nic", "loopback", "bridge", "tap"]},
+				"addresses": {"type": "array", "items": {"type": "string"}},
+				"mac": {"type": "string"},
+				"up": {"type": "boolean"}
 			}},
 			"edge": {"type": "object", "required": ["from", "to", "kind"], "properties": {
 				"from": {"type": "string"},
 				"to": {"type": "string"},
-				"kind": {"enum": ["nic", "gateway", "uplink", "publish"]},
+				"kind": {"enum": ["nic", "gateway", "uplink", "publish", "port", "cable", "tap", "learned", "neighbour",
+					"mirrored", "subnet", "route", "nat", "forward"]},
 				"addresses": {"type": "array", "items": {"type": "string"}},
 				"mac": {"type": "string"},
 				"uplink": {"enum": ["nat", "route"]},
 				"port": {"type": "integer"},
 				"as": {"type": "integer"},
-				"protocol": {"enum": ["tcp", "udp"]}
+				"protocol": {"enum": ["tcp", "udp"]},
+				"why": {"type": "string"},
+				"evidence": {"type": "array", "items": {"type": "string"}, "description": "where it was captured: file:line"},
+				"via": {"type": "string", "description": "of route: the gateway"},
+				"default": {"type": "boolean"},
+				"destinations": {"type": "array", "items": {"type": "string"}},
+				"family": {"enum": ["ip", "ip6"]},
+				"masquerade": {"type": "boolean"}
 			}}
 		}
 	})},
