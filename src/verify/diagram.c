@@ -20,7 +20,7 @@
 enum {
 	BITS_PER_WORD = 64,
 	FIRST_TABLE = 1 << 12,
-	FIRST_CACHE = 1 << 12,
+	FIRST_CACHE = 1 << 11,
 	LARGEST_CACHE = 1 << 21,
 };
 
@@ -78,18 +78,26 @@ static inline uint64_t hash_node(const struct node *node)
 	return mix(node->pattern * UINT64_C(0x9e3779b97f4a7c15) ^ mix(ways + shape * UINT64_C(0xff51afd7ed558ccd)));
 }
 
+/* The table has up to four entries for a node, the cache up to two until it is as large as it gets. */
+static size_t node_limit(size_t memory)
+{
+	size_t node = sizeof(struct node) + 4 * sizeof(uint32_t), cache = LARGEST_CACHE * sizeof(struct cached);
+	size_t with_cache = memory / (node + 2 * sizeof(struct cached));
+
+	return memory > cache && (memory - cache) / node > with_cache ? (memory - cache) / node : with_cache;
+}
+
 struct space *space_new(size_t memory, struct error **err)
 {
 	struct space *space = calloc(1, sizeof(*space));
-	size_t per_node = sizeof(struct node) + 2 * sizeof(uint32_t);
-	size_t limit = memory / per_node;
+	size_t limit = node_limit(memory);
 
 	if (!space)
 		abort();
 	space->node_limit = limit < DIAGRAM_NUMBER - 1 ? (uint32_t)limit : DIAGRAM_NUMBER - 1;
 	space->reserved = (size_t)space->node_limit * sizeof(struct node);
-	space->nodes = mmap(NULL, space->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			    -1, 0);
+	space->nodes =
+		mmap(NULL, space->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (space->nodes == MAP_FAILED) {
 		error_errno(err, errno, "cannot reserve %zu MiB for sets of packets", memory >> 20);
 		free(space);
@@ -100,7 +108,7 @@ struct space *space_new(size_t memory, struct error **err)
 	space->table = calloc(space->table_size, sizeof(*space->table));
 	space->cache_size = FIRST_CACHE;
 	space->cache = calloc(space->cache_size, sizeof(*space->cache));
-	space->next_operation = 1;
+	space->next_operation = SPACE_FIRST_OPERATION;
 	if (!space->table || !space->cache)
 		abort();
 	return space;
@@ -124,6 +132,11 @@ int space_check(const struct space *space, struct error **err)
 		  space->memory >> 20);
 	error_hint(err, "ask about fewer ports, protocols or hosts at a time, or allow more memory");
 	return -E2BIG;
+}
+
+void space_fail(struct space *space)
+{
+	space->too_large = true;
 }
 
 size_t space_node_count(const struct space *space)
@@ -161,16 +174,12 @@ static void grow(struct space *space)
 	if (!space->table)
 		abort();
 	fill_table(space);
-	if (space->cache_size < space->table_size && space->cache_size < LARGEST_CACHE) {
-		struct cached *old = space->cache;
-		uint32_t old_size = space->cache_size;
-
+	if (space->cache_size < space->table_size / 2 && space->cache_size < LARGEST_CACHE) {
+		free(space->cache);
 		space->cache_size *= 2;
 		space->cache = calloc(space->cache_size, sizeof(*space->cache));
 		if (!space->cache)
 			abort();
-		(void)old_size;
-		free(old);
 	}
 }
 
@@ -268,8 +277,8 @@ static diagram test(struct space *space, unsigned word, unsigned start, unsigned
 			     otherwise);
 	if (joins(space, otherwise, word, start + count, then, &below)) {
 		uint64_t bit = ~pattern & top_bits(count) & ~top_bits(last);
-		diagram turned = plain(space, word, start + last, 1 + below.count,
-				       bit << last | below.pattern >> 1, below.then, then);
+		diagram turned = plain(space, word, start + last, 1 + below.count, bit << last | below.pattern >> 1,
+				       below.then, then);
 
 		if (last == 0)
 			return turned;
@@ -295,7 +304,8 @@ static diagram behind(struct space *space, const struct node *node, unsigned cou
 
 static inline struct cached *cache_slot(const struct space *space, uint32_t operation, diagram a, diagram b)
 {
-	uint64_t key = ((uint64_t)a << 32 | b) * UINT64_C(0x9e3779b97f4a7c15) + operation * UINT64_C(0xd6e8feb86659fd93);
+	uint64_t key =
+		((uint64_t)a << 32 | b) * UINT64_C(0x9e3779b97f4a7c15) + operation * UINT64_C(0xd6e8feb86659fd93);
 
 	return &space->cache[mix(key) & (space->cache_size - 1)];
 }
@@ -391,7 +401,7 @@ diagram diagram_combine(struct space *space, const struct diagram_operator *oper
 
 	if (operator->shortcut(operator->context, a, b, &result))
 		return result;
-	if (operator->commutes && a > b) {
+	if (operator->commutes && a> b) {
 		diagram swap = a;
 
 		a = b;
@@ -530,8 +540,8 @@ struct diagram_node diagram_node(const struct space *space, diagram d)
 {
 	const struct node *node = node_of(space, d);
 
-	return (struct diagram_node){node->pattern >> node->start, node->then, node->otherwise, node->word,
-				     node->start, node->count};
+	return (struct diagram_node){
+		node->pattern >> node->start, node->then, node->otherwise, node->word, node->start, node->count};
 }
 
 static void count_nodes(const struct space *space, diagram d, uint8_t *seen, size_t *count)

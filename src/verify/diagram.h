@@ -3,9 +3,9 @@
  * node, so that comparing two is comparing two integers. Sets of packets (pset.h) are such functions with 0 and 1.
  *
  * A node asks one question, the one that routes and firewall rules ask: do these bits of this word begin with this
- * pattern? Below it stands what holds if so and what holds if not. A word is up to 64 bits, an address or a name is two.
- * Words are asked in rising order. In the usual binary diagram every node asks one bit; there a host of IPv6 is 128
- * nodes, here it is two.
+ * pattern? Below it stands what holds if so and what holds if not. A word is up to 64 bits, an address or a name is
+ * two. Words are asked in rising order. In the usual binary diagram every node asks one bit; there a host of IPv6 is
+ * 128 nodes, here it is two.
  *
  * Nodes are only ever added, until the space is emptied to a mark or freed. When there are as many as memory was
  * promised for, every operation gives 0 and diagram_check() tells: nothing has to be checked in between.
@@ -42,7 +42,8 @@ static inline uint32_t diagram_number(diagram d)
 	return d & ~DIAGRAM_NUMBER;
 }
 
-/* `memory`: how many bytes it may take, at most 64 GiB; it takes them as they are needed. NULL, err set: none to be had. */
+/* `memory`: how many bytes it may take, at most 64 GiB; it takes them as they are needed. NULL, err set: none to be
+ * had. */
 struct space *space_new(size_t memory, struct error **err);
 void space_free(struct space *space); /* NULL is fine */
 
@@ -54,6 +55,7 @@ static inline void space_freep(struct space **space)
 
 /* 0, or -E2BIG: an operation since space_new() or the last space_release() needed more nodes than there may be. */
 int space_check(const struct space *space, struct error **err);
+void space_fail(struct space *space); /* says so of an operation outside */
 size_t space_node_count(const struct space *space);
 size_t space_memory(const struct space *space); /* bytes in use */
 
@@ -70,9 +72,9 @@ diagram diagram_test(struct space *space, unsigned word, unsigned start, unsigne
 
 /*
  * An operation on two numbers, done for every packet. `shortcut` is asked with two functions, first: true, and the
- * result, where it is plain without looking further. It must answer for two numbers. An operation's id is its own within
- * the space: of operators that depend on data (`context`), a new one is needed when the data changes for numbers that
- * were combined before.
+ * result, where it is plain without looking further. It must answer for two numbers. An operation's id is its own
+ * within the space: of operators that depend on data (`context`), a new one is needed when the data changes for numbers
+ * that were combined before.
  */
 struct diagram_operator {
 	bool (*shortcut)(void *context, diagram a, diagram b, diagram *ret);
@@ -80,6 +82,8 @@ struct diagram_operator {
 	uint32_t id; /* space_operator_id() */
 	bool commutes;
 };
+/* Ids below this are for operators that depend on no data. */
+enum { SPACE_FIRST_OPERATION = 16 };
 uint32_t space_operator_id(struct space *space);
 diagram diagram_combine(struct space *space, const struct diagram_operator *operator, diagram a, diagram b);
 

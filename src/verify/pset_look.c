@@ -1,0 +1,377 @@
+/* What is in a set: the values of one field, one packet, how many. */
+#include "verify/pset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Walks over the values of one field in rising order, and tells what the function is below them. */
+struct walk {
+	const struct space *space;
+	enum pset_field field;
+	unsigned bits;
+	bool (*visit)(void *context, struct interval interval, diagram below); /* false: enough */
+	void *context;
+};
+
+static wide top_bits(unsigned count)
+{
+	return count ? ~(wide)0 << (128 - count) : 0;
+}
+
+/* The bit of the field that the function asks about first, counted from the highest; `bits` where it asks none. */
+static unsigned first_bit(const struct walk *walk, diagram d, struct diagram_node *ret)
+{
+	if (diagram_is_number(d))
+		return walk->bits;
+	*ret = diagram_node(walk->space, d);
+	if (pset_field_of_word(ret->word) != walk->field)
+		return walk->bits;
+	return ret->start + (ret->word > 0 && pset_field_of_word(ret->word - 1u) == walk->field ? 64 : 0);
+}
+
+/* `base`: the first `known` bits of the value, shifted up to the top. */
+static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned known)
+{
+	unsigned shift = 128 - walk->bits;
+	struct diagram_node node;
+	unsigned at = first_bit(walk, d, &node);
+	wide pattern;
+
+	if (at == walk->bits)
+		return walk->visit(
+			walk->context,
+			(struct interval){base >> shift, (base | (~top_bits(known) & top_bits(walk->bits))) >> shift},
+			d);
+	if (at > known) /* a bit that does not matter: once for either value */
+		return walk_values(walk, d, base, known + 1) &&
+		       walk_values(walk, d, base | (top_bits(known + 1) & ~top_bits(known)), known + 1);
+	pattern = (wide)node.pattern << (at >= 64 ? 0 : 64);
+	for (unsigned i = 0; i < node.count; i++) { /* values below the pattern, from the lowest */
+		wide bit = top_bits(at + i + 1) & ~top_bits(at + i);
+
+		if ((pattern & bit) &&
+		    !walk_values(walk, node.otherwise, base | (pattern & top_bits(at + i)), at + i + 1))
+			return false;
+	}
+	if (!walk_values(walk, node.then, base | pattern, at + node.count))
+		return false;
+	for (unsigned i = node.count; i-- > 0;) { /* and above */
+		wide bit = top_bits(at + i + 1) & ~top_bits(at + i);
+
+		if (!(pattern & bit) &&
+		    !walk_values(walk, node.otherwise, base | (pattern & top_bits(at + i)) | bit, at + i + 1))
+			return false;
+	}
+	return true;
+}
+
+struct collected {
+	struct run {
+		struct interval interval;
+		diagram below;
+	} * runs;
+	size_t count, capacity, limit;
+};
+
+static bool collect(void *context, struct interval interval, diagram below)
+{
+	struct collected *collected = context;
+	struct run *last = collected->count ? &collected->runs[collected->count - 1] : NULL;
+
+	if (last && last->below == below) {
+		last->interval.last = interval.last;
+		return true;
+	}
+	if (collected->count == collected->limit)
+		return false;
+	if (collected->count == collected->capacity) {
+		collected->capacity = collected->capacity ? 2 * collected->capacity : 16;
+		collected->runs = reallocarray(collected->runs, collected->capacity, sizeof(*collected->runs));
+		if (!collected->runs)
+			abort();
+	}
+	collected->runs[collected->count++] = (struct run){interval, below};
+	return true;
+}
+
+static bool collect_field(struct space *space, diagram d, enum pset_field field, struct collected *ret)
+{
+	struct walk walk = {space, field, pset_field_bits(field), collect, ret};
+
+	*ret = (struct collected){.limit = PSET_MOST_INTERVALS};
+	if (walk_values(&walk, d, 0, 0))
+		return true;
+	free(ret->runs);
+	space_fail(space);
+	*ret = (struct collected){};
+	return false;
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *left = a, *right = b;
+
+	if (left->below != right->below)
+		return left->below < right->below ? -1 : 1;
+	return (left->interval.first > right->interval.first) - (left->interval.first < right->interval.first);
+}
+
+struct pset_parts *pset_parts_new(struct space *space, diagram d, enum pset_field field)
+{
+	struct pset_parts *parts = calloc(1, sizeof(*parts));
+	struct collected collected;
+
+	if (!parts)
+		abort();
+	if (!collect_field(space, d, field, &collected))
+		return parts;
+	qsort(collected.runs, collected.count, sizeof(*collected.runs), compare_runs);
+	parts->items = calloc(collected.count, sizeof(*parts->items));
+	parts->intervals = calloc(collected.count, sizeof(*parts->intervals));
+	if (!parts->items || !parts->intervals)
+		abort();
+	for (size_t i = 0; i < collected.count; i++) {
+		parts->intervals[i] = collected.runs[i].interval;
+		if (i == 0 || collected.runs[i].below != collected.runs[i - 1].below)
+			parts->items[parts->count++] =
+				(struct pset_part){collected.runs[i].below, &parts->intervals[i], 0};
+		parts->items[parts->count - 1].interval_count++;
+	}
+	free(collected.runs);
+	return parts;
+}
+
+void pset_parts_free(struct pset_parts *parts)
+{
+	if (!parts)
+		return;
+	free(parts->items);
+	free(parts->intervals);
+	free(parts);
+}
+
+size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret)
+{
+	struct collected collected;
+	size_t count = 0;
+
+	*ret = NULL;
+	a = pset_forget(space, a, ~PSET_BIT(field));
+	if (!collect_field(space, a, field, &collected))
+		return 0;
+	*ret = calloc(collected.count, sizeof(**ret));
+	if (!*ret)
+		abort();
+	for (size_t i = 0; i < collected.count; i++)
+		if (collected.runs[i].below == PSET_FULL)
+			(*ret)[count++] = collected.runs[i].interval;
+	free(collected.runs);
+	return count;
+}
+
+static bool take_first(void *context, struct interval interval, diagram below)
+{
+	if (below == PSET_EMPTY)
+		return true;
+	*(struct interval *)context = interval;
+	return false;
+}
+
+/* The lowest values that a field has in a set that is not empty. */
+static struct interval lowest(struct space *space, pset a, enum pset_field field)
+{
+	struct interval interval = {};
+	struct walk walk = {space, field, pset_field_bits(field), take_first, &interval};
+
+	walk_values(&walk, pset_forget(space, a, ~PSET_BIT(field)), 0, 0);
+	return interval;
+}
+
+/* ---- one packet ---- */
+
+/* What people expect to see, in the order in which fields are chosen; what is not here takes its lowest value. */
+static const struct preference {
+	enum pset_field field;
+	uint64_t first, last; /* of addresses the first 64 bits */
+} preferences[] = {
+	{PSET_FAMILY, PSET_IP4, PSET_IP4},
+	{PSET_FAMILY, PSET_IP6, PSET_IP6},
+	{PSET_PROTOCOL, 6, 6},
+	{PSET_PROTOCOL, 17, 17},
+	{PSET_PROTOCOL, 1, 1},
+	{PSET_PROTOCOL, 58, 58},
+	{PSET_STATE, PSET_NEW, PSET_NEW},
+	{PSET_STATE, PSET_ESTABLISHED, PSET_ESTABLISHED},
+	{PSET_FRAGMENT, PSET_WHOLE, PSET_WHOLE},
+	{PSET_TCP_FLAGS, 0x02, 0x02}, /* SYN */
+	{PSET_TCP_FLAGS, 0x10, 0x10}, /* ACK */
+	{PSET_ICMP_TYPE, 8, 8},	      /* echo request */
+	{PSET_ICMP_TYPE, 128, 128},
+	{PSET_DPORT, 22, 22},
+	{PSET_DPORT, 80, 80},
+	{PSET_DPORT, 443, 443},
+	{PSET_DPORT, 53, 53},
+	{PSET_DPORT, 1, 65535},
+	{PSET_SPORT, 40000, 60999},
+	{PSET_SPORT, 1024, 65535},
+	{PSET_SPORT, 1, 65535},
+	{PSET_TTL, 64, 255},
+	{PSET_LENGTH, 60, 1500},
+};
+
+/* Addresses that a host may have: not 0/8, loopback, link-local, multicast. High 64 bits as fields hold them. */
+static const struct preference addresses4[] = {
+	{PSET_SADDR, UINT64_C(0x0a00000100000000), UINT64_C(0x0affffffffffffff)}, /* 10.0.0.1 and above */
+	{PSET_SADDR, UINT64_C(0xac10000100000000), UINT64_C(0xac1fffffffffffff)}, /* 172.16.0.1 */
+	{PSET_SADDR, UINT64_C(0xc0a8000100000000), UINT64_C(0xc0a8ffffffffffff)}, /* 192.168.0.1 */
+	{PSET_SADDR, UINT64_C(0x0100000100000000), UINT64_C(0x7effffffffffffff)},
+	{PSET_SADDR, UINT64_C(0x8000000000000000), UINT64_C(0xdfffffffffffffff)},
+};
+static const struct preference addresses6[] = {
+	{PSET_SADDR, UINT64_C(0x2000000000000000), UINT64_C(0x3fffffffffffffff)},
+	{PSET_SADDR, UINT64_C(0xfc00000000000000), UINT64_C(0xfdffffffffffffff)},
+	{PSET_SADDR, UINT64_C(0xfe80000000000000), UINT64_C(0xfebfffffffffffff)},
+};
+
+static bool prefer(struct space *space, pset *set, enum pset_field field, struct interval interval)
+{
+	pset within = pset_and(space, *set, pset_interval(space, field, interval.first, interval.last));
+
+	if (pset_is_empty(within))
+		return false;
+	*set = within;
+	return true;
+}
+
+static void settle(struct space *space, pset *set, enum pset_field field, wide value, struct packet_values *ret)
+{
+	ret->fields[field] = value;
+	*set = pset_before(space, *set, field, value, pset_field_last(field));
+}
+
+static void pick_field(struct space *space, pset *set, enum pset_field field, struct packet_values *ret)
+{
+	struct interval interval = lowest(space, *set, field);
+
+	settle(space, set, field, interval.first, ret);
+}
+
+static void pick_address(struct space *space, pset *set, enum pset_field field, struct packet_values *ret)
+{
+	bool ip4 = ret->fields[PSET_FAMILY] == PSET_IP4;
+	const struct preference *wanted = ip4 ? addresses4 : addresses6;
+	size_t count = ip4 ? sizeof(addresses4) / sizeof(*addresses4) : sizeof(addresses6) / sizeof(*addresses6);
+	struct interval interval;
+
+	for (size_t i = 0; i < count; i++)
+		if (prefer(space, set, field,
+			   (struct interval){(wide)wanted[i].first << 64, (wide)wanted[i].last << 64 | UINT64_MAX}))
+			break;
+	interval = lowest(space, *set, field);
+	/* not the first of a subnet, which is no host's */
+	if (interval.last - interval.first > (ip4 ? (wide)1 << 97 : 2) && !(interval.first >> (ip4 ? 96 : 0) & 0xff))
+		interval.first += ip4 ? (wide)1 << 96 : 1;
+	settle(space, set, field, interval.first, ret);
+}
+
+bool pset_pick(struct space *space, pset a, struct packet_values *ret)
+{
+	pset_fields done = PSET_BIT(PSET_SADDR) | PSET_BIT(PSET_DADDR);
+
+	*ret = (struct packet_values){};
+	if (pset_is_empty(a))
+		return false;
+	for (size_t i = 0; i < sizeof(preferences) / sizeof(*preferences); i++) {
+		const struct preference *wanted = &preferences[i];
+
+		if (done & PSET_BIT(wanted->field))
+			continue;
+		if (!prefer(space, &a, wanted->field, (struct interval){wanted->first, wanted->last}))
+			continue;
+		pick_field(space, &a, wanted->field, ret);
+		done |= PSET_BIT(wanted->field);
+	}
+	pick_address(space, &a, PSET_SADDR, ret);
+	pick_address(space, &a, PSET_DADDR, ret);
+	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
+		if (!(done & PSET_BIT(i)))
+			pick_field(space, &a, i, ret);
+	return true;
+}
+
+bool pset_contains(const struct space *space, pset a, const struct packet_values *packet)
+{
+	return diagram_number(pset_look_up(space, a, packet)) != 0;
+}
+
+diagram pset_look_up(const struct space *space, diagram d, const struct packet_values *packet)
+{
+	while (!diagram_is_number(d)) {
+		struct diagram_node node = diagram_node(space, d);
+		enum pset_field field = pset_field_of_word(node.word);
+		wide value = packet->fields[field] << (128 - pset_field_bits(field));
+		bool second = node.word > 0 && pset_field_of_word(node.word - 1u) == field;
+		uint64_t word = (uint64_t)(second ? value : value >> 64);
+		uint64_t mask = ~UINT64_C(0) << (64 - node.count) >> node.start;
+
+		d = (word & mask) == node.pattern ? node.then : node.otherwise;
+	}
+	return d;
+}
+
+static void add_support(const struct space *space, diagram d, uint8_t *seen, pset_fields *ret)
+{
+	while (!diagram_is_number(d) && !(seen[d / 8] >> d % 8 & 1)) {
+		struct diagram_node node = diagram_node(space, d);
+
+		seen[d / 8] |= (uint8_t)(1u << d % 8);
+		*ret |= PSET_BIT(pset_field_of_word(node.word));
+		add_support(space, node.then, seen, ret);
+		d = node.otherwise;
+	}
+}
+
+pset_fields pset_support(const struct space *space, diagram d)
+{
+	uint8_t *seen = calloc(space_node_count(space) / 8 + 1, 1);
+	pset_fields support = 0;
+
+	if (!seen)
+		abort();
+	add_support(space, d, seen, &support);
+	free(seen);
+	return support;
+}
+
+/* The part of all packets that is in the set. */
+static double share(const struct space *space, pset a, double *seen)
+{
+	struct diagram_node node;
+	double part = 1;
+
+	if (diagram_is_number(a))
+		return diagram_number(a);
+	if (seen[a] > 0)
+		return seen[a] - 1;
+	node = diagram_node(space, a);
+	for (unsigned i = 0; i < node.count; i++)
+		part /= 2;
+	part = part * share(space, node.then, seen) + (1 - part) * share(space, node.otherwise, seen);
+	seen[a] = part + 1;
+	return part;
+}
+
+double pset_count(const struct space *space, pset a)
+{
+	double *seen = calloc(space_node_count(space) + 1, sizeof(*seen)), count;
+	pset_fields support = pset_support(space, a);
+
+	if (!seen)
+		abort();
+	count = share(space, a, seen);
+	free(seen);
+	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
+		for (unsigned bit = 0; support & PSET_BIT(i) && bit < pset_field_bits(i); bit++)
+			count *= 2;
+	return count;
+}
