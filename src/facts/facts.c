@@ -53,6 +53,20 @@ const char *facts_sysctl(const struct facts *facts, const char *name)
 	return entry ? entry->value : NULL;
 }
 
+static int compare_text(const void *key, const void *entry)
+{
+	return strcmp(key, *(const char *const *)entry);
+}
+
+bool facts_sysctl_absent(const struct facts *facts, const char *name)
+{
+	if (facts->sysctls_known == TRUTH_YES)
+		return !facts_sysctl_entry(facts, name);
+	return facts->sysctls_absent_count > 0 &&
+	       bsearch(name, facts->sysctls_absent, facts->sysctls_absent_count, sizeof(*facts->sysctls_absent),
+		       compare_text);
+}
+
 static int compare_attribute(const void *key, const void *entry)
 {
 	return strcmp(key, ((const struct attribute *)entry)->path);

@@ -79,6 +79,8 @@ struct facts {
 	struct sysctl *sysctls; /* sorted by name */
 	size_t sysctl_count;
 	enum truth sysctls_known; /* of all: no, where only some were asked for */
+	const char **sysctls_absent; /* asked for, and the kernel has none of that name; sorted */
+	size_t sysctls_absent_count;
 
 	struct ruleset ruleset;
 	struct connection *connections;
@@ -123,6 +125,8 @@ struct link *facts_link_with_mac(const struct facts *facts, const struct mac *ma
 /* A sysctl's value, or NULL: unknown. */
 const char *facts_sysctl(const struct facts *facts, const char *name);
 const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name);
+/* Is it known that the kernel has no such sysctl, as net.bridge.* without br_netfilter? */
+bool facts_sysctl_absent(const struct facts *facts, const char *name);
 /* What a file says, without the white space at its ends; several lines are parted by newlines. NULL: unknown. */
 const char *facts_attribute(const struct facts *facts, const char *path);
 const struct attribute *facts_attribute_entry(const struct facts *facts, const char *path);

@@ -195,6 +195,11 @@ static int by_sysctl(const void *a, const void *b)
 	return order ? order : left->origin.line < right->origin.line ? -1 : left->origin.line > right->origin.line;
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static int by_path(const void *a, const void *b)
 {
 	return strcmp(((const struct attribute *)a)->path, ((const struct attribute *)b)->path);
@@ -232,6 +237,8 @@ void merge_finish(struct pool *pool, struct facts *facts)
 		qsort(facts->links, facts->link_count, sizeof(*facts->links), by_index);
 	if (facts->sysctl_count)
 		qsort(facts->sysctls, facts->sysctl_count, sizeof(*facts->sysctls), by_sysctl);
+	if (facts->sysctls_absent_count)
+		qsort(facts->sysctls_absent, facts->sysctls_absent_count, sizeof(*facts->sysctls_absent), by_text);
 	if (facts->attribute_count)
 		qsort(facts->attributes, facts->attribute_count, sizeof(*facts->attributes), by_path);
 	if (facts->node_count)
