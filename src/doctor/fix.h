@@ -1,9 +1,14 @@
 /*
  * Fixes: small changes to a machine that can be taken back. A fix is a list of actions; each knows how to see that it
  * is done already, how to do it and how to undo it. Before the first action is taken everything needed to undo all of
- * them is on disk (in <state>/fixes/<number>/: a journal and copies of the files as they were), so that a fix which
- * fails or is killed half way is rolled back, by itself or by the next `--undo`, and applying it twice changes nothing
- * the second time.
+ * them is on disk (in <state>/.fixes/<number>/: a journal and copies of the files as they were), so that a fix which
+ * fails or is killed half way is rolled back, by itself or by the next `--fix` or `--undo`, and applying it twice
+ * changes nothing the second time. A lock keeps a second nestvisor out meanwhile.
+ *
+ * Files are replaced in one rename and keep owner, mode and extended attributes; symbolic links in their place are
+ * refused. Of a command that was begun nobody may know how far it came: undo must also work where it did nothing.
+ *
+ * <state> is /var/lib/nestvisor for root and ~/.local/state/nestvisor for others: see base/places.h.
  */
 #ifndef NESTVISOR_DOCTOR_FIX_H
 #define NESTVISOR_DOCTOR_FIX_H
