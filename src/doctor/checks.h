@@ -37,6 +37,8 @@ struct number look_number(const struct facts *facts, const char *path); /* decim
 enum truth look_truth(const struct facts *facts, const char *path);
 /* The attributes whose paths begin with a prefix, as a part of the sorted list. */
 const struct attribute *look_below(const struct facts *facts, const char *prefix, size_t *ret_count);
+/* The next attribute whose path follows a pattern of fnmatch(3), in which * stands for no slash; *at begins as 0. */
+const struct attribute *look_next(const struct facts *facts, const char *pattern, size_t *at);
 /* "/sys/module/kvm_intel/parameters/nested is N", with where it was read. */
 void finding_attribute(struct examination *examination, struct finding *finding, const struct attribute *attribute);
 

@@ -43,6 +43,89 @@ static void add_outer_remedy(struct examination *examination, struct finding *fi
 }
 
 /*
+ * What the kernel's log says where the firmware (BIOS) has the extension switched off and locked: feat_ctl.c from 5.6
+ * on, amd.c from 6.8 on, and kvm_intel and kvm_amd before that, when they are loaded.
+ */
+static const struct log_line *firmware_line(const struct facts *facts)
+{
+	static const char *const said[] = {"VMX (outside TXT) disabled by BIOS",
+					   "VMX (inside TXT) disabled by BIOS",
+					   "SVM disabled (by BIOS)",
+					   "kvm: disabled by bios",
+					   "kvm_intel: disabled by bios",
+					   "kvm_amd: disabled by bios"};
+
+	for (size_t i = 0; i < facts->log_line_count; i++)
+		for (size_t j = 0; j < sizeof(said) / sizeof(*said); j++)
+			if (strcasestr(facts->log_lines[i].text, said[j]))
+				return &facts->log_lines[i];
+	return NULL;
+}
+
+/* Linux takes svm away and leaves what belongs to it: nested paging without svm is a CPU that has it, locked off. */
+static bool svm_taken_away(const struct facts *facts)
+{
+	return look_flag(facts, "svm") == TRUTH_NO &&
+	       (look_flag(facts, "npt") == TRUTH_YES || look_flag(facts, "nrip_save") == TRUTH_YES);
+}
+
+static bool firmware_locked(const struct facts *facts)
+{
+	return look_is_guest(facts) != TRUTH_YES && (firmware_line(facts) || svm_taken_away(facts));
+}
+
+static void add_firmware_remedy(struct examination *examination, struct finding *finding,
+				const struct processor_kind *kind)
+{
+	bool amd = kind && strcmp(kind->flag, "svm") == 0;
+
+	finding_remedy(
+		examination, finding,
+		"in the firmware setup (BIOS, UEFI), below CPU or Advanced: switch on \"%s\", save, and switch the "
+		"power off and on again",
+		amd ? "SVM Mode" : "Intel Virtualization Technology (VT-x)");
+	finding->after = AFTER_REBOOT;
+}
+
+static void look_firmware(const struct check *check, struct examination *examination, const struct patient *patient)
+{
+	const struct facts *facts = patient->facts;
+	const struct processor_kind *kind = look_processor_kind(facts);
+	const struct log_line *line = firmware_line(facts);
+	struct finding *finding;
+
+	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES)
+		return;
+	if (firmware_locked(facts)) {
+		finding = finding_add(check, examination, patient, RESULT_FAIL,
+				      "the CPU has %s, and the firmware has it switched off and locked",
+				      kind ? kind->extension : "virtualization");
+		if (line)
+			finding_evidence(examination, finding, &line->origin, "\"%s\"", line->text);
+		else
+			finding_evidence(examination, finding, &facts->processor.origin,
+					 "npt among the CPU's flags, but no svm");
+		add_firmware_remedy(examination, finding, kind);
+	} else if (kind && look_flag(facts, kind->flag) == TRUTH_YES && look_loaded(facts, kind->module) == TRUTH_YES) {
+		finding = finding_add(check, examination, patient, RESULT_PASS, "the firmware leaves %s on",
+				      kind->extension);
+		finding_evidence(examination, finding, NULL, "%s is loaded, which it could not be", kind->module);
+	} else if (!kind || look_flag(facts, kind->flag) != TRUTH_NO) {
+		finding_unknown(check, examination, patient, "what the kernel says of it (dmesg | grep -i bios)");
+	}
+}
+
+const struct check check_cpu_firmware = {
+	.id = "cpu.firmware",
+	.title = "the firmware leaves virtualization switched on",
+	.severity = SEVERITY_REQUIRED,
+	.matters = "The firmware can switch the extension off and lock it; nothing that runs later can switch it on "
+		   "again.",
+	.after = AFTER_REBOOT,
+	.look = look_firmware,
+};
+
+/*
  * "vmx" and "svm" in cpuinfo. From 5.6 on Linux itself takes vmx away where the firmware locked it off
  * (arch/x86/kernel/cpu/feat_ctl.c), from 6.8 on svm, too (arch/x86/kernel/cpu/amd.c); older kernels go on showing it
  * and fail when the module is loaded.
@@ -52,39 +135,34 @@ static void look_virtualization(const struct check *check, struct examination *e
 {
 	const struct facts *facts = patient->facts;
 	const struct processor_kind *kind = look_processor_kind(facts);
+	bool inside = look_is_guest(facts) == TRUTH_YES;
 	struct finding *finding;
 
 	if (!look_is_host(facts))
 		return;
-	if (facts->processor.flags_known != TRUTH_YES && !(kind && look_flag(facts, kind->flag) == TRUTH_YES)) {
-		finding_unknown(check, examination, patient, "the CPU's flags (/proc/cpuinfo)");
-		return;
-	}
 	if (kind && look_flag(facts, kind->flag) == TRUTH_YES) {
 		finding = finding_add(check, examination, patient, RESULT_PASS, "the CPU has %s", kind->extension);
 		finding_evidence(examination, finding, &facts->processor.origin, "%s",
 				 facts->processor.model_name ? facts->processor.model_name : kind->flag);
 		return;
 	}
-	if (look_is_guest(facts) == TRUTH_YES) {
-		finding = finding_add(check, examination, patient, RESULT_FAIL,
-				      "this host is a guest itself, and the host it runs on shows it no %s",
-				      kind ? kind->extension : "vmx and no svm");
-		finding_evidence(examination, finding, &facts->processor.origin, "no %s among the CPU's flags",
-				 kind ? kind->flag : "vmx or svm");
-		add_outer_remedy(examination, finding, facts, kind);
+	if (facts->processor.flags_known != TRUTH_YES) {
+		finding_unknown(check, examination, patient, "the CPU's flags (/proc/cpuinfo)");
 		return;
 	}
-	finding =
-		finding_add(check, examination, patient, RESULT_FAIL, "the CPU has no %s, or the firmware keeps it off",
-			    kind ? kind->extension : "VT-x or AMD-V");
+	if (firmware_locked(facts)) /* cpu.firmware says so */
+		return;
+	finding = finding_add(check, examination, patient, RESULT_FAIL,
+			      inside ? "this host is a guest itself, and the host it runs on shows it no %s"
+				     : "the CPU has no %s, or the firmware keeps it off",
+			      kind ? kind->extension : "VT-x or AMD-V");
 	finding_evidence(examination, finding, &facts->processor.origin, "no %s among the flags of %s",
 			 kind ? kind->flag : "vmx or svm",
 			 facts->processor.model_name ? facts->processor.model_name : "the CPU");
-	finding_remedy(examination, finding,
-		       "in the firmware setup (BIOS, UEFI): switch on \"%s\", save, and switch the "
-		       "machine off and on again",
-		       kind && strcmp(kind->flag, "svm") == 0 ? "SVM Mode" : "Intel Virtualization Technology");
+	if (inside)
+		add_outer_remedy(examination, finding, facts, kind);
+	else
+		add_firmware_remedy(examination, finding, kind);
 }
 
 const struct check check_cpu_virtualization = {

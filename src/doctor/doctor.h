@@ -47,6 +47,7 @@ struct check {
 	enum afterwards after;
 	bool fixable;	    /* doctor --fix may apply it */
 	const char *manual; /* the place in docs/doctor.md: "kvm-nested"; NULL: the id with a dash */
+	const void *data;   /* its own, for look functions that several checks share */
 	/* Looks at one host and adds as many findings as there are; none where it does not apply. */
 	void (*look)(const struct check *check, struct examination *examination, const struct patient *patient);
 };

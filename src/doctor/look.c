@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "doctor/checks.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,17 @@ const struct attribute *look_below(const struct facts *facts, const char *prefix
 			break;
 	*ret_count = last - first;
 	return last > first ? &facts->attributes[first] : NULL;
+}
+
+const struct attribute *look_next(const struct facts *facts, const char *pattern, size_t *at)
+{
+	while (*at < facts->attribute_count) {
+		const struct attribute *attribute = &facts->attributes[(*at)++];
+
+		if (fnmatch(pattern, attribute->path, FNM_PATHNAME) == 0)
+			return attribute;
+	}
+	return NULL;
 }
 
 void finding_attribute(struct examination *examination, struct finding *finding, const struct attribute *attribute)

@@ -26,8 +26,8 @@ static enum result result_of(const struct examination *examination, const struct
 /* The first of what keeps KVM from working; NULL: nothing known does. */
 static const struct check *kvm_obstacle(const struct examination *examination, const struct patient *patient)
 {
-	static const struct check *const needed[] = {&check_cpu_virtualization, &check_kvm_module, &check_kvm_device,
-						     &check_kvm_boot};
+	static const struct check *const needed[] = {&check_cpu_firmware, &check_cpu_virtualization, &check_kvm_module,
+						     &check_kvm_device, &check_kvm_boot};
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (result_of(examination, patient, needed[i]) == RESULT_FAIL)
