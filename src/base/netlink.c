@@ -164,3 +164,15 @@ void netlink_attributes(const struct nlmsghdr *message, size_t header, const str
 		if (mnl_attr_get_type(attribute) <= max)
 			table[mnl_attr_get_type(attribute)] = attribute;
 }
+
+void netlink_nested(const struct nlattr *nest, const struct nlattr **table, uint16_t max)
+{
+	const struct nlattr *attribute;
+
+	memset(table, 0, (max + 1U) * sizeof(*table));
+	if (!nest)
+		return;
+	netlink_for_each_nested (attribute, nest)
+		if (mnl_attr_get_type(attribute) <= max)
+			table[mnl_attr_get_type(attribute)] = attribute;
+}

@@ -59,5 +59,6 @@ struct ip netlink_get_ip(const struct nlattr *attribute, uint8_t family);
 
 /* Fills a table indexed by attribute type, of `max` + 1 entries; later attributes of unknown type are left out. */
 void netlink_attributes(const struct nlmsghdr *message, size_t header, const struct nlattr **table, uint16_t max);
+void netlink_nested(const struct nlattr *nest, const struct nlattr **table, uint16_t max); /* NULL: none are there */
 
 #endif

@@ -1,0 +1,138 @@
+#include "facts/live_internal.h"
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/netns.h"
+#include "facts/relation.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+struct capture *live_capture(struct live *live, const char *source, const char *command)
+{
+	struct capture *capture = loader_add_capture(live->loader, source, 0);
+
+	capture->command = command;
+	capture->used = true;
+	return capture;
+}
+
+void live_unknown(struct live *live, const char *source, const char *command, const char *format, ...)
+{
+	struct arena *arena = live->pool->arena;
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	va_end(args);
+	loader_unused(live->loader, source, command, text);
+	*arena_push(arena, live->facts->notes, live->facts->note_count) =
+		(struct note){arena_strdup(arena, text), {.source = source}};
+	free(text);
+}
+
+struct ruleset *live_parse(struct live *live, const char *source, const char *command, unsigned rank,
+			   void (*parse)(struct reader *reader, const struct asked *asked), const struct asked *asked,
+			   const char *text, size_t length)
+{
+	struct loader *loader = live->loader;
+	struct arena *arena = live->pool->arena;
+	struct ruleset ruleset = {};
+	size_t clean;
+	const char *kept = text_clean(arena, text, length, &clean);
+	struct captured_rules *captured;
+
+	parse(&(struct reader){.pool = live->pool,
+			       .facts = live->facts,
+			       .ruleset = &ruleset,
+			       .capture = live_capture(live, source, command),
+			       .source = source,
+			       .at = kept,
+			       .end = kept + clean},
+	      asked);
+	captured = arena_push(arena, loader->rules, loader->rule_count);
+	*captured = (struct captured_rules){ruleset, live->facts->capture_count - 1, rank};
+	return &captured->ruleset;
+}
+
+int live_dump(struct netlink *nl, struct nlmsghdr *request, netlink_each each, void *data, size_t *count)
+{
+	size_t before = *count;
+	int r = -EINTR;
+
+	for (int again = 0; again < LIVE_DUMPS_MAX && r == -EINTR; again++) {
+		*count = before;
+		r = netlink_ask(nl, request, each, data);
+	}
+	return r;
+}
+
+int facts_live_network(struct loader *loader, struct error **err)
+{
+	struct live live = {.loader = loader, .pool = loader->pool, .facts = loader->facts};
+	int r = netlink_open(&live.route, -1, NETLINK_ROUTE, err);
+
+	if (r < 0)
+		return r;
+	loader->facts->system = SYSTEM_LINUX;
+	live_read_names(&live);
+	r = live_links(&live, err);
+	if (r == 0) {
+		live_neighbours(&live);
+		live_routes(&live);
+		live_policy_rules(&live);
+		live_sysctls(&live);
+		live_firewall(&live);
+		live_ipsets(&live);
+		live_connections(&live);
+		live_listeners(&live);
+	}
+	netlink_close(&live.route);
+	return r;
+}
+
+static int collect(const char *name, struct bundle **ret, struct error **err)
+{
+	struct arena *arena = arena_new();
+	cleanup_bundle struct bundle *bundle = arena_new_struct(arena, struct bundle);
+	struct pool pool = {.arena = arena};
+	struct loader loader;
+	int r;
+
+	bundle->arena = arena;
+	loader_begin(&loader, &pool, name);
+	r = facts_live_network(&loader, err);
+	if (r < 0)
+		return r;
+	loader_end(&loader);
+	*arena_push(arena, bundle->hosts, bundle->host_count) = loader.facts;
+	relate_hosts(&pool, bundle, NULL, NULL);
+	*ret = steal_pointer(&bundle);
+	return 0;
+}
+
+int bundle_live(struct bundle **ret, struct error **err)
+{
+	struct utsname system;
+
+	if (uname(&system) < 0)
+		return error_errno(err, errno, "cannot ask for the name of this host");
+	return collect(system.nodename, ret, err);
+}
+
+int bundle_live_at(int netns, const char *name, struct bundle **ret, struct error **err)
+{
+	struct netns_visit visit;
+	int r = netns_enter(netns, &visit, err);
+
+	if (r < 0)
+		return r;
+	r = collect(name, ret, err);
+	netns_leave(&visit);
+	return r;
+}
