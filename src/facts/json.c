@@ -1,6 +1,7 @@
 #include "facts/json.h"
 
 #include "base/error.h"
+#include "facts/merge.h"
 #include "facts/shape.h"
 
 #include <errno.h>
@@ -53,14 +54,18 @@ int bundle_from_json(const json_t *document, struct bundle *bundle, struct error
 	for (size_t i = 0; i < json_array_size(hosts) && fine; i++) {
 		struct facts *facts = arena_new_struct(bundle->arena, struct facts);
 
-		fine = shape_read(&pool, &shape_facts, json_array_get(hosts, i), facts, &why) && facts->name;
+		fine = shape_read(&pool, &shape_facts, json_array_get(hosts, i), facts, &why);
+		if (fine)
+			merge_finish(&pool, facts);
 		*arena_push(bundle->arena, bundle->hosts, bundle->host_count) = facts;
 	}
 	fine = fine && read_array(&pool, &shape_relation, json_object_get(document, "relations"),
 				  (void **)&bundle->relations, &bundle->relation_count, &why);
 	fine = fine && read_array(&pool, &shape_note, json_object_get(document, "notes"), (void **)&bundle->notes,
 				  &bundle->note_count, &why);
-	return fine ? 0 : error_set(err, EBADMSG, "this is no document of facts: %s", *why ? why : "it has no hosts");
+	return fine ? 0
+		    : error_set(err, EBADMSG, "this is no document of facts: %s",
+				why && *why ? why : "it has no hosts");
 }
 
 static bool equal_array(const struct shape *shape, const void *a, size_t a_count, const void *b, size_t b_count)

@@ -519,12 +519,19 @@ static bool read_object(struct shape_reader *reader, const struct shape *shape, 
 		const json_t *value = json_object_get(json, member->name);
 
 		/* The kind stands first in its table, so that it is known when the others are read. */
-		if (value && !json_is_null(value) && applies(shape, member, object) &&
-		    !read_member(reader, member, value, object))
+		if (!applies(shape, member, object))
+			continue;
+		if (!value || json_is_null(value)) {
+			if (member->required)
+				return wrong(reader, member, "is missing");
+			continue;
+		}
+		if (!read_member(reader, member, value, object))
 			return false;
 	}
 	reader->depth--;
-	return true;
+	*reader->why = shape->check ? shape->check(object) : NULL;
+	return !*reader->why;
 }
 
 bool shape_read(struct pool *pool, const struct shape *shape, const json_t *json, void *object, const char **why)
@@ -695,6 +702,7 @@ static json_t *member_schema(const struct member *member, json_t *definitions)
 
 json_t *shape_schema(const struct shape *shape, json_t *definitions)
 {
+	cleanup_json json_t *required = json_array();
 	json_t *properties, *definition;
 	char reference[80];
 
@@ -709,10 +717,14 @@ json_t *shape_schema(const struct shape *shape, json_t *definitions)
 		for (const struct member *member = shape->members; member->name; member++) {
 			json_t *schema = member_schema(member, definitions);
 
+			if (member->required && !member->when)
+				json_array_append_new(required, json_string(member->name));
 			if (member->help)
 				json_object_set_new(schema, "description", json_string(member->help));
 			json_object_set_new(properties, member->name, schema);
 		}
+		if (json_array_size(required) > 0)
+			json_object_set(definition, "required", required);
 	}
 	return json_pack("{s:s}", "$ref", reference);
 }

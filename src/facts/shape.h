@@ -50,6 +50,7 @@ struct member {
 	const char *const *names; /* of enums, from 0, NULL where there is none; of bits from bit 0 */
 	size_t name_count;
 	uint64_t when; /* only where the struct's kind is one of these bits; 0: always */
+	bool required; /* whoever uses facts may rely on it, so a document without it is refused */
 	const char *help;
 };
 
@@ -59,6 +60,7 @@ struct shape {
 	size_t size;
 	size_t kind; /* offset of the enum that `when` asks for; the enum is the struct's first member where used */
 	const struct member *members;
+	const char *(*check)(const void *object); /* what else is wrong with one that was read; NULL: nothing */
 };
 
 json_t *shape_write(const struct shape *shape, const void *object);

@@ -10,13 +10,14 @@
 	{                                                                                                              \
 		.name = json, .kind = shape_kind, .offset = offsetof(struct type, member), ##__VA_ARGS__               \
 	}
-#define TEXT(type, member)	     M(type, member, #member, SHAPE_TEXT)
+#define TEXT(type, member, ...)	     M(type, member, #member, SHAPE_TEXT, ##__VA_ARGS__)
 #define NUMBER(type, member)	     M(type, member, #member, SHAPE_NUMBER)
 #define BOOL(type, member)	     M(type, member, #member, SHAPE_BOOL)
 #define TRUTH(type, member)	     M(type, member, #member, SHAPE_TRUTH)
 #define ORIGIN(type)		     M(type, origin, "origin", SHAPE_ORIGIN)
-#define IP(type, member)	     M(type, member, #member, SHAPE_IP)
-#define PREFIX(type, member)	     M(type, member, #member, SHAPE_PREFIX)
+#define IP(type, member, ...)	     M(type, member, #member, SHAPE_IP, ##__VA_ARGS__)
+#define PREFIX(type, member, ...)    M(type, member, #member, SHAPE_PREFIX, ##__VA_ARGS__)
+#define NEEDED			     .required = true
 #define TEXTS(type, member, counter) M(type, member, #member, SHAPE_TEXTS, .count = offsetof(struct type, counter))
 #define LIST(type, member, counter, of)                                                                                \
 	M(type, member, #member, SHAPE_LIST, .count = offsetof(struct type, counter), .shape = &of)
@@ -29,14 +30,23 @@
 static const struct shape shape_expr, shape_statement;
 
 static const char *const verdict_names[] = {NULL, "accept", "drop", "continue", "return", "jump", "goto", "queue"};
-static const struct member verdict_members[] = {M(verdict, kind, "kind", SHAPE_ENUM, NAMES(verdict_names)),
+static const struct member verdict_members[] = {M(verdict, kind, "kind", SHAPE_ENUM, NAMES(verdict_names), NEEDED),
 						TEXT(verdict, chain),
 						TEXT(verdict, queue),
 						BOOL(verdict, bypass),
 						{}};
-static const struct shape shape_verdict = SHAPE(verdict, verdict_members);
 
-static const struct member element_members[] = {M(element, key, "key", SHAPE_POINTER, .shape = &shape_expr),
+static const char *check_verdict(const void *object)
+{
+	const struct verdict *verdict = object;
+	bool jumps = verdict->kind == VERDICT_JUMP || verdict->kind == VERDICT_GOTO;
+
+	return jumps && !verdict->chain ? "is a jump to no chain" : NULL;
+}
+
+static const struct shape shape_verdict = SHAPE(verdict, verdict_members, .check = check_verdict);
+
+static const struct member element_members[] = {M(element, key, "key", SHAPE_POINTER, .shape = &shape_expr, NEEDED),
 						M(element, data, "data", SHAPE_POINTER, .shape = &shape_expr),
 						BOOL(element, nomatch),
 						NUMBER(element, timeout),
@@ -82,29 +92,29 @@ static const char *const payload_bases[] = {NULL, "ll", "nh", "th", "ih"};
 #define E(member, json, shape_kind, kinds, ...) M(expr, member, json, shape_kind, .when = (kinds), ##__VA_ARGS__)
 
 static const struct member expr_members[] = {
-	M(expr, kind, "kind", SHAPE_ENUM, NAMES(expr_kinds)),
+	M(expr, kind, "kind", SHAPE_ENUM, NAMES(expr_kinds), NEEDED),
 	M(expr, type, "type", SHAPE_TYPE, .help = "of its value, in nftables' words"),
-	E(number, "value", SHAPE_UINT64, KIND(EXPR_NUMBER)),
-	E(ip, "address", SHAPE_IP, KIND(EXPR_IP)),
-	E(mac, "mac", SHAPE_BYTES6, KIND(EXPR_MAC)),
-	E(text, "text", SHAPE_TEXT, WITH_TEXT),
-	E(prefix, "prefix", SHAPE_PREFIX, KIND(EXPR_PREFIX)),
-	E(verdict, "verdict", SHAPE_STRUCT, KIND(EXPR_VERDICT), .shape = &shape_verdict),
+	E(number, "value", SHAPE_UINT64, KIND(EXPR_NUMBER), NEEDED),
+	E(ip, "address", SHAPE_IP, KIND(EXPR_IP), NEEDED),
+	E(mac, "mac", SHAPE_BYTES6, KIND(EXPR_MAC), NEEDED),
+	E(text, "text", SHAPE_TEXT, WITH_TEXT, NEEDED),
+	E(prefix, "prefix", SHAPE_PREFIX, KIND(EXPR_PREFIX), NEEDED),
+	E(verdict, "verdict", SHAPE_STRUCT, KIND(EXPR_VERDICT), .shape = &shape_verdict, NEEDED),
 	E(field.field, "field", SHAPE_FIELD, KIND(EXPR_FIELD),
-	  .help = "\"ip saddr\", \"ct state\"; \"other\": see name"),
+	  .help = "\"ip saddr\", \"ct state\"; \"other\": see name", NEEDED),
 	E(field.direction, "direction", SHAPE_ENUM, KIND(EXPR_FIELD), NAMES(direction_names)),
 	E(field.name, "name", SHAPE_TEXT, KIND(EXPR_FIELD)),
 	E(fib.flags, "of", SHAPE_BITS, KIND(EXPR_FIB), NAMES(fib_flags)),
-	E(fib.result, "result", SHAPE_ENUM, KIND(EXPR_FIB), NAMES(fib_results)),
-	E(ipset.name, "ipset", SHAPE_TEXT, KIND(EXPR_IPSET)),
+	E(fib.result, "result", SHAPE_ENUM, KIND(EXPR_FIB), NAMES(fib_results), NEEDED),
+	E(ipset.name, "ipset", SHAPE_TEXT, KIND(EXPR_IPSET), NEEDED),
 	E(ipset.dimension, "dimension", SHAPE_UINT8, KIND(EXPR_IPSET), .help = "how many directions were given"),
 	E(ipset.directions, "directions", SHAPE_UINT8, KIND(EXPR_IPSET), .help = "bit 0 is the first; 1: destination"),
-	E(payload.base, "base", SHAPE_ENUM, KIND(EXPR_PAYLOAD), NAMES(payload_bases)),
+	E(payload.base, "base", SHAPE_ENUM, KIND(EXPR_PAYLOAD), NAMES(payload_bases), NEEDED),
 	E(payload.offset, "offset", SHAPE_UINT32, KIND(EXPR_PAYLOAD)),
 	E(payload.length, "length", SHAPE_UINT32, KIND(EXPR_PAYLOAD)),
-	E(pair.op, "op", SHAPE_ENUM, KIND(EXPR_BINARY), NAMES(binary_names)),
-	E(pair.left, "left", SHAPE_POINTER, PAIRS, .shape = &shape_expr),
-	E(pair.right, "right", SHAPE_POINTER, PAIRS, .shape = &shape_expr),
+	E(pair.op, "op", SHAPE_ENUM, KIND(EXPR_BINARY), NAMES(binary_names), NEEDED),
+	E(pair.left, "left", SHAPE_POINTER, PAIRS, .shape = &shape_expr, NEEDED),
+	E(pair.right, "right", SHAPE_POINTER, PAIRS, .shape = &shape_expr, NEEDED),
 	E(concat.items, "items", SHAPE_POINTERS, KIND(EXPR_CONCAT), .count = offsetof(struct expr, concat.count),
 	  .shape = &shape_expr),
 	E(set.elements, "elements", SHAPE_LIST, KIND(EXPR_SET), .count = offsetof(struct expr, set.count),
@@ -114,7 +124,7 @@ static const struct shape shape_expr =
 	SHAPE(expr, expr_members, .help = "a value, a field of the packet, or what is made of them");
 
 static const struct member argument_members[] = {
-	TEXT(argument, name), BOOL(argument, negated), TEXT(argument, value), {}};
+	TEXT(argument, name, NEEDED), BOOL(argument, negated), TEXT(argument, value), {}};
 static const struct shape shape_argument = SHAPE(argument, argument_members);
 
 static const char *const statement_kinds[STATEMENT_KIND_COUNT] = {
@@ -135,22 +145,22 @@ static const char *const update_ops[] = {NULL, "add", "update", "delete", "meter
 #define ACTIONS					(KIND(STATEMENT_DIVERT) | KIND(STATEMENT_EFFECT))
 
 static const struct member statement_members[] = {
-	M(statement, kind, "kind", SHAPE_ENUM, NAMES(statement_kinds)),
+	M(statement, kind, "kind", SHAPE_ENUM, NAMES(statement_kinds), NEEDED),
 	S(match.left, "left", SHAPE_POINTER, KIND(STATEMENT_MATCH), .shape = &shape_expr),
-	S(match.op, "op", SHAPE_ENUM, KIND(STATEMENT_MATCH), NAMES(match_ops)),
-	S(match.right, "right", SHAPE_POINTER, KIND(STATEMENT_MATCH), .shape = &shape_expr),
-	S(condition.name, "name", SHAPE_TEXT, KIND(STATEMENT_CONDITION)),
+	S(match.op, "op", SHAPE_ENUM, KIND(STATEMENT_MATCH), NAMES(match_ops), NEEDED),
+	S(match.right, "right", SHAPE_POINTER, KIND(STATEMENT_MATCH), .shape = &shape_expr, NEEDED),
+	S(condition.name, "name", SHAPE_TEXT, KIND(STATEMENT_CONDITION), NEEDED),
 	S(condition.reason, "reason", SHAPE_ENUM, KIND(STATEMENT_CONDITION), NAMES(reasons),
-	  .help = "why no packet shows whether it holds"),
+	  .help = "why no packet shows whether it holds", NEEDED),
 	S(condition.negated, "negated", SHAPE_BOOL, KIND(STATEMENT_CONDITION)),
 	S(condition.arguments, "arguments", SHAPE_LIST, KIND(STATEMENT_CONDITION),
 	  .count = offsetof(struct statement, condition.argument_count), .shape = &shape_argument),
-	S(verdict, "verdict", SHAPE_STRUCT, KIND(STATEMENT_VERDICT), .shape = &shape_verdict),
-	S(verdict_map.key, "key", SHAPE_POINTER, KIND(STATEMENT_VERDICT_MAP), .shape = &shape_expr),
-	S(verdict_map.map, "map", SHAPE_POINTER, KIND(STATEMENT_VERDICT_MAP), .shape = &shape_expr),
-	S(reject.with, "with", SHAPE_ENUM, KIND(STATEMENT_REJECT), NAMES(reject_kinds)),
+	S(verdict, "verdict", SHAPE_STRUCT, KIND(STATEMENT_VERDICT), .shape = &shape_verdict, NEEDED),
+	S(verdict_map.key, "key", SHAPE_POINTER, KIND(STATEMENT_VERDICT_MAP), .shape = &shape_expr, NEEDED),
+	S(verdict_map.map, "map", SHAPE_POINTER, KIND(STATEMENT_VERDICT_MAP), .shape = &shape_expr, NEEDED),
+	S(reject.with, "with", SHAPE_ENUM, KIND(STATEMENT_REJECT), NAMES(reject_kinds), NEEDED),
 	S(reject.code, "code", SHAPE_NUMBER, KIND(STATEMENT_REJECT)),
-	S(nat.kind, "nat", SHAPE_ENUM, KIND(STATEMENT_NAT), NAMES(nat_kinds)),
+	S(nat.kind, "nat", SHAPE_ENUM, KIND(STATEMENT_NAT), NAMES(nat_kinds), NEEDED),
 	S(nat.address, "address", SHAPE_POINTER, KIND(STATEMENT_NAT), .shape = &shape_expr),
 	S(nat.port, "port", SHAPE_POINTER, KIND(STATEMENT_NAT), .shape = &shape_expr),
 	S(nat.address_is_both, "address_is_both", SHAPE_BOOL, KIND(STATEMENT_NAT)),
@@ -159,33 +169,44 @@ static const struct member statement_members[] = {
 	S(nat.random, "random", SHAPE_BOOL, KIND(STATEMENT_NAT)),
 	S(nat.fully_random, "fully_random", SHAPE_BOOL, KIND(STATEMENT_NAT)),
 	S(nat.persistent, "persistent", SHAPE_BOOL, KIND(STATEMENT_NAT)),
-	S(assign.field, "field", SHAPE_POINTER, KIND(STATEMENT_ASSIGN), .shape = &shape_expr),
-	S(assign.value, "value", SHAPE_POINTER, KIND(STATEMENT_ASSIGN), .shape = &shape_expr),
-	S(update.op, "update", SHAPE_ENUM, KIND(STATEMENT_SET_UPDATE), NAMES(update_ops)),
-	S(update.set, "set", SHAPE_TEXT, KIND(STATEMENT_SET_UPDATE)),
+	S(assign.field, "field", SHAPE_POINTER, KIND(STATEMENT_ASSIGN), .shape = &shape_expr, NEEDED),
+	S(assign.value, "value", SHAPE_POINTER, KIND(STATEMENT_ASSIGN), .shape = &shape_expr, NEEDED),
+	S(update.op, "update", SHAPE_ENUM, KIND(STATEMENT_SET_UPDATE), NAMES(update_ops), NEEDED),
+	S(update.set, "set", SHAPE_TEXT, KIND(STATEMENT_SET_UPDATE), NEEDED),
 	S(update.ipset, "ipset", SHAPE_BOOL, KIND(STATEMENT_SET_UPDATE)),
 	S(update.key, "update_key", SHAPE_POINTER, KIND(STATEMENT_SET_UPDATE), .shape = &shape_expr),
 	S(update.data, "update_data", SHAPE_POINTER, KIND(STATEMENT_SET_UPDATE), .shape = &shape_expr),
 	S(update.statements, "statements", SHAPE_LIST, KIND(STATEMENT_SET_UPDATE),
 	  .count = offsetof(struct statement, update.statement_count), .shape = &shape_statement),
-	S(action.name, "action", SHAPE_TEXT, ACTIONS),
+	S(action.name, "action", SHAPE_TEXT, ACTIONS, NEEDED),
 	S(action.arguments, "action_arguments", SHAPE_LIST, ACTIONS,
 	  .count = offsetof(struct statement, action.argument_count), .shape = &shape_argument),
-	S(text, "text", SHAPE_TEXT, KIND(STATEMENT_UNKNOWN)),
+	S(text, "text", SHAPE_TEXT, KIND(STATEMENT_UNKNOWN), NEEDED),
 	{}};
-static const struct shape shape_statement = SHAPE(statement, statement_members, .help = "one step of a rule");
+
+static const char *check_statement(const void *object)
+{
+	const struct statement *statement = object;
+
+	if (statement->kind == STATEMENT_MATCH && !statement->match.left && statement->match.right->kind != EXPR_IPSET)
+		return "compares nothing";
+	return NULL;
+}
+
+static const struct shape shape_statement =
+	SHAPE(statement, statement_members, .help = "one step of a rule", .check = check_statement);
 
 static const char *const understood_names[] = {"fully", "partly", "not"};
 static const struct member rule_members[] = {
 	M(rule, index, "index", SHAPE_UINT32, .help = "its place in the chain, from 1"),
 	NUMBER(rule, handle),
 	ORIGIN(rule),
-	TEXT(rule, text),
+	TEXT(rule, text, NEEDED),
 	TEXT(rule, comment),
 	NUMBER(rule, packets),
 	NUMBER(rule, bytes),
 	LIST(rule, statements, statement_count, shape_statement),
-	M(rule, understood, "understood", SHAPE_ENUM, NAMES(understood_names)),
+	M(rule, understood, "understood", SHAPE_ENUM, NAMES(understood_names), NEEDED),
 	TEXTS(rule, gaps, gap_count),
 	{}};
 const struct shape shape_rule = SHAPE(rule, rule_members);
@@ -194,7 +215,7 @@ static const char *const chain_types[] = {NULL, "filter", "nat", "route"};
 static const char *const hook_names[] = {NULL,	    "ingress", "egress",      "prerouting", "input",
 					 "forward", "output",  "postrouting", "brouting"};
 static const struct member chain_members[] = {
-	TEXT(chain, name),
+	TEXT(chain, name, NEEDED),
 	ORIGIN(chain),
 	M(chain, type, "type", SHAPE_ENUM, NAMES(chain_types)),
 	M(chain, hook, "hook", SHAPE_ENUM, NAMES(hook_names)),
@@ -212,7 +233,7 @@ static const char *const family_names[] = {NULL, "ip", "ip6", "inet", "arp", "br
 static const char *const set_kinds[] = {"set", "map", "verdict-map", "ipset"};
 static const struct member set_members[] = {
 	M(set, kind, "kind", SHAPE_ENUM, NAMES(set_kinds)),
-	TEXT(set, name),
+	TEXT(set, name, NEEDED),
 	ORIGIN(set),
 	NUMBER(set, handle),
 	M(set, key, "key", SHAPE_ENUMS, .count = offsetof(struct set, key_count)),
@@ -231,16 +252,19 @@ static const struct member set_members[] = {
 	{}};
 static const struct shape shape_set = SHAPE(set, set_members);
 
-static const struct member object_members[] = {TEXT(object, kind), TEXT(object, name),
-					       TEXT(object, text), TEXTS(object, devices, device_count),
-					       ORIGIN(object),	   {}};
+static const struct member object_members[] = {TEXT(object, kind, NEEDED),
+					       TEXT(object, name, NEEDED),
+					       TEXT(object, text),
+					       TEXTS(object, devices, device_count),
+					       ORIGIN(object),
+					       {}};
 static const struct shape shape_object = SHAPE(object, object_members);
 
 static const char *const backends[] = {NULL, "nftables", "iptables", "iptables-legacy", "iptables-nft"};
 static const struct member table_members[] = {
-	M(table, family, "family", SHAPE_ENUM, NAMES(family_names)),
-	TEXT(table, name),
-	M(table, backend, "backend", SHAPE_ENUM, NAMES(backends)),
+	M(table, family, "family", SHAPE_ENUM, NAMES(family_names), NEEDED),
+	TEXT(table, name, NEEDED),
+	M(table, backend, "backend", SHAPE_ENUM, NAMES(backends), NEEDED),
 	ORIGIN(table),
 	NUMBER(table, handle),
 	BOOL(table, dormant),
@@ -252,7 +276,7 @@ static const struct member table_members[] = {
 	{}};
 static const struct shape shape_table = SHAPE(table, table_members);
 
-static const struct member coverage_members[] = {M(coverage, backend, "backend", SHAPE_ENUM, NAMES(backends)),
+static const struct member coverage_members[] = {M(coverage, backend, "backend", SHAPE_ENUM, NAMES(backends), NEEDED),
 						 M(coverage, family, "family", SHAPE_ENUM, NAMES(family_names)),
 						 TEXT(coverage, table),
 						 TEXT(coverage, chain),
@@ -270,7 +294,7 @@ static const struct member ruleset_members[] = {LIST(ruleset, coverage, coverage
 static const struct shape shape_ruleset = SHAPE(ruleset, ruleset_members);
 
 static const struct member address_members[] = {
-	PREFIX(address, prefix),	   IP(address, peer),	 IP(address, broadcast), TEXT(address, scope),
+	PREFIX(address, prefix, NEEDED),   IP(address, peer),	 IP(address, broadcast), TEXT(address, scope),
 	TEXTS(address, flags, flag_count), TEXT(address, label), ORIGIN(address),	 {}};
 static const struct shape shape_address = SHAPE(address, address_members);
 static const struct member bridge_members[] = {TRUTH(bridge, stp),
@@ -303,7 +327,7 @@ static const struct member origin_members[] = {M(origin, source, "source", SHAPE
 					       {}};
 static const struct shape shape_origin = SHAPE(origin, origin_members);
 static const struct member link_members[] = {
-	TEXT(link, name),
+	TEXT(link, name, NEEDED),
 	NUMBER(link, index),
 	TEXT(link, kind),
 	TEXTS(link, flags, flag_count),
@@ -335,7 +359,7 @@ static const struct member link_members[] = {
 	{}};
 static const struct shape shape_link = SHAPE(link, link_members);
 
-static const struct member neighbour_members[] = {IP(neighbour, ip),
+static const struct member neighbour_members[] = {IP(neighbour, ip, NEEDED),
 						  TEXT(neighbour, dev),
 						  M(neighbour, mac, "mac", SHAPE_MAC),
 						  TEXT(neighbour, state),
@@ -352,11 +376,11 @@ static const struct shape shape_fdb = SHAPE(fdb_entry, fdb_members);
 static const struct member nexthop_members[] = {
 	IP(nexthop, via), TEXT(nexthop, dev), NUMBER(nexthop, weight), TEXTS(nexthop, flags, flag_count), {}};
 static const struct shape shape_nexthop = SHAPE(nexthop, nexthop_members);
-static const struct member route_members[] = {M(route, family, "family", SHAPE_FAMILY),
+static const struct member route_members[] = {M(route, family, "family", SHAPE_FAMILY, NEEDED),
 					      M(route, type, "type", SHAPE_ROUTE_TYPE),
-					      PREFIX(route, to),
+					      PREFIX(route, to, NEEDED),
 					      PREFIX(route, from),
-					      TEXT(route, table),
+					      TEXT(route, table, NEEDED),
 					      NUMBER(route, metric),
 					      NUMBER(route, tos),
 					      TEXT(route, protocol),
@@ -367,7 +391,15 @@ static const struct member route_members[] = {M(route, family, "family", SHAPE_F
 					      TEXT(route, text),
 					      ORIGIN(route),
 					      {}};
-static const struct shape shape_route = SHAPE(route, route_members);
+
+static const char *check_route(const void *object)
+{
+	const struct route *route = object;
+
+	return route->to.ip.family != route->family ? "leads to another family" : NULL;
+}
+
+static const struct shape shape_route = SHAPE(route, route_members, .check = check_route);
 static const struct member range_members[] = {M(port_range, set, "set", SHAPE_BOOL),
 					      M(port_range, first, "first", SHAPE_UINT16),
 					      M(port_range, last, "last", SHAPE_UINT16),
@@ -375,41 +407,45 @@ static const struct member range_members[] = {M(port_range, set, "set", SHAPE_BO
 static const struct shape shape_range = SHAPE(port_range, range_members);
 static const char *const policy_actions[] = {NULL,	  "lookup",	 "goto",     "nop",
 					     "blackhole", "unreachable", "prohibit", "unknown"};
-static const struct member policy_rule_members[] = {M(policy_rule, family, "family", SHAPE_FAMILY),
-						    NUMBER(policy_rule, priority),
-						    BOOL(policy_rule, negated),
-						    PREFIX(policy_rule, from),
-						    PREFIX(policy_rule, to),
-						    TEXT(policy_rule, iif),
-						    TEXT(policy_rule, oif),
-						    NUMBER(policy_rule, mark),
-						    NUMBER(policy_rule, mark_mask),
-						    NUMBER(policy_rule, tos),
-						    NUMBER(policy_rule, protocol),
-						    INSIDE(policy_rule, sport, shape_range),
-						    INSIDE(policy_rule, dport, shape_range),
-						    NUMBER(policy_rule, uid_first),
-						    NUMBER(policy_rule, uid_last),
-						    BOOL(policy_rule, l3mdev),
-						    M(policy_rule, action, "action", SHAPE_ENUM, NAMES(policy_actions)),
-						    TEXT(policy_rule, table),
-						    NUMBER(policy_rule, goto_priority),
-						    NUMBER(policy_rule, suppress_prefix_length),
-						    NUMBER(policy_rule, suppress_group),
-						    TEXT(policy_rule, rest),
-						    TEXT(policy_rule, text),
-						    ORIGIN(policy_rule),
-						    {}};
+static const struct member policy_rule_members[] = {
+	M(policy_rule, family, "family", SHAPE_FAMILY, NEEDED),
+	NUMBER(policy_rule, priority),
+	BOOL(policy_rule, negated),
+	PREFIX(policy_rule, from),
+	PREFIX(policy_rule, to),
+	TEXT(policy_rule, iif),
+	TEXT(policy_rule, oif),
+	NUMBER(policy_rule, mark),
+	NUMBER(policy_rule, mark_mask),
+	NUMBER(policy_rule, tos),
+	NUMBER(policy_rule, protocol),
+	INSIDE(policy_rule, sport, shape_range),
+	INSIDE(policy_rule, dport, shape_range),
+	NUMBER(policy_rule, uid_first),
+	NUMBER(policy_rule, uid_last),
+	BOOL(policy_rule, l3mdev),
+	M(policy_rule, action, "action", SHAPE_ENUM, NAMES(policy_actions), NEEDED),
+	TEXT(policy_rule, table),
+	NUMBER(policy_rule, goto_priority),
+	NUMBER(policy_rule, suppress_prefix_length),
+	NUMBER(policy_rule, suppress_group),
+	TEXT(policy_rule, rest),
+	TEXT(policy_rule, text),
+	ORIGIN(policy_rule),
+	{}};
 static const struct shape shape_policy_rule = SHAPE(policy_rule, policy_rule_members);
-static const struct member route_coverage_members[] = {
-	M(route_coverage, family, "family", SHAPE_FAMILY), TEXT(route_coverage, table), ORIGIN(route_coverage), {}};
+static const struct member route_coverage_members[] = {M(route_coverage, family, "family", SHAPE_FAMILY, NEEDED),
+						       TEXT(route_coverage, table),
+						       ORIGIN(route_coverage),
+						       {}};
 static const struct shape shape_route_coverage = SHAPE(route_coverage, route_coverage_members);
 
-static const struct member sysctl_members[] = {TEXT(sysctl, name), TEXT(sysctl, value), ORIGIN(sysctl), {}};
+static const struct member sysctl_members[] = {
+	TEXT(sysctl, name, NEEDED), TEXT(sysctl, value, NEEDED), ORIGIN(sysctl), {}};
 static const struct shape shape_sysctl = SHAPE(sysctl, sysctl_members);
-static const struct member note_members[] = {TEXT(note, text), ORIGIN(note), {}};
+static const struct member note_members[] = {TEXT(note, text, NEEDED), ORIGIN(note), {}};
 const struct shape shape_note = SHAPE(note, note_members);
-static const struct member capture_members[] = {TEXT(capture, source),
+static const struct member capture_members[] = {TEXT(capture, source, NEEDED),
 						M(capture, line, "line", SHAPE_UINT32),
 						TEXT(capture, command),
 						BOOL(capture, used),
@@ -456,14 +492,15 @@ static const struct member memory_members[] = {NUMBER(memory, total),
 					       {}};
 static const struct shape shape_memory = SHAPE(memory, memory_members, .help = "in bytes");
 static const struct member module_members[] = {
-	TEXT(module, name), TEXT(module, state), NUMBER(module, used), ORIGIN(module), {}};
+	TEXT(module, name, NEEDED), TEXT(module, state), NUMBER(module, used), ORIGIN(module), {}};
 static const struct shape shape_module = SHAPE(module, module_members);
-static const struct member attribute_members[] = {TEXT(attribute, path), TEXT(attribute, value), ORIGIN(attribute), {}};
+static const struct member attribute_members[] = {
+	TEXT(attribute, path, NEEDED), TEXT(attribute, value, NEEDED), ORIGIN(attribute), {}};
 static const struct shape shape_attribute = SHAPE(attribute, attribute_members);
 static const struct member account_members[] = {
-	TEXT(account, name), NUMBER(account, id), TEXTS(account, members, member_count), ORIGIN(account), {}};
+	TEXT(account, name, NEEDED), NUMBER(account, id), TEXTS(account, members, member_count), ORIGIN(account), {}};
 static const struct shape shape_account = SHAPE(account, account_members);
-static const struct member listener_members[] = {TEXT(listener, protocol),
+static const struct member listener_members[] = {TEXT(listener, protocol, NEEDED),
 						 IP(listener, address),
 						 TEXT(listener, device),
 						 NUMBER(listener, port),
@@ -471,25 +508,28 @@ static const struct member listener_members[] = {TEXT(listener, protocol),
 						 ORIGIN(listener),
 						 {}};
 static const struct shape shape_listener = SHAPE(listener, listener_members);
-static const struct member program_members[] = {TEXT(program, name), TEXT(program, version), TRUTH(program, installed),
-						TEXT(program, path), ORIGIN(program),	     {}};
+static const struct member program_members[] = {
+	TEXT(program, name, NEEDED), TEXT(program, version), TRUTH(program, installed),
+	TEXT(program, path),	     ORIGIN(program),	     {}};
 static const struct shape shape_program = SHAPE(program, program_members);
-static const struct member package_members[] = {TEXT(package, name), TEXT(package, version), ORIGIN(package), {}};
+static const struct member package_members[] = {
+	TEXT(package, name, NEEDED), TEXT(package, version), ORIGIN(package), {}};
 static const struct shape shape_package = SHAPE(package, package_members);
-static const struct member node_members[] = {TEXT(node, path),	 TRUTH(node, exists), TEXT(node, type),
-					     NUMBER(node, mode), TEXT(node, owner),   TEXT(node, group),
-					     TEXT(node, target), ORIGIN(node),	      {}};
+static const struct member node_members[] = {TEXT(node, path, NEEDED), TRUTH(node, exists), TEXT(node, type),
+					     NUMBER(node, mode),       TEXT(node, owner),   TEXT(node, group),
+					     TEXT(node, target),       ORIGIN(node),	    {}};
 static const struct shape shape_node = SHAPE(node, node_members, .help = "a file or device, and who may open it");
 static const struct member caller_members[] = {
 	TEXT(caller, user), NUMBER(caller, id), TEXTS(caller, groups, group_count), ORIGIN(caller), {}};
 static const struct shape shape_caller = SHAPE(caller, caller_members, .help = "whom the facts were collected as");
-static const struct member log_line_members[] = {TEXT(log_line, log), TEXT(log_line, text), ORIGIN(log_line), {}};
+static const struct member log_line_members[] = {
+	TEXT(log_line, log, NEEDED), TEXT(log_line, text, NEEDED), ORIGIN(log_line), {}};
 static const struct shape shape_log_line = SHAPE(log_line, log_line_members);
 static const struct member document_members[] = {
-	TEXT(document, kind), TEXT(document, name), TEXT(document, text), ORIGIN(document), {}};
+	TEXT(document, kind, NEEDED), TEXT(document, name), TEXT(document, text, NEEDED), ORIGIN(document), {}};
 static const struct shape shape_document = SHAPE(document, document_members);
 static const struct member setting_members[] = {
-	TEXT(setting, section), TEXT(setting, key), TEXT(setting, value), ORIGIN(setting), {}};
+	TEXT(setting, section, NEEDED), TEXT(setting, key, NEEDED), TEXT(setting, value, NEEDED), ORIGIN(setting), {}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
 static const struct member side_members[] = {IP(flow_side, source),	     IP(flow_side, destination),
 					     NUMBER(flow_side, source_port), NUMBER(flow_side, destination_port),
@@ -497,7 +537,7 @@ static const struct member side_members[] = {IP(flow_side, source),	     IP(flow
 					     NUMBER(flow_side, icmp_id),     NUMBER(flow_side, packets),
 					     NUMBER(flow_side, bytes),	     {}};
 static const struct shape shape_side = SHAPE(flow_side, side_members);
-static const struct member connection_members[] = {M(connection, family, "family", SHAPE_FAMILY),
+static const struct member connection_members[] = {M(connection, family, "family", SHAPE_FAMILY, NEEDED),
 						   NUMBER(connection, protocol),
 						   TEXT(connection, state),
 						   NUMBER(connection, timeout),
@@ -514,7 +554,7 @@ static const struct member connection_members[] = {M(connection, family, "family
 static const struct shape shape_connection = SHAPE(connection, connection_members);
 
 static const char *const systems[] = {NULL, "linux", "windows"};
-static const struct member facts_members[] = {TEXT(facts, name),
+static const struct member facts_members[] = {TEXT(facts, name, NEEDED),
 					      M(facts, system, "system", SHAPE_ENUM, NAMES(systems)),
 					      LIST(facts, captures, capture_count, shape_capture),
 					      LIST(facts, notes, note_count, shape_note),
@@ -568,16 +608,27 @@ static const char *const relation_kinds[] = {NULL, "cable", "tap", "learned", "n
 static const struct member end_members[] = {
 	TEXT(relation_end, host), TEXT(relation_end, interface), IP(relation_end, address), {}};
 static const struct shape shape_end = SHAPE(relation_end, end_members);
-static const struct member relation_members[] = {M(relation, kind, "kind", SHAPE_ENUM, NAMES(relation_kinds)),
+static const struct member relation_members[] = {M(relation, kind, "kind", SHAPE_ENUM, NAMES(relation_kinds), NEEDED),
 						 LIST(relation, ends, end_count, shape_end),
 						 PREFIX(relation, subnet),
-						 TEXT(relation, why),
+						 TEXT(relation, why, NEEDED),
 						 LIST(relation, evidence, evidence_count, shape_origin),
 						 {}};
-const struct shape shape_relation =
-	SHAPE(relation, relation_members, .help = "how interfaces of hosts belong together");
 
-static const struct member gap_members[] = {TEXT(gap_count, gap), M(gap_count, rules, "rules", SHAPE_UINT32), {}};
+static const char *check_relation(const void *object)
+{
+	const struct relation *relation = object;
+
+	if (relation->kind == RELATION_SUBNET ? relation->end_count < 2 : relation->end_count != 2)
+		return "has too few ends, or too many";
+	return relation->kind == RELATION_SUBNET && !relation->subnet.ip.family ? "has no subnet" : NULL;
+}
+
+const struct shape shape_relation =
+	SHAPE(relation, relation_members, .check = check_relation, .help = "how interfaces of hosts belong together");
+
+static const struct member gap_members[] = {
+	TEXT(gap_count, gap, NEEDED), M(gap_count, rules, "rules", SHAPE_UINT32), {}};
 static const struct shape shape_gap = SHAPE(gap_count, gap_members);
 static const struct member stats_members[] = {
 	M(stats, captures, "captures", SHAPE_UINT32),

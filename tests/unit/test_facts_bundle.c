@@ -96,8 +96,16 @@ static void test_load_document(void **state)
 	assert_true(bundle_equal(bundle, again));
 }
 
+#define HOST_WITH_RULE(statement)                                                                                      \
+	"{\"hosts\": [{\"name\": \"a\", \"ruleset\": {\"tables\": [{\"name\": \"t\", \"family\": \"ip\", "             \
+	"\"backend\": "                                                                                                \
+	"\"nftables\", \"chains\": [{\"name\": \"c\", \"rules\": [{\"text\": \"x\", \"understood\": \"fully\", "       \
+	"\"statements\": [" statement "]}]}]}]}}]}"
+
 static void test_bad_documents(void **state)
 {
+	cleanup_json json_t *good_json = json_loads(HOST_WITH_RULE("{\"kind\": \"notrack\"}"), 0, NULL);
+	cleanup_bundle struct bundle *good_bundle = NULL;
 	static const char *const documents[] = {
 		"{\"schema\": \"nestvisor/facts/1\"}",
 		"{\"hosts\": 5}",
@@ -110,8 +118,19 @@ static void test_bad_documents(void **state)
 		"{\"hosts\": [{\"name\": \"a\", \"system\": \"plan9\"}]}",
 		"{\"hosts\": [{\"name\": \"a\", \"ruleset\": {\"tables\": [{\"chains\": [{\"rules\": [{\"statements\": "
 		"[{\"kind\": \"x\"}]}]}]}]}}]}",
+		/* what whoever reads facts relies on */
+		"{\"hosts\": [{\"name\": \"a\", \"links\": [{\"mtu\": 1}]}]}",
+		HOST_WITH_RULE("{\"kind\": \"verdict\"}"),
+		HOST_WITH_RULE("{\"kind\": \"verdict\", \"verdict\": {\"kind\": \"jump\"}}"),
+		HOST_WITH_RULE("{\"kind\": \"match\", \"op\": \"==\", \"right\": {\"kind\": \"any\"}}"),
+		HOST_WITH_RULE("{\"kind\": \"match\", \"op\": \"==\", \"left\": {\"kind\": \"any\"}}"),
+		HOST_WITH_RULE("{\"kind\": \"assign\", \"field\": {\"kind\": \"any\"}, \"value\": {\"kind\": \"ip\"}}"),
+		"{\"hosts\": [{\"name\": \"a\", \"routes\": [{\"family\": \"ip6\", \"table\": \"main\", \"to\": "
+		"\"10.0.0.0/8\"}]}]}",
+		"{\"hosts\": [], \"relations\": [{\"kind\": \"tap\", \"why\": \"\", \"ends\": [{}]}]}",
 	};
 
+	good_bundle = from_json(good_json);
 	for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
 		cleanup_error struct error *err = NULL;
 		cleanup_json json_t *json = json_loads(documents[i], 0, NULL);

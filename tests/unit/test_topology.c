@@ -318,8 +318,8 @@ static void check_parent(const struct picture *picture, const char *host, const 
 
 #define LINK(name, more) "{\"name\": \"" name "\"" more "}"
 #define TAP(a, tap, b, nic)                                                                                            \
-	"{\"kind\": \"tap\", \"ends\": [{\"host\": \"" a "\", \"interface\": \"" tap "\"}, {\"host\": \"" b            \
-	"\", \"interface\": \"" nic "\"}]}"
+	"{\"kind\": \"tap\", \"why\": \"\", \"ends\": [{\"host\": \"" a "\", \"interface\": \"" tap                    \
+	"\"}, {\"host\": \"" b "\", \"interface\": \"" nic "\"}]}"
 
 /* Two that claim to be each other's guest: the first claim counts. A third below them is fine. */
 static void test_circle(void **state)
@@ -351,19 +351,20 @@ static void test_layers(void **state)
 	cleanup_picture struct picture picture = picture_of_json(
 		"{\"hosts\": [{\"name\": \"a\", \"processor\": {\"flags\": [\"fpu\", \"hypervisor\"]}, "
 		"\"links\": [" LINK("eth0", "") ", " LINK(
-			"vnet0", "") "]},"
-				     "{\"name\": \"b\", \"links\": [" LINK(
-					     "eth0",
-					     "") "]},"
-						 "{\"name\": \"c\", \"links\": [" LINK(
-							 "eth0",
-							 "") "]}],"
-							     "\"relations\": [{\"kind\": \"cable\", \"ends\": "
-							     "[{\"host\": \"a\", \"interface\": \"eth0\"}, "
-							     "{\"host\": \"b\", \"interface\": \"eth0\"}]}, {\"kind\": "
-							     "\"cable\", \"ends\": [{\"host\": \"c\", "
-							     "\"interface\": \"eth0\"}, {\"host\": \"a\", "
-							     "\"interface\": \"vnet0\"}]}], \"notes\": []}");
+			"vnet0",
+			"") "]},"
+			    "{\"name\": \"b\", \"links\": [" LINK(
+				    "eth0",
+				    "") "]},"
+					"{\"name\": \"c\", \"links\": [" LINK(
+						"eth0",
+						"") "]}],"
+						    "\"relations\": [{\"kind\": \"cable\", \"why\": \"\", \"ends\": "
+						    "[{\"host\": \"a\", \"interface\": \"eth0\"}, "
+						    "{\"host\": \"b\", \"interface\": \"eth0\"}]}, {\"kind\": "
+						    "\"cable\", \"why\": \"\", \"ends\": [{\"host\": \"c\", "
+						    "\"interface\": \"eth0\"}, {\"host\": \"a\", "
+						    "\"interface\": \"vnet0\"}]}], \"notes\": []}");
 	cleanup_free char *tree = tree_of(&picture, "x");
 
 	check_parent(&picture, "a", NULL, 1);
@@ -382,7 +383,8 @@ static void test_wsl_nat(void **state)
 			"") "]},"
 			    "{\"name\": \"wsl\", \"links\": [" LINK(
 				    "eth0", "") "]}],"
-						"\"relations\": [{\"kind\": \"subnet\", \"subnet\": \"172.20.0.0/20\", "
+						"\"relations\": [{\"kind\": \"subnet\", \"why\": \"\", \"subnet\": "
+						"\"172.20.0.0/20\", "
 						"\"ends\": [{\"host\": \"pc\", "
 						"\"interface\": \"Ethernet adapter vEthernet (WSL (Hyper-V "
 						"firewall))\", \"address\": \"172.20.0.1\"}, "
