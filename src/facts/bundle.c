@@ -1,6 +1,6 @@
 /*
- * From a folder to facts. Files are told by their names, or by what they look like; a file may also be what somebody
- * copied from a terminal, prompts and all: then each command's output is a capture of its own.
+ * From a folder or an archive to facts. Files are told by their names, or by what they look like; a file may also be
+ * what somebody copied from a terminal, prompts and all: then each command's output is a capture of its own.
  */
 #include "facts/bundle.h"
 
@@ -8,13 +8,15 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/tar.h"
+#include "facts/collection.h"
 #include "facts/json.h"
-#include "facts/loader.h"
 #include "facts/recognise.h"
 #include "facts/relation.h"
+#include "facts/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +25,8 @@ enum { FILE_SIZE_MAX = 256 << 20 };
 
 struct gatherer {
 	struct pool pool;
+	struct tree tree;
+	const char *name; /* of the folder or archive, without what leads there */
 	struct bundle *bundle;
 	struct loader loader; /* of the host being loaded */
 	json_t *links;	      /* links.json, or NULL */
@@ -47,66 +51,62 @@ static struct span last_name(const char *source)
 	return span_of(slash ? slash + 1 : source);
 }
 
-/* A file that cannot be read is a capture that is not used; the others count all the same. */
-static void load_file(struct gatherer *gatherer, const char *path, const char *source)
+/* What is in a file; `*ret_own` is to be freed. */
+static int file_data(const struct file *file, char **ret_own, const char **ret, size_t *ret_length, struct error **err)
 {
-	cleanup_free char *data = NULL;
-	cleanup_error struct error *problem = NULL;
-	size_t length;
+	*ret_own = NULL;
+	*ret = file->data;
+	*ret_length = file->length;
+	if (file->on_disk) {
+		int r = file_read(file->on_disk, FILE_SIZE_MAX, ret_own, ret_length, err);
 
-	if (is_documentation(last_name(source)))
-		return;
-	if (file_read(path, FILE_SIZE_MAX, &data, &length, &problem) < 0)
-		loader_unused(&gatherer->loader, source, NULL, problem->message);
-	else
-		loader_capture(&gatherer->loader, source, last_name(source).at, data, length, false);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The names in a folder, sorted; those that begin with a dot only where they are .wslconfig. */
-static int list_folder(struct gatherer *gatherer, const char *path, const char ***ret, size_t *ret_count,
-		       struct error **err)
-{
-	cleanup_closedir DIR *folder = opendir(path);
-	struct dirent *entry;
-
-	*ret = NULL;
-	*ret_count = 0;
-	if (!folder)
-		return error_errno(err, errno, "cannot read the folder %s", path);
-	while ((entry = readdir(folder))) {
-		if (entry->d_name[0] == '.' && strcmp(entry->d_name, ".wslconfig") != 0)
-			continue;
-		texts_push(gatherer->pool.arena, ret, ret_count, arena_strdup(gatherer->pool.arena, entry->d_name));
+		if (r < 0)
+			return r;
+		*ret = *ret_own;
 	}
-	if (*ret_count)
-		qsort(*ret, *ret_count, sizeof(**ret), by_name);
 	return 0;
 }
 
-static bool is_folder(const char *path)
+/* A file that cannot be read is a capture that is not used; the others count all the same. */
+static void load_file(struct gatherer *gatherer, const struct file *file, bool partial)
 {
-	struct stat st;
+	cleanup_free char *own = NULL;
+	cleanup_error struct error *problem = NULL;
+	const char *data;
+	size_t length;
 
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+	if (is_documentation(last_name(file->path)))
+		return;
+	if (file_data(file, &own, &data, &length, &problem) < 0)
+		loader_unused(&gatherer->loader, file->path, NULL, problem->message);
+	else
+		loader_capture(&gatherer->loader, file->path, last_name(file->path).at, data, length, partial);
 }
 
-static bool is_file(const char *path)
+static const struct file *find_file(const struct gatherer *gatherer, const char *prefix, const char *name)
 {
-	struct stat st;
+	for (size_t i = 0; i < gatherer->tree.count; i++) {
+		const char *below = tree_below(&gatherer->tree.files[i], prefix);
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+		if (below && strcmp(below, name) == 0)
+			return &gatherer->tree.files[i];
+	}
+	return NULL;
 }
 
-static const char *join(struct gatherer *gatherer, const char *folder, const char *name)
+/* NULL: there is none. */
+static int read_document(const struct file *file, json_t **ret, struct error **err)
 {
-	if (!*folder)
-		return name;
-	return arena_printf(gatherer->pool.arena, "%s/%s", folder, name);
+	cleanup_free char *own = NULL;
+	const char *data;
+	size_t length;
+	int r;
+
+	*ret = NULL;
+	if (!file)
+		return 0;
+	r = file_data(file, &own, &data, &length, err);
+	return r < 0 ? r : json_parse(data, length, file->path, ret, err);
 }
 
 static void begin_host(struct gatherer *gatherer, const char *name)
@@ -116,60 +116,92 @@ static void begin_host(struct gatherer *gatherer, const char *name)
 		gatherer->loader.facts;
 }
 
-/* All files of a host's folder. `source` is the folder's path inside the bundle. */
-static int load_host(struct gatherer *gatherer, const char *path, const char *source, const char *name,
-		     struct error **err)
+/* A folder that stands for the host's own root: files under their own paths. */
+static void load_root(struct gatherer *gatherer, const char *prefix)
 {
-	const char **names;
-	size_t count;
-	int r = list_folder(gatherer, path, &names, &count, err);
+	const char *folder = arena_printf(gatherer->pool.arena, "%sroot/", prefix);
+	const struct file *found = find_file(gatherer, prefix, "root/");
+	cleanup_close int fd = -1;
+	struct root root = {.fd = -1, .prefix = strlen(folder) - 1};
 
-	if (r < 0)
-		return r;
+	if (!found)
+		return;
+	if (found->on_disk) {
+		root.fd = fd = open(found->on_disk, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	} else {
+		root.files = found + 1;
+		while (root.files + root.file_count < gatherer->tree.files + gatherer->tree.count &&
+		       tree_below(root.files + root.file_count, folder))
+			root.file_count++;
+	}
+	facts_from_files(&gatherer->loader, &root);
+}
+
+/* All files of a host's folder; `prefix` is the folder's path inside the bundle, with a slash, or "". */
+static void load_host(struct gatherer *gatherer, const char *prefix, const char *name)
+{
+	const char *folder = arena_strndup(gatherer->pool.arena, prefix, *prefix ? strlen(prefix) - 1 : 0);
+	cleanup_json json_t *manifest = NULL;
+	cleanup_error struct error *problem = NULL;
+
 	begin_host(gatherer, name);
-	for (size_t i = 0; i < count; i++) {
-		const char *file = join(gatherer, path, names[i]);
+	if (read_document(find_file(gatherer, prefix, MANIFEST_NAME), &manifest, &problem) < 0)
+		loader_unused(&gatherer->loader, folder, NULL, problem->message);
+	for (size_t i = 0; i < gatherer->tree.count; i++) {
+		const char *below = tree_below(&gatherer->tree.files[i], prefix);
 
-		if (is_file(file) && strcmp(names[i], "links.json") != 0)
-			load_file(gatherer, file, join(gatherer, source, names[i]));
+		if (below && !strchr(below, '/') && strcmp(below, "links.json") != 0 &&
+		    strcmp(below, MANIFEST_NAME) != 0)
+			load_file(gatherer, &gatherer->tree.files[i], manifest_partial(manifest, below));
 	}
+	load_root(gatherer, prefix);
+	if (manifest)
+		manifest_load(&gatherer->loader, manifest, folder);
 	loader_end(&gatherer->loader);
-	return 0;
 }
 
-static int load_hosts(struct gatherer *gatherer, const char *path, const char *source, struct error **err)
+/* Each folder in it is a host. */
+static void load_hosts(struct gatherer *gatherer, const char *prefix)
 {
-	const char **names;
-	size_t count;
-	int r = list_folder(gatherer, path, &names, &count, err);
+	for (size_t i = 0; i < gatherer->tree.count; i++) {
+		const struct file *file = &gatherer->tree.files[i];
+		const char *below = tree_below(file, prefix);
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		if (is_folder(join(gatherer, path, names[i])))
-			r = load_host(gatherer, join(gatherer, path, names[i]), join(gatherer, source, names[i]),
-				      names[i], err);
-	return r;
-}
-
-/* Does a folder hold captures itself, rather than folders of hosts? */
-static bool holds_captures(struct gatherer *gatherer, const char *path, const char *const *names, size_t count)
-{
-	struct recognised recognised;
-	bool folders = false, files = false;
-
-	for (size_t i = 0; i < count; i++) {
-		const char *file = join(gatherer, path, names[i]);
-
-		if (is_folder(file)) {
-			folders = true;
-			continue;
-		}
-		if (is_documentation(span_of(names[i])) || strcmp(names[i], "links.json") == 0)
-			continue;
-		files = true;
-		if (recognise_name(&gatherer->pool, span_of(names[i]), &recognised))
-			return true;
+		if (below && strchr(below, '/') == below + strlen(below) - 1)
+			load_host(gatherer, file->path, arena_strndup(gatherer->pool.arena, below, strlen(below) - 1));
 	}
-	return files && !folders;
+}
+
+/* What a folder of a bundle holds: captures itself, or folders of hosts. */
+struct content {
+	bool captures, files;
+	size_t folders;
+	const char *folder; /* the first */
+};
+
+static struct content look_into(struct gatherer *gatherer, const char *prefix)
+{
+	struct content content = {};
+	struct recognised recognised;
+
+	for (size_t i = 0; i < gatherer->tree.count; i++) {
+		const char *below = tree_below(&gatherer->tree.files[i], prefix);
+		size_t slash = below ? strcspn(below, "/") : 0;
+
+		if (!below)
+			continue;
+		if (below[slash] && !below[slash + 1]) {
+			content.captures = content.captures || strcmp(below, "root/") == 0;
+			if (content.folders++ == 0)
+				content.folder = gatherer->tree.files[i].path;
+		} else if (!below[slash] && !is_documentation(span_of(below)) && strcmp(below, "links.json") != 0) {
+			content.files = true;
+			content.captures =
+				content.captures || recognise_name(&gatherer->pool, span_of(below), &recognised);
+		}
+	}
+	content.captures = content.captures || (content.files && content.folders == 0);
+	return content;
 }
 
 static const char *last_part(struct gatherer *gatherer, const char *path)
@@ -183,53 +215,39 @@ static const char *last_part(struct gatherer *gatherer, const char *path)
 	return arena_strndup(gatherer->pool.arena, path + start, end - start);
 }
 
-static int load_links(struct gatherer *gatherer, const char *path, struct error **err)
+static int load_tree(struct gatherer *gatherer, const char *prefix, struct error **err)
 {
-	const char *file = join(gatherer, path, "links.json");
+	const struct file *links = find_file(gatherer, prefix, "links.json");
+	struct content content = look_into(gatherer, prefix);
+	int r;
 
-	if (!is_file(file))
-		return 0;
-	gatherer->links_source = "links.json";
-	return json_read_file(file, FILE_SIZE_MAX, &gatherer->links, err);
-}
-
-static int load_folder(struct gatherer *gatherer, const char *path, struct error **err)
-{
-	const char *hosts = join(gatherer, path, "hosts"), **names;
-	size_t count;
-	int r = load_links(gatherer, path, err);
-
-	if (r == 0)
-		r = list_folder(gatherer, path, &names, &count, err);
-	if (r < 0)
-		return r;
-	if (is_folder(hosts))
-		return load_hosts(gatherer, hosts, "hosts", err);
-	if (holds_captures(gatherer, path, names, count))
-		return load_host(gatherer, path, "", last_part(gatherer, path), err);
-	return load_hosts(gatherer, path, "", err);
-}
-
-/* One file: a document of facts, or a capture of a host that is called after it. */
-static void load_single(struct gatherer *gatherer, const char *path)
-{
-	const char *name = last_part(gatherer, path);
-
-	begin_host(gatherer, name);
-	load_file(gatherer, path, name);
-	loader_end(&gatherer->loader);
+	if (links) {
+		gatherer->links_source = links->path;
+		r = read_document(links, &gatherer->links, err);
+		if (r < 0)
+			return r;
+	}
+	if (find_file(gatherer, prefix, "hosts/")) {
+		load_hosts(gatherer, arena_printf(gatherer->pool.arena, "%shosts/", prefix));
+	} else if (content.captures) {
+		load_host(gatherer, prefix, *prefix ? last_part(gatherer, prefix) : gatherer->name);
+	} else if (content.folders == 1 && !content.files && !look_into(gatherer, content.folder).captures &&
+		   look_into(gatherer, content.folder).folders > 0) {
+		return load_tree(gatherer, content.folder, err); /* a folder around it all, as archives have */
+	} else {
+		load_hosts(gatherer, prefix);
+	}
+	return 0;
 }
 
 /* Is it a document that bundle_json() made? */
-static int load_document(struct gatherer *gatherer, const char *path, bool *ret_done, struct error **err)
+static int load_document(struct gatherer *gatherer, const char *data, size_t length, bool *ret_done, struct error **err)
 {
 	cleanup_json json_t *document = NULL;
 	const char *schema;
 
 	*ret_done = false;
-	if (strlen(path) < 5 || strcmp(path + strlen(path) - 5, ".json") != 0)
-		return 0;
-	if (json_read_file(path, FILE_SIZE_MAX, &document, NULL) < 0)
+	if (json_parse(data, length, gatherer->name, &document, NULL) < 0)
 		return 0;
 	schema = json_get_string(document, "schema", "");
 	if (strncmp(schema, "nestvisor/facts/", strlen("nestvisor/facts/")) != 0)
@@ -238,22 +256,58 @@ static int load_document(struct gatherer *gatherer, const char *path, bool *ret_
 	return bundle_from_json(document, gatherer->bundle, err);
 }
 
+static int load_archive(struct gatherer *gatherer, const char *data, size_t length, struct error **err)
+{
+	const char *name = gatherer->name;
+	size_t end = strlen(name);
+	int r = tree_of_tar(&gatherer->tree, name, data, length, err);
+
+	if (r < 0)
+		return r;
+	if (end > 4 && strcmp(name + end - 4, ".tar") == 0)
+		gatherer->name = arena_strndup(gatherer->pool.arena, name, end - 4);
+	return load_tree(gatherer, "", err);
+}
+
+/* One file: an archive, a document of facts, or a capture of a host that is called after it. */
+static int load_single(struct gatherer *gatherer, const char *path, bool *ret_done, struct error **err)
+{
+	cleanup_free char *data = NULL;
+	size_t length;
+	int r = file_read(path, FILE_SIZE_MAX, &data, &length, err);
+
+	if (r < 0)
+		return r;
+	if (tar_looks_like(data, length))
+		return load_archive(gatherer, data, length, err);
+	if (span_ends(span_of(path), ".json")) {
+		r = load_document(gatherer, data, length, ret_done, err);
+		if (r < 0 || *ret_done)
+			return r;
+	}
+	begin_host(gatherer, gatherer->name);
+	loader_capture(&gatherer->loader, gatherer->name, gatherer->name, data, length, false);
+	loader_end(&gatherer->loader);
+	return 0;
+}
+
 static int load(struct gatherer *gatherer, const char *path, struct error **err)
 {
 	bool done = false;
+	struct stat st;
 	int r;
 
-	if (!is_folder(path)) {
-		if (!is_file(path))
-			return error_errno(err, ENOENT, "cannot read facts from %s", path);
-		r = load_document(gatherer, path, &done, err);
-		if (r < 0 || done)
-			return r;
-		load_single(gatherer, path);
+	if (stat(path, &st) < 0 || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)))
+		return error_errno(err, ENOENT, "cannot read facts from %s", path);
+	gatherer->name = last_part(gatherer, path);
+	if (S_ISREG(st.st_mode)) {
+		r = load_single(gatherer, path, &done, err);
 	} else {
-		r = load_folder(gatherer, path, err);
+		r = tree_of_folder(&gatherer->tree, path, err);
+		if (r == 0)
+			r = load_tree(gatherer, "", err);
 	}
-	if (r < 0)
+	if (r < 0 || done)
 		return r;
 	if (gatherer->bundle->host_count == 0) {
 		error_set(err, ENOENT, "%s holds no captured output of any host", path);
@@ -269,7 +323,7 @@ int bundle_load(const char *path, struct bundle **ret, struct error **err)
 {
 	struct arena *arena = arena_new();
 	struct bundle *bundle = arena_new_struct(arena, struct bundle);
-	struct gatherer gatherer = {.pool = {.arena = arena}, .bundle = bundle};
+	struct gatherer gatherer = {.pool = {.arena = arena}, .tree = {.arena = arena}, .bundle = bundle};
 	int r;
 
 	bundle->arena = arena;

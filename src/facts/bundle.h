@@ -1,8 +1,10 @@
 /*
- * A bundle: the facts of several hosts, and how they hang together. It is a folder with one folder per host, directly or
- * under hosts/, in each the output of standard commands in files named after them (ip-addr.txt, iptables-save.txt), and
- * where the cabling is known a links.json: [["l0", "tap0", "l1", "eth0"], ["l0", "eth0", null, null], …], where null is
- * an end that was not captured. A folder that holds such files itself is one host; so is a single file.
+ * A bundle: the facts of several hosts, and how they hang together. It is a folder with one folder per host, directly
+ * or under hosts/, in each the output of standard commands in files named after them (ip-addr.txt, iptables-save.txt),
+ * and where the cabling is known a links.json: [["l0", "tap0", "l1", "eth0"], ["l0", "eth0", null, null], …], where
+ * null is an end that was not captured. A folder that holds such files itself is one host; so is a single file. In a
+ * host's folder a folder root/ may hold files under their own paths (root/proc/cpuinfo), and capture.json says what
+ * could not be collected. All of it may come as a tar archive.
  */
 #ifndef NESTVISOR_FACTS_BUNDLE_H
 #define NESTVISOR_FACTS_BUNDLE_H
@@ -13,12 +15,12 @@ struct error;
 
 enum relation_kind {
 	RELATION_NONE,
-	RELATION_CABLE,	   /* given by links.json: what one end sends the other receives */
-	RELATION_TAP,	   /* a tap and the NIC of the guest behind it: their MACs say so (libvirt: fe:… and 52:54:00…) */
-	RELATION_LEARNED,  /* a bridge learned the second end's MAC on the first, its port */
+	RELATION_CABLE, /* given by links.json: what one end sends the other receives */
+	RELATION_TAP, /* a tap and the NIC of the guest behind it: their MACs say so (libvirt: fe:… and 52:54:00…) */
+	RELATION_LEARNED,   /* a bridge learned the second end's MAC on the first, its port */
 	RELATION_NEIGHBOUR, /* the first end's host knows the second's MAC as a neighbour: on one link */
-	RELATION_MIRRORED, /* WSL2 in mirrored mode: two interfaces are one, with the same addresses; Windows' first */
-	RELATION_SUBNET,   /* addresses in one subnet: probably on one link */
+	RELATION_MIRRORED,  /* WSL2 in mirrored mode: two interfaces are one, with the same addresses; Windows' first */
+	RELATION_SUBNET,    /* addresses in one subnet: probably on one link */
 };
 
 struct relation_end {
@@ -48,8 +50,8 @@ struct bundle {
 };
 
 /*
- * Loads a bundle: a folder, one file of captured text, or a JSON document that bundle_json() made. What is in a file is
- * never an error, it only becomes a note; that nothing can be read at all is one.
+ * Loads a bundle: a folder, a tar archive of one, one file of captured text, or a JSON document that bundle_json()
+ * made. What is in a file is never an error, it only becomes a note; that nothing can be read at all is one.
  */
 int bundle_load(const char *path, struct bundle **ret, struct error **err);
 /* One host from one text, as if it were the content of a file of that name. */

@@ -118,6 +118,7 @@ struct facts {
 	struct setting *wslconfig, *wslconf; /* .wslconfig of Windows, /etc/wsl.conf of the distribution */
 	size_t wslconfig_count, wslconf_count;
 	enum truth wslconfig_known, wslconf_known;
+	struct wsl wsl;
 };
 
 struct link *facts_link(const struct facts *facts, const char *name); /* NULL: none */

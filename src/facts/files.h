@@ -1,7 +1,8 @@
 /*
  * Facts from files under their own paths, below a root folder: "/" of this machine, or a folder that stands for one (a
- * test's, a mounted disk's). What is read is the part of the table of sources (source.h) that is files; the same
- * parsers read it as read captured text. A file that is missing makes nothing: what it would say is unknown.
+ * test's, a mounted disk's, a part of an archive). What is read is the part of the table of sources (source.h) that is
+ * files; the same parsers read it as read captured text. A file that is missing makes nothing: what it would say is
+ * unknown.
  *
  * Origins are the paths as the host itself would write them: "/proc/cpuinfo:5",
  * "/sys/module/kvm_amd/parameters/nested".
@@ -12,15 +13,27 @@
 #include "facts/bundle.h"
 #include "facts/loader.h"
 
-enum {
-	FILES_MODES = 1, /* also permissions and owners: of the real thing only, a copy has the wrong ones */
+/* A file inside of an archive. */
+struct file {
+	const char *path;    /* inside the bundle */
+	const char *on_disk; /* where it is read from; NULL: from memory */
+	const char *data;
+	size_t length;
+};
+
+struct root {
+	int fd; /* of the folder; -1: the files below */
+	const struct file *files;
+	size_t file_count;
+	size_t prefix; /* so many bytes of each path stand before the root's "/" */
+	bool live;     /* this machine itself: also who may open files, and who we are; of a copy that would be wrong */
 };
 
 /*
- * Adds to the host that is being loaded. `root` is a descriptor of the folder; nothing outside
- * of it is read, symbolic links stay inside, too (openat2(2), RESOLVE_IN_ROOT).
+ * Adds to the host that is being loaded. Nothing outside of the folder is read, symbolic links stay inside, too
+ * (openat2(2), RESOLVE_IN_ROOT).
  */
-void facts_from_files(struct loader *loader, int root, unsigned flags);
+void facts_from_files(struct loader *loader, const struct root *root);
 
 /*
  * A bundle of one host from such a folder. (What commands print of a host can stand beside it: in a bundle, a host's

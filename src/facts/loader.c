@@ -129,7 +129,8 @@ static void load_text(struct loader *loader, const char *source, struct span tex
 	uint32_t first_line = 0, line = 0;
 	bool any = false;
 
-	while (next_prompt(loader, text, start, &line, &prompt, &behind, &next)) {
+	while (!(named->format && named->format->plain) &&
+	       next_prompt(loader, text, start, &line, &prompt, &behind, &next)) {
 		struct span part = span_first(span_skip(text, start), prompt - start);
 
 		if (current.format && !is_blank(part)) {

@@ -53,6 +53,12 @@ void parse_users(struct reader *reader, const struct asked *asked);
 void parse_attributes(struct reader *reader, const struct asked *asked); /* grep -r . /sys/… */
 void parse_version(struct reader *reader, const struct asked *asked);	 /* PROGRAM --version (subject) */
 void parse_document(struct reader *reader, const struct asked *asked);	 /* virsh dumpxml */
+void parse_modes(struct reader *reader, const struct asked *asked);	 /* ls -ld with whole paths */
+void parse_id(struct reader *reader, const struct asked *asked);
+void parse_packages(struct reader *reader, const struct asked *asked); /* dpkg-query -W, rpm -qa, pacman -Q */
+void parse_programs(struct reader *reader, const struct asked *asked); /* command -v, which */
+void parse_log(struct reader *reader, const struct asked *asked); /* dmesg, tail (subject: the log's name) */
+void parse_wslinfo(struct reader *reader, const struct asked *asked);
 
 /* The same where the program printed JSON (ip -j, bridge -j, nft -j): the reader's items are elements of the document. */
 void parse_links_json(struct reader *reader, const struct asked *asked, json_t *document);

@@ -137,8 +137,7 @@ void parse_uname(struct reader *reader, const struct asked *asked)
 		at = (size_t)(machine.at - line.at);
 		kernel->version = reader_intern(reader, span_trim(span_first(line, at)));
 		reader->capture->items++;
-		if (reader->facts->system == SYSTEM_UNKNOWN)
-			reader->facts->system = SYSTEM_LINUX;
+		reader->facts->system = SYSTEM_LINUX; /* also where Windows' settings are beside it: WSL */
 	}
 }
 
@@ -364,6 +363,35 @@ static bool take_socket(struct reader *reader, struct span text, struct listener
 	return listener->port.known;
 }
 
+static bool is_netstat(const struct span *words, size_t count)
+{
+	uint64_t number;
+
+	return count >= 5 && (span_starts(words[0], "tcp") || span_starts(words[0], "udp")) &&
+	       span_number(words[1], &number) && span_number(words[2], &number);
+}
+
+/* netstat -lntup: "tcp 0 0 0.0.0.0:22 0.0.0.0:* LISTEN 123/sshd"; udp without a state; IPv6 as ":::22" */
+static bool take_netstat(struct reader *reader, struct span line, const struct span *words, size_t count,
+			 struct listener *listener)
+{
+	struct facts *facts = reader->facts;
+	struct span process;
+
+	if (!take_socket(reader, words[3], listener))
+		return false;
+	listener->protocol = span_starts(words[0], "tcp") ? "tcp" : "udp";
+	if (count > 5) {
+		process = span_is(words[5], "LISTEN") ? span_skip(words[5], words[5].length) : words[5];
+		process = span_trim((struct span){process.at, (size_t)(line.at + line.length - process.at)});
+		if (process.length > 0 && !span_is(process, "-"))
+			listener->process = reader_intern(reader, process);
+	}
+	*reader_push(reader, facts->listeners, facts->listener_count) = *listener;
+	reader->capture->items++;
+	return true;
+}
+
 /* ss -lntup: "tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:((\"sshd\",pid=1,fd=3))"; without -u no first column */
 void parse_listeners(struct reader *reader, const struct asked *asked)
 {
@@ -378,8 +406,14 @@ void parse_listeners(struct reader *reader, const struct asked *asked)
 
 		while (count < 6 && span_word(&rest, &words[count]))
 			count++;
-		if (count == 0 || span_is(words[0], "Netid") || span_is(words[0], "State"))
+		if (count == 0 || span_is(words[0], "Netid") || span_is(words[0], "State") ||
+		    span_is(words[0], "Proto") || span_is(words[0], "Active"))
 			continue;
+		if (is_netstat(words, count)) {
+			if (!take_netstat(reader, line, words, count, &listener))
+				reader_ignored(reader, line);
+			continue;
+		}
 		first = span_is(words[1], "LISTEN") || span_is(words[1], "UNCONN") ? 1 : 0;
 		if (count < first + 5 || !(span_is(words[first], "LISTEN") || span_is(words[first], "UNCONN")) ||
 		    !take_socket(reader, words[first + 3], &listener)) {
@@ -486,62 +520,71 @@ void parse_conntrack(struct reader *reader, const struct asked *asked)
 			reader_ignored(reader, line);
 }
 
-static struct program *find_program(struct reader *reader, const char *name)
+/* The name of the root element that begins here, behind what may stand before it; nothing: there is none. */
+static struct span root_element(struct span text)
 {
-	struct facts *facts = reader->facts;
-	struct program *program;
+	size_t at, length = 0;
 
-	for (size_t i = 0; i < facts->program_count; i++)
-		if (strcmp(facts->programs[i].name, name) == 0)
-			return &facts->programs[i];
-	program = reader_push(reader, facts->programs, facts->program_count);
-	*program = (struct program){.name = name};
-	return program;
-}
-
-/* The first line of "qemu-system-x86_64 --version" and the like. */
-void parse_version(struct reader *reader, const struct asked *asked)
-{
-	struct program *program;
-	struct span line;
-
-	while (reader_line(reader, &line)) {
-		if (line.length == 0)
-			continue;
-		program = find_program(reader, asked->subject);
-		text_set(&program->version, reader_intern(reader, line));
-		truth_set(&program->installed, TRUTH_YES);
-		program->origin = reader_origin(reader);
-		reader->capture->items++;
-		break;
-	}
-	reader->at = reader->end;
-}
-
-/* virsh dumpxml, net-dumpxml, nwfilter-dumpxml: the root element says what it is, <name> what it is called. */
-void parse_document(struct reader *reader, const struct asked *asked)
-{
-	struct facts *facts = reader->facts;
-	struct span text = {reader->at, (size_t)(reader->end - reader->at)}, kind = text, name = text;
-	struct document document = {.name = asked->subject,
-				    .origin = {.source = reader->source, .line = reader->line + 1}};
-	size_t at = 0, length = 0;
-
-	while ((at = span_find_char(kind, '<')) != SIZE_MAX) {
-		kind = span_skip(kind, at + 1);
-		if (kind.length > 0 && kind.at[0] != '?' && kind.at[0] != '!')
+	while ((at = span_find_char(text, '<')) != SIZE_MAX) {
+		text = span_skip(text, at + 1);
+		if (span_starts(text, "!--")) /* libvirt's files begin with a comment that holds names, too */
+			text = span_skip(text, span_find(text, "-->"));
+		else if (text.length > 0 && text.at[0] != '?' && text.at[0] != '!')
 			break;
 	}
-	while (length < kind.length && kind.at[length] >= 'a' && kind.at[length] <= 'z')
+	while (at != SIZE_MAX && length < text.length && text.at[length] >= 'a' && text.at[length] <= 'z')
 		length++;
-	document.kind = reader_intern(reader, span_first(kind, length));
-	at = span_find(name, "<name>");
+	return span_first(text, length);
+}
+
+static void take_document(struct reader *reader, struct span kind, struct span text, uint32_t line, const char *name)
+{
+	struct facts *facts = reader->facts;
+	struct document document = {.kind = reader_intern(reader, kind), .name = name, .origin = reader_origin(reader)};
+	size_t at = span_find(text, "<name>");
+
 	if (at != SIZE_MAX) {
-		name = span_skip(name, at + strlen("<name>"));
-		document.name = reader_intern(reader, span_first(name, span_find_char(name, '<')));
+		struct span rest = span_skip(text, at + strlen("<name>"));
+
+		document.name = reader_intern(reader, span_first(rest, span_find_char(rest, '<')));
+	} else if (span_is(kind, "filter") && (at = span_find(text, " name='")) != SIZE_MAX) {
+		struct span rest = span_skip(text, at + strlen(" name='"));
+
+		document.name = reader_intern(reader, span_first(rest, span_find_char(rest, '\'')));
 	}
+	if (!reader->json)
+		document.origin.line = line;
 	document.text = arena_strndup(reader->pool->arena, text.at, text.length);
 	*reader_push(reader, facts->documents, facts->document_count) = document;
 	reader->capture->items++;
+}
+
+/*
+ * virsh dumpxml, net-dumpxml, nwfilter-dumpxml: the root element says what it is, <name> or name= what it is called.
+ * Several may follow each other: each ends with its root element.
+ */
+void parse_document(struct reader *reader, const struct asked *asked)
+{
+	struct span text = {reader->at, (size_t)(reader->end - reader->at)}, kind;
+	uint32_t line = reader->line + 1;
+
+	while ((kind = root_element(text)).length > 0) {
+		cleanup_strbuf struct strbuf closing = {0};
+		struct span document = text;
+		size_t end;
+
+		strbuf_printf(&closing, "</%.*s>", (int)kind.length, kind.at);
+		end = span_find(text, closing.text);
+		if (end != SIZE_MAX)
+			document = span_first(text, end + closing.length);
+		while (document.length > 0 && (document.at[0] == '\n' || document.at[0] == ' ')) {
+			line += document.at[0] == '\n';
+			document = span_skip(document, 1);
+		}
+		take_document(reader, kind, document, line, asked->subject);
+		text = end == SIZE_MAX ? span_skip(text, text.length) : span_skip(text, end + closing.length);
+		for (size_t i = 0; i < document.length; i++)
+			line += document.at[i] == '\n';
+	}
 	reader->at = reader->end;
 }

@@ -10,6 +10,7 @@ struct format {
 	void (*parse_json)(struct reader *reader, const struct asked *asked, json_t *document); /* NULL: has no JSON */
 	/* Of two captures that show the same rules the one with the higher rank counts; 0: holds no rules. */
 	unsigned rank;
+	bool plain; /* what looks like a prompt in it is none: a log, a setting */
 };
 
 struct recognised {

@@ -141,6 +141,13 @@ struct setting {
 	struct origin origin;
 };
 
+/* What WSL says of itself inside the distribution. */
+struct wsl {
+	const char *networking_mode; /* "nat", "mirrored", "virtioproxy", "none" */
+	const char *version;	     /* "2.3.26" */
+	struct origin origin;
+};
+
 struct flow_side {
 	struct ip source, destination;
 	struct number source_port, destination_port;
