@@ -531,6 +531,8 @@ static const struct shape shape_document = SHAPE(document, document_members);
 static const struct member setting_members[] = {
 	TEXT(setting, section, NEEDED), TEXT(setting, key, NEEDED), TEXT(setting, value, NEEDED), ORIGIN(setting), {}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
+static const struct member wsl_members[] = {TEXT(wsl, networking_mode), TEXT(wsl, version), ORIGIN(wsl), {}};
+static const struct shape shape_wsl = SHAPE(wsl, wsl_members);
 static const struct member side_members[] = {IP(flow_side, source),	     IP(flow_side, destination),
 					     NUMBER(flow_side, source_port), NUMBER(flow_side, destination_port),
 					     NUMBER(flow_side, icmp_type),   NUMBER(flow_side, icmp_code),
@@ -600,6 +602,7 @@ static const struct member facts_members[] = {TEXT(facts, name, NEEDED),
 					      TRUTH(facts, wslconfig_known),
 					      LIST(facts, wslconf, wslconf_count, shape_setting),
 					      TRUTH(facts, wslconf_known),
+					      INSIDE(facts, wsl, shape_wsl),
 					      {}};
 const struct shape shape_facts =
 	SHAPE(facts, facts_members, .help = "what one host says of itself; what is missing is unknown");
