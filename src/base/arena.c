@@ -15,8 +15,15 @@ struct block {
 	alignas(max_align_t) unsigned char data[];
 };
 
+struct adopted {
+	struct adopted *next;
+	void *object;
+	void (*release)(void *object);
+};
+
 struct arena {
 	struct block *head;
+	struct adopted *adopted;
 };
 
 struct arena *arena_new(void)
@@ -32,6 +39,8 @@ void arena_free(struct arena *arena)
 {
 	if (!arena)
 		return;
+	for (struct adopted *a = arena->adopted; a; a = a->next)
+		a->release(a->object);
 	for (struct block *b = arena->head, *next; b; b = next) {
 		next = b->next;
 		free(b);
@@ -62,6 +71,14 @@ void *arena_alloc(struct arena *arena, size_t size)
 	b->used += size;
 	memset(p, 0, size);
 	return p;
+}
+
+void arena_adopt(struct arena *arena, void *object, void (*release)(void *object))
+{
+	struct adopted *adopted = arena_alloc(arena, sizeof(*adopted));
+
+	*adopted = (struct adopted){arena->adopted, object, release};
+	arena->adopted = adopted;
 }
 
 char *arena_strndup(struct arena *arena, const char *text, size_t length)

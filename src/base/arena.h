@@ -1,4 +1,5 @@
-/* An arena: memory that lives and dies together. What lives as long as a lab lives in its arena. Never returns NULL: out of memory ends the program. */
+/* An arena: memory that lives and dies together. What lives as long as a lab lives in its arena. Never returns NULL:
+ * out of memory ends the program. */
 #ifndef NESTVISOR_BASE_ARENA_H
 #define NESTVISOR_BASE_ARENA_H
 
@@ -14,6 +15,9 @@ void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Frees the object by `release` when the arena is freed, the last one adopted first. */
+void arena_adopt(struct arena *arena, void *object, void (*release)(void *object));
 
 static inline void arena_freep(struct arena **arena)
 {

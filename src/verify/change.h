@@ -1,0 +1,87 @@
+/*
+ * Changes to hosts that people can type: a route, a rule, a sysctl, a link switched on. Each is a command in the words
+ * of what the host uses, what it does to the host's facts (so that the engines can be asked what becomes of packets
+ * once it is made), how it is taken back, and how it is made to last on that host.
+ */
+#ifndef NESTVISOR_VERIFY_CHANGE_H
+#define NESTVISOR_VERIFY_CHANGE_H
+
+#include "facts/bundle.h"
+#include "verify/packet.h"
+
+struct arena;
+
+enum change_kind {
+	CHANGE_ROUTE,
+	CHANGE_RULE,
+	CHANGE_NAT, /* a rule that translates */
+	CHANGE_SYSCTL,
+	CHANGE_LINK, /* switches an interface on */
+	CHANGE_KIND_COUNT,
+};
+
+/* One way to make a change last. */
+struct permanent {
+	const char *how;  /* "netfilter-persistent", "wsl.conf", "systemd-networkd" */
+	const char *file; /* NULL: none, a command alone */
+	const char *text; /* what stands in the file, or the command */
+};
+
+struct change {
+	enum change_kind kind;
+	const char *host;
+	const char *command; /* "ip route add 192.168.124.0/24 via 192.168.122.191 dev virbr0" */
+	const char *undo;    /* NULL: see the manual of the tool */
+	struct permanent *permanent;
+	size_t permanent_count;
+	/* What it does to the facts. */
+	union {
+		struct route *route;
+		struct {
+			enum backend backend;
+			enum family family;
+			const char *table, *chain;
+			uint32_t before;  /* the index of the rule it goes in front of; 0: at the end */
+			const char *text; /* "-s 10.0.0.1/32 -j ACCEPT", "ip saddr 10.0.0.1 accept" */
+		} rule;
+		struct {
+			const char *name, *value;
+		} sysctl;
+		const char *link;
+	};
+};
+
+const char *change_kind_word(enum change_kind kind); /* "route" */
+
+/* The host to change, what else is known, and where changes live. */
+struct change_site {
+	struct arena *arena;
+	const struct bundle *bundle;
+	const struct facts *host;
+};
+
+struct change *change_route(const struct change_site *site, const struct prefix *to, const struct ip *via,
+			    const char *dev);
+struct change *change_sysctl(const struct change_site *site, const char *name, unsigned value);
+struct change *change_link_up(const struct change_site *site, const char *link);
+
+/* What a rule is to say, in whatever words its table uses. */
+struct rule_wish {
+	const struct packet *packet; /* addresses, protocol and ports are matched */
+	const char *iif, *oif;	     /* NULL: any */
+	bool answers;		     /* only packets of connections that exist */
+	bool masquerade;	     /* in place of accept */
+};
+/* In front of the rule with that index, or (0) at the end of the chain. NULL where the table's owner has no words for
+ * it. */
+struct change *change_rule(const struct change_site *site, const struct table *table, const struct chain *chain,
+			   uint32_t before, const struct rule_wish *wish);
+/* Masquerades in the host's own nat table, whichever kind it uses. */
+struct change *change_masquerade(const struct change_site *site, const struct rule_wish *wish);
+
+/* The bundle as it is once these changes are made. What did not change is shared with the first one, which must outlive
+ * it; it lives in the arena. */
+struct bundle *change_apply(struct arena *arena, const struct bundle *bundle, struct change *const *changes,
+			    size_t count);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * Why a packet does not arrive, and the smallest set of changes with which it does.
+ *
+ * The interpreter is asked; where the packet ends, the cause has a few candidate changes; with each the interpreter is
+ * asked again, on the facts as they would be, until the packet arrives and, if wanted, its answer comes back. Fewer
+ * changes are tried before more. What is found was therefore tried, not guessed.
+ */
+#ifndef NESTVISOR_VERIFY_REPAIR_H
+#define NESTVISOR_VERIFY_REPAIR_H
+
+#include "verify/change.h"
+#include "verify/walk.h"
+
+/* Something that keeps the packet, or its answer, from arriving. */
+struct cause {
+	const struct answer *answer; /* where it ends */
+	bool reply;		     /* it is the answer that ends there */
+	const char *what;	     /* one sentence */
+	const struct origin *origin; /* of the rule, route or sysctl; NULL: none */
+	const struct change *change; /* with which it gets further; NULL: none known */
+};
+
+struct repair {
+	const struct stack *stack;   /* as it is */
+	const struct answer *answer; /* as it is */
+	const struct answer *reply;  /* NULL: not asked, or the packet does not arrive */
+	struct cause *causes;	     /* in the order in which they are met; none: it arrives */
+	size_t cause_count;
+	struct change **changes; /* the smallest set found; none where it arrives already, or nothing helps */
+	size_t change_count;
+	bool mended;				  /* with them it arrives, and so does its answer */
+	const struct answer *after, *after_reply; /* with them */
+	struct assumption *assumptions;		  /* of all questions asked on the way, each once */
+	size_t assumption_count;
+};
+
+/* `to`: the host that is meant, NULL: whoever has the address, or the world. `both`: its answer must come back, too.
+ * Everything lives in the arena. */
+struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
+			   const char *to, bool both);
+
+/* Did it end where it was meant to? */
+bool repair_arrived(const struct stack *stack, const struct answer *answer, const char *to);
+
+#endif
