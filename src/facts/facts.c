@@ -62,9 +62,8 @@ bool facts_sysctl_absent(const struct facts *facts, const char *name)
 {
 	if (facts->sysctls_known == TRUTH_YES)
 		return !facts_sysctl_entry(facts, name);
-	return facts->sysctls_absent_count > 0 &&
-	       bsearch(name, facts->sysctls_absent, facts->sysctls_absent_count, sizeof(*facts->sysctls_absent),
-		       compare_text);
+	return facts->sysctls_absent_count > 0 && bsearch(name, facts->sysctls_absent, facts->sysctls_absent_count,
+							  sizeof(*facts->sysctls_absent), compare_text);
 }
 
 static int compare_attribute(const void *key, const void *entry)
@@ -117,15 +116,22 @@ bool facts_routes_known(const struct facts *facts, uint8_t family, const char *t
 	return false;
 }
 
-const char *facts_wsl_setting(const struct facts *facts, const char *section, const char *key)
+static const struct setting *find_setting(const struct setting *settings, size_t count, const char *section,
+					  const char *key)
 {
-	const char *value = NULL;
+	for (size_t i = 0; i < count; i++)
+		if (!settings[i].ignored && strcasecmp(settings[i].section, section) == 0 &&
+		    strcasecmp(settings[i].key, key) == 0)
+			return &settings[i];
+	return NULL;
+}
 
-	for (size_t i = 0; i < facts->wslconfig_count; i++) {
-		const struct setting *setting = &facts->wslconfig[i];
+const struct setting *facts_wslconfig(const struct facts *facts, const char *section, const char *key)
+{
+	return find_setting(facts->wslconfig, facts->wslconfig_count, section, key);
+}
 
-		if (strcasecmp(setting->section, section) == 0 && strcasecmp(setting->key, key) == 0)
-			value = setting->value;
-	}
-	return value;
+const struct setting *facts_wslconf(const struct facts *facts, const char *section, const char *key)
+{
+	return find_setting(facts->wslconf, facts->wslconf_count, section, key);
 }

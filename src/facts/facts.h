@@ -135,6 +135,8 @@ const struct node *facts_node(const struct facts *facts, const char *path);	  /*
 const struct program *facts_program(const struct facts *facts, const char *name); /* NULL: unknown */
 /* Were this table's routes captured? */
 bool facts_routes_known(const struct facts *facts, uint8_t family, const char *table);
-const char *facts_wsl_setting(const struct facts *facts, const char *section, const char *key); /* of .wslconfig */
+/* A setting that WSL takes, of .wslconfig and of wsl.conf; NULL: none. */
+const struct setting *facts_wslconfig(const struct facts *facts, const char *section, const char *key);
+const struct setting *facts_wslconf(const struct facts *facts, const char *section, const char *key);
 
 #endif

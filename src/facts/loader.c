@@ -65,7 +65,8 @@ static void load_section(struct loader *loader, const char *source, struct span 
 				.source = source,
 				.at = text.at,
 				.end = text.at + text.length,
-				.line = line};
+				.line = line,
+				.encoding = loader->encoding};
 	cleanup_json json_t *document = NULL;
 	cleanup_error struct error *err = NULL;
 	struct span start = span_trim(text);
@@ -177,6 +178,7 @@ void loader_capture(struct loader *loader, const char *source, const char *name,
 
 	source = pool_text(loader->pool, source);
 	loader->partial = partial;
+	loader->encoding = text_encoding(data, length);
 	recognise_file(loader, span_of(name), (struct span){text, clean}, &recognised);
 	load_text(loader, source, (struct span){text, clean}, &recognised);
 	loader->partial = false;

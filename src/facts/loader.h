@@ -17,7 +17,9 @@ struct loader {
 	 * means than text pushes them here, with the index of its capture. */
 	struct captured_rules *rules;
 	size_t rule_count;
-	bool partial; /* loader.c's own: what loader_capture() was told */
+	/* below: loader.c's own, of the text at hand */
+	bool partial; /* what loader_capture() was told */
+	enum text_encoding encoding;
 };
 
 void loader_begin(struct loader *loader, struct pool *pool, const char *host);

@@ -5,6 +5,7 @@
  * lines "name . . . . : value", and what a value is shows by itself. An IPv4 address is followed by its mask, and after
  * that comes the gateway. "DNS", "DHCP", "IPv4" and "IPv6" are the same in every language.
  */
+#include "facts/ini.h"
 #include "facts/parse.h"
 
 #include <string.h>
@@ -173,34 +174,30 @@ void parse_ipconfig(struct reader *reader, const struct asked *asked)
 	}
 }
 
-/* An INI file as WSL reads it: sections, keys, values to the end of the line, comments with # or ;. */
-static void parse_settings(struct reader *reader, struct setting **settings, size_t *count)
+static void parse_settings(struct reader *reader, enum ini_reader dialect, struct setting **settings, size_t *count)
 {
-	const char *section = "";
-	struct span line;
+	uint32_t before = reader->line;
+	struct ini *ini = ini_parse_clean(reader->pool->arena, dialect, reader->encoding, reader->at,
+					  (size_t)(reader->end - reader->at));
 
-	while (reader_line(reader, &line)) {
-		struct span value = line, key;
+	for (size_t i = 0; i < ini->item_count; i++) {
+		const struct ini_item *item = &ini->items[i];
 
-		if (line.length == 0 || line.at[0] == '#' || line.at[0] == ';')
+		reader->line = before + item->line;
+		if (item->kind == INI_INVALID)
+			reader_ignored(reader, span_trim(span_first(span_of(ini->text + item->start),
+								    item->end - item->start)));
+		if (item->kind != INI_SETTING)
 			continue;
-		if (line.at[0] == '[') {
-			section = reader_intern(reader,
-						span_trim(span_skip(span_first(line, span_find_char(line, ']')), 1)));
-			continue;
-		}
-		key = span_cut(&value, '=');
-		if (key.length == line.length) {
-			reader_ignored(reader, line);
-			continue;
-		}
 		*reader_push(reader, *settings, *count) =
-			(struct setting){.section = section,
-					 .key = reader_intern(reader, span_trim(key)),
-					 .value = reader_intern(reader, span_trim(value)),
+			(struct setting){.section = pool_text(reader->pool, item->section),
+					 .key = pool_text(reader->pool, item->key),
+					 .value = pool_text(reader->pool, item->text),
+					 .ignored = item->ignored,
 					 .origin = reader_origin(reader)};
 		reader->capture->items++;
 	}
+	reader->at = reader->end;
 }
 
 void parse_wslconfig(struct reader *reader, const struct asked *asked)
@@ -208,11 +205,11 @@ void parse_wslconfig(struct reader *reader, const struct asked *asked)
 	if (reader->facts->system == SYSTEM_UNKNOWN)
 		reader->facts->system = SYSTEM_WINDOWS; /* it lies in a Windows user's folder */
 	reader->facts->wslconfig_known = TRUTH_YES;
-	parse_settings(reader, &reader->facts->wslconfig, &reader->facts->wslconfig_count);
+	parse_settings(reader, INI_WSLCONFIG, &reader->facts->wslconfig, &reader->facts->wslconfig_count);
 }
 
 void parse_wslconf(struct reader *reader, const struct asked *asked)
 {
 	reader->facts->wslconf_known = TRUTH_YES;
-	parse_settings(reader, &reader->facts->wslconf, &reader->facts->wslconf_count);
+	parse_settings(reader, INI_WSLCONF, &reader->facts->wslconf, &reader->facts->wslconf_count);
 }

@@ -312,7 +312,7 @@ static bool is_loopback(const struct address *address)
 static const struct origin *mirrored_setting(const struct facts *windows)
 {
 	for (size_t i = 0; i < windows->wslconfig_count; i++)
-		if (strcasecmp(windows->wslconfig[i].key, "networkingMode") == 0 &&
+		if (!windows->wslconfig[i].ignored && strcasecmp(windows->wslconfig[i].key, "networkingMode") == 0 &&
 		    strcasecmp(windows->wslconfig[i].value, "mirrored") == 0)
 			return &windows->wslconfig[i].origin;
 	return NULL;

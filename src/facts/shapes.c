@@ -529,7 +529,8 @@ static const struct member document_members[] = {
 	TEXT(document, kind, NEEDED), TEXT(document, name), TEXT(document, text, NEEDED), ORIGIN(document), {}};
 static const struct shape shape_document = SHAPE(document, document_members);
 static const struct member setting_members[] = {
-	TEXT(setting, section, NEEDED), TEXT(setting, key, NEEDED), TEXT(setting, value, NEEDED), ORIGIN(setting), {}};
+	TEXT(setting, section, NEEDED), TEXT(setting, key, NEEDED), TEXT(setting, value, NEEDED),
+	TEXT(setting, ignored, .help = "why WSL does not take it"), ORIGIN(setting), {}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
 static const struct member wsl_members[] = {TEXT(wsl, networking_mode), TEXT(wsl, version), ORIGIN(wsl), {}};
 static const struct shape shape_wsl = SHAPE(wsl, wsl_members);

@@ -137,7 +137,8 @@ struct document {
 struct setting {
 	const char *section;
 	const char *key;
-	const char *value;
+	const char *value;   /* as WSL understands it: without quotes and a comment behind it */
+	const char *ignored; /* why WSL does not take it, whatever the key; NULL: it does (see ini.h) */
 	struct origin origin;
 };
 

@@ -458,18 +458,31 @@ static size_t utf8_put(char *to, uint32_t c)
 	return 4;
 }
 
-/* RFC 2781. What is no character becomes U+FFFD; NULs and carriage returns go. */
-static char *clean_utf16(struct arena *arena, const unsigned char *data, size_t length, bool big, size_t *ret_length)
+enum text_encoding text_encoding(const char *data, size_t length)
 {
+	if (length >= 2 && memcmp(data, "\xff\xfe", 2) == 0)
+		return TEXT_UTF16_LITTLE;
+	if (length >= 2 && memcmp(data, "\xfe\xff", 2) == 0)
+		return TEXT_UTF16_BIG;
+	return length >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? TEXT_UTF8_MARKED : TEXT_UTF8;
+}
+
+static uint32_t utf16_unit(const unsigned char *at, bool big)
+{
+	return big ? (uint32_t)at[0] << 8 | at[1] : (uint32_t)at[1] << 8 | at[0];
+}
+
+char *text_from_utf16(struct arena *arena, const char *data, size_t length, bool big, size_t *ret_length)
+{
+	const unsigned char *bytes = (const unsigned char *)data;
 	char *text = arena_alloc(arena, length / 2 * 3 + 4);
 	size_t to = 0;
 
 	for (size_t i = 0; i + 1 < length; i += 2) {
-		uint32_t c = big ? (uint32_t)data[i] << 8 | data[i + 1] : (uint32_t)data[i + 1] << 8 | data[i];
+		uint32_t c = utf16_unit(bytes + i, big);
 
 		if ((c & 0xfc00) == 0xd800 && i + 3 < length) {
-			uint32_t low = big ? (uint32_t)data[i + 2] << 8 | data[i + 3]
-					   : (uint32_t)data[i + 3] << 8 | data[i + 2];
+			uint32_t low = utf16_unit(bytes + i + 2, big);
 
 			if ((low & 0xfc00) == 0xdc00) {
 				c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
@@ -478,11 +491,48 @@ static char *clean_utf16(struct arena *arena, const unsigned char *data, size_t 
 		}
 		if ((c & 0xfffff800) == 0xd800)
 			c = 0xfffd;
-		if (c != '\r' && c != '\0' && c != 0xfeff)
-			to += utf8_put(text + to, c);
+		to += utf8_put(text + to, c);
 	}
 	*ret_length = to;
 	return text;
+}
+
+/* Where this is no UTF-8 each byte is a character of its own. */
+static uint32_t utf8_get(const unsigned char *at, size_t left, size_t *ret_length)
+{
+	static const unsigned char first_bits[] = {0xff, 0x7f, 0x1f, 0x0f, 0x07};
+	size_t length = utf8_length(at, left);
+	uint32_t c = at[0] & first_bits[length];
+
+	for (size_t i = 1; i < length; i++)
+		c = c << 6 | (at[i] & 0x3f);
+	*ret_length = length ? length : 1;
+	return c;
+}
+
+static size_t utf16_put(char *to, uint32_t unit, bool big)
+{
+	to[big ? 0 : 1] = (char)(unit >> 8);
+	to[big ? 1 : 0] = (char)unit;
+	return 2;
+}
+
+char *text_to_utf16(struct arena *arena, const char *text, size_t length, bool big, size_t *ret_length)
+{
+	char *data = arena_alloc(arena, 2 * length + 2);
+	size_t to = 0;
+
+	for (size_t i = 0, n; i < length; i += n) {
+		uint32_t c = utf8_get((const unsigned char *)text + i, length - i, &n);
+
+		if (c >= 0x10000) {
+			to += utf16_put(data + to, 0xd800 | (c - 0x10000) >> 10, big);
+			c = 0xdc00 | ((c - 0x10000) & 0x3ff);
+		}
+		to += utf16_put(data + to, c, big);
+	}
+	*ret_length = to;
+	return data;
 }
 
 static bool is_plain(const unsigned char *data, size_t length)
@@ -496,11 +546,14 @@ static bool is_plain(const unsigned char *data, size_t length)
 char *text_clean(struct arena *arena, const char *data, size_t length, size_t *ret_length)
 {
 	const unsigned char *bytes = (const unsigned char *)data;
+	enum text_encoding encoding = text_encoding(data, length);
 	char *text;
 	size_t to = 0;
 
-	if (length >= 2 && ((bytes[0] == 0xff && bytes[1] == 0xfe) || (bytes[0] == 0xfe && bytes[1] == 0xff)))
-		return clean_utf16(arena, bytes + 2, length - 2, bytes[0] == 0xfe, ret_length);
+	if (encoding == TEXT_UTF16_LITTLE || encoding == TEXT_UTF16_BIG) {
+		data = text_from_utf16(arena, data + 2, length - 2, encoding == TEXT_UTF16_BIG, &length);
+		bytes = (const unsigned char *)data;
+	}
 	if (is_plain(bytes, length)) {
 		*ret_length = length;
 		return arena_strndup(arena, data, length);

@@ -39,8 +39,8 @@ bool span_counter(struct span span, uint64_t *ret); /* with K, M, G, T, P: thous
 struct number span_to_number(struct span span);
 bool span_ip(struct span span, struct ip *ret);
 bool span_prefix(struct span span, struct prefix *ret); /* "default" and short forms are not prefixes */
-struct mac span_mac(struct span span); /* 52:54:0:1:2:3, too, and with dashes */
-enum truth span_truth(struct span span); /* on, yes, 1, true; off, no, 0, false */
+struct mac span_mac(struct span span);			/* 52:54:0:1:2:3, too, and with dashes */
+enum truth span_truth(struct span span);		/* on, yes, 1, true; off, no, 0, false */
 /* The bits of a mask where it is one: 255.255.255.0 is 24. */
 bool mask_length(const struct ip *mask, uint8_t *ret);
 
@@ -53,6 +53,18 @@ struct pool {
 
 const char *pool_intern(struct pool *pool, struct span span);
 const char *pool_text(struct pool *pool, const char *text); /* NULL stays NULL */
+
+/* How a text is encoded, as far as its beginning says so. */
+enum text_encoding {
+	TEXT_UTF8,	  /* or something else of 8 bits */
+	TEXT_UTF8_MARKED, /* with a byte order mark */
+	TEXT_UTF16_LITTLE,
+	TEXT_UTF16_BIG,
+};
+enum text_encoding text_encoding(const char *data, size_t length);
+/* RFC 2781, without a byte order mark. What is no character becomes U+FFFD. */
+char *text_from_utf16(struct arena *arena, const char *data, size_t length, bool big, size_t *ret_length);
+char *text_to_utf16(struct arena *arena, const char *text, size_t length, bool big, size_t *ret_length);
 
 /*
  * A parser's input: cleaned text of one capture (see text_clean), the facts to fill, and where what is read comes from.
@@ -68,6 +80,7 @@ struct reader {
 	uint32_t line; /* of the line read last */
 	bool json;     /* origins are items of a JSON document: see reader_item */
 	uint32_t item;
+	enum text_encoding encoding; /* that it had before it was cleaned */
 };
 
 /* The next line without its end and without white space around; false at the end. */
@@ -85,7 +98,7 @@ void reader_ignored(struct reader *reader, struct span line);
 /* Text that was cut somewhere is UTF-8 again: what is left of a character becomes question marks. */
 void text_repair(char *text);
 
-#define reader_new(reader, type) arena_new_struct((reader)->pool->arena, type)
+#define reader_new(reader, type)	  arena_new_struct((reader)->pool->arena, type)
 #define reader_push(reader, items, count) arena_push((reader)->pool->arena, items, count)
 
 /* The link of a name, found or added; this place is noted as one that speaks of it. */

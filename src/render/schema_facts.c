@@ -53,7 +53,7 @@ const char schema_facts[] = JSON({
 "caller": {"type":"object","properties":{"user":{"type":"string"},"id":{"type":["integer","string"]},"groups":{"type":"array","items":{"type":"string"}},"origin":{"type":"string"}},"description":"whom the facts were collected as"},
 "log_line": {"type":"object","properties":{"log":{"type":"string"},"text":{"type":"string"},"origin":{"type":"string"}},"required":["log","text"]},
 "document": {"type":"object","properties":{"kind":{"type":"string"},"name":{"type":"string"},"text":{"type":"string"},"origin":{"type":"string"}},"required":["kind","text"]},
-"setting": {"type":"object","properties":{"section":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"},"origin":{"type":"string"}},"required":["section","key","value"]},
+"setting": {"type":"object","properties":{"section":{"type":"string"},"key":{"type":"string"},"value":{"type":"string"},"ignored":{"type":"string","description":"why WSL does not take it"},"origin":{"type":"string"}},"required":["section","key","value"]},
 "wsl": {"type":"object","properties":{"networking_mode":{"type":"string"},"version":{"type":"string"},"origin":{"type":"string"}}},
 "relation": {"type":"object","properties":{"kind":{"enum":["cable","tap","learned","neighbour","mirrored","subnet"]},"ends":{"type":"array","items":{"$ref":"#/$defs/relation_end"}},"subnet":{"type":"string"},"why":{"type":"string"},"evidence":{"type":"array","items":{"$ref":"#/$defs/origin"}}},"description":"how interfaces of hosts belong together","required":["kind","why"]},
 "relation_end": {"type":"object","properties":{"host":{"type":"string"},"interface":{"type":"string"},"address":{"type":"string"}}},
