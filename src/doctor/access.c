@@ -185,16 +185,6 @@ static const char *libvirt_setting(struct arena *arena, const struct attribute *
 	return value;
 }
 
-static bool has_libvirt(const struct facts *facts)
-{
-	const struct program *libvirtd = facts_program(facts, "libvirtd"),
-			     *virtqemud = facts_program(facts, "virtqemud");
-	const struct node *folder = facts_node(facts, "/etc/libvirt");
-
-	return (libvirtd && libvirtd->installed == TRUTH_YES) || (virtqemud && virtqemud->installed == TRUTH_YES) ||
-	       (folder && folder->exists == TRUTH_YES);
-}
-
 /* seeds: "ensure that the libvirtd service runs under a restricted user"; what counts is whom it runs QEMU as. */
 static void look_libvirt_user(const struct check *check, struct examination *examination, const struct patient *patient)
 {
@@ -202,7 +192,7 @@ static void look_libvirt_user(const struct check *check, struct examination *exa
 	const char *user;
 	struct finding *finding;
 
-	if (!look_is_host(patient->facts) || !has_libvirt(patient->facts))
+	if (!look_is_host(patient->facts) || !look_has_libvirt(patient->facts))
 		return;
 	if (!file) {
 		finding_unknown(check, examination, patient, "/etc/libvirt/qemu.conf");
@@ -241,7 +231,7 @@ static void look_xml_modes(const struct check *check, struct examination *examin
 	struct fix *fix = NULL;
 	size_t files = 0;
 
-	if (!look_is_host(facts) || !has_libvirt(facts))
+	if (!look_is_host(facts) || !look_has_libvirt(facts))
 		return;
 	for (size_t i = 0; i < facts->node_count; i++) {
 		const struct node *node = &facts->nodes[i];
@@ -302,7 +292,7 @@ static void look_session(const struct check *check, struct examination *examinat
 	const char *uri = file ? libvirt_setting(examination->arena, file, "uri_default") : NULL;
 	struct finding *finding;
 
-	if (!look_is_host(facts) || !has_libvirt(facts))
+	if (!look_is_host(facts) || !look_has_libvirt(facts))
 		return;
 	if (!facts->caller.id.known) {
 		finding_unknown(check, examination, patient, "who asks");

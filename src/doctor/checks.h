@@ -62,6 +62,10 @@ struct processor_kind {
 };
 /* NULL: neither, or not known. Hygon is AMD's kind, Zhaoxin and Centaur are Intel's. */
 const struct processor_kind *look_processor_kind(const struct facts *facts);
+/* The same where KVM can be of use at all; NULL on a CPU that is known to lack the extension (cpu.virtualization). */
+const struct processor_kind *look_kvm_kind(const struct patient *patient);
+/* "/sys/module/kvm_intel/parameters/nested" */
+const char *look_parameter(struct arena *arena, const struct processor_kind *kind, const char *parameter);
 
 /* Does it run under a hypervisor itself? */
 enum truth look_is_guest(const struct facts *facts);
@@ -71,5 +75,6 @@ enum truth look_is_x86(const struct facts *facts);
 
 /* Not a Windows and no Arm: the other checks have nothing to say there. */
 bool look_is_host(const struct facts *facts);
+bool look_has_libvirt(const struct facts *facts);
 
 #endif

@@ -152,7 +152,8 @@ static void look_virtualization(const struct check *check, struct examination *e
 	}
 	if (firmware_locked(facts)) /* cpu.firmware says so */
 		return;
-	finding = finding_add(check, examination, patient, RESULT_FAIL,
+	/* A KVM that needs no extension: guests run, but none inside guests. */
+	finding = finding_add(check, examination, patient, patient->probe == PROBE_WORKS ? RESULT_WARN : RESULT_FAIL,
 			      inside ? "this host is a guest itself, and the host it runs on shows it no %s"
 				     : "the CPU has no %s, or the firmware keeps it off",
 			      kind ? kind->extension : "VT-x or AMD-V");

@@ -1,30 +1,15 @@
-/* KVM as this kernel offers it: modules, device, nesting, and whether a guest really boots. */
+/* KVM as this kernel offers it: modules, device, and whether a guest really boots. */
 #include "base/arena.h"
 #include "doctor/checks.h"
+#include "doctor/mend.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Is there any sense in looking at KVM here? Where the CPU is known to lack the extension, cpu.virtualization says so.
- */
-static const struct processor_kind *kvm_kind(const struct patient *patient)
-{
-	const struct processor_kind *kind = look_processor_kind(patient->facts);
-
-	if (!look_is_host(patient->facts) || (kind && look_flag(patient->facts, kind->flag) == TRUTH_NO))
-		return NULL;
-	return kind;
-}
-
-static char *parameter_path(struct examination *examination, const struct processor_kind *kind, const char *parameter)
-{
-	return arena_printf(examination->arena, "/sys/module/%s/parameters/%s", kind->module, parameter);
-}
-
 static void look_module_loaded(const struct check *check, struct examination *examination,
 			       const struct patient *patient)
 {
-	const struct processor_kind *kind = kvm_kind(patient);
+	const struct processor_kind *kind = look_kvm_kind(patient);
 	const struct module *module;
 	struct finding *finding;
 
@@ -39,7 +24,7 @@ static void look_module_loaded(const struct check *check, struct examination *ex
 	case TRUTH_NO:
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "%s is not loaded", kind->module);
 		finding_evidence(examination, finding, NULL, "neither among the modules nor below /sys/module");
-		finding_remedy(examination, finding, "modprobe %s", kind->module);
+		mend_module(examination, finding, kind->module);
 		finding_remedy(examination, finding,
 			       "where that fails: dmesg | grep -i kvm says why (\"disabled by bios\": "
 			       "switch it on in the firmware setup)");
@@ -55,6 +40,7 @@ const struct check check_kvm_module = {
 	.title = "the module of KVM for this CPU is loaded",
 	.severity = SEVERITY_REQUIRED,
 	.matters = "KVM is two modules: kvm, and one for the CPU's vendor, without which there is no /dev/kvm.",
+	.fixable = true,
 	.look = look_module_loaded,
 };
 
@@ -76,7 +62,9 @@ static void look_device(const struct check *check, struct examination *examinati
 	const struct node *node = facts_node(facts, "/dev/kvm");
 	struct finding *finding;
 
-	if (!kvm_kind(patient))
+	/* There are kernels with a KVM that needs no extension: where its device is, who may open it matters as well.
+	 */
+	if (!look_is_host(facts) || (!look_kvm_kind(patient) && !(node && node->exists == TRUTH_YES)))
 		return;
 	if (!node || node->exists == TRUTH_UNKNOWN) {
 		finding_unknown(check, examination, patient, "whether there is a /dev/kvm, and who may open it");
@@ -85,7 +73,8 @@ static void look_device(const struct check *check, struct examination *examinati
 	if (node->exists == TRUTH_NO) {
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "there is no /dev/kvm");
 		finding_evidence(examination, finding, &node->origin, "/dev/kvm is missing");
-		finding_remedy(examination, finding, "modprobe %s", kvm_kind(patient)->module);
+		finding_remedy(examination, finding, "modprobe %s    # kvm.module says more",
+			       look_kvm_kind(patient)->module);
 		return;
 	}
 	if (!node->mode.known || !facts->caller.id.known) {
@@ -127,25 +116,42 @@ const struct check check_kvm_device = {
  */
 static void look_boot(const struct check *check, struct examination *examination, const struct patient *patient)
 {
+	const struct node *node = facts_node(patient->facts, "/dev/kvm");
+	const char *cpu = patient->facts->processor.model_name;
+	bool there = node && node->exists == TRUTH_YES;
 	struct finding *finding;
 
 	if (!look_is_host(patient->facts))
 		return;
 	switch (patient->probe) {
 	case PROBE_WORKS:
-		finding_add(check, examination, patient, RESULT_PASS, "a tiny guest boots under KVM here");
+		finding = finding_add(check, examination, patient, RESULT_PASS, "a tiny guest boots under KVM here");
+		finding_evidence(examination, finding, NULL, "it said so on its console");
 		return;
 	case PROBE_FAILS:
-		finding = finding_add(check, examination, patient, RESULT_FAIL, "%s",
+		/* Where there is no device, what is missing is said by the checks above. */
+		if (node && node->exists == TRUTH_NO)
+			return;
+		finding = finding_add(check, examination, patient, RESULT_FAIL, "%s%s",
+				      there ? "/dev/kvm is there, but " : "",
 				      patient->probe_why ? patient->probe_why : "no guest boots under KVM here");
-		finding_remedy(examination, finding,
-			       "guests run emulated (TCG) meanwhile: slower, and with AMD's "
-			       "nesting emulated, too");
+		finding_evidence(examination, finding, NULL, "a probe boot on %s, Linux %s", cpu ? cpu : "this CPU",
+				 patient->facts->kernel.release ? patient->facts->kernel.release
+								: "of unknown release");
+		finding_remedy(
+			examination, finding,
+			look_kvm_kind(patient)
+				? "dmesg | grep -i kvm    # and nestvisor doctor again, once that is mended"
+				: "none here: this KVM has neither VT-x nor AMD-V below it. Guests run emulated (TCG), "
+				  "with AMD's nesting emulated, too");
 		return;
 	case PROBE_NOT_ASKED:
-		if (kvm_kind(patient))
-			finding_add(check, examination, patient, RESULT_UNKNOWN,
-				    "not known: no probe guest was booted under KVM here");
+		if (!look_kvm_kind(patient) && !there)
+			return;
+		finding = finding_add(check, examination, patient, RESULT_UNKNOWN,
+				      "not known: no guest was booted under KVM%s%s", patient->probe_why ? ": " : "",
+				      patient->probe_why ? patient->probe_why : "");
+		finding_remedy(examination, finding, "nestvisor doctor    # on that host, without --no-probe");
 		return;
 	}
 }
@@ -159,214 +165,9 @@ const struct check check_kvm_boot = {
 	.look = look_boot,
 };
 
-/* Documentation/virt/kvm/x86/running-nested-guests.rst: kvm_intel since 4.20, kvm_amd always. */
-static bool nested_by_default(const struct facts *facts, const struct processor_kind *kind, bool *ret_known)
-{
-	if (strcmp(kind->module, "kvm_amd") == 0) {
-		*ret_known = true;
-		return true;
-	}
-	return look_kernel_version(facts, 4, 20, ret_known) >= 0;
-}
-
-/* What is to hold when the module is loaded the next time. */
-struct nested_setting {
-	enum truth value; /* TRUTH_UNKNOWN: nobody says */
-	bool disagree;	  /* two places say different things */
-	const char *file; /* the last that says it; NULL: the kernel's command line */
-};
-
-/* "nested" of "options kvm_intel nested=1 ept=1"; modprobe.d(5) takes - for _ in names of modules. */
-static enum truth option_in_line(const char *line, size_t length, const char *module)
-{
-	char text[512], *rest, *word;
-	enum truth value = TRUTH_UNKNOWN;
-
-	snprintf(text, sizeof(text), "%.*s", (int)(length < sizeof(text) ? length : sizeof(text) - 1), line);
-	word = strtok_r(text, " \t", &rest);
-	if (!word || strcmp(word, "options") != 0)
-		return TRUTH_UNKNOWN;
-	word = strtok_r(NULL, " \t", &rest);
-	for (char *c = word; c && *c; c++)
-		*c = *c == '-' ? '_' : *c;
-	if (!word || strcmp(word, module) != 0)
-		return TRUTH_UNKNOWN;
-	while ((word = strtok_r(NULL, " \t", &rest)))
-		if (strncmp(word, "nested=", 7) == 0)
-			value = truth_of(strchr("1yY", word[7]) && word[7]);
-	return value;
-}
-
-static enum truth option_in_text(const char *text, const char *module)
-{
-	enum truth value = TRUTH_UNKNOWN;
-
-	for (const char *line = text; *line;) {
-		size_t length = strcspn(line, "\n");
-		enum truth said = option_in_line(line, length, module);
-
-		value = said != TRUTH_UNKNOWN ? said : value;
-		line += length + (line[length] == '\n');
-	}
-	return value;
-}
-
-static void add_setting(struct nested_setting *setting, enum truth said, const char *file)
-{
-	if (said == TRUTH_UNKNOWN)
-		return;
-	setting->disagree = setting->disagree || (setting->value != TRUTH_UNKNOWN && setting->value != said);
-	setting->value = said;
-	setting->file = file;
-}
-
-/* All folders of modprobe.d(5). False: none of them was looked at. */
-static bool read_settings(struct examination *examination, const struct facts *facts, const struct processor_kind *kind,
-			  struct nested_setting *ret)
-{
-	static const char *const folders[] = {"/lib/modprobe.d/", "/usr/lib/modprobe.d/", "/run/modprobe.d/",
-					      "/etc/modprobe.d/"};
-	const char *word = look_kernel_word(examination->arena, facts,
-					    arena_printf(examination->arena, "%s.nested", kind->module));
-	bool any = false;
-
-	*ret = (struct nested_setting){0};
-	if (word)
-		add_setting(ret, truth_of(strchr("1yY", word[0]) != NULL), NULL);
-	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		size_t count;
-		const struct attribute *files = look_below(facts, folders[i], &count);
-		const struct node *folder =
-			facts_node(facts, arena_strndup(examination->arena, folders[i], strlen(folders[i]) - 1));
-
-		any = any || count > 0 || (folder && folder->exists != TRUTH_UNKNOWN);
-		for (size_t j = 0; j < count; j++)
-			add_setting(ret, option_in_text(files[j].value, kind->module), files[j].path);
-	}
-	return any;
-}
-
-static void look_nested_persistent(const struct check *check, struct examination *examination,
-				   const struct patient *patient)
-{
-	const struct processor_kind *kind = kvm_kind(patient);
-	const struct facts *facts = patient->facts;
-	struct nested_setting setting;
-	struct finding *finding;
-	bool looked, by_default, known;
-	const char *path;
-
-	if (!kind)
-		return;
-	path = parameter_path(examination, kind, "nested");
-	if (look_truth(facts, path) == TRUTH_NO) /* kvm.nested says it, with the remedy for both */
-		return;
-	looked = read_settings(examination, facts, kind, &setting);
-	by_default = nested_by_default(facts, kind, &known);
-	if (!looked || !known) {
-		finding_unknown(check, examination, patient,
-				!looked ? "/etc/modprobe.d" : "the kernel's release (uname -r)");
-		return;
-	}
-	if (setting.disagree) {
-		finding = finding_add(check, examination, patient, RESULT_WARN,
-				      "two places say different things about nested of %s", kind->module);
-		finding_evidence(examination, finding, NULL, "one of them is %s", setting.file);
-		finding_remedy(examination, finding,
-			       "grep -r nested= /etc/modprobe.d /proc/cmdline    # and leave one");
-		return;
-	}
-	if (setting.value == TRUTH_NO || (setting.value == TRUTH_UNKNOWN && !by_default)) {
-		finding =
-			finding_add(check, examination, patient, RESULT_WARN,
-				    "nesting will be off for %s when the module is loaded the next time", kind->module);
-		if (setting.value == TRUTH_UNKNOWN)
-			finding_evidence(examination, finding, &facts->kernel.origin,
-					 "Linux %s has it off by default, and no file says otherwise",
-					 facts->kernel.release);
-		else
-			finding_evidence(examination, finding, setting.file ? NULL : &facts->kernel.origin,
-					 "nested=0 in %s", setting.file ? setting.file : "the kernel's command line");
-		if (setting.value == TRUTH_UNKNOWN)
-			finding_remedy(examination, finding,
-				       "echo 'options %s nested=1' > /etc/modprobe.d/nestvisor-kvm.conf", kind->module);
-		else if (setting.file)
-			finding_remedy(examination, finding, "sed -i 's/nested=[0nN]/nested=1/' %s", setting.file);
-		else
-			finding_remedy(examination, finding, "take %s.nested=%s out of the kernel's command line",
-				       kind->module, "0");
-		return;
-	}
-	finding = finding_add(check, examination, patient, RESULT_PASS, "nesting stays on for %s", kind->module);
-	if (setting.value == TRUTH_YES)
-		finding_evidence(examination, finding, setting.file ? NULL : &facts->kernel.origin, "nested=1 in %s",
-				 setting.file ? setting.file : "the kernel's command line");
-	else
-		finding_evidence(examination, finding, NULL, "it is the default, and no file says otherwise");
-}
-
-const struct check check_kvm_nested_persistent = {
-	.id = "kvm.nested-persistent",
-	.title = "nested virtualization stays on after the next boot",
-	.severity = SEVERITY_ADVICE,
-	.matters = "What is switched on by hand is off again after the next boot, and guests that had guests do not "
-		   "start.",
-	.after = AFTER_RELOAD,
-	.fixable = true,
-	.look = look_nested_persistent,
-};
-
-static void add_nested_remedy(struct examination *examination, struct finding *finding,
-			      const struct processor_kind *kind)
-{
-	finding_remedy(examination, finding, "echo 'options %s nested=1' > /etc/modprobe.d/nestvisor-kvm.conf",
-		       kind->module);
-	finding_remedy(examination, finding, "modprobe -r %s && modprobe %s    # while no guest runs", kind->module,
-		       kind->module);
-}
-
-static void look_nested(const struct check *check, struct examination *examination, const struct patient *patient)
-{
-	const struct processor_kind *kind = kvm_kind(patient);
-	const struct attribute *attribute;
-	struct finding *finding;
-	const char *path;
-
-	if (!kind || look_loaded(patient->facts, kind->module) == TRUTH_NO)
-		return;
-	path = parameter_path(examination, kind, "nested");
-	attribute = facts_attribute_entry(patient->facts, path);
-	switch (look_truth(patient->facts, path)) {
-	case TRUTH_YES:
-		finding = finding_add(check, examination, patient, RESULT_PASS,
-				      "guests may have guests: nesting is switched on for %s", kind->module);
-		finding_attribute(examination, finding, attribute);
-		return;
-	case TRUTH_NO:
-		finding = finding_add(check, examination, patient, RESULT_FAIL, "nesting is switched off for %s",
-				      kind->module);
-		finding_attribute(examination, finding, attribute);
-		add_nested_remedy(examination, finding, kind);
-		return;
-	case TRUTH_UNKNOWN:
-		finding_unknown(check, examination, patient, path);
-		return;
-	}
-}
-
-const struct check check_kvm_nested = {
-	.id = "kvm.nested",
-	.title = "nested virtualization is switched on",
-	.severity = SEVERITY_REQUIRED,
-	.matters = "Without it guests see no vmx or svm, and cannot run guests of their own under KVM.",
-	.after = AFTER_RELOAD,
-	.fixable = true,
-	.look = look_nested,
-};
-
 static void look_paging(const struct check *check, struct examination *examination, const struct patient *patient)
 {
-	const struct processor_kind *kind = kvm_kind(patient);
+	const struct processor_kind *kind = look_kvm_kind(patient);
 	const struct attribute *attribute;
 	struct finding *finding;
 	const char *path, *flag;
@@ -374,7 +175,7 @@ static void look_paging(const struct check *check, struct examination *examinati
 	if (!kind)
 		return;
 	flag = strcmp(kind->flag, "vmx") == 0 ? "ept" : "npt";
-	path = parameter_path(examination, kind, flag);
+	path = look_parameter(examination->arena, kind, flag);
 	attribute = facts_attribute_entry(patient->facts, path);
 	if (look_flag(patient->facts, flag) == TRUTH_NO && look_truth(patient->facts, path) != TRUTH_YES) {
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "the CPU has no %s", kind->nested_ept);

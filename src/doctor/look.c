@@ -232,3 +232,27 @@ bool look_is_host(const struct facts *facts)
 {
 	return facts->system != SYSTEM_WINDOWS && look_is_x86(facts) != TRUTH_NO;
 }
+
+bool look_has_libvirt(const struct facts *facts)
+{
+	const struct program *libvirtd = facts_program(facts, "libvirtd"),
+			     *virtqemud = facts_program(facts, "virtqemud");
+	const struct node *folder = facts_node(facts, "/etc/libvirt");
+
+	return (libvirtd && libvirtd->installed == TRUTH_YES) || (virtqemud && virtqemud->installed == TRUTH_YES) ||
+	       (folder && folder->exists == TRUTH_YES);
+}
+
+const struct processor_kind *look_kvm_kind(const struct patient *patient)
+{
+	const struct processor_kind *kind = look_processor_kind(patient->facts);
+
+	if (!look_is_host(patient->facts) || (kind && look_flag(patient->facts, kind->flag) == TRUTH_NO))
+		return NULL;
+	return kind;
+}
+
+const char *look_parameter(struct arena *arena, const struct processor_kind *kind, const char *parameter)
+{
+	return arena_printf(arena, "/sys/module/%s/parameters/%s", kind->module, parameter);
+}

@@ -23,15 +23,16 @@ static enum result result_of(const struct examination *examination, const struct
 	return finding ? finding->result : RESULT_NONE;
 }
 
-/* The first of what keeps KVM from working; NULL: nothing known does. */
-static const struct check *kvm_obstacle(const struct examination *examination, const struct patient *patient)
+/* The first of what keeps KVM from working; what a boot said comes before what it is explained by. NULL: nothing known.
+ */
+static const struct finding *kvm_obstacle(const struct examination *examination, const struct patient *patient)
 {
-	static const struct check *const needed[] = {&check_cpu_firmware, &check_cpu_virtualization, &check_kvm_module,
-						     &check_kvm_device, &check_kvm_boot};
+	static const struct check *const needed[] = {&check_kvm_boot, &check_cpu_firmware, &check_cpu_virtualization,
+						     &check_kvm_module, &check_kvm_device};
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (result_of(examination, patient, needed[i]) == RESULT_FAIL)
-			return needed[i];
+			return find(examination, patient, needed[i]);
 	return NULL;
 }
 
@@ -57,8 +58,13 @@ static void add_nesting(const struct examination *examination, const struct pati
 	case RESULT_WARN:
 		strbuf_add(out, ", but none inside guests (kvm.nested)");
 		return;
-	case RESULT_UNKNOWN:
 	case RESULT_NONE:
+		if (result_of(examination, patient, &check_cpu_virtualization) != RESULT_PASS) {
+			strbuf_add(out, ", but none inside guests (cpu.virtualization)");
+			return;
+		}
+		/* fall through */
+	case RESULT_UNKNOWN:
 		strbuf_add(out, "; whether these may have guests is not known");
 		return;
 	}
@@ -66,14 +72,14 @@ static void add_nesting(const struct examination *examination, const struct pati
 
 static void add_patient(const struct examination *examination, const struct patient *patient, struct strbuf *out)
 {
-	const struct check *obstacle = kvm_obstacle(examination, patient);
+	const struct finding *obstacle = kvm_obstacle(examination, patient);
 
 	if (patient->facts->system == SYSTEM_WINDOWS) {
 		strbuf_printf(out, "%s is a Windows, which runs guests of nestvisor in its WSL alone", patient->host);
 	} else if (result_of(examination, patient, &check_host_architecture) == RESULT_FAIL) {
 		strbuf_printf(out, "%s cannot run guests of nestvisor: it is no x86-64", patient->host);
 	} else if (obstacle) {
-		strbuf_printf(out, "%s cannot run guests under KVM (%s)", patient->host, obstacle->id);
+		strbuf_printf(out, "%s cannot run guests under KVM: %s", patient->host, obstacle->why);
 		add_emulation(patient, out);
 	} else if (result_of(examination, patient, &check_kvm_boot) == RESULT_PASS) {
 		strbuf_printf(out, "%s can run guests under KVM", patient->host);

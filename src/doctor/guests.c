@@ -1,0 +1,367 @@
+/*
+ * libvirt's guests, by their definitions. Each check asks one thing of every definition and makes one finding of the
+ * answers, which names the guests that it is about.
+ */
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "doctor/checks.h"
+#include "doctor/xml.h"
+
+#include <string.h>
+
+enum judgement {
+	JUDGED_NOT, /* the question does not arise for this guest */
+	JUDGED_FINE,
+	JUDGED_BAD,
+};
+
+struct question {
+	/* Says in *what what is bad, shortly: "disk hda is emulated (ide)". */
+	enum judgement (*ask)(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what);
+	enum result bad;
+	const char *fine, *wrong; /* "%s" of wrong is the list of guests */
+	void (*mend)(struct examination *examination, struct finding *finding, const char *guest);
+};
+
+struct survey {
+	size_t fine, bad, unreadable;
+	struct strbuf list;
+	const struct document *first;
+	const char *problem;
+};
+
+static void ask_one(const struct question *question, struct arena *arena, const struct facts *facts,
+		    const struct document *document, struct survey *survey)
+{
+	cleanup_xml struct xml *xml = NULL;
+	cleanup_error struct error *err = NULL;
+	cleanup_strbuf struct strbuf what = {};
+
+	if (xml_open(document->text, strlen(document->text), &xml, &err) < 0) {
+		survey->unreadable++;
+		survey->problem = arena_strdup(arena, err->message);
+		return;
+	}
+	switch (question->ask(xml, arena, facts, &what)) {
+	case JUDGED_NOT:
+		return;
+	case JUDGED_FINE:
+		survey->fine++;
+		return;
+	case JUDGED_BAD:
+		break;
+	}
+	survey->bad++;
+	survey->first = survey->first ? survey->first : document;
+	strbuf_printf(&survey->list, "%s%s (%s)", survey->list.length ? ", " : "",
+		      document->name ? document->name : "one without a name", what.text);
+}
+
+static void look_guests(const struct check *check, struct examination *examination, const struct patient *patient)
+{
+	const struct question *question = check->data;
+	const struct facts *facts = patient->facts;
+	struct survey survey = {};
+	cleanup_strbuf struct strbuf why = {};
+	struct finding *finding;
+	size_t domains = 0;
+
+	if (facts->system == SYSTEM_WINDOWS)
+		return;
+	for (size_t i = 0; i < facts->document_count; i++)
+		if (facts->documents[i].kind && strcmp(facts->documents[i].kind, "domain") == 0) {
+			domains++;
+			ask_one(question, examination->arena, facts, &facts->documents[i], &survey);
+		}
+	if (domains == 0) {
+		if (look_has_libvirt(facts))
+			finding_unknown(check, examination, patient,
+					"the definitions of libvirt's guests (virsh dumpxml)");
+		return;
+	}
+	if (survey.bad > 0) {
+		finding = finding_add(check, examination, patient, question->bad, "%s: %s", question->wrong,
+				      survey.list.text);
+		finding_evidence(examination, finding, &survey.first->origin, "the definition of %s",
+				 survey.first->name ? survey.first->name : "a guest");
+		question->mend(examination, finding, survey.first->name ? survey.first->name : "GUEST");
+	} else if (survey.unreadable > 0) {
+		finding_add(check, examination, patient, RESULT_UNKNOWN, "not known: %s", survey.problem);
+	} else if (survey.fine > 0) {
+		finding = finding_add(check, examination, patient, RESULT_PASS, "%s", question->fine);
+		finding_evidence(examination, finding, NULL, "the definitions of %zu guest%s", survey.fine,
+				 survey.fine == 1 ? "" : "s");
+	}
+	free(survey.list.text);
+}
+
+/* By libosinfo's id, as virt-install writes it, or by its name. */
+static bool is_windows(struct xml *xml, const char *version)
+{
+	static const char lower[] = "translate(/domain/name, 'WINDOS- _', 'windos')";
+
+	return xml_has(xml, "//*[local-name() = 'os' and contains(@id, 'microsoft.com/win/%s')]", version) ||
+	       xml_has(xml, "contains(%s, 'win%s') or contains(%s, 'windows%s')", lower, version, lower, version);
+}
+
+/*
+ * https://learn.microsoft.com/windows/whats-new/windows-11-requirements; libvirt: formatdomain.html, "TPM device" (crb
+ * is 2.0 by default) and "BIOS bootloader" (firmware='efi', secure-boot, smm).
+ */
+static enum judgement ask_windows_11(struct xml *xml, struct arena *arena, const struct facts *facts,
+				     struct strbuf *what)
+{
+	bool tpm = xml_has(xml, "/domain/devices/tpm[backend/@version = '2.0' or (@model = 'tpm-crb' and "
+				"not(backend/@version)) or backend/@type = 'passthrough']"),
+	     uefi = xml_has(xml, "/domain/os[@firmware = 'efi' or loader[@type = 'pflash' or contains(., 'OVMF')]]"),
+	     secure = xml_has(
+		     xml, "/domain/os[loader/@secure = 'yes' or firmware/feature[@name = 'secure-boot' and @enabled = "
+			  "'yes']]");
+
+	if (!is_windows(xml, "11"))
+		return JUDGED_NOT;
+	if (tpm && uefi && secure)
+		return JUDGED_FINE;
+	strbuf_printf(what, "no %s%s%s%s%s", tpm ? "" : "TPM 2.0", !tpm && (!uefi || !secure) ? ", no " : "",
+		      uefi ? "" : "UEFI", !uefi && !secure ? ", no " : "", secure ? "" : "Secure Boot");
+	return JUDGED_BAD;
+}
+
+static void mend_windows_11(struct examination *examination, struct finding *finding, const char *guest)
+{
+	static const struct packages packages = {.debian = "swtpm swtpm-tools ovmf virtinst",
+						 .fedora = "swtpm swtpm-tools edk2-ovmf virt-install",
+						 .arch = "swtpm edk2-ovmf virt-install",
+						 .suse = "swtpm qemu-ovmf-x86_64 virt-install",
+						 .alpine = "swtpm ovmf virt-install"};
+
+	finding_install(examination, finding, &packages);
+	finding_remedy(examination, finding,
+		       "virt-xml %s --edit --boot uefi=on,firmware.feature0.name=secure-boot,"
+		       "firmware.feature0.enabled=yes --features smm.state=on",
+		       guest);
+	finding_remedy(examination, finding,
+		       "virt-xml %s --add-device --tpm model=tpm-crb,backend.type=emulator,backend.version=2.0", guest);
+}
+
+static const struct question windows_11 = {ask_windows_11, RESULT_FAIL, "guests with Windows 11 have what it asks for",
+					   "Windows 11 does not install here", mend_windows_11};
+
+const struct check check_guest_windows_11 = {
+	.id = "guest.windows-11",
+	.title = "guests with Windows 11 have TPM 2.0, UEFI and Secure Boot",
+	.severity = SEVERITY_ADVICE,
+	.matters = "Its installer refuses a machine without them, and updates may refuse it later.",
+	.data = &windows_11,
+	.look = look_guests,
+};
+
+/* Does the guest see vmx or svm? libvirt: formatdomain.html, "CPU model and topology" */
+static bool sees_extension(struct xml *xml, const struct facts *facts)
+{
+	const struct processor_kind *kind = look_processor_kind(facts);
+	const char *flag = kind ? kind->flag : "vmx";
+
+	if (xml_has(xml, "/domain/cpu/feature[(@name = 'vmx' or @name = 'svm') and (@policy = 'require' or @policy = "
+			 "'force' or "
+			 "not(@policy))]"))
+		return true;
+	return xml_has(xml,
+		       "/domain/cpu[(@mode = 'host-passthrough' or @mode = 'host-model' or @mode = 'maximum') and "
+		       "not(feature[@name = '%s' and (@policy = 'disable' or @policy = 'forbid')])]",
+		       flag);
+}
+
+/*
+ * seeds: "Windows 11 L2 guests often crash when trying to initialize their own virtualization features. This is
+ * mitigated by … hiding the hypervisor signature". Without vmx and svm Windows does not try at all.
+ */
+static enum judgement ask_hyperv(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
+{
+	bool hidden = xml_has(
+		xml, "/domain/features/kvm/hidden[@state = 'on'] or /domain/cpu/feature[@name = 'hypervisor' and "
+		     "@policy = 'disable']");
+
+	if (!is_windows(xml, ""))
+		return JUDGED_NOT;
+	if (!sees_extension(xml, facts) || hidden)
+		return JUDGED_FINE;
+	strbuf_add(what, xml_has(xml, "/domain/features/hyperv") ? "sees the extension and Hyper-V's interfaces"
+								 : "sees the extension and KVM's signature");
+	return JUDGED_BAD;
+}
+
+static void mend_hyperv(struct examination *examination, struct finding *finding, const char *guest)
+{
+	const struct processor_kind *kind = look_processor_kind(finding->patient->facts);
+
+	finding_remedy(examination, finding, "virt-xml %s --edit --cpu host-passthrough,disable=%s", guest,
+		       kind ? kind->flag : "vmx");
+	finding_remedy(examination, finding,
+		       "or, where Windows is to run a hypervisor of its own: virt-xml %s --edit --cpu "
+		       "host-passthrough,disable=hypervisor",
+		       guest);
+}
+
+static const struct question hyperv = {
+	ask_hyperv, RESULT_WARN, "guests with Windows do not try to start a hypervisor of their own",
+	"Windows will start its own hypervisor inside, and may boot in a loop", mend_hyperv};
+
+const struct check check_guest_hyperv = {
+	.id = "guest.hyperv",
+	.title = "guests with Windows do not loop in a hypervisor of their own",
+	.severity = SEVERITY_ADVICE,
+	.matters = "Windows 11 starts Hyper-V for its memory integrity wherever it sees vmx or svm; nested twice, that "
+		   "often ends "
+		   "in a boot loop.",
+	.data = &hyperv,
+	.look = look_guests,
+};
+
+static enum judgement ask_virtio(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
+{
+	static const char
+		disk[] = "/domain/devices/disk[(@device = 'disk' or not(@device)) and not(target/@bus = 'virtio' or "
+			 "(target/@bus = 'scsi' and /domain/devices/controller[@type = 'scsi' and "
+			 "contains(@model, 'virtio')]))]",
+		nic[] = "/domain/devices/interface[not(@type = 'hostdev') and not(contains(model/@type, 'virtio'))]";
+	size_t disks = xml_count(xml, "count(%s)", disk), nics = xml_count(xml, "count(%s)", nic);
+
+	if (disks)
+		strbuf_printf(what, "disk %s on %s", xml_text(xml, arena, "string(%s/target/@dev)", disk),
+			      xml_text(xml, arena, "string(%s/target/@bus)", disk));
+	if (nics) {
+		const char *model = xml_text(xml, arena, "string(%s/model/@type)", nic);
+
+		strbuf_printf(what, "%snetwork card %s", disks ? ", " : "", *model ? model : "of the default model");
+	}
+	return disks || nics ? JUDGED_BAD : JUDGED_FINE;
+}
+
+static void mend_virtio(struct examination *examination, struct finding *finding, const char *guest)
+{
+	finding_remedy(examination, finding,
+		       "in Windows first: install virtio-win, and reboot with a second small virtio disk");
+	finding_remedy(examination, finding, "virt-xml %s --edit all --disk target.bus=virtio", guest);
+	finding_remedy(examination, finding, "virt-xml %s --edit all --network model.type=virtio", guest);
+}
+
+static const struct question virtio = {ask_virtio, RESULT_WARN, "guests have virtio disks and network cards",
+				       "emulated disks or network cards", mend_virtio};
+
+/* seeds: "Virtio paravirtualized drivers for disk and network I/O are mandatory" */
+const struct check check_guest_virtio = {
+	.id = "guest.virtio",
+	.title = "guests have virtio disks and network cards",
+	.severity = SEVERITY_ADVICE,
+	.matters =
+		"An emulated disk exits dozens of times for each request, and in a guest of a guest each exit is many.",
+	.data = &virtio,
+	.look = look_guests,
+};
+
+/* seeds: "Disable the VGA and USB controllers in the VM settings if they are not required" */
+static enum judgement ask_devices(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
+{
+	bool display = xml_has(xml, "/domain/devices/graphics"),
+	     vga = xml_has(xml, "/domain/devices/video[not(model/@type = 'none')]"),
+	     usb = xml_has(xml, "/domain/devices/controller[@type = 'usb' and not(@model = 'none')]"),
+	     plugged = xml_has(
+		     xml, "/domain/devices/*[@bus = 'usb' or (@type = 'usb' and self::hostdev) or self::redirdev or "
+			  "self::smartcard or target/@bus = 'usb' or (self::hub and @type = 'usb')]");
+
+	if (vga && !display)
+		strbuf_add(what, "VGA without a display");
+	/* A tablet is of use where there is a screen to point at. */
+	if (usb && (!plugged || (!display && !xml_has(xml, "/domain/devices/*[(@type = 'usb' and self::hostdev) or "
+							   "self::redirdev or target/@bus = 'usb']"))))
+		strbuf_printf(what, "%sUSB without a device", what->length ? ", " : "");
+	return what->length ? JUDGED_BAD : JUDGED_FINE;
+}
+
+static void mend_devices(struct examination *examination, struct finding *finding, const char *guest)
+{
+	finding_remedy(examination, finding, "virt-xml %s --edit --video none", guest);
+	finding_remedy(examination, finding, "virt-xml %s --edit type=usb --controller model=none", guest);
+}
+
+static const struct question devices = {ask_devices, RESULT_WARN, "guests have no VGA and no USB that nobody uses",
+					"devices that nobody uses", mend_devices};
+
+const struct check check_guest_devices = {
+	.id = "guest.devices",
+	.title = "guests have no VGA and USB that nobody uses",
+	.severity = SEVERITY_NOTE,
+	.matters =
+		"Emulated devices are the code of QEMU in which most breakouts were found; what is not there cannot be "
+		"attacked.",
+	.data = &devices,
+	.look = look_guests,
+};
+
+static enum judgement ask_extension(struct xml *xml, struct arena *arena, const struct facts *facts,
+				    struct strbuf *what)
+{
+	const char *mode = xml_text(xml, arena, "string(/domain/cpu/@mode)");
+
+	if (!sees_extension(xml, facts))
+		return JUDGED_FINE;
+	strbuf_add(what, *mode ? mode : "vmx or svm required");
+	return JUDGED_BAD;
+}
+
+static void mend_extension(struct examination *examination, struct finding *finding, const char *guest)
+{
+	const struct processor_kind *kind = look_processor_kind(finding->patient->facts);
+
+	finding_remedy(examination, finding,
+		       "where it runs no guests: virt-xml %s --edit --cpu host-passthrough,disable=%s", guest,
+		       kind ? kind->flag : "vmx");
+}
+
+static const struct question extension = {ask_extension, RESULT_WARN, "no guest sees vmx or svm",
+					  "guests that see vmx or svm, which only a hypervisor needs", mend_extension};
+
+const struct check check_guest_nested = {
+	.id = "guest.nested",
+	.title = "guests that run no guests do not see vmx or svm",
+	.severity = SEVERITY_NOTE,
+	.matters = "Nesting is the part of KVM with the most holes; a guest that does not need it should not reach it.",
+	.data = &extension,
+	.look = look_guests,
+};
+
+/* QEMU: docs/system/cpu-models-x86.rst.inc, "qemu64, qemu32" and "kvm64, kvm32": old, and without mitigations. */
+static enum judgement ask_cpu(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
+{
+	const char *model = xml_text(xml, arena, "string(/domain/cpu/model)");
+
+	if (xml_has(xml, "/domain/@type = 'qemu'")) /* emulated: what the host has does not matter */
+		return JUDGED_NOT;
+	if (!xml_has(xml, "/domain/cpu"))
+		strbuf_add(what, "no <cpu>: qemu64");
+	else if (strncmp(model, "qemu", 4) == 0 || strncmp(model, "kvm", 3) == 0 || strcmp(model, "pentium") == 0)
+		strbuf_add(what, model);
+	return what->length ? JUDGED_BAD : JUDGED_FINE;
+}
+
+static void mend_cpu(struct examination *examination, struct finding *finding, const char *guest)
+{
+	finding_remedy(examination, finding, "virt-xml %s --edit --cpu host-passthrough", guest);
+}
+
+static const struct question cpu = {ask_cpu, RESULT_WARN, "guests have a CPU of this century",
+				    "guests with a CPU model without nesting, AES or mitigations", mend_cpu};
+
+const struct check check_guest_cpu = {
+	.id = "guest.cpu",
+	.title = "guests see the host's CPU (host-passthrough, host-model)",
+	.severity = SEVERITY_ADVICE,
+	.matters = "The model that QEMU takes by default lacks what hypervisors need, and the flags by which a kernel "
+		   "protects "
+		   "itself.",
+	.data = &cpu,
+	.look = look_guests,
+};
