@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "facts/redact.h"
+#include "facts/relation.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -264,6 +265,32 @@ void collection_load(struct loader *loader, const struct collection *collection,
 	}
 	if (!collection->complete)
 		note_end(loader, folder, collection->ended, count_not_reached(collection));
+}
+
+static int by_host(const void *a, const void *b)
+{
+	return strcmp((*(struct facts *const *)a)->name, (*(struct facts *const *)b)->name);
+}
+
+struct bundle *collections_bundle(const struct collection *collections, size_t count)
+{
+	struct arena *arena = arena_new();
+	struct bundle *bundle = arena_new_struct(arena, struct bundle);
+	struct pool pool = {.arena = arena};
+
+	bundle->arena = arena;
+	for (size_t i = 0; i < count; i++) {
+		struct loader loader;
+
+		loader_begin(&loader, &pool, collections[i].host);
+		collection_load(&loader, &collections[i], arena_printf(arena, "hosts/%s", collections[i].host));
+		loader_end(&loader);
+		*arena_push(arena, bundle->hosts, bundle->host_count) = loader.facts;
+	}
+	if (count)
+		qsort(bundle->hosts, bundle->host_count, sizeof(*bundle->hosts), by_host);
+	relate_hosts(&pool, bundle, NULL, NULL);
+	return bundle;
 }
 
 json_t *collection_manifest(const struct collection *collection)

@@ -6,6 +6,7 @@
 #define NESTVISOR_FACTS_COLLECTION_H
 
 #include "base/json.h"
+#include "facts/bundle.h"
 #include "facts/loader.h"
 #include "facts/script.h"
 
@@ -51,6 +52,9 @@ int collection_parse(struct arena *arena, const struct collection_input *input, 
 
 /* Adds it to the host being loaded, with origins below `folder` ("hosts/hv1"). */
 void collection_load(struct loader *loader, const struct collection *collection, const char *folder);
+
+/* The bundle that capturing them and loading it again would make. */
+struct bundle *collections_bundle(const struct collection *collections, size_t count);
 
 /* The file capture.json of a host's folder: what was not there, what failed, what is cut off. A new reference. */
 #define MANIFEST_NAME "capture.json"

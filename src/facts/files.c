@@ -378,7 +378,7 @@ void facts_from_files(struct loader *loader, const struct root *root)
 int bundle_from_root(const char *path, const char *host, struct bundle **ret, struct error **err)
 {
 	cleanup_close int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct root root = {.fd = fd};
+	struct root root = {.fd = fd, .live = strcmp(path, "/") == 0};
 	struct arena *arena;
 	struct pool pool;
 	struct loader loader;

@@ -36,8 +36,9 @@ struct root {
 void facts_from_files(struct loader *loader, const struct root *root);
 
 /*
- * A bundle of one host from such a folder. (What commands print of a host can stand beside it: in a bundle, a host's
- * folder may hold a folder root/ beside its captures. bundle_load() reads both.)
+ * A bundle of one host from such a folder; "/" is this machine, whose network and programs bundle_live() knows, too.
+ * (What commands print of a host can stand beside it: in a bundle, a host's folder may hold a folder root/ beside its
+ * captures. bundle_load() reads both.)
  */
 int bundle_from_root(const char *root, const char *host, struct bundle **ret, struct error **err);
 

@@ -96,7 +96,7 @@ int facts_live_network(struct loader *loader, struct error **err)
 	return r;
 }
 
-static int collect(const char *name, struct bundle **ret, struct error **err)
+static int collect(const char *name, bool whole, struct bundle **ret, struct error **err)
 {
 	struct arena *arena = arena_new();
 	cleanup_bundle struct bundle *bundle = arena_new_struct(arena, struct bundle);
@@ -109,6 +109,8 @@ static int collect(const char *name, struct bundle **ret, struct error **err)
 	r = facts_live_network(&loader, err);
 	if (r < 0)
 		return r;
+	if (whole)
+		facts_live_system(&loader);
 	loader_end(&loader);
 	*arena_push(arena, bundle->hosts, bundle->host_count) = loader.facts;
 	relate_hosts(&pool, bundle, NULL, NULL);
@@ -122,7 +124,7 @@ int bundle_live(struct bundle **ret, struct error **err)
 
 	if (uname(&system) < 0)
 		return error_errno(err, errno, "cannot ask for the name of this host");
-	return collect(system.nodename, ret, err);
+	return collect(system.nodename, true, ret, err);
 }
 
 int bundle_live_at(int netns, const char *name, struct bundle **ret, struct error **err)
@@ -132,7 +134,7 @@ int bundle_live_at(int netns, const char *name, struct bundle **ret, struct erro
 
 	if (r < 0)
 		return r;
-	r = collect(name, ret, err);
+	r = collect(name, false, ret, err);
 	netns_leave(&visit);
 	return r;
 }

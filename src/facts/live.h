@@ -19,6 +19,9 @@
 /* Adds the network to the host being loaded. Fails only where not even interfaces can be listed. */
 int facts_live_network(struct loader *loader, struct error **err);
 
+/* Adds everything but the network: what files tell (files.h), and what only programs know, which are started. */
+void facts_live_system(struct loader *loader);
+
 /* This host, whole: its network and everything else (files.h). It is called what uname(2) says. */
 int bundle_live(struct bundle **ret, struct error **err);
 /* The network alone, in another namespace of this host; the calling thread goes there and comes back. */

@@ -15,7 +15,7 @@ static const char prologue[] =
 	"PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec; export PATH\n"
 	"if timeout 1 true 2>/dev/null; then t() { timeout 10 \"$@\"; }; else t() { \"$@\"; }; fi\n"
 	"if head -c 1 </dev/null 2>/dev/null; then cap() { head -c \"$1\"; }; else cap() { cat; }; fi\n"
-	"skip() { return 125; }\n"
+	"skip() { return 125; }; absent() { return 124; }\n"
 	"b() { printf '\\n%s begin %s\\n' \"$T\" \"$1\"; printf '\\n%s %s\\n' \"$T\" \"$1\" >&2; }\n"
 	"e() { printf '\\n%s end %s %s\\n' \"$T\" \"$1\" \"$2\"; }\n"
 	"need() { command -v \"$2\" >/dev/null 2>&1 && return 0; printf '\\n%s missing %s %s\\n' \"$T\" \"$1\" \"$2\"; "

@@ -4,7 +4,8 @@
  * that are not there are said to be missing, those that fail to have failed, and nothing is left behind.
  *
  * A command of the table runs without standard input, in the C locale, with the folders for administrators in PATH. It
- * may use `t PROGRAM …` (ends it after ten seconds, where timeout(1) is there) and `skip` (this one is not needed).
+ * may use `t PROGRAM …` (ends it after ten seconds, where timeout(1) is there), `skip` (this one is not needed) and
+ * `absent` (there is no such file).
  * Exit status 0: what it printed is all there is, also if that is nothing.
  *
  * The stream: each source begins and ends with a line of its own that starts with a random word, so that no content can

@@ -148,12 +148,11 @@ static const struct source sources[] = {
 	 "/sys/module/rcupdate/parameters/* /sys/module/overlay/parameters/* /sys/module/loop/parameters/*",
 	 NULL, NULL},
 	{"settings-modules.txt", "kernel", "what is configured for modules", SOURCE_SETTINGS, 0, 512,
-	 "/etc/modprobe.d/*.conf /run/modprobe.d/*.conf /usr/lib/modprobe.d/*.conf /lib/modprobe.d/*.conf "
+	 "/etc/modprobe.d/*.conf /run/modprobe.d/*.conf /lib/modprobe.d/*.conf "
 	 "/etc/modprobe.conf /etc/modules /etc/modules-load.d/*.conf /usr/lib/modules-load.d/*.conf",
 	 NULL, NULL},
 	{"settings-sysctl.txt", "kernel", "what is configured for sysctls", SOURCE_SETTINGS, 0, 512,
-	 "/etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf /lib/sysctl.d/*.conf",
-	 NULL, NULL},
+	 "/etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf", NULL, NULL},
 	{"settings-boot.txt", "kernel", "what the kernel will be started with next", SOURCE_SETTINGS, SOURCE_SECRETS,
 	 256, "/etc/default/grub /etc/default/grub.d/*.cfg /etc/kernel/cmdline", NULL, NULL},
 	{"values-kernel.txt", "kernel", "the kernel's version in the distribution's words, taints, system",
@@ -307,7 +306,7 @@ static const struct source sources[] = {
 	 "case $PATH in */mnt/c/Users/*) u=${PATH#*/mnt/c/Users/} u=/mnt/c/Users/${u%%/*}/.wslconfig ;; "
 	 "*) set -- /mnt/c/Users/*/.wslconfig; u=; [ $# -gt 1 ] && echo 'several Windows users have one' >&2 || u=$1 "
 	 ";; "
-	 "esac; cat \"$u\"",
+	 "esac; if [ -e \"$u\" ]; then cat \"$u\"; else absent; fi",
 	 NULL},
 	{"wslinfo.txt", "WSL", "the version of WSL and how its network is made", SOURCE_COMMAND, SOURCE_ANY_STATUS, 16,
 	 NULL, "for w in networking-mode wsl-version; do v=$(t wslinfo --$w) && echo \"$w: $v\"; done", "wslinfo"},

@@ -27,6 +27,36 @@ static const struct schema schemas[] = {
 		},
 		"required": ["lab", "resources", "error"]
 	})},
+	{"capture", 1, "what was collected of hosts, and where it was written", JSON({
+		"properties": {
+			"file": {"type": ["string", "null"], "description": "the archive or folder; null with --list"},
+			"bytes": {"type": "integer", "minimum": 0},
+			"hosts": {"type": "array", "items": {"type": "object",
+				"required": ["name", "complete", "taken", "missing", "not_reached", "failed", "redacted"], "properties": {
+					"name": {"type": "string", "description": "of its folder in the bundle"},
+					"complete": {"type": "boolean", "description": "false: the connection ended before all was there"},
+					"taken": {"type": "integer", "minimum": 0, "description": "how many of the sources"},
+					"missing": {"type": "integer", "minimum": 0, "description": "there is no such program or file"},
+					"not_reached": {"type": "integer", "minimum": 0},
+					"failed": {"type": "array", "items": {"type": "object", "required": ["name", "why"], "properties": {
+						"name": {"type": "string"},
+						"why": {"type": "string"}
+					}}},
+					"redacted": {"type": "integer", "minimum": 0, "description": "secrets that were taken out"}
+				}}},
+			"sources": {"type": "array", "description": "with --list: what would be collected", "items": {"type": "object",
+				"required": ["name", "group", "what", "files", "command", "secrets", "network"], "properties": {
+					"name": {"type": "string", "description": "of the file in a bundle"},
+					"group": {"type": "string"},
+					"what": {"type": "string"},
+					"files": {"type": ["string", "null"], "description": "paths and patterns, parted by spaces"},
+					"command": {"type": ["string", "null"], "description": "POSIX sh"},
+					"secrets": {"type": "boolean", "description": "may hold secrets, which are taken out"},
+					"network": {"type": "boolean", "description": "collected of every network namespace"}
+				}}}
+		},
+		"required": ["file", "bytes", "hosts"]
+	})},
 	{"cp", 1, "what was copied", JSON({
 		"properties": {
 			"bytes": {"type": "integer", "minimum": 0}

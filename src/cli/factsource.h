@@ -1,0 +1,28 @@
+/* Where a command that only reads facts has them from. */
+#ifndef NESTVISOR_CLI_FACTSOURCE_H
+#define NESTVISOR_CLI_FACTSOURCE_H
+
+#include "cli/command.h"
+#include "facts/bundle.h"
+
+/* The options such a command lists among its own. */
+#define FACTSOURCE_OPTIONS                                                                                             \
+	{                                                                                                              \
+		.name = "facts", .kind = OPTION_STRING, .argument = "BUNDLE",                                          \
+		.help = "facts that were captured: a folder, a tar archive, a file or a JSON document",                \
+		.complete = COMPLETE_FILE                                                                              \
+	}
+
+/*
+ * The facts that a command is about:
+ * - with --facts those of the bundle; `host` then names one of its hosts, which must be there;
+ * - else with a `host` (L0, a guest's path, ssh://…) those of that host, asked now, with the lab's own network on it as
+ *   a host of its own where it has one;
+ * - else with --lab (the command has it) those of this machine and every guest of the lab;
+ * - else those of this machine.
+ * *ret_name is the host's name in the bundle, to be freed; NULL: no one host was named. EXIT_DONE, or the exit status
+ * to return with the reason printed.
+ */
+int factsource_bundle(struct invocation *inv, const char *host, struct bundle **ret, char **ret_name);
+
+#endif
