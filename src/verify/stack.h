@@ -94,7 +94,19 @@ enum stack_family {
 
 enum { STACK_HOOK_COUNT = HOOK_BROUTING + 1 };
 
-/* The base chains at one hook, in the order in which they run: by priority, and among equals the youngest first. */
+/* What the kernel itself does at the hooks, between the chains (enum nf_ip_hook_priorities). */
+enum {
+	STACK_PRIORITY_DEFRAGMENT = -400,
+	STACK_PRIORITY_CONNTRACK = -200,       /* prerouting, output */
+	STACK_PRIORITY_NAT_DESTINATION = -100, /* prerouting, output */
+	STACK_PRIORITY_NAT_SOURCE = 100,       /* input, postrouting */
+};
+
+/*
+ * The base chains at one hook, in the order in which they run: by priority, and among equals the youngest first. Chains
+ * of type nat stand together where the kernel translates, whatever their own priority; that orders them among
+ * themselves.
+ */
 struct stack_hook {
 	struct stack_chain **chains;
 	size_t count;

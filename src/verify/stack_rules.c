@@ -288,6 +288,18 @@ static uint64_t age_of(const struct stack_chain *chain)
 	return ((uint64_t)place + 2) << 32 | (twin ? (uint64_t)(twin - nft->chains) : 0);
 }
 
+/*
+ * A nat chain's own priority only orders it among nat chains: all of them are asked by one function, which has the
+ * priority of iptables' nat (nf_nat_register_fn in net/netfilter/nf_nat_core.c).
+ */
+static int32_t priority_of(const struct chain *chain)
+{
+	if (chain->type != CHAIN_NAT)
+		return chain->priority;
+	return chain->hook == HOOK_PREROUTING || chain->hook == HOOK_OUTPUT ? STACK_PRIORITY_NAT_DESTINATION
+									    : STACK_PRIORITY_NAT_SOURCE;
+}
+
 struct placed {
 	struct stack_chain *chain;
 	uint64_t age;
@@ -296,10 +308,15 @@ struct placed {
 static int by_priority(const void *a, const void *b)
 {
 	const struct placed *left = a, *right = b;
-	int32_t x = left->chain->chain->priority, y = right->chain->chain->priority;
+	const struct chain *a_chain = left->chain->chain, *b_chain = right->chain->chain;
+	int32_t x = priority_of(a_chain), y = priority_of(b_chain);
 
 	if (x != y)
 		return x < y ? -1 : 1;
+	if (a_chain->type == CHAIN_NAT && b_chain->type == CHAIN_NAT && a_chain->priority != b_chain->priority)
+		return a_chain->priority < b_chain->priority ? -1 : 1;
+	if ((a_chain->type == CHAIN_NAT) != (b_chain->type == CHAIN_NAT))
+		return a_chain->type == CHAIN_NAT ? -1 : 1; /* nat chains stand together */
 	return left->age > right->age ? -1 : left->age < right->age;
 }
 

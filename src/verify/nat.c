@@ -1,0 +1,227 @@
+/*
+ * NAT statements: what the first packet of a connection gets, and all others after it (nf_nat_setup_info in
+ * net/netfilter/nf_nat_core.c). The answers' tuple of the flow is changed; flow_translate() does the rest.
+ */
+#include "verify/evaluate.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+enum { CHOICE_OF_ADDRESSES_MAX = 8 };
+
+struct mapping {
+	struct value address, port; /* absent: stays */
+};
+
+/* A map's element may hold address and port at once. */
+static void take_data(const struct scene *scene, const struct expr *data, struct mapping *mapping)
+{
+	struct values values = evaluate_values(scene, data);
+
+	mapping->address = values.items[0];
+	if (values.count > 1)
+		mapping->port = values.items[1];
+}
+
+/* False: the map has no element for this packet, and the rule does not apply. */
+static bool from_map(const struct scene *scene, const struct expr *map, struct mapping *mapping)
+{
+	struct walk *walk = scene->hop->walk;
+	struct values key = evaluate_values(scene, map->pair.left);
+	struct found_element found[CHOICE_OF_ADDRESSES_MAX];
+	size_t count;
+	unsigned taken = 0;
+
+	for (size_t i = 0; i < key.count; i++)
+		if (key.items[i].kind == VALUE_ABSENT)
+			return false;
+	count = evaluate_lookup(scene, map->pair.right, &key, found, CHOICE_OF_ADDRESSES_MAX);
+	if (count == 0)
+		return false;
+	if (found[0].truth != TRUTH_YES)
+		taken = walk_decide(walk, (unsigned)count + 1, "the first", NULL,
+				    "%s: which element of its map a NAT rule in chain %s finds", scene->hop->host->name,
+				    scene->chain->chain->name);
+	if (taken >= count || !found[taken].element->data)
+		return false;
+	take_data(scene, found[taken].element->data, mapping);
+	return true;
+}
+
+/* Which of several addresses is taken is up to a hash. */
+static struct ip choose_address(const struct scene *scene, const struct value *address)
+{
+	wide count = address->high - address->low + 1;
+	unsigned taken = 0;
+
+	if (count > 1)
+		taken = walk_decide(scene->hop->walk,
+				    count < CHOICE_OF_ADDRESSES_MAX ? (unsigned)count : CHOICE_OF_ADDRESSES_MAX,
+				    "the first", NULL, "%s: which address of its range a NAT rule in chain %s takes",
+				    scene->hop->host->name, scene->chain->chain->name);
+	return wide_to_ip(address->low + taken, address->family);
+}
+
+static struct ip map_prefix(const struct ip *old, const struct value *prefix)
+{
+	wide host = prefix->high - prefix->low; /* all ones: the bits that stay */
+
+	return wide_to_ip(prefix->low | (wide_of_ip(old) & host), prefix->family);
+}
+
+/* An IPv6 address of an interface that REDIRECT takes: one of the scope that the packet came with. */
+static struct ip redirect_address(struct hop *hop)
+{
+	static const struct ip loopback4 = {AF_INET, {127, 0, 0, 1}}, loopback6 = {AF_INET6, {[15] = 1}};
+
+	if (hop->hook == HOOK_OUTPUT)
+		return hop->packet.family == AF_INET ? loopback4 : loopback6;
+	for (size_t i = 0; i < hop->iif->link->address_count && hop->packet.family == AF_INET; i++)
+		if (hop->iif->link->addresses[i].prefix.ip.family == AF_INET)
+			return hop->iif->link->addresses[i].prefix.ip;
+	return link_address(hop->iif, hop->packet.family, &hop->packet.src);
+}
+
+static struct ip masquerade_address(struct hop *hop)
+{
+	const struct nexthop *nexthop = hop->route.nexthop;
+	const struct ip *toward =
+		nexthop && nexthop->via.family == hop->packet.family ? &nexthop->via : &hop->packet.dst;
+
+	return hop->out ? link_address(hop->out, hop->packet.family, toward) : (struct ip){};
+}
+
+static bool inside(const struct ports *ports, const struct value *range)
+{
+	return ports->first >= range->low && ports->last <= range->high;
+}
+
+static struct ports random_ports(const struct ports *old)
+{
+	if (old->last < 512)
+		return (struct ports){1, 511};
+	return old->last < 1024 ? (struct ports){600, 1023} : (struct ports){1024, 65535};
+}
+
+/*
+ * The port stays where it can. A source port does so if it is within the range and nobody else uses the same
+ * (nf_nat_l4proto_unique_tuple); that nobody does is assumed.
+ */
+static struct ports new_port(struct hop *hop, const struct nat *nat, bool source, const struct mapping *mapping,
+			     const struct ports *old)
+{
+	const struct value *range = &mapping->port;
+
+	if (range->kind != VALUE_RANGE)
+		return source && (nat->random || nat->fully_random) ? random_ports(old) : *old;
+	if (nat->base.known) { /* shifted: the base is where the range begins */
+		uint16_t shift = (uint16_t)((wide)old->first - nat->base.value + range->low);
+
+		return port_of(shift);
+	}
+	if (range->low != range->high && inside(old, range) && !nat->fully_random)
+		return *old;
+	return (struct ports){(uint16_t)range->low, (uint16_t)range->high};
+}
+
+static bool is_source(const struct hop *hop, const struct nat *nat)
+{
+	if (nat->kind == NAT_BY_HOOK)
+		return hop->hook != HOOK_PREROUTING && hop->hook != HOOK_OUTPUT;
+	return nat->kind == NAT_SOURCE || nat->kind == NAT_MASQUERADE;
+}
+
+/* Address and port as the statement says them. False: it does not apply. */
+static bool read_mapping(const struct scene *scene, const struct nat *nat, struct mapping *mapping)
+{
+	if (nat->address && nat->address->kind == EXPR_MAP) {
+		if (!from_map(scene, nat->address, mapping))
+			return false;
+	} else if (nat->address) {
+		take_data(scene, nat->address, mapping);
+	}
+	if (nat->port)
+		mapping->port = evaluate_values(scene, nat->port).items[0];
+	return true;
+}
+
+static const char *effect_text(struct walk *walk, const struct nat *nat, bool source, const struct ip *ip,
+			       const struct ports *ports, bool ported)
+{
+	const char *word = nat->kind == NAT_MASQUERADE ? "masquerade as"
+			   : nat->kind == NAT_REDIRECT ? "redirect to"
+			   : source		       ? "snat to"
+						       : "dnat to";
+	char text[IP_TEXT_SIZE];
+
+	ip_format(ip, text);
+	if (!ported)
+		return walk_text(walk, "%s %s", word, text);
+	if (ports->first == ports->last)
+		return walk_text(walk, ip->family == AF_INET6 ? "%s [%s]:%u" : "%s %s:%u", word, text, ports->first);
+	return walk_text(walk, ip->family == AF_INET6 ? "%s [%s]:%u-%u" : "%s %s:%u-%u", word, text, ports->first,
+			 ports->last);
+}
+
+static struct ip new_address(const struct scene *scene, const struct nat *nat, const struct mapping *mapping,
+			     const struct ip *old)
+{
+	if (nat->kind == NAT_MASQUERADE)
+		return masquerade_address(scene->hop);
+	if (nat->kind == NAT_REDIRECT)
+		return redirect_address(scene->hop);
+	if (mapping->address.kind == VALUE_ABSENT)
+		return *old;
+	if (nat->netmap)
+		return map_prefix(old, &mapping->address);
+	return choose_address(scene, &mapping->address);
+}
+
+static void apply(struct flow *flow, bool source, const struct ip *address, const struct ports *ports)
+{
+	struct tuple now = tuple_inverse(&flow->reply), before = now;
+	bool ported = protocol_has_ports(now.protocol);
+
+	if (source) {
+		now.src = *address;
+		now.sport = ported ? *ports : now.sport;
+		flow->source_done = true;
+		flow->source_nat = !tuple_equal(&now, &before);
+	} else {
+		now.dst = *address;
+		now.dport = ported ? *ports : now.dport;
+		flow->destination_done = true;
+		flow->destination_nat = !tuple_equal(&now, &before);
+	}
+	flow->reply = tuple_inverse(&now);
+}
+
+bool nat_setup(const struct scene *scene, const struct nat *nat, const char **ret_effect)
+{
+	struct hop *hop = scene->hop;
+	struct mapping mapping = {};
+	bool source = is_source(hop, nat);
+	struct tuple now;
+	struct ip address;
+	struct ports ports;
+
+	*ret_effect = NULL;
+	if (!hop->flow || (source ? hop->flow->source_done : hop->flow->destination_done))
+		return true;
+	if (!read_mapping(scene, nat, &mapping))
+		return true;
+	if (mapping.address.kind == VALUE_UNKNOWN || mapping.port.kind == VALUE_UNKNOWN) {
+		walk_unknown(hop->walk, hop->host, NULL, "%s: what the NAT rule in chain %s translates to",
+			     hop->host->name, scene->chain->chain->name);
+		return true;
+	}
+	now = tuple_inverse(&hop->flow->reply);
+	address = new_address(scene, nat, &mapping, source ? &now.src : &now.dst);
+	if (!address.family)
+		return false;
+	ports = new_port(hop, nat, source, &mapping, source ? &now.sport : &now.dport);
+	apply(hop->flow, source, &address, &ports);
+	*ret_effect = effect_text(hop->walk, nat, source, &address, &ports,
+				  protocol_has_ports(now.protocol) && mapping.port.kind == VALUE_RANGE);
+	return true;
+}

@@ -1,0 +1,274 @@
+/*
+ * A packet's way. On each host it comes in by an interface or is sent, passes the hooks, is routed, and is taken in or
+ * leaves; what leaves arrives at the next host. The order of all that is the kernel's: ip_rcv() to ip_local_deliver()
+ * and ip_forward(), ip_local_out() to ip_finish_output(), and the same for IPv6.
+ */
+#include "verify/walk_parts.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+enum { HOPS_MAX = 255 };
+
+static enum stack_family family_of(const struct hop *hop)
+{
+	return hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6;
+}
+
+struct hop hop_begin(struct walk *walk, struct stack_host *host, const struct packet *packet)
+{
+	struct hop hop = {.walk = walk, .host = host, .packet = *packet, .mark = number_of(0)};
+
+	if (++walk->hops > HOPS_MAX)
+		walk_lose(&hop, LOST_LOOP, "it goes in circles");
+	return hop;
+}
+
+static void deliver(struct hop *hop)
+{
+	struct answer *answer = hop->walk->answer;
+	struct step *step;
+
+	answer->fate = FATE_DELIVERED;
+	answer->where = hop->host;
+	answer->packet = hop->packet;
+	answer->hook = HOOK_INPUT;
+	step = walk_step(hop, STEP_END);
+	step->text = walk_text(hop->walk, "local process of host %s", hop->host->name);
+	step->effect = "delivered";
+}
+
+void walk_deliver_outside(struct hop *hop, const struct stack_link *out, const struct stack_link *port)
+{
+	struct answer *answer = hop->walk->answer;
+	struct step *step;
+
+	answer->fate = FATE_DELIVERED;
+	answer->where = hop->host;
+	answer->packet = hop->packet;
+	answer->hook = HOOK_POSTROUTING;
+	answer->out = out;
+	answer->out_port = port == out ? NULL : port;
+	step = walk_step(hop, STEP_END);
+	step->text = walk_text(hop->walk, "out interface %s of host %s", out->name, hop->host->name);
+	step->link = out;
+	step->effect = "delivered";
+}
+
+/* ---- into the host ---- */
+
+static void take_in(struct hop *hop)
+{
+	if (hook_run(hop, family_of(hop), HOOK_INPUT, hop->iif, NULL) == RULING_CONTINUE)
+		deliver(hop);
+}
+
+static bool pass_router(struct hop *hop)
+{
+	struct packet *packet = &hop->packet;
+
+	if (packet->ttl.known && packet->ttl.value <= 1) {
+		walk_lose(hop, LOST_LOOP, "its time to live ends here");
+		return false;
+	}
+	if (packet->ttl.known)
+		packet->ttl.value--;
+	return true;
+}
+
+static void forward(struct hop *hop)
+{
+	struct stack_link *out = hop->route.link;
+
+	if (!pass_router(hop) || !out || hook_run(hop, family_of(hop), HOOK_FORWARD, hop->iif, out) == RULING_STOP ||
+	    hook_run(hop, family_of(hop), HOOK_POSTROUTING, hop->iif, out) == RULING_STOP)
+		return;
+	link_transmit(hop, out);
+}
+
+void hop_route_in(struct hop *hop)
+{
+	if (!hop->route.type && !fib_route_input(hop))
+		return;
+	if (hop->route.type == ROUTE_TYPE_LOCAL)
+		take_in(hop);
+	else
+		forward(hop);
+}
+
+/* Windows routes as its own documents say, and its firewall is not among the facts. */
+static bool is_windows(struct hop *hop)
+{
+	if (hop->host->facts->system != SYSTEM_WINDOWS)
+		return false;
+	if (stack_link_with_address(hop->host, &hop->packet.dst)) {
+		walk_assume(hop->walk, NULL, "%s: Windows' firewall lets it in", hop->host->name);
+		deliver(hop);
+	} else {
+		walk_unknown(hop->walk, hop->host, NULL, "%s: what Windows does with packets for others",
+			     hop->host->name);
+	}
+	return true;
+}
+
+void hop_receive(struct hop *hop, bool prerouted)
+{
+	if (is_windows(hop))
+		return;
+	if (!prerouted && hook_run(hop, family_of(hop), HOOK_PREROUTING, hop->iif, NULL) == RULING_STOP)
+		return;
+	hop_route_in(hop);
+}
+
+void hop_arrive(struct hop *hop, struct stack_link *link, const struct target *target)
+{
+	struct step *step;
+
+	if (walk_ended(hop->walk))
+		return;
+	step = walk_step(hop, STEP_ARRIVE);
+	step->link = link;
+	step->effect = walk_text(hop->walk, "in by %s", link->name);
+	if (link->link->up == TRUTH_NO) {
+		walk_lose(hop, LOST_LINK_DOWN, "%s is switched off", link->name);
+		return;
+	}
+	if (hook_run_device(hop, &link->ingress, HOOK_INGRESS, link) == RULING_STOP)
+		return;
+	if (link->master) {
+		bridge_receive(hop, link, target);
+		return;
+	}
+	hop->iif = target->link && target->link->host == link->host ? target->link : link; /* a VLAN on it, or a bond */
+	hop_receive(hop, false);
+}
+
+/* ---- out of the host ---- */
+
+/* Over the loopback and in again; the route it has stays with it. */
+static void loop_back(struct hop *hop, struct stack_link *loopback)
+{
+	hop->looped = true;
+	hop->iif = loopback;
+	if (hook_run(hop, family_of(hop), HOOK_PREROUTING, loopback, NULL) == RULING_STOP)
+		return;
+	hop->route.type = hop->route.type == ROUTE_TYPE_BROADCAST ? ROUTE_TYPE_LOCAL : hop->route.type;
+	hop_route_in(hop);
+}
+
+/* Sockets choose their address by the route; then the packet is routed with it. */
+static bool choose_source(struct hop *hop)
+{
+	if (hop->packet.src.family)
+		return true;
+	if (!fib_route_output(hop))
+		return false;
+	hop->packet.src = fib_source(hop->host, &hop->route, &hop->packet.dst);
+	if (!hop->packet.src.family)
+		walk_lose(hop, LOST_NO_SOURCE, "%s has no address to send from", hop->host->name);
+	return hop->packet.src.family != 0;
+}
+
+static void send(struct hop *hop)
+{
+	struct step *step = walk_step(hop, STEP_SEND);
+	struct stack_link *out;
+
+	step->effect = "sent";
+	hop->sent_here = true;
+	if (hop->host->facts->system == SYSTEM_WINDOWS)
+		walk_assume(hop->walk, NULL, "%s: Windows' firewall lets it out", hop->host->name);
+	if (!choose_source(hop) || !fib_route_output(hop))
+		return;
+	out = hop->route.link;
+	if (hook_run(hop, family_of(hop), HOOK_OUTPUT, NULL, out) == RULING_STOP)
+		return;
+	out = hop->route.link;
+	if (!out) {
+		walk_lose(hop, LOST_NO_ROUTE, "its route names no interface");
+		return;
+	}
+	if (hook_run(hop, family_of(hop), HOOK_POSTROUTING, NULL, out) == RULING_STOP)
+		return;
+	if (out->loopback)
+		loop_back(hop, out);
+	else
+		link_transmit(hop, out);
+}
+
+/* ---- a question ---- */
+
+static struct target target_of_question(struct walk *walk, const struct question *question)
+{
+	const struct packet *packet = &question->packet;
+	struct stack_link *bridge =
+		question->in_port && question->in_port->master ? question->in_port->master : question->iif;
+	struct target target = {.link = bridge};
+
+	if (!question->bridged)
+		return target;
+	if (packet->dst_mac.known) {
+		target = segment_find_mac(walk, bridge, &packet->dst_mac);
+		if (target.link || target.outside)
+			return target;
+	}
+	return segment_resolve(walk, bridge, &packet->dst);
+}
+
+static void go(struct walk *walk, const struct question *question)
+{
+	struct hop hop = hop_begin(walk, question->at, &question->packet);
+	struct stack_link *link = question->in_port ? question->in_port : question->iif;
+	struct target target;
+
+	if (!question->iif) {
+		send(&hop);
+		return;
+	}
+	target = target_of_question(walk, question);
+	if (link->is_bridge || !link->master) {
+		struct step *step = walk_step(&hop, STEP_ARRIVE);
+
+		step->link = link;
+		step->effect = walk_text(walk, "in by %s", link->name);
+		hop.iif = link;
+		if (hook_run_device(&hop, &link->ingress, HOOK_INGRESS, link) == RULING_CONTINUE)
+			hop_receive(&hop, false);
+		return;
+	}
+	if (target.link == question->iif && question->iif == link)
+		target.link = link->master;
+	hop_arrive(&hop, link, &target);
+}
+
+/* The connection that an established packet belongs to: its first packet passed, and so did an answer. */
+static void rehearse(struct walk *walk, const struct question *first)
+{
+	struct answer *answer = walk->answer;
+
+	walk->rehearsal = true;
+	walk->answer = arena_new_struct(walk->arena, struct answer);
+	go(walk, first);
+	walk->rehearsal = false;
+	/* What was assumed of it is assumed of the whole; where it ended does not matter. */
+	answer->assumptions = walk->answer->assumptions;
+	answer->assumption_count = walk->answer->assumption_count;
+	walk->answer = answer;
+	walk->hops = 0;
+	for (size_t i = 0; i < walk->flow_count; i++)
+		walk->flows[i]->seen_reply = true;
+}
+
+void walk_run(struct walk *walk)
+{
+	const struct question *question = walk->question;
+
+	walk->to_invalid = question->state == STATE_INVALID;
+	if (question->state == STATE_ESTABLISHED)
+		rehearse(walk, question->first ? question->first : question);
+	else if (question->state == STATE_RELATED && question->first)
+		rehearse(walk, question->first);
+	go(walk, question);
+	if (!walk_ended(walk))
+		walk_unknown(walk, NULL, NULL, "where the packet goes");
+}
