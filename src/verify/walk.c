@@ -169,7 +169,7 @@ static bool choose_source(struct hop *hop)
 	return hop->packet.src.family != 0;
 }
 
-static void send(struct hop *hop)
+static void send_out(struct hop *hop)
 {
 	struct step *step = walk_step(hop, STEP_SEND);
 	struct stack_link *out;
@@ -222,7 +222,7 @@ static void go(struct walk *walk, const struct question *question)
 	struct target target;
 
 	if (!question->iif) {
-		send(&hop);
+		send_out(&hop);
 		return;
 	}
 	target = target_of_question(walk, question);
