@@ -263,13 +263,14 @@ static bool is_zero(const unsigned char *block)
 
 int tar_next(struct tar_reader *reader, struct tar_entry *ret, struct error **err)
 {
-	while (reader->at < reader->length) {
+	for (;;) {
 		const struct header *header = (const struct header *)(reader->data + reader->at);
 		const char *data;
 		uint64_t size;
 		size_t room;
 
-		if (reader->length - reader->at < BLOCK)
+		/* Without the block of zeros at its end something is missing, if only that. */
+		if (reader->at > reader->length || reader->length - reader->at < BLOCK)
 			return damaged(reader, err);
 		if (is_zero(reader->data + reader->at))
 			return 0;
@@ -300,5 +301,4 @@ int tar_next(struct tar_reader *reader, struct tar_entry *ret, struct error **er
 			return 1;
 		}
 	}
-	return 0;
 }

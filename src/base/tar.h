@@ -16,7 +16,7 @@
 
 struct error;
 
-/* Adds a file. The path has at most 255 bytes and no part that is too long for ustar: -ENAMETOOLONG. */
+/* Adds a file. The path has at most 255 bytes, 100 of them behind a slash: -ENAMETOOLONG. */
 int tar_add(struct strbuf *out, const char *path, const void *data, size_t length, mode_t mode, time_t mtime,
 	    struct error **err);
 /* The end of the archive. */
