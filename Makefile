@@ -13,10 +13,14 @@ build:
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -rf $(BUILD); exit 1; }
 	@ninja -C $(BUILD) --quiet
 
+# Each fuzzer for 10 minutes, two at a time.
+fuzz: build
+	NESTVISOR_FUZZ_SECONDS=600 tools/fuzz $(BUILD)-fuzz
+
 bench: build
 	meson test -C $(BUILD) --benchmark --verbose
 
 install: build
 	meson install -C $(BUILD)
 
-.PHONY: demo check build bench install
+.PHONY: demo check build fuzz bench install

@@ -177,6 +177,7 @@ void loader_capture(struct loader *loader, const char *source, const char *name,
 	char *text = text_clean(loader->pool->arena, data, length, &clean);
 
 	source = pool_text(loader->pool, source);
+	name = pool_text(loader->pool, name);
 	loader->partial = partial;
 	loader->encoding = text_encoding(data, length);
 	recognise_file(loader, span_of(name), (struct span){text, clean}, &recognised);

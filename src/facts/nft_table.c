@@ -271,15 +271,35 @@ static bool take_set(struct nft *nft, bool map)
 	return true;
 }
 
+/* "counter", "ct helper": takes the words, or NULL where it is another thing. */
+static const char *take_object_kind(struct nft *nft)
+{
+	static const char *const kinds[] = {"flowtable", "counter", "quota", "limit", "secmark", "synproxy"};
+	const struct token *what;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (nft_accept(nft, kinds[i]))
+			return kinds[i];
+	what = nft_peek_behind(nft, 1);
+	if (!nft_is(nft_peek(nft), "ct") || what->kind != TOKEN_WORD)
+		return NULL;
+	nft_skip(nft, 2);
+	return arena_printf(nft->arena, "ct %.*s", (int)what->text.length, what->text.at);
+}
+
 /* Counters, quotas, flowtables and the like are kept as they are. */
-static void take_object(struct nft *nft, const char *kind)
+static bool take_object(struct nft *nft, const char *kind)
 {
 	struct table *table = current_table(nft);
-	struct object *object = arena_push(nft->arena, table->objects, table->object_count);
+	struct origin origin = nft_token_origin(nft, nft_peek(nft));
 	size_t first = nft->at, end;
+	const char *name = nft_name(nft);
+	struct object *object;
 
-	*object = (struct object){.kind = kind, .origin = nft_token_origin(nft, nft_peek(nft))};
-	object->name = nft_name(nft);
+	if (!name)
+		return false;
+	object = arena_push(nft->arena, table->objects, table->object_count);
+	*object = (struct object){.kind = kind, .name = name, .origin = origin};
 	object->text = nft_skip_statement(nft);
 	end = nft->at;
 	for (nft->at = first; nft->at < end; nft->at++) {
@@ -290,6 +310,7 @@ static void take_object(struct nft *nft, const char *kind)
 		}
 	}
 	nft->at = end;
+	return true;
 }
 
 static struct chain *use_chain(struct nft *nft, const char *name)
@@ -319,7 +340,7 @@ static bool take_chain(struct nft *nft)
 /* One thing inside a table. */
 static bool take_member(struct nft *nft)
 {
-	static const char *const objects[] = {"flowtable", "counter", "quota", "limit", "secmark", "synproxy"};
+	const char *kind;
 
 	if (nft_accept(nft, "chain"))
 		return take_chain(nft);
@@ -337,20 +358,8 @@ static bool take_member(struct nft *nft)
 		while (nft_accept(nft, ","));
 		return true;
 	}
-	for (size_t i = 0; i < sizeof(objects) / sizeof(*objects); i++) {
-		if (nft_accept(nft, objects[i])) {
-			take_object(nft, objects[i]);
-			return true;
-		}
-	}
-	if (nft_is(nft_peek(nft), "ct") && nft_peek_behind(nft, 1)->kind == TOKEN_WORD) {
-		const struct token *kind = nft_peek_behind(nft, 1);
-
-		nft_skip(nft, 2);
-		take_object(nft, arena_printf(nft->arena, "ct %.*s", (int)kind->text.length, kind->text.at));
-		return true;
-	}
-	return false;
+	kind = take_object_kind(nft);
+	return kind && take_object(nft, kind);
 }
 
 static void take_table_body(struct nft *nft)
@@ -469,21 +478,9 @@ static bool take_element_command(struct nft *nft)
 
 static bool take_object_command(struct nft *nft)
 {
-	static const char *const kinds[] = {"flowtable", "counter", "quota", "limit", "secmark", "synproxy"};
-	const char *kind = NULL;
+	const char *kind = take_object_kind(nft);
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (nft_accept(nft, kinds[i]))
-			kind = kinds[i];
-	if (!kind && nft_is(nft_peek(nft), "ct") && nft_peek_behind(nft, 1)->kind == TOKEN_WORD) {
-		nft_skip(nft, 2);
-		kind = arena_printf(nft->arena, "ct %.*s", (int)nft->tokens[nft->at - 1].text.length,
-				    nft->tokens[nft->at - 1].text.at);
-	}
-	if (!kind || !take_table_name(nft))
-		return false;
-	take_object(nft, kind);
-	return true;
+	return kind && take_table_name(nft) && take_object(nft, kind);
 }
 
 /* The words in front of a command: "nft -ae insert". */

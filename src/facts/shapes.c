@@ -209,7 +209,17 @@ static const struct member rule_members[] = {
 	M(rule, understood, "understood", SHAPE_ENUM, NAMES(understood_names), NEEDED),
 	TEXTS(rule, gaps, gap_count),
 	{}};
-const struct shape shape_rule = SHAPE(rule, rule_members);
+
+static const char *check_rule(const void *object)
+{
+	const struct rule *rule = object;
+
+	return (rule->understood == UNDERSTOOD_FULLY) != (rule->gap_count == 0)
+		       ? "is understood and has gaps, or is not and has none"
+		       : NULL;
+}
+
+const struct shape shape_rule = SHAPE(rule, rule_members, .check = check_rule);
 
 static const char *const chain_types[] = {NULL, "filter", "nat", "route"};
 static const char *const hook_names[] = {NULL,	    "ingress", "egress",      "prerouting", "input",

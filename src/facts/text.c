@@ -1,5 +1,7 @@
 #include "facts/text.h"
 
+#include "base/cleanup.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,10 +294,6 @@ const char *pool_intern(struct pool *pool, struct span span)
 	return pool->slots[at] = arena_strndup(pool->arena, span.at, span.length);
 }
 
-const char *pool_text(struct pool *pool, const char *text)
-{
-	return text ? pool_intern(pool, span_of(text)) : NULL;
-}
 
 bool reader_raw_line(struct reader *reader, struct span *ret)
 {
@@ -368,6 +366,29 @@ void text_repair(char *text)
 			n = 1;
 		}
 	}
+}
+
+static bool is_utf8(const char *text)
+{
+	for (size_t length = strlen(text), n; length > 0; text += n, length -= n) {
+		n = utf8_length((const unsigned char *)text, length);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+const char *pool_text(struct pool *pool, const char *text)
+{
+	cleanup_free char *repaired = NULL;
+
+	if (!text || is_utf8(text))
+		return text ? pool_intern(pool, span_of(text)) : NULL;
+	repaired = strdup(text);
+	if (!repaired)
+		abort();
+	text_repair(repaired);
+	return pool_intern(pool, span_of(repaired));
 }
 
 void reader_note(struct reader *reader, const char *format, ...)

@@ -52,7 +52,8 @@ struct pool {
 };
 
 const char *pool_intern(struct pool *pool, struct span span);
-const char *pool_text(struct pool *pool, const char *text); /* NULL stays NULL */
+/* Of any text: a file's name, an interface's alias. What is no UTF-8 is repaired; NULL stays NULL. */
+const char *pool_text(struct pool *pool, const char *text);
 
 /* How a text is encoded, as far as its beginning says so. */
 enum text_encoding {

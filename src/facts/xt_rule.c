@@ -419,9 +419,11 @@ void xt_rule(struct xt_build *build, struct xt_scratch *scratch, size_t first, c
 		xt_convert(build, scratch->given[i].option, &scratch->given[i], NULL, 0);
 	for (size_t i = 0; i < scratch->instance_count; i++)
 		if (i != walk.target_instance)
-			add_match(build, &scratch->instances[i], &scratch->given[scratch->instances[i].first]);
+			add_match(build, &scratch->instances[i],
+				  scratch->given_count ? &scratch->given[scratch->instances[i].first] : NULL);
 	if (walk.target_instance == SIZE_MAX)
 		return;
 	target = &scratch->instances[walk.target_instance];
-	xt_target(build, walk.target, walk.to_goto, &scratch->given[target->first], target->count, chains);
+	xt_target(build, walk.target, walk.to_goto, target->count ? &scratch->given[target->first] : NULL,
+		  target->count, chains);
 }

@@ -120,6 +120,10 @@ static void test_bad_documents(void **state)
 		"[{\"kind\": \"x\"}]}]}]}]}}]}",
 		/* what whoever reads facts relies on */
 		"{\"hosts\": [{\"name\": \"a\", \"links\": [{\"mtu\": 1}]}]}",
+		"{\"hosts\": [{\"name\": \"a\", \"ruleset\": {\"tables\": [{\"name\": \"t\", \"family\": \"ip\", "
+		"\"backend\": "
+		"\"nftables\", \"chains\": [{\"name\": \"c\", \"rules\": [{\"text\": \"x\", \"understood\": "
+		"\"not\"}]}]}]}}]}",
 		HOST_WITH_RULE("{\"kind\": \"verdict\"}"),
 		HOST_WITH_RULE("{\"kind\": \"verdict\", \"verdict\": {\"kind\": \"jump\"}}"),
 		HOST_WITH_RULE("{\"kind\": \"match\", \"op\": \"==\", \"right\": {\"kind\": \"any\"}}"),
@@ -506,6 +510,32 @@ static void test_names(void **state)
 	}
 }
 
+/* Names come from the file system, where they may be anything: what is said of them is UTF-8 all the same. */
+static void test_strange_names(void **state)
+{
+	cleanup_bundle struct bundle *bundle = bundle_from_text("getent-\xcb-group.txt", "kvm:x:104:alice\n", 16);
+	cleanup_bundle struct bundle *again = NULL;
+	cleanup_json json_t *json = bundle_json(bundle, NULL);
+
+	assert_string_equal(bundle->hosts[0]->name, "getent-?-group.txt");
+	assert_string_equal(bundle->hosts[0]->captures[0].source, "getent-?-group.txt");
+	again = from_json(json);
+	assert_true(bundle_equal(bundle, again));
+}
+
+/* What has no name where it needs one is a line that was not understood, not a thing without a name. */
+static void test_nameless(void **state)
+{
+	static const char nft[] = "table ip t {\n counter {\n  packets 0 bytes 0\n }\n chain c {\n  accept\n }\n}\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("nft.txt", nft, sizeof(nft) - 1);
+	const struct table *table = &bundle->hosts[0]->ruleset.tables[0];
+
+	assert_int_equal(table->object_count, 0);
+	assert_true(bundle->hosts[0]->captures[0].ignored > 0);
+	assert_int_equal(table->chain_count, 1);
+	assert_int_equal(table->chains[0].rule_count, 1);
+}
+
 static void test_errors(void **state)
 {
 	cleanup_error struct error *err = NULL;
@@ -608,6 +638,8 @@ int main(void)
 		cmocka_unit_test(test_cut_is_said),
 		cmocka_unit_test(test_two_captures),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_strange_names),
+		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_system),
