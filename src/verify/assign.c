@@ -39,69 +39,71 @@ static void set_tos(struct packet *packet, const struct value *value, unsigned s
 		packet->tos.value = (packet->tos.value & ~mask) | (number.value << shift & mask);
 }
 
-void assign_value(const struct scene *scene, const struct expr *field, const struct expr *value)
+bool assign_value(const struct scene *scene, const struct expr *field, const struct expr *value)
 {
 	struct hop *hop = scene->hop;
 	struct packet *packet = &hop->packet;
 	struct value now = evaluate_values(scene, value).items[0];
 
+	if (now.kind == VALUE_ABSENT)
+		return false;
 	if (field->kind != EXPR_FIELD) {
 		walk_unknown(hop->walk, hop->host, NULL, "%s: what a rule in chain %s changes", hop->host->name,
 			     scene->chain->chain->name);
-		return;
+		return true;
 	}
 	switch ((int)field->field.field) {
 	case FIELD_META_MARK:
 		hop->mark = number_of_value(&now);
-		return;
+		return true;
 	case FIELD_CT_MARK:
 		if (hop->flow)
 			hop->flow->mark = number_of_value(&now);
-		return;
+		return true;
 	case FIELD_IP_SADDR:
 		set_address(packet, &packet->src, AF_INET, &now);
-		return;
+		return true;
 	case FIELD_IP6_SADDR:
 		set_address(packet, &packet->src, AF_INET6, &now);
-		return;
+		return true;
 	case FIELD_IP_DADDR:
 		set_address(packet, &packet->dst, AF_INET, &now);
-		return;
+		return true;
 	case FIELD_IP6_DADDR:
 		set_address(packet, &packet->dst, AF_INET6, &now);
-		return;
+		return true;
 	case FIELD_TCP_SPORT:
 	case FIELD_UDP_SPORT:
 	case FIELD_TH_SPORT:
 		set_ports(&packet->sport, &now);
-		return;
+		return true;
 	case FIELD_TCP_DPORT:
 	case FIELD_UDP_DPORT:
 	case FIELD_TH_DPORT:
 		set_ports(&packet->dport, &now);
-		return;
+		return true;
 	case FIELD_IP_TTL:
 	case FIELD_IP6_HOPLIMIT:
 		packet->ttl = number_of_value(&now);
-		return;
+		return true;
 	case FIELD_IP_DSCP:
 	case FIELD_IP6_DSCP:
 		set_tos(packet, &now, 2, 0xfc);
-		return;
+		return true;
 	case FIELD_IP_ECN:
 	case FIELD_IP6_ECN:
 		set_tos(packet, &now, 0, 3);
-		return;
+		return true;
 	case FIELD_XT_TOS:
 		set_tos(packet, &now, 0, 0xff);
-		return;
+		return true;
 	case FIELD_ETHER_SADDR:
 		set_mac(&packet->src_mac, &now);
-		return;
+		return true;
 	case FIELD_ETHER_DADDR:
 		set_mac(&packet->dst_mac, &now);
-		return;
+		return true;
 	default: /* priorities, traces, labels and the like change no way */
-		return;
+		return true;
 	}
 }

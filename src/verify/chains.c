@@ -182,19 +182,17 @@ static bool take_verdict_map(struct ruling_rule *it, const struct statement *sta
 	unsigned taken = 0;
 
 	for (size_t i = 0; i < key.count; i++)
-		if (key.items[i].kind == VALUE_ABSENT) {
-			it->result.end = RULE_NEXT;
+		if (key.items[i].kind == VALUE_ABSENT)
 			return false;
-		}
 	count = evaluate_lookup(&it->scene, statement->verdict_map.map, &key, found, 16);
 	if (count == 0)
-		return true;
+		return false; /* the rule ends where nothing is found (nft_lookup_eval) */
 	if (found[0].truth != TRUTH_YES)
 		taken = walk_decide(walk, (unsigned)count + 1, "the first", NULL,
 				    "%s: which element rule %u of chain %s finds", it->scene.hop->host->name,
 				    it->rule->index, it->scene.chain->chain->name);
 	if (taken >= count || !found[taken].element->data)
-		return true;
+		return false;
 	return take_verdict(it, &found[taken].element->data->verdict);
 }
 
@@ -290,16 +288,18 @@ static bool take_unknown(struct ruling_rule *it, const struct statement *stateme
 	return false;
 }
 
-static void take_assignment(struct ruling_rule *it, const struct statement *statement)
+static bool take_assignment(struct ruling_rule *it, const struct statement *statement)
 {
 	struct hop *hop = it->scene.hop;
 	const struct expr *field = statement->assign.field;
 
-	assign_value(&it->scene, field, statement->assign.value);
+	if (!assign_value(&it->scene, field, statement->assign.value))
+		return false;
 	if (field->kind == EXPR_FIELD && field->field.field == FIELD_META_MARK && hop->mark.known)
 		add_effect(it, walk_text(hop->walk, "mark set 0x%x", (unsigned)hop->mark.value));
 	else if (field->kind == EXPR_FIELD && field->field.field != FIELD_OTHER)
 		add_effect(it, walk_text(hop->walk, "%s set", field_info(field->field.field)->name));
+	return true;
 }
 
 /* Something that has a consequence. False: the rule ends here. */
@@ -318,8 +318,7 @@ static bool take_statement(struct ruling_rule *it, const struct statement *state
 	case STATEMENT_NAT:
 		return take_nat(it, &statement->nat);
 	case STATEMENT_ASSIGN:
-		take_assignment(it, statement);
-		return true;
+		return take_assignment(it, statement);
 	case STATEMENT_NOTRACK:
 		if (hop->tracked == TRACKED_NOT) {
 			hop->tracked = TRACKED_UNTRACKED;

@@ -215,6 +215,9 @@ bool nat_setup(const struct scene *scene, const struct nat *nat, const char **re
 			     hop->host->name, scene->chain->chain->name);
 		return true;
 	}
+	/* "dnat ip to" in a table of both families says nothing of the other one (nft_nat_inet_eval). */
+	if (mapping.address.kind == VALUE_RANGE && mapping.address.family != hop->packet.family)
+		return true;
 	now = tuple_inverse(&hop->flow->reply);
 	address = new_address(scene, nat, &mapping, source ? &now.src : &now.dst);
 	if (!address.family)
