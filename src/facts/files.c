@@ -324,8 +324,11 @@ static void load_caller(struct loader *loader)
 	caller->id = number_of(geteuid());
 	caller->origin = (struct origin){.source = "getuid(2)"};
 	count = getgroups(count, groups);
+	texts_push(loader->pool->arena, &caller->groups, &caller->group_count, group_name(loader, getegid()));
 	for (int i = 0; i < count; i++)
-		texts_push(loader->pool->arena, &caller->groups, &caller->group_count, group_name(loader, groups[i]));
+		if (groups[i] != getegid()) /* it may be among them or not */
+			texts_push(loader->pool->arena, &caller->groups, &caller->group_count,
+				   group_name(loader, groups[i]));
 }
 
 static void load_kernel(struct loader *loader)

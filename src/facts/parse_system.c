@@ -559,6 +559,15 @@ static void take_document(struct reader *reader, struct span kind, struct span t
 	reader->capture->items++;
 }
 
+static uint32_t count_lines(struct span text)
+{
+	uint32_t lines = 0;
+
+	for (size_t i = 0; i < text.length; i++)
+		lines += text.at[i] == '\n';
+	return lines;
+}
+
 /*
  * virsh dumpxml, net-dumpxml, nwfilter-dumpxml: the root element says what it is, <name> or name= what it is called.
  * Several may follow each other: each ends with its root element.
@@ -570,21 +579,17 @@ void parse_document(struct reader *reader, const struct asked *asked)
 
 	while ((kind = root_element(text)).length > 0) {
 		cleanup_strbuf struct strbuf closing = {0};
-		struct span document = text;
+		size_t start = (size_t)(kind.at - text.at) - 1; /* behind libvirt's comment */
+		struct span document = span_skip(text, start);
 		size_t end;
 
 		strbuf_printf(&closing, "</%.*s>", (int)kind.length, kind.at);
-		end = span_find(text, closing.text);
-		if (end != SIZE_MAX)
-			document = span_first(text, end + closing.length);
-		while (document.length > 0 && (document.at[0] == '\n' || document.at[0] == ' ')) {
-			line += document.at[0] == '\n';
-			document = span_skip(document, 1);
-		}
+		end = span_find(document, closing.text);
+		document = span_first(document, end == SIZE_MAX ? end : end + closing.length);
+		line += count_lines(span_first(text, start));
 		take_document(reader, kind, document, line, asked->subject);
-		text = end == SIZE_MAX ? span_skip(text, text.length) : span_skip(text, end + closing.length);
-		for (size_t i = 0; i < document.length; i++)
-			line += document.at[i] == '\n';
+		line += count_lines(document);
+		text = span_skip(text, start + document.length);
 	}
 	reader->at = reader->end;
 }
