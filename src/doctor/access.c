@@ -104,30 +104,16 @@ const struct check check_access_libvirt = {
 	.look = look_group,
 };
 
-/* 'apparmor="DENIED" operation="open" profile="libvirt-…" name="/…"', 'avc:  denied  { read } for … comm="qemu-kvm"' */
-static bool is_denial(const char *text)
-{
-	bool denied =
-		strstr(text, "apparmor=\"DENIED\"") || strstr(text, "avc:  denied") || strstr(text, "avc: denied");
-
-	return denied &&
-	       (strstr(text, "qemu") || strstr(text, "libvirt") || strstr(text, "svirt") || strstr(text, "swtpm"));
-}
-
 static void look_denials(const struct check *check, struct examination *examination, const struct patient *patient)
 {
 	const struct facts *facts = patient->facts;
-	const struct log_line *last = NULL;
+	const struct log_line *last;
 	struct finding *finding;
-	size_t denials = 0;
+	size_t denials;
 
 	if (!look_is_host(facts))
 		return;
-	for (size_t i = 0; i < facts->log_line_count; i++)
-		if (is_denial(facts->log_lines[i].text)) {
-			last = &facts->log_lines[i];
-			denials++;
-		}
+	last = look_log_line(facts, "lsm.", &denials);
 	if (!last) {
 		if (facts->logs_known == TRUTH_UNKNOWN) {
 			finding_unknown(check, examination, patient, "the kernel's log (dmesg, as root)");

@@ -45,6 +45,9 @@ void finding_attribute(struct examination *examination, struct finding *finding,
 /* Does the CPU have this flag (proc(5), cpuinfo)? TRUTH_UNKNOWN where its flags were not captured. */
 enum truth look_flag(const struct facts *facts, const char *flag);
 const struct module *look_module(const struct facts *facts, const char *name); /* NULL: not in the list */
+/* The last line of the logs that is known (facts/logs.h) by an id with this prefix: "kvm.firmware-off", "lsm.". NULL:
+ * none. *ret_count: how many there are; NULL: nobody wants to know. */
+const struct log_line *look_log_line(const struct facts *facts, const char *prefix, size_t *ret_count);
 /* Loaded, or part of the kernel: it shows itself below /sys/module. */
 enum truth look_loaded(const struct facts *facts, const char *name);
 /* A word of the kernel's command line: its value ("1" of "kvm_intel.nested=1", "" of a word without one), NULL: none.

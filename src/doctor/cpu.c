@@ -42,26 +42,6 @@ static void add_outer_remedy(struct examination *examination, struct finding *fi
 	finding->after = AFTER_REBOOT;
 }
 
-/*
- * What the kernel's log says where the firmware (BIOS) has the extension switched off and locked: feat_ctl.c from 5.6
- * on, amd.c from 6.8 on, and kvm_intel and kvm_amd before that, when they are loaded.
- */
-static const struct log_line *firmware_line(const struct facts *facts)
-{
-	static const char *const said[] = {"VMX (outside TXT) disabled by BIOS",
-					   "VMX (inside TXT) disabled by BIOS",
-					   "SVM disabled (by BIOS)",
-					   "kvm: disabled by bios",
-					   "kvm_intel: disabled by bios",
-					   "kvm_amd: disabled by bios"};
-
-	for (size_t i = 0; i < facts->log_line_count; i++)
-		for (size_t j = 0; j < sizeof(said) / sizeof(*said); j++)
-			if (strcasestr(facts->log_lines[i].text, said[j]))
-				return &facts->log_lines[i];
-	return NULL;
-}
-
 /* Linux takes svm away and leaves what belongs to it: nested paging without svm is a CPU that has it, locked off. */
 static bool svm_taken_away(const struct facts *facts)
 {
@@ -71,7 +51,8 @@ static bool svm_taken_away(const struct facts *facts)
 
 static bool firmware_locked(const struct facts *facts)
 {
-	return look_is_guest(facts) != TRUTH_YES && (firmware_line(facts) || svm_taken_away(facts));
+	return look_is_guest(facts) != TRUTH_YES &&
+	       (look_log_line(facts, "kvm.firmware-off", NULL) || svm_taken_away(facts));
 }
 
 static void add_firmware_remedy(struct examination *examination, struct finding *finding,
@@ -91,7 +72,7 @@ static void look_firmware(const struct check *check, struct examination *examina
 {
 	const struct facts *facts = patient->facts;
 	const struct processor_kind *kind = look_processor_kind(facts);
-	const struct log_line *line = firmware_line(facts);
+	const struct log_line *line = look_log_line(facts, "kvm.firmware-off", NULL);
 	struct finding *finding;
 
 	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES)

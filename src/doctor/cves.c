@@ -337,8 +337,8 @@ static void look_holes(const struct check *check, struct examination *examinatio
 	const char *missing, *parameter;
 	unsigned maker;
 
-	if (!look_is_host(facts) || !kind) /* cpu.virtualization speaks then */
-		return;
+	if (!look_is_host(facts) || !kind || look_flag(facts, kind->flag) == TRUTH_NO)
+		return; /* cpu.virtualization speaks */
 	maker = strcmp(kind->module, "kvm_amd") == 0 ? CVE_AMD : CVE_INTEL;
 	parameter = arena_printf(arena, "/sys/module/%s/parameters/nested", kind->module);
 	reach.nested = look_truth(facts, parameter);

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "facts/logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,57 +20,12 @@ enum {
 	LINES_MAX = 8,
 };
 
-/* QEMU's words, and what to do. Checked in this order; the first that is found counts. */
-static const struct {
-	const char *says, *hint;
-} known_causes[] = {
-	{"Failed to get \"write\" lock", "another QEMU uses this disk: is the same lab up under another name?"},
-	{"Failed to get shared \"write\" lock", "another QEMU writes to this disk, which this guest wants to read"},
-	{"cannot set up guest memory",
-	 "the host has too little memory left for the guest: see `memory` in the lab file"},
-	{"Cannot allocate memory", "the host has too little memory left for the guest: see `memory` in the lab file"},
-	{"Could not access KVM kernel module",
-	 "KVM cannot be used here; remove probe.json in the cache folder to have it looked for again"},
-	{"failed to initialize kvm",
-	 "KVM cannot be used here; remove probe.json in the cache folder to have it looked for again"},
-	{"failed to set MSR",
-	 "this KVM cannot run guests: remove probe.json in the cache folder to have it probed again"},
-	{"Device or resource busy",
-	 "another program uses it: another hypervisor (VirtualBox, VMware), or another QEMU"},
-	{"Address already in use", "another program uses this address or port"},
-	{"No space left on device", "the disk under the guest's image or overlay is full"},
-	{"Could not open", "the file is missing, or is not to be read by this user"},
-	{"Permission denied", "nestvisor needs root to start guests"},
-};
-
 /* Says nothing about a failure: EPYC under TCG has features that TCG lacks, and says so for each. */
 static bool is_noise(const char *line)
 {
-	return strstr(line, "warning: TCG doesn't support requested feature") != NULL;
-}
+	const struct log_pattern *pattern = log_match_line(line, strlen(line), LOG_QEMU);
 
-/* Copies a line without what could move a terminal: control characters, escape sequences, anything but ASCII. */
-static void clean_line(const char *line, char *ret, size_t size)
-{
-	size_t n = 0;
-
-	for (; *line && n + 1 < size; line++) {
-		unsigned char c = (unsigned char)*line;
-
-		if (c == '\033' && line[1] == '[') { /* ECMA-48, 5.4: parameters end with a byte of 0x40 to 0x7e */
-			for (line += 2; *line && !(*line >= '@' && *line <= '~'); line++)
-				;
-			if (!*line)
-				break;
-		} else if (c >= ' ' && c < 0x7f) {
-			ret[n++] = *line;
-		} else if (c >= 0x80) {
-			ret[n++] = '?';
-		}
-	}
-	while (n && ret[n - 1] == ' ')
-		n--;
-	ret[n] = '\0';
+	return pattern && pattern->weight == LOG_HARMLESS;
 }
 
 static char *read_tail(const char *run_dir, const char *file)
@@ -103,7 +59,7 @@ static void add_last_lines(struct strbuf *out, const char *run_dir, const char *
 
 		if (is_noise(line))
 			continue;
-		clean_line(line, clean, LINE_LENGTH);
+		log_clean_line(line, strlen(line), clean, LINE_LENGTH);
 		if (!clean[0])
 			continue;
 		if (strstr(clean, "Kernel panic")) {
@@ -120,6 +76,29 @@ static void add_last_lines(struct strbuf *out, const char *run_dir, const char *
 		strbuf_printf(out, "\n  | %s", last[i % lines]);
 }
 
+/* The first line counts: what comes after it follows from it. */
+static void take_first(const struct log_match *match, void *data)
+{
+	const struct log_pattern **pattern = data;
+
+	if (!*pattern && match->pattern->weight != LOG_HARMLESS)
+		*pattern = match->pattern;
+}
+
+static void add_hint(const char *text, size_t length, struct error **err)
+{
+	const struct log_pattern *pattern = NULL;
+
+	log_scan(text, length, LOG_QEMU, take_first, &pattern);
+	if (!pattern)
+		return;
+	/* the probe said that KVM works, and was believed */
+	error_hint(err, "%s: %s%s", pattern->cause, pattern->remedy,
+		   strncmp(pattern->id, "kvm.", 4) == 0
+			   ? "; then remove probe.json in the cache folder, to have KVM probed again"
+			   : "");
+}
+
 int postmortem(const char *run_dir, int code, const char *what, struct error **err)
 {
 	cleanup_strbuf struct strbuf text = {0};
@@ -131,10 +110,7 @@ int postmortem(const char *run_dir, int code, const char *what, struct error **e
 	own_words = text.length; /* the guest's words must not choose the hint */
 	add_last_lines(&text, run_dir, "console.log", "the end of its console", CONSOLE_LINES);
 	r = error_set(err, code, "%s", text.text);
-	text.text[own_words] = '\0';
-	for (size_t i = 0; i < sizeof(known_causes) / sizeof(known_causes[0]); i++)
-		if (strstr(text.text, known_causes[i].says))
-			error_hint(err, "%s", known_causes[i].hint);
+	add_hint(text.text, own_words, err);
 	return r;
 }
 
@@ -150,7 +126,7 @@ char *postmortem_cause(const char *log)
 	for (at = strtok_r(copy, "\r\n", &save); at; at = strtok_r(NULL, "\r\n", &save)) {
 		if (is_noise(at))
 			continue;
-		clean_line(at, line, sizeof(line));
+		log_clean_line(at, strlen(at), line, sizeof(line));
 		if (strstr(line, "error: ") || strstr(line, "failed") || strstr(line, "Could not"))
 			break; /* what comes after it follows from it: an assertion, an abort */
 	}

@@ -276,7 +276,7 @@
 /* Security modules */
 {
 	"lsm.apparmor",
-	"apparmor=\"DENIED\"*profile=\"libvirt-|apparmor=\"DENIED\"*profile=\"libvirtd|apparmor=\"DENIED\"*comm=\"qemu-",
+	"apparmor=\"DENIED\"*libvirt|apparmor=\"DENIED\"*qemu|apparmor=\"DENIED\"*swtpm|apparmor=\"DENIED\"*virtqemud",
 	LOG_KERNEL | LOG_LIBVIRT, LOG_IMPAIRED,
 	"AppArmor kept QEMU or libvirt from a file or device",
 	"name= in the line says which; allow it in /etc/apparmor.d/local/abstractions/libvirt-qemu, then systemctl reload "
@@ -285,7 +285,7 @@
 },
 {
 	"lsm.selinux",
-	"avc: *denied*scontext=*:svirt_",
+	"avc: *denied*svirt_|avc: *denied*comm=\"qemu|avc: *denied*virtqemud|avc: *denied*libvirt|avc: *denied*swtpm",
 	LOG_KERNEL | LOG_LIBVIRT, LOG_IMPAIRED,
 	"SELinux kept a guest's QEMU from a file or device that is not labelled for it",
 	"restorecon -Rv /var/lib/libvirt/images; a folder elsewhere: semanage fcontext -a -t virt_image_t 'FOLDER(/.*)?' first",
