@@ -184,6 +184,8 @@ static enum truth is_reached(const struct cve *cve, const struct facts *facts, c
 	return TRUTH_YES;
 }
 
+#define CVE_RECORD_URL "https://www.cve.org/CVERecord?id=%s"
+
 enum { SHOWN_IDS = 4, SHOWN_LINKS = 3 };
 
 struct tally {
@@ -255,6 +257,17 @@ static void add_hole(const struct check *check, struct examination *examination,
 	finding_remedy(examination, finding, "read https://www.cve.org/CVERecord?id=%s", cve->id);
 }
 
+/* Where the first few can be read up; `place` has a %s for the id. */
+static void add_links(struct examination *examination, struct finding *finding, const char *place,
+		      const struct cve *const *cves, size_t count)
+{
+	const char *mark = strstr(place, "%s");
+
+	for (size_t i = 0; i < count && i < SHOWN_LINKS; i++)
+		finding_remedy(examination, finding, "read %.*s%s%s", (int)(mark - place), place, cves[i]->id,
+			       mark + 2);
+}
+
 static void add_slight(const struct check *check, struct examination *examination, const struct patient *patient,
 		       const struct tally *tally, const struct kernel_identity *kernel)
 {
@@ -270,14 +283,14 @@ static void add_slight(const struct check *check, struct examination *examinatio
 			      list_ids(arena, tally->slight, tally->slight_count, SHOWN_IDS));
 	finding_evidence(examination, finding, &patient->facts->kernel.origin, "%s",
 			 list_ids(arena, tally->slight, tally->slight_count, tally->slight_count));
-	finding_remedy(examination, finding, "boot a younger kernel; see docs/doctor.md for what each of them allows");
+	finding_remedy(examination, finding, "boot a younger kernel");
+	add_links(examination, finding, CVE_RECORD_URL, tally->slight, tally->slight_count);
 }
 
 static void add_open(const struct check *check, struct examination *examination, const struct patient *patient,
 		     const struct tally *tally, const struct kernel_identity *kernel)
 {
 	struct arena *arena = examination->arena;
-	const char *tracker = kernel->tracker ? kernel->tracker : "https://www.cve.org/CVERecord?id=%s";
 	struct finding *finding;
 
 	if (tally->open_count == 0)
@@ -289,12 +302,8 @@ static void add_open(const struct check *check, struct examination *examination,
 			      list_ids(arena, tally->open, tally->open_count, SHOWN_IDS));
 	finding_evidence(examination, finding, &patient->facts->kernel.origin, "%s",
 			 list_ids(arena, tally->open, tally->open_count, tally->open_count));
-	for (size_t i = 0; i < tally->open_count && i < SHOWN_LINKS; i++) {
-		const char *mark = strstr(tracker, "%s");
-
-		finding_remedy(examination, finding, "read %.*s%s%s", (int)(mark - tracker), tracker,
-			       tally->open[i]->id, mark + 2);
-	}
+	add_links(examination, finding, kernel->tracker ? kernel->tracker : CVE_RECORD_URL, tally->open,
+		  tally->open_count);
 	if (kernel->maker == KERNEL_DEBIAN && kernel->installed_only)
 		finding_remedy(examination, finding,
 			       "cat /proc/version    # which package runs; only the installed one is known");
