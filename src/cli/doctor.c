@@ -1,104 +1,52 @@
 #include "doctor/doctor.h"
 
-#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
+#include "cli/patients.h"
 #include "doctor/print.h"
-#include "driver/driver.h"
-#include "facts/bundle.h"
-#include "facts/files.h"
 
 #include <string.h>
 
-struct work {
-	struct invocation *inv;
-	struct bundle *bundle;
-	struct examination *examination;
-};
-
-static void work_clear(struct work *work)
+static int add_patients(struct invocation *inv, struct patients *patients)
 {
-	examination_free(work->examination);
-	bundle_free(work->bundle);
+	const char *facts = invocation_string(inv, "facts"), *root = invocation_string(inv, "root");
+
+	if (facts)
+		return patients_add_bundle(patients, facts);
+	if (root)
+		return patients_add_root(patients, root);
+	return patients_add_this_host(patients, !invocation_flag(inv, "no-probe"));
 }
-#define cleanup_work __attribute__((cleanup(work_clear)))
 
-static int answer(struct work *work)
+static int answer(struct invocation *inv, struct examination *examination, json_t *fixes)
 {
-	struct invocation *inv = work->inv;
 	cleanup_strbuf struct strbuf out = {};
 
-	examination_run(work->examination);
 	if (inv->json) {
-		invocation_answer(inv, examination_json(work->examination));
+		json_t *document = examination_json(examination);
+
+		if (fixes)
+			json_object_set_new(document, "fixes", fixes);
+		invocation_answer(inv, document);
 	} else {
-		examination_text(work->examination, inv->verbose, inv->style, &out);
+		examination_text(examination, inv->verbose, inv->style, &out);
 		invocation_print_text(inv, out.text);
 	}
-	return examination_status(work->examination);
+	return examination_status(examination);
 }
 
-static void add_hosts(struct work *work)
+static int examine(struct invocation *inv)
 {
-	work->examination->bundle = work->bundle;
-	for (size_t i = 0; i < work->bundle->host_count; i++)
-		examination_add(work->examination, work->bundle->hosts[i]->name, work->bundle->hosts[i]);
-}
+	cleanup_patients struct patients patients;
+	int status;
 
-static int examine_bundle(struct work *work, const char *path)
-{
-	cleanup_error struct error *err = NULL;
-
-	if (bundle_load(path, &work->bundle, &err) < 0)
-		return invocation_fail_as(work->inv, EXIT_USAGE, &err);
-	add_hosts(work);
-	return answer(work);
-}
-
-static int examine_root(struct work *work, const char *root)
-{
-	cleanup_error struct error *err = NULL;
-
-	if (bundle_from_root(root, root, &work->bundle, &err) < 0)
-		return invocation_fail_as(work->inv, EXIT_USAGE, &err);
-	add_hosts(work);
-	return answer(work);
-}
-
-static int probe(struct work *work, struct patient *patient)
-{
-	struct invocation *inv = work->inv;
-	cleanup_free char *why = NULL;
-	cleanup_error struct error *err = NULL;
-	enum accelerator accelerator;
-
-	if (driver_probe(false, inv->reporter, inv->cancel, &accelerator, &why, &err) < 0) {
-		if (cancel_requested(inv->cancel))
-			return invocation_fail(inv, &err);
-		/* That the question could not be asked is not an answer. */
-		patient->probe_why = arena_strdup(work->examination->arena, err->message);
-		return EXIT_DONE;
-	}
-	patient->probe = accelerator == ACCEL_KVM ? PROBE_WORKS : PROBE_FAILS;
-	patient->probe_why = why ? arena_strdup(work->examination->arena, why) : NULL;
-	return EXIT_DONE;
-}
-
-static int examine_this_host(struct work *work)
-{
-	struct invocation *inv = work->inv;
-	cleanup_error struct error *err = NULL;
-	struct patient *patient;
-	int status = EXIT_DONE;
-
-	if (bundle_from_root("/", "L0", &work->bundle, &err) < 0)
-		return invocation_fail(inv, &err);
-	patient = examination_add(work->examination, "L0", work->bundle->hosts[0]);
-	patient->layer_known = true;
-	if (!invocation_flag(inv, "no-probe"))
-		status = probe(work, patient);
-	return status == EXIT_DONE ? answer(work) : status;
+	patients_open(inv, &patients);
+	status = add_patients(inv, &patients);
+	if (status != EXIT_DONE)
+		return status;
+	examination_run(patients.examination);
+	return answer(inv, patients.examination, NULL);
 }
 
 static int list(struct invocation *inv)
@@ -114,18 +62,127 @@ static int list(struct invocation *inv)
 	return EXIT_DONE;
 }
 
+/* Two findings may have the same remedy: it is shown and taken once. */
+static bool is_first(const struct examination *examination, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (examination->findings[i].fix &&
+		    strcmp(examination->findings[i].fix->does, examination->findings[index].fix->does) == 0)
+			return false;
+	return true;
+}
+
+static int preview(struct invocation *inv, const struct examination *examination, size_t *ret_count)
+{
+	cleanup_strbuf struct strbuf out = {};
+	cleanup_error struct error *err = NULL;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < examination->finding_count; i++) {
+		const struct fix *fix = examination->findings[i].fix;
+		cleanup_strbuf struct strbuf changes = {};
+
+		if (!fix || !is_first(examination, i))
+			continue;
+		if (fix_preview(fix, &changes, &err) < 0)
+			return invocation_fail(inv, &err);
+		if (!changes.length)
+			continue;
+		++*ret_count;
+		strbuf_printf(&out, "%s: %s\n%s", fix->id, fix->does, changes.text);
+	}
+	if (out.length && !inv->json)
+		invocation_print_text(inv, out.text);
+	return EXIT_DONE;
+}
+
+/* Each fix by itself: that one cannot be applied now is no reason to leave the others. */
+static int apply_all(struct invocation *inv, const struct examination *examination, json_t *fixes)
+{
+	int status = EXIT_DONE;
+
+	for (size_t i = 0; i < examination->finding_count; i++) {
+		const struct fix *fix = examination->findings[i].fix;
+		cleanup_error struct error *err = NULL;
+		bool changed;
+
+		if (!fix || !is_first(examination, i))
+			continue;
+		if (fix_apply(fix, inv->reporter, &changed, &err) < 0) {
+			json_array_append_new(fixes, json_pack("{s:s, s:s, s:s, s:o}", "id", fix->id, "does", fix->does,
+							       "result", "failed", "why", text_json(err->message)));
+			invocation_warn(inv, "%s", err->message);
+			status = EXIT_FAILED;
+			continue;
+		}
+		json_array_append_new(fixes, json_pack("{s:s, s:s, s:s, s:n}", "id", fix->id, "does", fix->does,
+						       "result", changed ? "done" : "nothing", "why"));
+	}
+	return status;
+}
+
+/* Fixes what can be fixed safely, and says what is left. */
+static int mend(struct invocation *inv)
+{
+	cleanup_patients struct patients before, after;
+	cleanup_json json_t *fixes = json_array();
+	size_t count;
+	int status, left;
+
+	patients_open(inv, &before);
+	patients_open(inv, &after);
+	status = add_patients(inv, &before);
+	if (status != EXIT_DONE)
+		return status;
+	examination_run(before.examination);
+	status = preview(inv, before.examination, &count);
+	if (status != EXIT_DONE)
+		return status;
+	if (count == 0) {
+		invocation_note(inv, "there is nothing here that can be mended without you");
+		return answer(inv, before.examination, json_incref(fixes));
+	}
+	if (!invocation_confirm(inv, "Apply these changes?"))
+		return EXIT_FAILED;
+	status = apply_all(inv, before.examination, fixes);
+	left = add_patients(inv, &after);
+	if (left != EXIT_DONE)
+		return left;
+	examination_run(after.examination);
+	left = answer(inv, after.examination, json_incref(fixes));
+	return status != EXIT_DONE ? status : left;
+}
+
+static int undo(struct invocation *inv)
+{
+	cleanup_error struct error *err = NULL;
+	size_t count;
+
+	if (fix_undo(NULL, inv->reporter, &count, &err) < 0)
+		return invocation_fail(inv, &err);
+	if (inv->json)
+		invocation_answer(inv, json_pack("{s:[], s:s, s:i}", "checks", "summary", "", "undone", (int)count));
+	else
+		invocation_print(inv, count ? "%zu fix%s taken back\n" : "no fix is in force\n", count,
+				 count == 1 ? "" : "es");
+	return EXIT_DONE;
+}
+
 static int run(struct invocation *inv)
 {
-	cleanup_work struct work work = {.inv = inv, .examination = examination_new()};
-	const char *facts = invocation_string(inv, "facts"), *root = invocation_string(inv, "root");
+	bool elsewhere = invocation_string(inv, "facts") || invocation_string(inv, "root");
 
-	if (facts && root)
+	if (invocation_string(inv, "facts") && invocation_string(inv, "root"))
 		return invocation_usage(inv, "--facts and --root are two places to look at: give one of them");
+	if (elsewhere && (invocation_flag(inv, "fix") || invocation_flag(inv, "undo")))
+		return invocation_usage(inv, "only this host can be mended, not what --facts or --root show");
+	if (invocation_flag(inv, "fix") && invocation_flag(inv, "undo"))
+		return invocation_usage(inv, "give --fix or --undo, not both");
 	if (invocation_flag(inv, "list"))
 		return list(inv);
-	if (facts)
-		return examine_bundle(&work, facts);
-	return root ? examine_root(&work, root) : examine_this_host(&work);
+	if (invocation_flag(inv, "undo"))
+		return undo(inv);
+	return invocation_flag(inv, "fix") ? mend(inv) : examine(inv);
 }
 
 const struct command command_doctor = {
@@ -140,7 +197,10 @@ const struct command command_doctor = {
 		"Whether KVM works is found by booting a tiny guest, since a /dev/kvm that opens proves nothing; the "
 		"answer "
 		"is kept until the kernel, QEMU or the machine changes.\n\n"
-		"Nothing is said to be fine that was not looked at: a fact that is missing makes a check unknown.",
+		"Nothing is said to be fine that was not looked at: a fact that is missing makes a check unknown.\n\n"
+		"--fix shows what it would change, asks, and does it: files that configure modules, modules that are "
+		"loaded, "
+		"permissions. A module is not reloaded while guests run. --undo takes all of it back.",
 	.options =
 		(const struct command_option[]){
 			{.name = "facts",
@@ -156,12 +216,16 @@ const struct command command_doctor = {
 			 .complete = COMPLETE_FOLDER,
 			 .no_env = true},
 			{.name = "no-probe", .help = "do not boot a guest to see whether KVM works"},
+			{.name = "fix", .help = "mend what can be mended safely, after asking", .no_env = true},
+			{.name = "yes", .letter = 'y', .help = "do not ask"},
+			{.name = "undo", .help = "take back what --fix did", .no_env = true},
 			{.name = "list", .help = "list the checks there are", .no_env = true},
 			{}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor doctor", "what this machine can run, and what keeps it from more"},
 			{"nestvisor doctor --verbose", "with everything that is fine, and the facts it rests on"},
+			{"nestvisor doctor --fix", "switch on what is switched off, after asking"},
 			{"nestvisor doctor --facts bundle/", "of hosts that somebody captured"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "nothing fails"},

@@ -85,6 +85,14 @@ static const struct schema schemas[] = {
 					"manual": {"type": "string"}
 				}}},
 			"summary": {"type": "string", "description": "what the hosts can run and what not"},
+			"fixes": {"type": "array", "description": "with --fix: what was done", "items": {"type": "object",
+				"required": ["id", "does", "result", "why"], "properties": {
+					"id": {"type": "string", "description": "of the check"},
+					"does": {"type": "string"},
+					"result": {"enum": ["done", "nothing", "failed"]},
+					"why": {"type": ["string", "null"], "description": "where it failed; all is then as it was before"}
+				}}},
+			"undone": {"type": "integer", "minimum": 0, "description": "with --undo: how many fixes were taken back"},
 			"table": {"type": "array", "description": "with --list: the checks there are", "items": {"type": "object",
 				"required": ["id", "title", "severity", "matters", "fixable", "after", "manual"], "properties": {
 					"id": {"type": "string"},
