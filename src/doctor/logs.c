@@ -96,7 +96,8 @@ static void look_logs(const struct check *check, struct examination *examination
 	if (known)
 		return;
 	finding = finding_add(check, examination, patient, RESULT_PASS, "the logs hold no known trouble");
-	finding_evidence(examination, finding, NULL, "%zu line%s read", facts->log_line_count);
+	finding_evidence(examination, finding, NULL, "%zu line%s read", facts->log_line_count,
+			 facts->log_line_count == 1 ? " was" : "s were");
 }
 
 const struct check check_logs_known = {
