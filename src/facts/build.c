@@ -1,5 +1,7 @@
 #include "facts/build.h"
 
+#include "facts/names.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,6 +243,7 @@ struct chain *table_add_chain(struct reader *reader, struct table *table, const 
 		return chain;
 	chain = reader_push(reader, table->chains, table->chain_count);
 	*chain = (struct chain){.name = pool_text(reader->pool, name), .origin = reader_origin(reader)};
+	names_add(reader->pool->arena, &table->chain_names, chain->name);
 	return chain;
 }
 

@@ -1,5 +1,7 @@
 #include "facts/facts.h"
 
+#include "facts/names.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,10 @@ const char *origin_format(const struct origin *origin, char ret[ORIGIN_TEXT_SIZE
 
 struct link *facts_link(const struct facts *facts, const char *name)
 {
+	size_t at;
+
+	if (names_fit(facts->link_names, facts->link_count))
+		return names_find(facts->link_names, name, &at) ? &facts->links[at] : NULL;
 	for (size_t i = 0; i < facts->link_count; i++)
 		if (strcmp(facts->links[i].name, name) == 0)
 			return &facts->links[i];

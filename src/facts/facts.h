@@ -55,6 +55,7 @@ struct facts {
 
 	struct link *links;
 	size_t link_count;
+	struct names *link_names; /* for facts_link() alone; may be NULL */
 	enum truth links_known;
 	struct neighbour *neighbours;
 	size_t neighbour_count;

@@ -4,6 +4,8 @@
  */
 #include "facts/merge.h"
 
+#include "facts/names.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +77,7 @@ static void merge_table(struct merger *merger, struct table *from)
 		if (chain || into->whole == TRUTH_YES)
 			continue;
 		*arena_push(merger->pool->arena, into->chains, into->chain_count) = from->chains[i];
+		names_add(merger->pool->arena, &into->chain_names, from->chains[i].name);
 		merger->used = true;
 	}
 	if (from->whole == TRUTH_YES)
@@ -231,6 +234,23 @@ static void unify_sysctls(struct pool *pool, struct facts *facts)
 	facts->sysctl_count = kept;
 }
 
+/* Looking up by name is quick from here on, wherever the facts came from. */
+static void index_names(struct arena *arena, struct facts *facts)
+{
+	facts->link_names = NULL;
+	for (size_t i = 0; i < facts->link_count; i++)
+		names_add(arena, &facts->link_names, facts->links[i].name);
+	for (size_t i = 0; i < facts->ruleset.table_count; i++) {
+		struct table *table = &facts->ruleset.tables[i];
+
+		table->chain_names = table->set_names = NULL;
+		for (size_t j = 0; j < table->chain_count; j++)
+			names_add(arena, &table->chain_names, table->chains[j].name);
+		for (size_t j = 0; j < table->set_count; j++)
+			names_add(arena, &table->set_names, table->sets[j].name);
+	}
+}
+
 void merge_finish(struct pool *pool, struct facts *facts)
 {
 	if (facts->link_count)
@@ -244,6 +264,7 @@ void merge_finish(struct pool *pool, struct facts *facts)
 	if (facts->node_count)
 		qsort(facts->nodes, facts->node_count, sizeof(*facts->nodes), by_node);
 	unify_sysctls(pool, facts);
+	index_names(pool->arena, facts);
 	if (facts->system == SYSTEM_UNKNOWN &&
 	    (facts->links_known || facts->ruleset.coverage_count || facts->sysctl_count || facts->route_coverage_count))
 		facts->system = SYSTEM_LINUX;

@@ -1,4 +1,5 @@
 /* Sets and maps of nftables: their keys, flags and elements. */
+#include "facts/names.h"
 #include "facts/nft.h"
 
 /* The types of one side of "ipv4_addr . inet_service : verdict". */
@@ -164,5 +165,6 @@ struct set *nft_add_set(struct nft *nft, const char *name, bool map)
 	set = arena_push(nft->arena, table->sets, table->set_count);
 	*set = (struct set){
 		.kind = map ? SET_MAP : SET_PLAIN, .name = name, .origin = nft_token_origin(nft, nft_peek(nft))};
+	names_add(nft->arena, &table->set_names, name);
 	return set;
 }

@@ -12,6 +12,8 @@
  */
 #include "facts/relation.h"
 
+#include "model/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,12 +26,62 @@ struct place {
 	uint8_t key[17]; /* what is sorted by */
 };
 
+/* Pairs of hosts and links, by their addresses, that hang together. */
+struct pairs {
+	const void *(*slots)[2];
+	size_t used, size;
+};
+
 struct relator {
 	struct pool *pool;
 	struct bundle *bundle;
 	struct place *macs, *addresses;
 	size_t mac_count, address_count;
+	struct pairs joined; /* a link and a link; a host and the other's link */
 };
+
+static const void **find_pair(const struct pairs *pairs, const void *a, const void *b)
+{
+	const void *key[2] = {a < b ? a : b, a < b ? b : a};
+	size_t at = hash_more(HASH_START, key, sizeof(key)) & (pairs->size - 1);
+
+	while (pairs->slots[at][0] && (pairs->slots[at][0] != key[0] || pairs->slots[at][1] != key[1]))
+		at = (at + 1) & (pairs->size - 1);
+	return pairs->slots[at];
+}
+
+static void add_pair(struct arena *arena, struct pairs *pairs, const void *a, const void *b)
+{
+	struct pairs old = *pairs;
+	const void **slot;
+
+	if (pairs->used * 2 >= pairs->size) {
+		pairs->size = pairs->size ? pairs->size * 2 : 64;
+		pairs->slots = arena_alloc(arena, pairs->size * sizeof(*pairs->slots));
+		for (size_t i = 0; i < old.size; i++)
+			if (old.slots[i][0])
+				memcpy(find_pair(pairs, old.slots[i][0], old.slots[i][1]), old.slots[i],
+				       sizeof(*old.slots));
+	}
+	slot = find_pair(pairs, a, b);
+	pairs->used += !slot[0];
+	slot[0] = a < b ? a : b;
+	slot[1] = a < b ? b : a;
+}
+
+static bool has_pair(const struct pairs *pairs, const void *a, const void *b)
+{
+	return pairs->size > 0 && find_pair(pairs, a, b)[0];
+}
+
+/* By something surer than a subnet. */
+static void mark_joined(struct relator *relator, const struct facts *a, const struct link *la, const struct facts *b,
+			const struct link *lb)
+{
+	add_pair(relator->bundle->arena, &relator->joined, la, lb);
+	add_pair(relator->bundle->arena, &relator->joined, a, lb);
+	add_pair(relator->bundle->arena, &relator->joined, b, la);
+}
 
 static int by_key(const void *a, const void *b)
 {
@@ -70,35 +122,14 @@ static const struct origin *origin_of(const struct link *link)
 	return link->origin_count ? &link->origins[0] : NULL;
 }
 
-static bool is_end(const struct relation_end *end, const struct facts *host, const struct link *link)
-{
-	return end->host && end->interface && strcmp(end->host, host->name) == 0 &&
-	       strcmp(end->interface, link->name) == 0;
-}
-
-/* Are the two joined already, by something that is as sure? */
-static bool is_joined(const struct relator *relator, const struct facts *a, const struct link *la,
-		      const struct facts *b, const struct link *lb)
-{
-	for (size_t i = 0; i < relator->bundle->relation_count; i++) {
-		const struct relation *relation = &relator->bundle->relations[i];
-
-		if (relation->kind == RELATION_SUBNET || relation->end_count != 2)
-			continue;
-		if ((is_end(&relation->ends[0], a, la) && is_end(&relation->ends[1], b, lb)) ||
-		    (is_end(&relation->ends[0], b, lb) && is_end(&relation->ends[1], a, la)))
-			return true;
-	}
-	return false;
-}
-
 static void join(struct relator *relator, enum relation_kind kind, const struct facts *a, const struct link *la,
 		 const struct facts *b, const struct link *lb, const struct origin *evidence, const char *why)
 {
 	struct relation *relation;
 
-	if (is_joined(relator, a, la, b, lb))
+	if (has_pair(&relator->joined, la, lb))
 		return;
+	mark_joined(relator, a, la, b, lb);
 	relation = add(relator, kind, why);
 	add_end(relator, relation, a, la);
 	add_end(relator, relation, b, lb);
@@ -160,6 +191,21 @@ static const char *name_or_null(const json_t *value)
 	return json_string_value(value);
 }
 
+static void mark_cable(struct relator *relator, const struct relation *cable)
+{
+	const struct facts *hosts[2] = {};
+	const struct link *links[2] = {};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (cable->ends[i].host && cable->ends[i].interface)
+			hosts[i] = bundle_host(relator->bundle, cable->ends[i].host);
+		if (hosts[i])
+			links[i] = facts_link(hosts[i], cable->ends[i].interface);
+	}
+	if (links[0] && links[1])
+		mark_joined(relator, hosts[0], links[0], hosts[1], links[1]);
+}
+
 /* [["l0", "tap0", "l1", "eth0"], ["l0", "eth0", null, null]] */
 static void take_cables(struct relator *relator, const json_t *links, const char *source)
 {
@@ -181,6 +227,7 @@ static void take_cables(struct relator *relator, const json_t *links, const char
 				.host = pool_text(relator->pool, name_or_null(json_array_get(row, end))),
 				.interface = pool_text(relator->pool, name_or_null(json_array_get(row, end + 1)))};
 		add_evidence(relator, relation, &origin);
+		mark_cable(relator, relation);
 	}
 }
 
@@ -277,13 +324,8 @@ static void find_neighbours(struct relator *relator)
 			const struct neighbour *neighbour = &host->neighbours[i];
 			const struct place *owner = find_owner(relator, host, &neighbour->mac);
 			const struct link *link = owner && neighbour->dev ? facts_link(host, neighbour->dev) : NULL;
-			bool joined = false;
 
-			if (!link)
-				continue;
-			for (size_t j = 0; j < host->link_count && !joined; j++)
-				joined = is_joined(relator, host, &host->links[j], owner->host, owner->link);
-			if (!joined || !link_is_bridge(host, link))
+			if (link && (!has_pair(&relator->joined, host, owner->link) || !link_is_bridge(host, link)))
 				join(relator, RELATION_NEIGHBOUR, host, link, owner->host, owner->link,
 				     &neighbour->origin, "a neighbour has this MAC");
 		}
@@ -366,6 +408,12 @@ static bool has_twins(const struct place *places, size_t count)
 		    ip_equal(&places[i].address->prefix.ip, &places[i - 1].address->prefix.ip))
 			return true;
 	return false;
+}
+
+static bool is_end(const struct relation_end *end, const struct facts *host, const struct link *link)
+{
+	return end->host && end->interface && strcmp(end->host, host->name) == 0 &&
+	       strcmp(end->interface, link->name) == 0;
 }
 
 static bool are_mirrored(const struct relator *relator, const struct place *a, const struct place *b)

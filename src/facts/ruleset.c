@@ -1,6 +1,7 @@
 #include "facts/ruleset.h"
 
 #include "base/arena.h"
+#include "facts/names.h"
 
 #include <string.h>
 
@@ -45,6 +46,10 @@ struct table *ruleset_table(const struct ruleset *ruleset, enum backend backend,
 
 struct chain *table_chain(const struct table *table, const char *name)
 {
+	size_t at;
+
+	if (names_fit(table->chain_names, table->chain_count))
+		return names_find(table->chain_names, name, &at) ? &table->chains[at] : NULL;
 	for (size_t i = 0; i < table->chain_count; i++)
 		if (strcmp(table->chains[i].name, name) == 0)
 			return &table->chains[i];
@@ -53,6 +58,10 @@ struct chain *table_chain(const struct table *table, const char *name)
 
 struct set *table_set(const struct table *table, const char *name)
 {
+	size_t at;
+
+	if (names_fit(table->set_names, table->set_count))
+		return names_find(table->set_names, name, &at) ? &table->sets[at] : NULL;
 	for (size_t i = 0; i < table->set_count; i++)
 		if (strcmp(table->sets[i].name, name) == 0)
 			return &table->sets[i];

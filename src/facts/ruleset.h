@@ -11,6 +11,8 @@
 
 #include "facts/rule.h"
 
+struct names;
+
 enum family {
 	FAMILY_NONE,
 	FAMILY_IP,
@@ -117,6 +119,7 @@ struct table {
 	size_t set_count;
 	struct object *objects;
 	size_t object_count;
+	struct names *chain_names, *set_names; /* for table_chain() and table_set() alone; may be NULL */
 };
 
 /*

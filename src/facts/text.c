@@ -1,6 +1,7 @@
 #include "facts/text.h"
 
 #include "base/cleanup.h"
+#include "facts/names.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -294,7 +295,6 @@ const char *pool_intern(struct pool *pool, struct span span)
 	return pool->slots[at] = arena_strndup(pool->arena, span.at, span.length);
 }
 
-
 bool reader_raw_line(struct reader *reader, struct span *ret)
 {
 	const char *end;
@@ -427,6 +427,7 @@ struct link *reader_link(struct reader *reader, struct span name)
 	if (!link) {
 		link = reader_push(reader, facts->links, facts->link_count);
 		*link = (struct link){.name = kept};
+		names_add(reader->pool->arena, &facts->link_names, kept);
 	}
 	*reader_push(reader, link->origins, link->origin_count) = reader_origin(reader);
 	return link;

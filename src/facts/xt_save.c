@@ -116,6 +116,7 @@ static void take_table(struct save *save, struct span line)
 		reader_note(save->reader, "table %s stands here a second time: this one counts", table->name);
 		table->chains = NULL;
 		table->chain_count = 0;
+		table->chain_names = NULL;
 		table->origin = reader_origin(save->reader);
 	}
 	table->whole = TRUTH_NO; /* until COMMIT */

@@ -79,6 +79,49 @@ static void test_round_trip(void **state)
 	for_each_file("tests/golden/facts/bundles/*", check_round_trip);
 }
 
+/* Whatever has a name is found by it, also where the order changed after it was read. */
+static void check_lookup(const char *path)
+{
+	cleanup_bundle struct bundle *bundle = load(path);
+
+	for (size_t h = 0; h < bundle->host_count; h++) {
+		const struct facts *facts = bundle->hosts[h];
+
+		for (size_t i = 0; i < facts->link_count; i++)
+			assert_ptr_equal(facts_link(facts, facts->links[i].name), &facts->links[i]);
+		assert_null(facts_link(facts, "no-such"));
+		for (size_t i = 0; i < facts->ruleset.table_count; i++) {
+			const struct table *table = &facts->ruleset.tables[i];
+
+			for (size_t j = 0; j < table->chain_count; j++)
+				assert_ptr_equal(table_chain(table, table->chains[j].name), &table->chains[j]);
+			for (size_t j = 0; j < table->set_count; j++)
+				assert_ptr_equal(table_set(table, table->sets[j].name), &table->sets[j]);
+			assert_null(table_chain(table, "no-such"));
+		}
+	}
+}
+
+static void test_lookup(void **state)
+{
+	for_each_file("tests/golden/facts/rules/*", check_lookup);
+	for_each_file("tests/golden/facts/bundles/*", check_lookup);
+}
+
+/* Two dumps in one file: the second counts, with all that is in it. */
+static void test_saved_twice(void **state)
+{
+	static const char text[] = "*filter\n:FORWARD ACCEPT [0:0]\n:a - [0:0]\n-A a -j ACCEPT\nCOMMIT\n"
+				   "*filter\n:b - [0:0]\n:FORWARD DROP [0:0]\n-A b -j DROP\n-A b -j DROP\nCOMMIT\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("iptables-save", text, sizeof(text) - 1);
+	const struct table *table = &bundle->hosts[0]->ruleset.tables[0];
+
+	assert_int_equal(bundle->hosts[0]->ruleset.table_count, 1);
+	assert_null(table_chain(table, "a"));
+	assert_int_equal(table_chain(table, "b")->rule_count, 2);
+	assert_int_equal(table_chain(table, "FORWARD")->policy, VERDICT_DROP);
+}
+
 /* A document that bundle_json() made is a bundle itself. */
 static void test_load_document(void **state)
 {
@@ -624,6 +667,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_saved_twice),
 		cmocka_unit_test(test_load_document),
 		cmocka_unit_test(test_bad_documents),
 		cmocka_unit_test(test_text_is_json),
