@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
+#include "cli/factsource.h"
 #include "cli/labfile.h"
 #include "cli/target.h"
 #include "render/topology.h"
@@ -45,28 +46,36 @@ static int draw_running(struct invocation *inv, const struct lab *lab)
 	return draw(inv, lab, &status);
 }
 
-/* The bundle's name: the last part of its path. */
-static const char *facts_name(struct arena *arena, const char *path)
+/* What the picture is called: the bundle's file, the lab, or this machine. */
+static const char *facts_name(struct invocation *inv, struct arena *arena, const struct bundle *bundle)
 {
-	cleanup_free char *whole = realpath(path, NULL);
-	const char *slash = strrchr(whole ? whole : path, '/');
+	const char *path = invocation_string(inv, "facts"), *lab = invocation_string(inv, "lab"), *slash;
+	cleanup_free char *whole = path ? realpath(path, NULL) : NULL;
 
+	if (!path)
+		return lab ? lab : bundle->hosts[0]->name;
+	slash = strrchr(whole ? whole : path, '/');
 	return arena_strdup(arena, slash && slash[1] ? slash + 1 : path);
 }
 
-static int draw_facts(struct invocation *inv, const char *path)
+static int draw_facts(struct invocation *inv)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_bundle struct bundle *bundle = NULL;
-	cleanup_error struct error *err = NULL;
 	cleanup_strbuf struct strbuf out = {};
-	const char *name = facts_name(arena, path);
+	cleanup_free char *host = NULL;
 	const struct topology *topology;
+	const char *name;
+	int status;
 
 	if (inv->operand_count > 0 || invocation_flag(inv, "planned"))
-		return invocation_usage(inv, "--facts draws what was captured; a lab has no place beside it");
-	if (bundle_load(path, &bundle, &err) < 0)
-		return invocation_fail_as(inv, EXIT_USAGE, &err);
+		return invocation_usage(inv,
+					"with --facts or --live hosts are drawn, not a lab file; --live --lab NAME "
+					"draws the hosts of a running lab");
+	status = factsource_bundle(inv, NULL, &bundle, &host);
+	if (status != EXIT_DONE)
+		return status;
+	name = facts_name(inv, arena, bundle);
 	topology = topology_new(arena, bundle);
 	if (inv->json) {
 		invocation_answer(inv, topology_json(topology, name));
@@ -84,12 +93,11 @@ static int run(struct invocation *inv)
 {
 	cleanup_lab struct lab *lab = NULL;
 	const char *given = invocation_operand(inv, 0);
-	const char *facts = invocation_string(inv, "facts");
 	bool planned = invocation_flag(inv, "planned");
 	int status;
 
-	if (facts)
-		return draw_facts(inv, facts);
+	if (invocation_string(inv, "facts") || invocation_flag(inv, "live"))
+		return draw_facts(inv);
 	status = planned ? labfile_load(inv, given, false, &lab) : target_lab(inv, given, &lab);
 	if (status != EXIT_DONE)
 		return status;
@@ -103,7 +111,7 @@ const struct command command_graph = {
 	.description = "A tree of layers for the terminal, or a Mermaid flowchart that GitHub, GitLab and many wikis "
 		       "show as a picture. Of a "
 		       "running lab the states are drawn in; of one that does not run, what its file says.\n\n"
-		       "With --facts it draws hosts as their captured facts show them, whoever built them: which is a "
+		       "With --facts or --live it draws hosts as their facts show them, whoever built them: which is a "
 		       "guest of which, bridges and their ports, addresses, gateways, what is translated on its way.",
 	.operands =
 		(const struct command_operand[]){
@@ -112,24 +120,25 @@ const struct command command_graph = {
 			 .complete = COMPLETE_LAB_OR_FILE,
 			 .optional = true},
 			{}},
-	.options = (const struct command_option[]){{.name = "format",
-						    .letter = 'f',
-						    .kind = OPTION_CHOICE,
-						    .help = "how to draw",
-						    .choices = (const char *const[]){"tree", "mermaid", NULL},
-						    .fallback = "tree"},
-						   {.name = "facts",
-						    .kind = OPTION_STRING,
-						    .argument = "DIR",
-						    .help = "draw captured facts: a folder, a file or a JSON document",
-						    .complete = COMPLETE_FILE},
-						   {.name = "planned",
-						    .help = "draw the lab file, and do not ask what runs"},
-						   {}},
+	.options =
+		(const struct command_option[]){
+			{.name = "format",
+			 .letter = 'f',
+			 .kind = OPTION_CHOICE,
+			 .help = "how to draw",
+			 .choices = (const char *const[]){"tree", "mermaid", NULL},
+			 .fallback = "tree"},
+			FACTSOURCE_OPTIONS,
+			{.name = "live",
+			 .help = "draw what this machine, or with --lab every host of a running "
+				 "lab, says of itself now"},
+			{.name = "planned", .help = "draw the lab file, and do not ask what runs"},
+			{}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor graph", "the lab of this folder as a tree"},
 			{"nestvisor graph --facts bundle", "the hosts whose output was captured in this folder"},
+			{"nestvisor graph --live", "this machine as it is wired now"},
 			{"nestvisor graph --format mermaid first.nest.yaml > first.mmd", "a picture for a document"},
 			{}},
 	.json = "graph",
