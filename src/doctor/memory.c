@@ -1,6 +1,7 @@
 /* Memory for guests with guests: how much, in which pages, on which node. */
 #include "base/arena.h"
 #include "doctor/checks.h"
+#include "doctor/mend.h"
 #include "render/text.h"
 
 #include <stdio.h>
@@ -88,6 +89,9 @@ static void look_huge_pages(const struct check *check, struct examination *exami
 	} else {
 		finding = finding_add(check, examination, patient, RESULT_WARN, "guests get no huge pages");
 		finding_remedy(examination, finding, "echo madvise > %s", path);
+		mend_poke(examination,
+			  mend_new(examination, finding, "let guests have huge pages, until the next boot"), path,
+			  "madvise", "never");
 		if (look_flag(facts, "pdpe1gb") == TRUTH_YES)
 			finding_remedy(examination, finding,
 				       "or, for large guests, on the kernel's command line: hugepagesz=1G hugepages=N");
@@ -102,6 +106,7 @@ const struct check check_memory_huge_pages = {
 	.matters = "A guest of a guest walks page tables of page tables: up to 24 steps for one address with small "
 		   "pages, far "
 		   "fewer with huge ones.",
+	.fixable = true,
 	.look = look_huge_pages,
 };
 

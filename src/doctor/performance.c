@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "doctor/checks.h"
+#include "doctor/mend.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +34,28 @@ static const struct price prices[] = {
 	{"l1tf", "EPT disabled", NULL, "EPT is switched off",
 	 "take l1tf= out of the kernel's command line and ept=0 out of modprobe.d"},
 	{"l1tf", "VMX: cache flushes", NULL, "the L1 cache is emptied at every entry into a guest",
-	 "kvm_intel vmentry_l1d_flush=cond, where all guests are trusted"},
+	 "echo cond > /sys/module/kvm_intel/parameters/vmentry_l1d_flush    # where all guests are trusted"},
 	{"itlb_multihit", "Split huge pages", NULL, "guests' code never lies in huge pages",
-	 "kvm nx_huge_pages=off, where all guests are trusted"},
+	 "echo off > /sys/module/kvm/parameters/nx_huge_pages    # where all guests are trusted"},
 	{"retbleed", "Mitigation: IBRS", NULL, "every exit switches IBRS",
-	 "a CPU with enhanced IBRS (Cascade Lake and later)"},
+	 "none but a CPU with enhanced IBRS (Intel's of 2019 and later)"},
 	{"retbleed", "Mitigation: IBPB", NULL, "every exit empties the branch predictors",
-	 "retbleed=auto on the kernel's command line"},
+	 "on the kernel's command line: retbleed=auto"},
 	{"spectre_v2", "Mitigation: IBRS", NULL, "every exit switches IBRS",
-	 "a CPU with enhanced IBRS (Cascade Lake and later)"},
+	 "none but a CPU with enhanced IBRS (Intel's of 2019 and later)"},
 	{"spec_rstack_overflow", "IBPB", "Safe RET", "exits empty the branch predictors",
-	 "spec_rstack_overflow=safe-ret on the kernel's command line, with current microcode"},
+	 "on the kernel's command line: spec_rstack_overflow=safe-ret, with current microcode"},
 	{"vmscape", "IBPB on VMEXIT", NULL, "every exit empties the branch predictors",
-	 "vmscape=ibpb on the kernel's command line (before returns to QEMU alone)"},
+	 "on the kernel's command line: vmscape=ibpb, which empties them before returns to QEMU alone"},
 };
+
+static bool is_said(const struct finding *finding, const char *remedy)
+{
+	for (size_t i = 0; i < finding->remedy_count; i++)
+		if (strcmp(finding->remedy[i], remedy) == 0)
+			return true;
+	return false;
+}
 
 static void look_mitigations(const struct check *check, struct examination *examination, const struct patient *patient)
 {
@@ -86,7 +95,8 @@ static void look_mitigations(const struct check *check, struct examination *exam
 			continue;
 		if (!finding->evidence || !strstr(finding->evidence, path))
 			finding_attribute(examination, finding, entry);
-		finding_remedy(examination, finding, "%s: %s", prices[i].file, prices[i].remedy);
+		if (!is_said(finding, prices[i].remedy))
+			finding_remedy(examination, finding, "%s", prices[i].remedy);
 	}
 }
 
@@ -369,40 +379,80 @@ static const char *scheduler_in_use(struct arena *arena, const char *value)
 	return open ? arena_strndup(arena, open + 1, strcspn(open + 1, "]")) : value;
 }
 
+static bool schedules_well(const char *scheduler)
+{
+	static const char *const good[] = {"none", "noop", "mq-deadline", "deadline"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		if (strcmp(scheduler, good[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Disks of memory, loops, CD and floppy drives do not count. */
+static bool is_real_disk(const char *name)
+{
+	return strncmp(name, "loop", 4) != 0 && strncmp(name, "ram", 3) != 0 && strncmp(name, "zram", 4) != 0 &&
+	       strncmp(name, "sr", 2) != 0 && strncmp(name, "fd", 2) != 0;
+}
+
+/* The next disk that is scheduled a second time. */
+static const struct attribute *next_scheduled(struct arena *arena, const struct facts *facts, size_t *at,
+					      const char **ret_scheduler)
+{
+	const struct attribute *queue;
+
+	while ((queue = look_next(facts, "/sys/block/*/queue/scheduler", at))) {
+		*ret_scheduler = scheduler_in_use(arena, queue->value);
+		if (is_real_disk(queue->path + strlen("/sys/block/")) && !schedules_well(*ret_scheduler))
+			return queue;
+	}
+	return NULL;
+}
+
+static void mend_scheduler(struct examination *examination, struct finding *finding)
+{
+	static const char file[] = "/etc/udev/rules.d/60-nestvisor-scheduler.rules",
+			  rule[] = "ACTION==\"add|change\", KERNEL==\"vd*|sd*\", ATTR{queue/scheduler}=\"none\"";
+	struct fix *fix = mend_new(examination, finding, "let the host below schedule the disks alone");
+	const struct attribute *queue;
+	const char *scheduler;
+	size_t at = 0;
+
+	while ((queue = next_scheduled(examination->arena, finding->patient->facts, &at, &scheduler))) {
+		finding_remedy(examination, finding, "echo none > %s", queue->path);
+		mend_poke(examination, fix, queue->path, "none", scheduler);
+	}
+	finding_remedy(examination, finding, "echo '%s' > %s", rule, file);
+	mend_file(examination, fix, file, arena_printf(examination->arena, "%s\n", rule));
+}
+
 /* seeds: "setting the I/O scheduler to none or mq-deadline inside the L1 guest to avoid double-queuing delays" */
 static void look_scheduler(const struct check *check, struct examination *examination, const struct patient *patient)
 {
 	cleanup_strbuf struct strbuf wrong = {};
 	const struct attribute *first = NULL, *queue;
 	const struct facts *facts = patient->facts;
+	const char *scheduler;
 	struct finding *finding;
 	size_t disks = 0, at = 0;
 
 	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) != TRUTH_YES)
 		return;
-	while ((queue = look_next(facts, "/sys/block/*/queue/scheduler", &at))) {
+	while ((queue = next_scheduled(examination->arena, facts, &at, &scheduler))) {
 		const char *name = queue->path + strlen("/sys/block/");
-		const char *scheduler = scheduler_in_use(examination->arena, queue->value);
 
-		if (strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0 || strncmp(name, "sr", 2) == 0 ||
-		    strncmp(name, "fd", 2) == 0)
-			continue;
-		disks++;
-		if (strcmp(scheduler, "none") == 0 || strcmp(scheduler, "noop") == 0 ||
-		    strcmp(scheduler, "mq-deadline") == 0 || strcmp(scheduler, "deadline") == 0)
-			continue;
 		first = first ? first : queue;
 		strbuf_printf(&wrong, "%s%.*s (%s)", wrong.length ? ", " : "", (int)strcspn(name, "/"), name,
 			      scheduler);
 	}
+	for (at = 0; (queue = look_next(facts, "/sys/block/*/queue/scheduler", &at));)
+		disks += is_real_disk(queue->path + strlen("/sys/block/"));
 	if (wrong.length) {
 		finding = finding_add(check, examination, patient, RESULT_WARN,
 				      "disks of this guest are scheduled a second time: %s", wrong.text);
 		finding_attribute(examination, finding, first);
-		finding_remedy(examination, finding, "echo none > %s", first->path);
-		finding_remedy(examination, finding,
-			       "echo 'ACTION==\"add|change\", KERNEL==\"vd*|sd*\", ATTR{queue/scheduler}=\"none\"' > "
-			       "/etc/udev/rules.d/60-nestvisor-scheduler.rules");
+		mend_scheduler(examination, finding);
 	} else if (disks > 0) {
 		finding = finding_add(check, examination, patient, RESULT_PASS,
 				      "disks of this guest are scheduled once, by the host it runs on");
@@ -417,6 +467,7 @@ const struct check check_storage_scheduler = {
 	.title = "disks inside a guest use the scheduler none or mq-deadline",
 	.severity = SEVERITY_NOTE,
 	.matters = "The host below orders all requests anyway; ordering them twice only delays them.",
+	.fixable = true,
 	.look = look_scheduler,
 };
 
@@ -425,6 +476,18 @@ const struct check check_storage_scheduler = {
  * trip through its scheduler and costs CPU time. Inside a guest the trip is no shorter for polling, and the host above
  * pays.
  */
+static void mend_polling(struct examination *examination, struct finding *finding, const char *path, uint64_t now)
+{
+	static const char file[] = "/etc/modprobe.d/nestvisor-poll.conf", option[] = "options kvm halt_poll_ns=0";
+	struct arena *arena = examination->arena;
+	struct fix *fix = mend_new(examination, finding, "stop KVM from polling inside this guest");
+
+	finding_remedy(examination, finding, "echo 0 > %s", path);
+	finding_remedy(examination, finding, "echo '%s' > %s", option, file);
+	mend_poke(examination, fix, path, "0", arena_printf(arena, "%llu", (unsigned long long)now));
+	mend_file(examination, fix, file, arena_printf(arena, "%s\n", option));
+}
+
 static void look_halt_poll(const struct check *check, struct examination *examination, const struct patient *patient)
 {
 	static const char path[] = "/sys/module/kvm/parameters/halt_poll_ns";
@@ -442,9 +505,7 @@ static void look_halt_poll(const struct check *check, struct examination *examin
 		finding = finding_add(
 			check, examination, patient, RESULT_WARN,
 			"this hypervisor polls for its halted guests, on CPU time that its own host has to give");
-		finding_remedy(examination, finding, "echo 0 > %s", path);
-		finding_remedy(examination, finding,
-			       "echo 'options kvm halt_poll_ns=0' > /etc/modprobe.d/nestvisor-poll.conf");
+		mend_polling(examination, finding, path, poll.value);
 	} else if (!inside && poll.value > HALT_POLL_DEFAULT_NS) {
 		finding = finding_add(check, examination, patient, RESULT_WARN,
 				      "KVM polls for halted guests longer than by default: idle guests keep CPUs busy");
@@ -462,5 +523,6 @@ const struct check check_kvm_halt_poll = {
 	.severity = SEVERITY_NOTE,
 	.matters = "Polling makes a halted guest wake up sooner and burns CPU time meanwhile; in a guest that is its "
 		   "host's.",
+	.fixable = true,
 	.look = look_halt_poll,
 };

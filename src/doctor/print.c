@@ -101,8 +101,9 @@ static const char *after_text(enum afterwards after)
 	return NULL;
 }
 
-static void add_finding(struct examination *examination, const struct finding *finding, const struct style *style,
-			struct strbuf *out)
+/* `again`: the finding before was of the same check, and said why it matters and where to read on. */
+static void add_finding(struct examination *examination, const struct finding *finding, bool again,
+			const struct style *style, struct strbuf *out)
 {
 	bool bad = finding->result == RESULT_FAIL || finding->result == RESULT_WARN;
 	const char *after = finding->remedy_count ? after_text(finding->after) : NULL;
@@ -116,7 +117,7 @@ static void add_finding(struct examination *examination, const struct finding *f
 	strbuf_add(out, ": ");
 	text_safe(out, finding->why, false);
 	strbuf_add_char(out, '\n');
-	if (bad || finding->result == RESULT_UNKNOWN)
+	if (!again && finding->result != RESULT_PASS)
 		add_row(out, style, "why:", finding->check->matters);
 	if (finding->evidence)
 		add_row(out, style, "seen:", finding->evidence);
@@ -128,7 +129,8 @@ static void add_finding(struct examination *examination, const struct finding *f
 			arena_printf(examination->arena, "nestvisor doctor --fix does it: %s", finding->fix->does));
 	if (after)
 		add_row(out, style, "then:", after);
-	add_row(out, style, "more:", check_manual(examination->arena, finding->check));
+	if (!again)
+		add_row(out, style, "more:", check_manual(examination->arena, finding->check));
 }
 
 static bool is_folded(const struct finding *finding)
@@ -137,7 +139,16 @@ static bool is_folded(const struct finding *finding)
 	       (finding->result == RESULT_UNKNOWN && finding->check->severity != SEVERITY_REQUIRED);
 }
 
-/* "  pass    23: kvm.module, kvm.device, …" */
+/* Has its check something worse to say of the same host, which stands above? */
+static bool is_told(const struct examination *examination, const struct finding *folded)
+{
+	for (const struct finding *finding = examination->findings; finding != folded; finding++)
+		if (finding->patient == folded->patient && finding->check == folded->check && !is_folded(finding))
+			return true;
+	return false;
+}
+
+/* "  pass    kvm.module, kvm.device, …" */
 static void add_folded(struct examination *examination, const struct patient *patient, enum result result,
 		       const struct style *style, struct strbuf *out)
 {
@@ -151,7 +162,7 @@ static void add_folded(struct examination *examination, const struct patient *pa
 		const struct finding *finding = &examination->findings[i];
 
 		if (finding->patient != patient || finding->result != result || !is_folded(finding) ||
-		    finding->check == last)
+		    finding->check == last || is_told(examination, finding))
 			continue;
 		last = finding->check;
 		count++;
@@ -197,17 +208,22 @@ static void add_host(const struct patient *patient, const struct style *style, s
 
 void examination_text(struct examination *examination, bool all, const struct style *style, struct strbuf *out)
 {
+	const struct check *last;
+
 	for (size_t i = 0; i < examination->patient_count; i++) {
 		const struct patient *patient = examination->patients[i];
 
 		if (i > 0)
 			strbuf_add_char(out, '\n');
 		add_host(patient, style, out);
+		last = NULL;
 		for (size_t j = 0; j < examination->finding_count; j++) {
 			const struct finding *finding = &examination->findings[j];
 
-			if (finding->patient == patient && (all || !is_folded(finding)))
-				add_finding(examination, finding, style, out);
+			if (finding->patient != patient || (!all && is_folded(finding)))
+				continue;
+			add_finding(examination, finding, finding->check == last, style, out);
+			last = finding->check;
 		}
 		if (all)
 			continue;

@@ -33,15 +33,18 @@ static void look_speedup(const struct check *check, struct examination *examinat
 		finding = finding_add(check, examination, patient, RESULT_WARN, "%s is not in use: %s", speedup->name,
 				      speedup->off);
 		finding_attribute(examination, finding, facts_attribute_entry(facts, path));
-		if (speedup->flag && look_flag(facts, speedup->flag) == TRUTH_NO)
-			finding_remedy(examination, finding,
-				       look_is_guest(facts) == TRUTH_YES
-					       ? "on the host of this guest: give it the whole CPU (host-passthrough)"
-					       : "none: this CPU lacks it");
+		if (look_is_guest(facts) == TRUTH_YES)
+			finding_remedy(
+				examination, finding,
+				"on the host of this guest: give it the whole CPU (host-passthrough), and see that %s "
+				"is in use there, too",
+				speedup->name);
+		else if (speedup->flag && look_flag(facts, speedup->flag) == TRUTH_NO)
+			finding_remedy(examination, finding, "none: this CPU lacks it");
 		else
 			finding_remedy(examination, finding,
 				       "modprobe -r %s && modprobe %s %s=1    # while no guest runs; where it stays N, "
-				       "the CPU or the host above lacks it",
+				       "the CPU lacks it",
 				       speedup->module, speedup->module, speedup->parameter);
 		return;
 	case TRUTH_UNKNOWN:
