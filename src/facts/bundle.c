@@ -337,17 +337,23 @@ int bundle_load(const char *path, struct bundle **ret, struct error **err)
 	return 0;
 }
 
-struct bundle *bundle_from_text(const char *source, const char *text, size_t length)
+struct bundle *bundle_from_texts(const char *host, const struct capture_text *texts, size_t count)
 {
 	struct arena *arena = arena_new();
 	struct bundle *bundle = arena_new_struct(arena, struct bundle);
 	struct gatherer gatherer = {.pool = {.arena = arena}, .bundle = bundle};
 
 	bundle->arena = arena;
-	begin_host(&gatherer, source);
-	loader_capture(&gatherer.loader, source, last_name(source).at, text, length, false);
+	begin_host(&gatherer, host);
+	for (size_t i = 0; i < count; i++)
+		loader_capture(&gatherer.loader, texts[i].source, texts[i].name, texts[i].text, texts[i].length, false);
 	loader_end(&gatherer.loader);
 	return bundle;
+}
+
+struct bundle *bundle_from_text(const char *source, const char *text, size_t length)
+{
+	return bundle_from_texts(source, &(struct capture_text){source, last_name(source).at, text, length}, 1);
 }
 
 void bundle_free(struct bundle *bundle)

@@ -56,6 +56,12 @@ struct bundle {
 int bundle_load(const char *path, struct bundle **ret, struct error **err);
 /* One host from one text, as if it were the content of a file of that name. */
 struct bundle *bundle_from_text(const char *source, const char *text, size_t length);
+/* One host from several texts: `name` says what one is, as a file in a bundle is called, `source` is cited for it. */
+struct capture_text {
+	const char *source, *name, *text;
+	size_t length;
+};
+struct bundle *bundle_from_texts(const char *host, const struct capture_text *texts, size_t count);
 void bundle_free(struct bundle *bundle); /* NULL is fine */
 
 static inline void bundle_freep(struct bundle **bundle)

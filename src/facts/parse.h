@@ -59,6 +59,7 @@ void parse_packages(struct reader *reader, const struct asked *asked); /* dpkg-q
 void parse_programs(struct reader *reader, const struct asked *asked); /* command -v, which */
 void parse_log(struct reader *reader, const struct asked *asked); /* dmesg, tail (subject: the log's name) */
 void parse_wslinfo(struct reader *reader, const struct asked *asked);
+void parse_windows_version(struct reader *reader, const struct asked *asked); /* wsl --version, ver, systeminfo */
 
 /* The same where the program printed JSON (ip -j, bridge -j, nft -j): the reader's items are elements of the document. */
 void parse_links_json(struct reader *reader, const struct asked *asked, json_t *document);

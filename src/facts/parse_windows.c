@@ -213,3 +213,44 @@ void parse_wslconf(struct reader *reader, const struct asked *asked)
 	reader->facts->wslconf_known = TRUTH_YES;
 	parse_settings(reader, INI_WSLCONF, &reader->facts->wslconf, &reader->facts->wslconf_count);
 }
+
+/* The number behind "10.0.", wherever a line has it: "Microsoft Windows [Version 10.0.22631.4602]". */
+static bool find_windows(struct span line, struct span *ret)
+{
+	size_t at = span_find(line, "10.0."), length = 0;
+
+	if (at == SIZE_MAX)
+		return false;
+	*ret = span_skip(line, at);
+	while (length < ret->length && strchr("0123456789.", ret->at[length]))
+		length++;
+	*ret = span_first(*ret, length);
+	return length >= strlen("10.0.10240") && ret->at[length - 1] != '.';
+}
+
+/*
+ * The words are translated, the names of things are not: the first line of `wsl --version` is about WSL itself, the
+ * last about Windows. DXCore's version looks like one of Windows.
+ */
+void parse_windows_version(struct reader *reader, const struct asked *asked)
+{
+	struct wsl *wsl = &reader->facts->wsl;
+	struct span line;
+
+	while (reader_line(reader, &line)) {
+		struct span rest = line, last = {}, word, windows;
+
+		while (span_word(&rest, &word))
+			last = word;
+		if (span_find(line, "WSL") != SIZE_MAX && span_find(line, "WSLg") == SIZE_MAX && last.length > 0 &&
+		    last.at[0] >= '0' && last.at[0] <= '9')
+			text_set(&wsl->version, reader_intern(reader, last));
+		else if (span_find(line, "DXCore") == SIZE_MAX && find_windows(line, &windows))
+			text_set(&wsl->windows, reader_intern(reader, windows));
+		else
+			continue;
+		if (!wsl->origin.source)
+			wsl->origin = reader_origin(reader);
+		reader->capture->items++;
+	}
+}

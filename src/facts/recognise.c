@@ -53,6 +53,7 @@ static const struct format formats[] = {
 	{"dmesg", parse_log, .plain = true},
 	{"tail", parse_log, .plain = true},
 	{"wslinfo", parse_wslinfo},
+	{"wsl --version", parse_windows_version},
 	{"grep -H ''", parse_attributes, .plain = true},
 };
 
@@ -276,6 +277,10 @@ static bool recognise_other(struct pool *pool, const struct words *words, struct
 		return set_format(ret, "os-release");
 	if ((at = find(words, 0, "wsl")) != SIZE_MAX && is(words, at + 1, "conf"))
 		return set_format(ret, "wsl.conf");
+	if (find(words, 0, "wsl") == 0 && (is(words, 1, "version") || (is(words, 1, "exe") && is(words, 2, "version"))))
+		return set_format(ret, "wsl --version");
+	if (words->count == 1 && (is(words, 0, "ver") || is(words, 0, "systeminfo")))
+		return set_format(ret, "wsl --version");
 	if ((at = find(words, 0, "route")) == 0 && is(words, 1, "n"))
 		return set_format(ret, "route -n");
 	at = find(words, 0, "version");

@@ -142,10 +142,11 @@ struct setting {
 	struct origin origin;
 };
 
-/* What WSL says of itself inside the distribution. */
+/* What WSL says of itself, inside the distribution or in Windows. */
 struct wsl {
 	const char *networking_mode; /* "nat", "mirrored", "virtioproxy", "none" */
-	const char *version;	     /* "2.3.26" */
+	const char *version;	     /* "2.3.26", "2.3.26.0" */
+	const char *windows;	     /* below it: "10.0.22631.4602" */
 	struct origin origin;
 };
 
