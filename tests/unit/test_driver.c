@@ -516,6 +516,9 @@ static void test_postmortem(void **state)
 	cleanup_free char *cause = NULL;
 	const char console[] = "first\r\n\033[31mred\033[0m \x1b]0;title\a \xc2\x9b"
 			       "31m\r\nFailed to get \"write\" lock\r\n";
+	const char qemu[] = "qemu-system-x86_64: warning: host doesn't support requested feature: CPUID.01H:ECX.fma\n"
+			    "Could not access KVM kernel module: Permission denied\n"
+			    "qemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied\n";
 
 	assert_int_equal(file_write_atomic(in_folder(f, "console.log"), console, sizeof(console) - 1, 0600, NULL), 0);
 	assert_int_equal(postmortem(f->folder, EPIPE, "it ended", &err), -EPIPE);
@@ -524,6 +527,15 @@ static void test_postmortem(void **state)
 	assert_null(strchr(err->message, '\033'));
 	assert_null(strchr(err->message, '\x9b'));
 	assert_null(err->hint); /* what the guest writes is not what QEMU says */
+
+	/* QEMU's first words that are not noise say why, in the words of the table of logs */
+	error_free(steal_pointer(&err));
+	assert_int_equal(file_write_atomic(in_folder(f, "qemu.log"), qemu, sizeof(qemu) - 1, 0600, NULL), 0);
+	assert_int_equal(postmortem(f->folder, EPIPE, "it ended", &err), -EPIPE);
+	assert_contains(err, "Could not access KVM");
+	assert_null(strstr(err->message, "requested feature"));
+	assert_non_null(strstr(err->hint, "may not open /dev/kvm"));
+	assert_non_null(strstr(err->hint, "probe.json"));
 	cause = postmortem_cause("qemu-system-x86_64: warning: TCG doesn't support requested feature: x\n"
 				 "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x0\n"
 				 "qemu-system-x86_64: kvm.c:1: Assertion `x' failed.\n");
