@@ -8,7 +8,7 @@
  * node's two ways can be joined, because each of the two functions would have to stand below the other. So the form
  * follows from the binary diagram alone, and that is canonical (Bryant 1986; chains of nodes: Bryant 2018).
  */
-#include "verify/diagram.h"
+#include "verify/diagram_internal.h"
 
 #include "base/error.h"
 
@@ -18,99 +18,57 @@
 #include <sys/mman.h>
 
 enum {
-	BITS_PER_WORD = 64,
 	FIRST_TABLE = 1 << 12,
 	FIRST_CACHE = 1 << 11,
 	LARGEST_CACHE = 1 << 21,
 };
 
-struct node {
-	uint64_t pattern; /* shifted up: its first bit is bit 63 */
-	diagram then, otherwise;
-	uint8_t word, start, count;
-};
-
-struct cached {
-	uint32_t operation;
-	diagram a, b, result;
-};
-
-struct space {
-	struct node *nodes;
-	uint32_t node_count, node_limit;
-	uint32_t *table; /* node numbers plus 1; 0: free */
-	uint32_t table_size;
-	struct cached *cache;
-	uint32_t cache_size;
-	uint32_t next_operation;
-	size_t memory, reserved;
-	bool too_large;
-};
-
-static inline const struct node *node_of(const struct space *space, diagram d)
+static uint32_t hash_edges(unsigned word, const struct diagram_edge *edges, size_t count)
 {
-	return &space->nodes[d];
+	uint64_t hash = word;
+
+	for (size_t i = 0; i < count; i++)
+		hash = mix(hash ^ ((uint64_t)edges[i].last << 32 | edges[i].below)) * UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)mix(hash);
 }
 
-static inline unsigned end_of(const struct node *node)
-{
-	return node->start + node->count;
-}
-
-static inline uint64_t top_bits(unsigned count)
-{
-	return count ? ~UINT64_C(0) << (BITS_PER_WORD - count) : 0;
-}
-
-static inline uint64_t mix(uint64_t x)
-{
-	x ^= x >> 32;
-	x *= UINT64_C(0xd6e8feb86659fd93);
-	x ^= x >> 32;
-	return x;
-}
-
-static inline uint64_t hash_node(const struct node *node)
+static inline uint32_t hash_test(const struct node *node)
 {
 	uint64_t shape = (uint64_t)node->word << 16 | (uint64_t)node->start << 8 | node->count;
 	uint64_t ways = (uint64_t)node->then << 32 | node->otherwise;
 
-	return mix(node->pattern * UINT64_C(0x9e3779b97f4a7c15) ^ mix(ways + shape * UINT64_C(0xff51afd7ed558ccd)));
+	return (uint32_t)mix(node->pattern * UINT64_C(0x9e3779b97f4a7c15) ^
+			     mix(ways + shape * UINT64_C(0xff51afd7ed558ccd)));
 }
 
-/* The table has up to four entries for a node, the cache up to two until it is as large as it gets. */
-static size_t node_limit(size_t memory)
+static void *reserve_memory(size_t size)
 {
-	size_t node = sizeof(struct node) + 4 * sizeof(uint32_t), cache = LARGEST_CACHE * sizeof(struct cached);
-	size_t with_cache = memory / (node + 2 * sizeof(struct cached));
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return memory > cache && (memory - cache) / node > with_cache ? (memory - cache) / node : with_cache;
+	return memory == MAP_FAILED ? NULL : memory;
 }
 
-struct space *space_new(size_t memory, struct error **err)
+struct space *space_new(size_t memory, uint64_t ranges, struct error **err)
 {
 	struct space *space = calloc(1, sizeof(*space));
-	size_t limit = node_limit(memory);
-
 	if (!space)
 		abort();
-	space->node_limit = limit < DIAGRAM_NUMBER - 1 ? (uint32_t)limit : DIAGRAM_NUMBER - 1;
-	space->reserved = (size_t)space->node_limit * sizeof(struct node);
-	space->nodes =
-		mmap(NULL, space->reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (space->nodes == MAP_FAILED) {
-		error_errno(err, errno, "cannot reserve %zu MiB for sets of packets", memory >> 20);
-		free(space);
-		return NULL;
-	}
 	space->memory = memory;
+	space->ranges = ranges;
+	if (memory / sizeof(struct node) > DIAGRAM_NUMBER - 1)
+		space->memory = (DIAGRAM_NUMBER - 1) * sizeof(struct node);
+	space->nodes = reserve_memory(space->memory);
+	space->edges = reserve_memory(space->memory);
 	space->table_size = FIRST_TABLE;
 	space->table = calloc(space->table_size, sizeof(*space->table));
 	space->cache_size = FIRST_CACHE;
 	space->cache = calloc(space->cache_size, sizeof(*space->cache));
 	space->next_operation = SPACE_FIRST_OPERATION;
-	if (!space->table || !space->cache)
-		abort();
+	if (!space->nodes || !space->edges || !space->table || !space->cache) {
+		error_set(err, ENOMEM, "cannot reserve %zu MiB for sets of packets", memory >> 20);
+		space_free(space);
+		return NULL;
+	}
 	return space;
 }
 
@@ -118,7 +76,11 @@ void space_free(struct space *space)
 {
 	if (!space)
 		return;
-	munmap(space->nodes, space->reserved);
+	if (space->nodes)
+		munmap(space->nodes, space->memory);
+	if (space->edges)
+		munmap(space->edges, space->memory);
+	free(space->found);
 	free(space->table);
 	free(space->cache);
 	free(space);
@@ -146,8 +108,8 @@ size_t space_node_count(const struct space *space)
 
 size_t space_memory(const struct space *space)
 {
-	return space->node_count * sizeof(struct node) + space->table_size * sizeof(*space->table) +
-	       space->cache_size * sizeof(*space->cache);
+	return space->node_count * sizeof(struct node) + space->edge_count * sizeof(*space->edges) +
+	       space->table_size * sizeof(*space->table) + space->cache_size * sizeof(*space->cache);
 }
 
 uint32_t space_operator_id(struct space *space)
@@ -155,25 +117,30 @@ uint32_t space_operator_id(struct space *space)
 	return space->next_operation++;
 }
 
-static void fill_table(struct space *space)
-{
-	for (uint32_t i = 0; i < space->node_count; i++) {
-		uint32_t at = (uint32_t)hash_node(&space->nodes[i]) & (space->table_size - 1);
+/* ---- the table of nodes ---- */
 
-		while (space->table[at])
-			at = (at + 1) & (space->table_size - 1);
-		space->table[at] = i + 1;
-	}
+static struct slot *free_slot(struct space *space, uint32_t hash)
+{
+	uint32_t at = hash & (space->table_size - 1);
+
+	while (space->table[at].node)
+		at = (at + 1) & (space->table_size - 1);
+	return &space->table[at];
 }
 
 static void grow(struct space *space)
 {
-	free(space->table);
+	struct slot *old = space->table;
+	uint32_t old_size = space->table_size;
+
 	space->table_size *= 2;
 	space->table = calloc(space->table_size, sizeof(*space->table));
 	if (!space->table)
 		abort();
-	fill_table(space);
+	for (uint32_t i = 0; i < old_size; i++)
+		if (old[i].node)
+			*free_slot(space, old[i].hash) = old[i];
+	free(old);
 	if (space->cache_size < space->table_size / 2 && space->cache_size < LARGEST_CACHE) {
 		free(space->cache);
 		space->cache_size *= 2;
@@ -193,39 +160,78 @@ void space_release(struct space *space, uint32_t mark)
 	space->too_large = false;
 	if (mark == space->node_count)
 		return;
-	space->node_count = mark;
+	while (space->node_count > mark) {
+		const struct node *node = &space->nodes[--space->node_count];
+
+		if (node->count == 0)
+			space->edge_count = node->pattern;
+	}
 	memset(space->table, 0, space->table_size * sizeof(*space->table));
 	memset(space->cache, 0, space->cache_size * sizeof(*space->cache));
-	fill_table(space);
+	for (uint32_t i = 0; i < mark; i++) {
+		const struct node *node = &space->nodes[i];
+		uint32_t hash = node->count ? hash_test(node)
+					    : hash_edges(node->word, &space->edges[node->pattern], node->then);
+
+		*free_slot(space, hash) = (struct slot){hash, i + 1};
+	}
 }
 
-/* The one node of this kind. */
-static diagram unique(struct space *space, const struct node *wanted)
+static diagram add_node(struct space *space, struct slot *slot, uint32_t hash, const struct node *node)
 {
-	uint32_t at = (uint32_t)hash_node(wanted) & (space->table_size - 1);
-
-	for (; space->table[at]; at = (at + 1) & (space->table_size - 1)) {
-		const struct node *node = &space->nodes[space->table[at] - 1];
-
-		if (node->pattern == wanted->pattern && node->then == wanted->then &&
-		    node->otherwise == wanted->otherwise && node->word == wanted->word &&
-		    node->start == wanted->start && node->count == wanted->count)
-			return space->table[at] - 1;
-	}
-	if (space->node_count == space->node_limit || space->too_large) {
-		space->too_large = true;
-		return diagram_of(0);
-	}
-	space->nodes[space->node_count] = *wanted;
-	space->table[at] = ++space->node_count;
+	space->nodes[space->node_count] = *node;
+	*slot = (struct slot){hash, ++space->node_count};
 	if (space->node_count > space->table_size / 2)
 		grow(space);
 	return space->node_count - 1;
 }
 
+static bool has_room(struct space *space, size_t edges)
+{
+	if (space_memory(space) + sizeof(struct node) + edges * sizeof(*space->edges) > space->memory)
+		space->too_large = true;
+	return !space->too_large;
+}
+
+/* The one test of this kind. */
+static diagram unique_test(struct space *space, const struct node *wanted)
+{
+	uint32_t hash = hash_test(wanted), at = hash & (space->table_size - 1);
+
+	for (; space->table[at].node; at = (at + 1) & (space->table_size - 1)) {
+		const struct node *node = &space->nodes[space->table[at].node - 1];
+
+		if (space->table[at].hash == hash && node->pattern == wanted->pattern && node->then == wanted->then &&
+		    node->otherwise == wanted->otherwise && node->word == wanted->word &&
+		    node->start == wanted->start && node->count == wanted->count)
+			return space->table[at].node - 1;
+	}
+	return has_room(space, 0) ? add_node(space, &space->table[at], hash, wanted) : diagram_of(0);
+}
+
+/* The one node with these edges, of which no two neighbours lead to the same. */
+static diagram unique_ranges(struct space *space, unsigned word, const struct diagram_edge *edges, size_t count)
+{
+	uint32_t hash = hash_edges(word, edges, count), at = hash & (space->table_size - 1);
+	struct node node = {.pattern = space->edge_count, .then = (diagram)count, .word = (uint8_t)word};
+
+	for (; space->table[at].node; at = (at + 1) & (space->table_size - 1)) {
+		const struct node *other = &space->nodes[space->table[at].node - 1];
+
+		if (space->table[at].hash == hash && other->count == 0 && other->word == word && other->then == count &&
+		    memcmp(&space->edges[other->pattern], edges, count * sizeof(*edges)) == 0)
+			return space->table[at].node - 1;
+	}
+	if (!has_room(space, count))
+		return diagram_of(0);
+	memcpy(&space->edges[space->edge_count], edges, count * sizeof(*edges));
+	space->edge_count += count;
+	return add_node(space, &space->table[at], hash, &node);
+}
+
 /* A node of several bits, or of one: then the match is the bit 1. */
-static diagram plain(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
-		     diagram otherwise)
+diagram diagram_plain(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern,
+		      diagram then, diagram otherwise)
 {
 	struct node node = {
 		.pattern = pattern,
@@ -241,7 +247,7 @@ static diagram plain(struct space *space, unsigned word, unsigned start, unsigne
 		node.then = otherwise;
 		node.otherwise = then;
 	}
-	return unique(space, &node);
+	return unique_test(space, &node);
 }
 
 /* Can `below` be joined to a test above it that leads to `otherwise`? Then this is the test that it is of. */
@@ -264,8 +270,8 @@ static bool joins(const struct space *space, diagram below, unsigned word, unsig
 }
 
 /* `pattern` is shifted up here: its first bit is bit 63. */
-static diagram test(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
-		    diagram otherwise)
+diagram diagram_make(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
+		     diagram otherwise)
 {
 	unsigned last = count - 1;
 	struct node below;
@@ -273,284 +279,96 @@ static diagram test(struct space *space, unsigned word, unsigned start, unsigned
 	if (then == otherwise)
 		return then;
 	if (joins(space, then, word, start + count, otherwise, &below))
-		return plain(space, word, start, count + below.count, pattern | below.pattern >> count, below.then,
-			     otherwise);
+		return diagram_plain(space, word, start, count + below.count, pattern | below.pattern >> count,
+				     below.then, otherwise);
 	if (joins(space, otherwise, word, start + count, then, &below)) {
 		uint64_t bit = ~pattern & top_bits(count) & ~top_bits(last);
-		diagram turned = plain(space, word, start + last, 1 + below.count, bit << last | below.pattern >> 1,
-				       below.then, then);
+		diagram turned = diagram_plain(space, word, start + last, 1 + below.count,
+					       bit << last | below.pattern >> 1, below.then, then);
 
 		if (last == 0)
 			return turned;
-		return plain(space, word, start, last, pattern & top_bits(last), turned, otherwise);
+		return diagram_plain(space, word, start, last, pattern & top_bits(last), turned, otherwise);
 	}
-	return plain(space, word, start, count, pattern, then, otherwise);
+	return diagram_plain(space, word, start, count, pattern, then, otherwise);
 }
 
 diagram diagram_test(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
 		     diagram otherwise)
 {
-	return test(space, word, start, count, pattern << start, then, otherwise);
+	return diagram_make(space, word, start, count, pattern << start, then, otherwise);
 }
 
-/* What is left of a node's question behind its first `count` bits, if those match. */
-static diagram behind(struct space *space, const struct node *node, unsigned count)
+/* ---- ranges ---- */
+
+size_t diagram_begin_ranges(const struct space *space)
 {
-	if (count == node->count)
-		return node->then;
-	return plain(space, node->word, node->start + count, node->count - count, node->pattern << count, node->then,
-		     node->otherwise);
+	return space->found_count;
 }
 
-static inline struct cached *cache_slot(const struct space *space, uint32_t operation, diagram a, diagram b)
+void diagram_add_range(struct space *space, size_t begin, uint32_t last, diagram below)
 {
-	uint64_t key =
-		((uint64_t)a << 32 | b) * UINT64_C(0x9e3779b97f4a7c15) + operation * UINT64_C(0xd6e8feb86659fd93);
-
-	return &space->cache[mix(key) & (space->cache_size - 1)];
-}
-
-/* The next question that two functions differ in, and what they are on its two sides. */
-struct split {
-	unsigned word, start, count;
-	uint64_t pattern;
-	diagram then_a, then_b, otherwise_a, otherwise_b;
-};
-
-static unsigned common_bits(uint64_t a, uint64_t b, unsigned limit)
-{
-	unsigned common = a == b ? BITS_PER_WORD : (unsigned)__builtin_clzll(a ^ b);
-
-	return common < limit ? common : limit;
-}
-
-/* Only the first asks here; the other one perhaps later within the same bits. */
-static void split_first(struct space *space, const struct node *first, diagram other, const struct node *second,
-			struct split *ret, bool swapped)
-{
-	unsigned count = first->count;
-	diagram then;
-
-	if (second && second->word == first->word && second->start < end_of(first))
-		count = second->start - first->start;
-	then = behind(space, first, count);
-	*ret = (struct split){.word = first->word,
-			      .start = first->start,
-			      .count = count,
-			      .pattern = first->pattern & top_bits(count),
-			      .then_a = swapped ? other : then,
-			      .then_b = swapped ? then : other,
-			      .otherwise_a = swapped ? other : first->otherwise,
-			      .otherwise_b = swapped ? first->otherwise : other};
-}
-
-static void split_both(struct space *space, const struct node *a, const struct node *b, struct split *ret)
-{
-	unsigned count = common_bits(a->pattern, b->pattern, a->count < b->count ? a->count : b->count);
-
-	ret->word = a->word;
-	ret->start = a->start;
-	if (count > 0) {
-		ret->count = count;
-		ret->pattern = a->pattern & top_bits(count);
-		ret->then_a = behind(space, a, count);
-		ret->then_b = behind(space, b, count);
-		ret->otherwise_a = a->otherwise;
-		ret->otherwise_b = b->otherwise;
-	} else {
-		ret->count = 1;
-		ret->pattern = a->pattern & top_bits(1);
-		ret->then_a = behind(space, a, 1);
-		ret->then_b = b->otherwise;
-		ret->otherwise_a = a->otherwise;
-		ret->otherwise_b = behind(space, b, 1);
-	}
-}
-
-static void split(struct space *space, diagram a, diagram b, struct split *ret)
-{
-	struct node left, right;
-	unsigned left_at, right_at;
-
-	if (diagram_is_number(a)) {
-		right = *node_of(space, b);
-		split_first(space, &right, a, NULL, ret, true);
+	if (space->found_count > begin && space->found[space->found_count - 1].below == below) {
+		space->found[space->found_count - 1].last = last;
 		return;
 	}
-	left = *node_of(space, a);
-	if (diagram_is_number(b)) {
-		split_first(space, &left, b, NULL, ret, false);
-		return;
+	if (space->found_count == space->found_capacity) {
+		space->found_capacity = space->found_capacity ? 2 * space->found_capacity : 256;
+		space->found = reallocarray(space->found, space->found_capacity, sizeof(*space->found));
+		if (!space->found)
+			abort();
 	}
-	right = *node_of(space, b);
-	left_at = (unsigned)left.word << 8 | left.start;
-	right_at = (unsigned)right.word << 8 | right.start;
-	if (left_at < right_at)
-		split_first(space, &left, b, &right, ret, false);
-	else if (left_at > right_at)
-		split_first(space, &right, a, &left, ret, true);
-	else
-		split_both(space, &left, &right, ret);
+	space->found[space->found_count++] = (struct diagram_edge){last, below};
 }
 
-diagram diagram_combine(struct space *space, const struct diagram_operator *operator, diagram a, diagram b)
+diagram diagram_end_ranges(struct space *space, size_t begin, unsigned word)
 {
-	struct cached *slot;
-	struct split parts;
-	diagram then, otherwise, result;
+	size_t count = space->found_count - begin;
 
-	if (operator->shortcut(operator->context, a, b, &result))
-		return result;
-	if (operator->commutes && a> b) {
-		diagram swap = a;
-
-		a = b;
-		b = swap;
-	}
-	slot = cache_slot(space, operator->id, a, b);
-	if (slot->operation == operator->id && slot->a == a && slot->b == b)
-		return slot->result;
-	if (space->too_large)
-		return diagram_of(0);
-	split(space, a, b, &parts);
-	then = diagram_combine(space, operator, parts.then_a, parts.then_b);
-	otherwise = diagram_combine(space, operator, parts.otherwise_a, parts.otherwise_b);
-	result = test(space, parts.word, parts.start, parts.count, parts.pattern, then, otherwise);
-	if (!space->too_large)
-		*cache_slot(space, operator->id, a, b) = (struct cached){operator->id, a, b, result};
-	return result;
+	space->found_count = begin;
+	if (count == 1)
+		return space->found[begin].below;
+	return unique_ranges(space, word, &space->found[begin], count);
 }
 
-diagram diagram_map(struct space *space, const struct diagram_mapping *mapping, diagram d)
+diagram diagram_ranges(struct space *space, unsigned word, const struct diagram_edge *edges, size_t count)
 {
-	struct cached *slot;
-	struct node node;
-	diagram then, otherwise, result;
+	size_t begin = diagram_begin_ranges(space);
 
-	if (diagram_is_number(d))
-		return diagram_of(mapping->map(mapping->context, diagram_number(d)));
-	slot = cache_slot(space, mapping->id, d, d);
-	if (slot->operation == mapping->id && slot->a == d)
-		return slot->result;
-	if (space->too_large)
-		return diagram_of(0);
-	node = *node_of(space, d);
-	then = diagram_map(space, mapping, node.then);
-	otherwise = diagram_map(space, mapping, node.otherwise);
-	result = test(space, node.word, node.start, node.count, node.pattern, then, otherwise);
-	if (!space->too_large)
-		*cache_slot(space, mapping->id, d, d) = (struct cached){mapping->id, d, d, result};
-	return result;
-}
-
-/* How many of a node's first bits are all within a mask, or all outside. */
-static unsigned same_bits(uint64_t mask, unsigned limit, bool *ret_within)
-{
-	*ret_within = mask & top_bits(1);
-	return common_bits(mask, *ret_within ? ~UINT64_C(0) : 0, limit);
-}
-
-struct fixing {
-	const struct diagram_bits *bits, *values;
-	uint32_t id;
-};
-
-static diagram fix(struct space *space, const struct fixing *fixing, diagram d)
-{
-	struct cached *slot;
-	struct node node;
-	diagram result, then, otherwise;
-	unsigned count;
-	bool within;
-
-	if (diagram_is_number(d))
-		return d;
-	slot = cache_slot(space, fixing->id, d, d);
-	if (slot->operation == fixing->id && slot->a == d)
-		return slot->result;
-	if (space->too_large)
-		return diagram_of(0);
-	node = *node_of(space, d);
-	count = same_bits(fixing->bits->words[node.word] << node.start, node.count, &within);
-	if (within) {
-		uint64_t value = fixing->values->words[node.word] << node.start;
-		bool match = common_bits(value, node.pattern, count) == count;
-
-		result = fix(space, fixing, match ? behind(space, &node, count) : node.otherwise);
-	} else {
-		then = fix(space, fixing, behind(space, &node, count));
-		otherwise = fix(space, fixing, node.otherwise);
-		result = test(space, node.word, node.start, count, node.pattern & top_bits(count), then, otherwise);
-	}
-	if (!space->too_large)
-		*cache_slot(space, fixing->id, d, d) = (struct cached){fixing->id, d, d, result};
-	return result;
-}
-
-diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values)
-{
-	struct fixing fixing = {bits, values, space_operator_id(space)};
-
-	return fix(space, &fixing, d);
-}
-
-struct quantifying {
-	const struct diagram_operator *operator;
-	const struct diagram_bits *bits;
-	uint32_t id;
-};
-
-static diagram quantify(struct space *space, const struct quantifying *quantifying, diagram d)
-{
-	struct cached *slot;
-	struct node node;
-	diagram result, then, otherwise;
-	unsigned count;
-	bool within;
-
-	if (diagram_is_number(d))
-		return d;
-	slot = cache_slot(space, quantifying->id, d, d);
-	if (slot->operation == quantifying->id && slot->a == d)
-		return slot->result;
-	if (space->too_large)
-		return diagram_of(0);
-	node = *node_of(space, d);
-	count = same_bits(quantifying->bits->words[node.word] << node.start, node.count, &within);
-	then = quantify(space, quantifying, behind(space, &node, count));
-	otherwise = quantify(space, quantifying, node.otherwise);
-	if (within)
-		result = diagram_combine(space, quantifying->operator, then, otherwise);
-	else
-		result = test(space, node.word, node.start, count, node.pattern & top_bits(count), then, otherwise);
-	if (!space->too_large)
-		*cache_slot(space, quantifying->id, d, d) = (struct cached){quantifying->id, d, d, result};
-	return result;
-}
-
-diagram diagram_quantify(struct space *space, const struct diagram_operator *operator, diagram d,
-			 const struct diagram_bits *bits)
-{
-	struct quantifying quantifying = {operator, bits, space_operator_id(space)};
-
-	return quantify(space, &quantifying, d);
+	for (size_t i = 0; i < count; i++)
+		diagram_add_range(space, begin, edges[i].last, edges[i].below);
+	return diagram_end_ranges(space, begin, word);
 }
 
 struct diagram_node diagram_node(const struct space *space, diagram d)
 {
 	const struct node *node = node_of(space, d);
 
-	return (struct diagram_node){
-		node->pattern >> node->start, node->then, node->otherwise, node->word, node->start, node->count};
+	if (node->count == 0)
+		return (struct diagram_node){
+			.word = node->word, .edges = &space->edges[node->pattern], .edge_count = node->then};
+	return (struct diagram_node){.pattern = node->pattern >> node->start,
+				     .then = node->then,
+				     .otherwise = node->otherwise,
+				     .word = node->word,
+				     .start = node->start,
+				     .count = node->count};
 }
 
 static void count_nodes(const struct space *space, diagram d, uint8_t *seen, size_t *count)
 {
 	while (!diagram_is_number(d) && !(seen[d / 8] >> d % 8 & 1)) {
+		const struct node *node = node_of(space, d);
+
 		seen[d / 8] |= (uint8_t)(1u << d % 8);
 		++*count;
-		count_nodes(space, node_of(space, d)->then, seen, count);
-		d = node_of(space, d)->otherwise;
+		if (node->count == 0) {
+			for (size_t i = 0; i < node->then; i++)
+				count_nodes(space, space->edges[node->pattern + i].below, seen, count);
+			return;
+		}
+		count_nodes(space, node->then, seen, count);
+		d = node->otherwise;
 	}
 }
 

@@ -42,9 +42,11 @@ static inline uint32_t diagram_number(diagram d)
 	return d & ~DIAGRAM_NUMBER;
 }
 
-/* `memory`: how many bytes it may take, at most 64 GiB; it takes them as they are needed. NULL, err set: none to be
- * had. */
-struct space *space_new(size_t memory, struct error **err);
+/*
+ * `memory`: how many bytes it may take; it takes them as they are needed. `ranges`: a bit for each word that is asked
+ * in ranges; those have 16 bits, the lowest of the 64. NULL, err set: no memory to be had.
+ */
+struct space *space_new(size_t memory, uint64_t ranges, struct error **err);
 void space_free(struct space *space); /* NULL is fine */
 
 static inline void space_freep(struct space **space)
@@ -69,6 +71,14 @@ void space_release(struct space *space, uint32_t mark);
  */
 diagram diagram_test(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
 		     diagram otherwise);
+
+/* Up to `last`, and above the edge before. */
+struct diagram_edge {
+	uint32_t last;
+	diagram below;
+};
+/* Of a word asked in ranges. The edges rise; the last one is up to 0xffff. */
+diagram diagram_ranges(struct space *space, unsigned word, const struct diagram_edge *edges, size_t count);
 
 /*
  * An operation on two numbers, done for every packet. `shortcut` is asked with two functions, first: true, and the
@@ -95,13 +105,16 @@ struct diagram_mapping {
 };
 diagram diagram_map(struct space *space, const struct diagram_mapping *mapping, diagram d);
 
-/* Some bits of each word; bit 63 is a word's highest. */
+/* Some bits of each word; bit 63 is a word's highest. Of a word asked in ranges all or none of its 16. */
 struct diagram_bits {
 	uint64_t words[SPACE_WORDS];
 };
 
 /* What the function is where those bits have those values; it does not depend on them any more. */
 diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values);
+
+/* What the function is for the packet with those bits turned over. Not of words asked in ranges. */
+diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits);
 
 /* For each packet the combination of what the function is for all values of those bits. The operator must be
  * associative, commute and give x for x and x. */
@@ -113,6 +126,8 @@ struct diagram_node {
 	uint64_t pattern; /* aligned with the word's bits */
 	diagram then, otherwise;
 	uint8_t word, start, count;
+	const struct diagram_edge *edges; /* of ranges; count is 0 then */
+	size_t edge_count;
 };
 struct diagram_node diagram_node(const struct space *space, diagram d);
 

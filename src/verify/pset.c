@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 enum word {
-#define PSET_FIELD(id, name, bits) WORD_##id, WORD_END_##id = WORD_##id + ((bits) > 64),
+#define PSET_FIELD(id, name, bits, how) WORD_##id, WORD_END_##id = WORD_##id + ((bits) > 64),
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 	WORD_COUNT,
@@ -14,14 +14,32 @@ enum word {
 static_assert((int)WORD_COUNT <= SPACE_WORDS, "every word has its bits");
 static_assert(PSET_FIELD_COUNT <= 64, "pset_fields holds all");
 
+enum how { BITS, RANGES };
+
 static const struct {
 	const char *name;
 	uint8_t bits, word;
+	enum how how;
 } fields[] = {
-#define PSET_FIELD(id, name, bits) {name, bits, WORD_##id},
+#define PSET_FIELD(id, name, bits, how) {name, bits, WORD_##id, how},
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 };
+
+struct space *pset_space_new(size_t memory, struct error **err)
+{
+	uint64_t ranges = 0;
+
+	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
+		if (fields[i].how == RANGES)
+			ranges |= UINT64_C(1) << fields[i].word;
+	return space_new(memory, ranges, err);
+}
+
+bool pset_field_has_ranges(enum pset_field field)
+{
+	return fields[field].how == RANGES;
+}
 
 const char *pset_field_name(enum pset_field field)
 {
@@ -186,14 +204,14 @@ bool pset_overlap(struct space *space, pset a, pset b)
 /* ---- one field ---- */
 
 /* Bits of a field are counted from its highest, 0; values are shifted up to the top of 128 bits. */
-static wide aligned(enum pset_field field, wide value)
-{
-	return value << (128 - fields[field].bits);
-}
-
 static wide top_bits(unsigned count)
 {
 	return count ? ~(wide)0 << (128 - count) : 0;
+}
+
+static wide aligned(enum pset_field field, wide value)
+{
+	return value << (128 - fields[field].bits);
 }
 
 /* Are the bits start…end-1 those of the value? */
@@ -224,9 +242,15 @@ static unsigned common_bits(wide a, wide b)
 	return low ? 64 + (unsigned)__builtin_clzll(low) : 128;
 }
 
-/* What of the intervals (aligned, rising, apart) has the first `known` bits of `base`. */
-static pset within(struct space *space, enum pset_field field, const struct interval *intervals, size_t count,
-		   wide base, unsigned known)
+struct range_builder {
+	struct space *space;
+	enum pset_field field;
+	unsigned end; /* the bit behind the last that counts */
+};
+
+/* What of the intervals (aligned, rising, apart) has the bits before `known` as in `base`. */
+static pset within(const struct range_builder *builder, const struct interval *intervals, size_t count, wide base,
+		   unsigned known)
 {
 	wide end = base | ~top_bits(known), first, last, middle;
 	unsigned common;
@@ -240,19 +264,19 @@ static pset within(struct space *space, enum pset_field field, const struct inte
 	if (count == 1 && first == base && last == end)
 		return PSET_FULL;
 	common = common_bits(first, last);
-	if (common > fields[field].bits)
-		common = fields[field].bits;
+	if (common > builder->end)
+		common = builder->end;
 	if (common > known)
-		return ask(space, field, known, common, first,
-			   within(space, field, intervals, count, first & top_bits(common), common), PSET_EMPTY);
+		return ask(builder->space, builder->field, known, common, first,
+			   within(builder, intervals, count, first & top_bits(common), common), PSET_EMPTY);
 	middle = base | (top_bits(known + 1) & ~top_bits(known));
 	for (left = 0; left < count && intervals[left].first < middle;)
 		left++;
-	low = within(space, field, intervals, left, base, known + 1);
+	low = within(builder, intervals, left, base, known + 1);
 	if (left > 0 && intervals[left - 1].last >= middle)
 		left--;
-	high = within(space, field, intervals + left, count - left, middle, known + 1);
-	return ask(space, field, known, known + 1, middle, high, low);
+	high = within(builder, intervals + left, count - left, middle, known + 1);
+	return ask(builder->space, builder->field, known, known + 1, middle, high, low);
 }
 
 static int compare_intervals(const void *a, const void *b)
@@ -279,10 +303,61 @@ static size_t join_intervals(struct interval *intervals, size_t count)
 	return count ? joined + 1 : 0;
 }
 
-pset pset_intervals(struct space *space, enum pset_field field, const struct interval *intervals, size_t count)
+/* Rising, apart. */
+static pset ranges_within(struct space *space, enum pset_field field, const struct interval *intervals, size_t count)
 {
+	struct diagram_edge few[16], *edges = count <= 7 ? few : calloc(2 * count + 1, sizeof(*edges));
+	wide last = pset_field_last(field), next = 0;
+	size_t used = 0;
+	pset result;
+
+	if (!edges)
+		abort();
+	for (size_t i = 0; i < count && next <= last; i++) {
+		if (intervals[i].first > next)
+			edges[used++] = (struct diagram_edge){(uint32_t)intervals[i].first - 1, PSET_EMPTY};
+		edges[used++] = (struct diagram_edge){(uint32_t)intervals[i].last, PSET_FULL};
+		next = intervals[i].last + 1;
+	}
+	if (next <= last)
+		edges[used++] = (struct diagram_edge){(uint32_t)last, PSET_EMPTY};
+	result = diagram_ranges(space, fields[field].word, edges, used);
+	if (edges != few)
+		free(edges);
+	return result;
+}
+
+/* A part of a field that is asked in ranges: all of its values, one by one. */
+static pset ranges_with_bits(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count,
+			     wide value, wide mask)
+{
+	unsigned shift = fields[bits.field].bits - bits.start - bits.count;
+	uint32_t last = (uint32_t)pset_field_last(bits.field);
+	struct diagram_edge *edges = calloc((size_t)last + 1, sizeof(*edges));
+	pset result;
+
+	if (!edges)
+		abort();
+	for (uint32_t i = 0; i <= last; i++) {
+		wide part = i >> shift & (~(wide)0 >> (128 - bits.count));
+		bool in = mask && ((part ^ value) & mask) == 0;
+
+		for (size_t j = 0; j < count; j++)
+			in = in || (part >= intervals[j].first && part <= intervals[j].last);
+		edges[i] = (struct diagram_edge){i, in ? PSET_FULL : PSET_EMPTY};
+	}
+	result = diagram_ranges(space, fields[bits.field].word, edges, (size_t)last + 1);
+	free(edges);
+	return result;
+}
+
+pset pset_bits_intervals(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count)
+{
+	bool ranges = pset_field_has_ranges(bits.field);
 	struct interval few[8], *all = count <= 8 ? few : malloc(count * sizeof(*all));
-	wide unused = fields[field].bits < 128 ? ~(wide)0 >> fields[field].bits : 0;
+	struct range_builder builder = {space, bits.field, bits.start + bits.count};
+	unsigned shift = ranges ? 0 : 128 - builder.end;
+	wide unused = shift ? ~(wide)0 >> builder.end : 0;
 	size_t used = 0;
 	pset result;
 
@@ -290,13 +365,23 @@ pset pset_intervals(struct space *space, enum pset_field field, const struct int
 		abort();
 	for (size_t i = 0; i < count; i++)
 		if (intervals[i].first <= intervals[i].last)
-			all[used++] = (struct interval){aligned(field, intervals[i].first),
-							aligned(field, intervals[i].last) | unused};
+			all[used++] =
+				(struct interval){intervals[i].first << shift, intervals[i].last << shift | unused};
 	used = join_intervals(all, used);
-	result = within(space, field, all, used, 0, 0);
+	if (!ranges)
+		result = within(&builder, all, used, 0, bits.start);
+	else if (bits.count == fields[bits.field].bits)
+		result = ranges_within(space, bits.field, all, used);
+	else
+		result = used ? ranges_with_bits(space, bits, all, used, 0, 0) : PSET_EMPTY;
 	if (all != few)
 		free(all);
 	return result;
+}
+
+pset pset_intervals(struct space *space, enum pset_field field, const struct interval *intervals, size_t count)
+{
+	return pset_bits_intervals(space, pset_bits_of(field), intervals, count);
 }
 
 pset pset_interval(struct space *space, enum pset_field field, wide first, wide last)
@@ -306,6 +391,8 @@ pset pset_interval(struct space *space, enum pset_field field, wide first, wide 
 
 pset pset_value(struct space *space, enum pset_field field, wide value)
 {
+	if (pset_field_has_ranges(field))
+		return pset_interval(space, field, value, value);
 	return ask(space, field, 0, fields[field].bits, aligned(field, value), PSET_FULL, PSET_EMPTY);
 }
 
@@ -316,32 +403,44 @@ pset pset_kind(struct space *space, enum pset_field field, unsigned value)
 	return pset_intervals(space, field, &interval, 1);
 }
 
-pset pset_masked(struct space *space, enum pset_field field, wide value, wide mask)
+pset pset_bits_masked(struct space *space, struct pset_bits part, wide value, wide mask)
 {
-	wide bits = aligned(field, mask), pattern = aligned(field, value);
+	unsigned shift = 128 - part.start - part.count;
+	wide bits = mask << shift, pattern = value << shift;
 	pset result = PSET_FULL;
 
-	for (unsigned end = fields[field].bits; end > 0;) {
+	if (pset_field_has_ranges(part.field))
+		return mask ? ranges_with_bits(space, part, NULL, 0, value, mask) : PSET_FULL;
+	for (unsigned end = part.start + part.count; end > part.start;) {
 		unsigned start = end;
 
-		while (start > 0 && bits >> (128 - start) & 1)
+		while (start > part.start && bits >> (128 - start) & 1)
 			start--;
 		if (start < end)
-			result = ask(space, field, start, end, pattern, result, PSET_EMPTY);
+			result = ask(space, part.field, start, end, pattern, result, PSET_EMPTY);
 		end = start < end ? start : end - 1;
 	}
 	return result;
 }
 
+pset pset_masked(struct space *space, enum pset_field field, wide value, wide mask)
+{
+	return pset_bits_masked(space, pset_bits_of(field), value, mask);
+}
+
 /* ---- taking fields away, and changing them ---- */
 
-static void put_bits(struct diagram_bits *bits, enum pset_field field, wide value)
+static void put_bits(struct diagram_bits *all, struct pset_bits bits, wide value)
 {
-	wide all = aligned(field, value);
+	wide shifted = (value & (~(wide)0 >> (128 - bits.count))) << (128 - bits.start - bits.count);
 
-	bits->words[fields[field].word] = (uint64_t)(all >> 64);
-	if (fields[field].bits > 64)
-		bits->words[fields[field].word + 1] = (uint64_t)all;
+	if (pset_field_has_ranges(bits.field)) {
+		all->words[fields[bits.field].word] = (uint64_t)(value & pset_field_last(bits.field));
+		return;
+	}
+	all->words[fields[bits.field].word] = (uint64_t)(shifted >> 64);
+	if (fields[bits.field].bits > 64)
+		all->words[fields[bits.field].word + 1] = (uint64_t)shifted;
 }
 
 pset pset_forget(struct space *space, pset a, pset_fields forgotten)
@@ -350,25 +449,40 @@ pset pset_forget(struct space *space, pset a, pset_fields forgotten)
 
 	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
 		if (forgotten & PSET_BIT(i))
-			put_bits(&bits, i, pset_field_last(i));
+			put_bits(&bits, pset_bits_of(i), pset_field_last(i));
 	return diagram_quantify(space, & or, a, &bits);
 }
 
-pset pset_before(struct space *space, pset a, enum pset_field field, wide value, wide mask)
+diagram pset_before(struct space *space, diagram d, struct pset_bits bits, wide value, wide mask)
 {
-	struct diagram_bits bits = {}, values = {};
+	struct diagram_bits fixed = {}, values = {};
 
-	put_bits(&bits, field, mask);
-	put_bits(&values, field, value);
-	return diagram_fix(space, a, &bits, &values);
+	put_bits(&fixed, bits, mask);
+	put_bits(&values, bits, value);
+	return diagram_fix(space, d, &fixed, &values);
 }
 
-pset pset_after(struct space *space, pset a, enum pset_field field, wide value, wide mask)
+diagram pset_flipped(struct space *space, diagram d, struct pset_bits bits, wide mask)
 {
-	struct diagram_bits bits = {};
+	struct diagram_bits flipped = {};
 
-	put_bits(&bits, field, mask);
-	return pset_and(space, diagram_quantify(space, & or, a, &bits), pset_masked(space, field, value, mask));
+	put_bits(&flipped, bits, mask);
+	return diagram_flip(space, d, &flipped);
+}
+
+diagram pset_for_all_values(struct space *space, const struct diagram_operator *operator, diagram d,
+			    struct pset_bits bits, wide mask)
+{
+	struct diagram_bits all = {};
+
+	put_bits(&all, bits, mask);
+	return diagram_quantify(space, operator, d, &all);
+}
+
+pset pset_after(struct space *space, pset a, struct pset_bits bits, wide value, wide mask)
+{
+	return pset_and(space, pset_for_all_values(space, & or, a, bits, mask),
+			pset_bits_masked(space, bits, value, mask));
 }
 
 pset pset_after_range(struct space *space, pset a, enum pset_field field, wide first, wide last)
@@ -409,6 +523,24 @@ static uint8_t exchanged_word(const struct exchange *exchange, uint8_t word)
 	return word;
 }
 
+static pset exchange_set(struct exchange *exchange, pset a);
+
+static pset exchange_ranges(struct exchange *exchange, const struct diagram_node *node)
+{
+	pset sum = PSET_EMPTY;
+
+	for (size_t i = 0; i < node->edge_count; i++) {
+		struct interval range = {i ? node->edges[i - 1].last + 1 : 0, node->edges[i].last};
+		enum pset_field field = pset_field_of_word(exchanged_word(exchange, node->word));
+		pset below = exchange_set(exchange, node->edges[i].below);
+
+		sum = pset_or(exchange->space, sum,
+			      pset_and(exchange->space, below,
+				       pset_interval(exchange->space, field, range.first, range.last)));
+	}
+	return sum;
+}
+
 static pset exchange_set(struct exchange *exchange, pset a)
 {
 	struct diagram_node node;
@@ -421,6 +553,8 @@ static pset exchange_set(struct exchange *exchange, pset a)
 	if (*slot)
 		return *slot;
 	node = diagram_node(exchange->space, a);
+	if (node.edges)
+		return *seen_slot(exchange, a) = exchange_ranges(exchange, &node);
 	then = exchange_set(exchange, node.then);
 	otherwise = exchange_set(exchange, node.otherwise);
 	test = diagram_test(exchange->space, exchanged_word(exchange, node.word), node.start, node.count, node.pattern,
@@ -453,7 +587,7 @@ pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_f
 enum pset_field pset_field_of_word(unsigned word)
 {
 	static const uint8_t of_word[] = {
-#define PSET_FIELD(id, name, bits) [WORD_##id... WORD_END_##id] = PSET_##id,
+#define PSET_FIELD(id, name, bits, how) [WORD_##id... WORD_END_##id] = PSET_##id,
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 	};

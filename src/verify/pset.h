@@ -16,8 +16,11 @@ typedef diagram pset;
 #define PSET_EMPTY diagram_of(0)
 #define PSET_FULL  diagram_of(1)
 
+/* A space for sets of packets; see space_new(). */
+struct space *pset_space_new(size_t memory, struct error **err);
+
 enum pset_field {
-#define PSET_FIELD(id, name, bits) PSET_##id,
+#define PSET_FIELD(id, name, bits, how) PSET_##id,
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 	PSET_FIELD_COUNT,
@@ -47,6 +50,8 @@ enum pset_fragment {
 /* The value of SMAC and DMAC in packets without such a header. */
 #define PSET_NO_MAC ((wide)1 << 48)
 
+/* Is the field asked in ranges? */
+bool pset_field_has_ranges(enum pset_field field);
 const char *pset_field_name(enum pset_field field);
 unsigned pset_field_bits(enum pset_field field);
 wide pset_field_last(enum pset_field field); /* its largest value */
@@ -73,6 +78,18 @@ pset pset_value(struct space *space, enum pset_field field, wide value);
 pset pset_interval(struct space *space, enum pset_field field, wide first, wide last);
 pset pset_intervals(struct space *space, enum pset_field field, const struct interval *intervals, size_t count);
 pset pset_masked(struct space *space, enum pset_field field, wide value, wide mask);
+/* The same for a part of a field as if it were one: `count` bits from `start` on, counted from the field's highest. */
+struct pset_bits {
+	enum pset_field field;
+	unsigned start, count;
+};
+pset pset_bits_intervals(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count);
+pset pset_bits_masked(struct space *space, struct pset_bits bits, wide value, wide mask);
+
+static inline struct pset_bits pset_bits_of(enum pset_field field)
+{
+	return (struct pset_bits){field, 0, pset_field_bits(field)};
+}
 pset pset_kind(struct space *space, enum pset_field field, unsigned value); /* FAMILY, STATE, FRAGMENT */
 
 pset pset_and(struct space *space, pset a, pset b);
@@ -95,11 +112,18 @@ typedef uint64_t pset_fields;
 
 /* The packets that are in the set if they may have any value of those fields in place of theirs. */
 pset pset_forget(struct space *space, pset a, pset_fields fields);
+/* Below, a mask of a field asked in ranges (ports, lengths) has all of its bits or none. */
+
 /* The packets that would be in the set if the bits of the mask of this field were those of the value. This is also what
- * led to the set when that was assigned. */
-pset pset_before(struct space *space, pset a, enum pset_field field, wide value, wide mask);
+ * led to the set when that was assigned. Of any function: what it is for the packet with those bits. */
+diagram pset_before(struct space *space, diagram d, struct pset_bits bits, wide value, wide mask);
 /* The packets of the set with that value in the bits of the mask: what comes out of an assignment. */
-pset pset_after(struct space *space, pset a, enum pset_field field, wide value, wide mask);
+pset pset_after(struct space *space, pset a, struct pset_bits bits, wide value, wide mask);
+/* What the function is for the packet with those bits turned over. */
+diagram pset_flipped(struct space *space, diagram d, struct pset_bits bits, wide mask);
+/* For each packet the combination of what the function is for all values of those bits (diagram_quantify()). */
+diagram pset_for_all_values(struct space *space, const struct diagram_operator *operator, diagram d,
+			    struct pset_bits bits, wide mask);
 /* The packets of the set with any value of the interval. */
 pset pset_after_range(struct space *space, pset a, enum pset_field field, wide first, wide last);
 /* The packets of the set with the values of two fields exchanged. */

@@ -29,6 +29,16 @@ static unsigned first_bit(const struct walk *walk, diagram d, struct diagram_nod
 	return ret->start + (ret->word > 0 && pset_field_of_word(ret->word - 1u) == walk->field ? 64 : 0);
 }
 
+static bool walk_ranges(const struct walk *walk, const struct diagram_node *node)
+{
+	uint32_t first = 0;
+
+	for (size_t i = 0; i < node->edge_count; first = node->edges[i++].last + 1)
+		if (!walk->visit(walk->context, (struct interval){first, node->edges[i].last}, node->edges[i].below))
+			return false;
+	return true;
+}
+
 /* `base`: the first `known` bits of the value, shifted up to the top. */
 static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned known)
 {
@@ -37,6 +47,8 @@ static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned 
 	unsigned at = first_bit(walk, d, &node);
 	wide pattern;
 
+	if (at < walk->bits && node.edges)
+		return walk_ranges(walk, &node);
 	if (at == walk->bits)
 		return walk->visit(
 			walk->context,
@@ -246,7 +258,7 @@ static bool prefer(struct space *space, pset *set, enum pset_field field, struct
 static void settle(struct space *space, pset *set, enum pset_field field, wide value, struct packet_values *ret)
 {
 	ret->fields[field] = value;
-	*set = pset_before(space, *set, field, value, pset_field_last(field));
+	*set = pset_before(space, *set, pset_bits_of(field), value, pset_field_last(field));
 }
 
 static void pick_field(struct space *space, pset *set, enum pset_field field, struct packet_values *ret)
@@ -304,18 +316,28 @@ bool pset_contains(const struct space *space, pset a, const struct packet_values
 	return diagram_number(pset_look_up(space, a, packet)) != 0;
 }
 
+static diagram step_down(const struct space *space, diagram d, const struct packet_values *packet)
+{
+	struct diagram_node node = diagram_node(space, d);
+	enum pset_field field = pset_field_of_word(node.word);
+	wide value = packet->fields[field] << (128 - pset_field_bits(field));
+	bool second = node.word > 0 && pset_field_of_word(node.word - 1u) == field;
+	uint64_t word = (uint64_t)(second ? value : value >> 64), mask;
+	const struct diagram_edge *edge = node.edges;
+
+	if (edge) {
+		while (edge->last < packet->fields[field])
+			edge++;
+		return edge->below;
+	}
+	mask = ~UINT64_C(0) << (64 - node.count) >> node.start;
+	return (word & mask) == node.pattern ? node.then : node.otherwise;
+}
+
 diagram pset_look_up(const struct space *space, diagram d, const struct packet_values *packet)
 {
-	while (!diagram_is_number(d)) {
-		struct diagram_node node = diagram_node(space, d);
-		enum pset_field field = pset_field_of_word(node.word);
-		wide value = packet->fields[field] << (128 - pset_field_bits(field));
-		bool second = node.word > 0 && pset_field_of_word(node.word - 1u) == field;
-		uint64_t word = (uint64_t)(second ? value : value >> 64);
-		uint64_t mask = ~UINT64_C(0) << (64 - node.count) >> node.start;
-
-		d = (word & mask) == node.pattern ? node.then : node.otherwise;
-	}
+	while (!diagram_is_number(d))
+		d = step_down(space, d, packet);
 	return d;
 }
 
@@ -326,6 +348,11 @@ static void add_support(const struct space *space, diagram d, uint8_t *seen, pse
 
 		seen[d / 8] |= (uint8_t)(1u << d % 8);
 		*ret |= PSET_BIT(pset_field_of_word(node.word));
+		if (node.edges) {
+			for (size_t i = 0; i < node.edge_count; i++)
+				add_support(space, node.edges[i].below, seen, ret);
+			return;
+		}
 		add_support(space, node.then, seen, ret);
 		d = node.otherwise;
 	}
@@ -354,9 +381,16 @@ static double share(const struct space *space, pset a, double *seen)
 	if (seen[a] > 0)
 		return seen[a] - 1;
 	node = diagram_node(space, a);
-	for (unsigned i = 0; i < node.count; i++)
-		part /= 2;
-	part = part * share(space, node.then, seen) + (1 - part) * share(space, node.otherwise, seen);
+	if (node.edges) {
+		part = 0;
+		for (size_t i = 0; i < node.edge_count; i++)
+			part += (node.edges[i].last + 1.0 - (i ? node.edges[i - 1].last + 1.0 : 0)) / 65536 *
+				share(space, node.edges[i].below, seen);
+	} else {
+		for (unsigned i = 0; i < node.count; i++)
+			part /= 2;
+		part = part * share(space, node.then, seen) + (1 - part) * share(space, node.otherwise, seen);
+	}
 	seen[a] = part + 1;
 	return part;
 }

@@ -28,7 +28,7 @@ static uint32_t any(uint32_t below)
 
 static int set_up(void **state)
 {
-	space = space_new((size_t)256 << 20, NULL);
+	space = pset_space_new((size_t)256 << 20, NULL);
 	seed = 20261121;
 	return space ? 0 : -1;
 }
@@ -268,17 +268,17 @@ static void test_assign(void **state)
 			for (unsigned j = value; one.table[i] && j <= last; j++)
 				three.table[at_value(i, axis, j)] = true;
 		}
-		two.set = pset_before(space, one.set, field, points[axis][value], pset_field_last(field));
+		two.set = pset_before(space, one.set, pset_bits_of(field), points[axis][value], pset_field_last(field));
 		check(two.set, two.table);
 		three.set = pset_after_range(space, one.set, field, range.first, range.last);
 		check(three.set, three.table);
-		two.set = pset_after(space, one.set, field, points[axis][value], pset_field_last(field));
+		two.set = pset_after(space, one.set, pset_bits_of(field), points[axis][value], pset_field_last(field));
 		assert_true(two.set ==
 			    pset_after_range(space, one.set, field, points[axis][value], points[axis][value]));
 		/* what an assignment leads to was led to by what is before it */
 		assert_true(pset_is_subset(
 			space, one.set,
-			pset_before(space, two.set, field, points[axis][value], pset_field_last(field))));
+			pset_before(space, two.set, pset_bits_of(field), points[axis][value], pset_field_last(field))));
 	}
 }
 
@@ -287,13 +287,17 @@ static void test_masks(void **state)
 {
 	for (int round = 0; round < 200; round++) {
 		wide mask = any(256), value = any(256), other = any(256);
-		pset set = pset_masked(space, PSET_TCP_FLAGS, value, mask), after, before;
+		pset set = pset_masked(space, PSET_TCP_FLAGS, value, mask), after, before, flipped;
 		struct packet_values packet = {};
 
-		after = pset_after(space, pset_value(space, PSET_TCP_FLAGS, other), PSET_TCP_FLAGS, value, mask);
-		before = pset_before(space, set, PSET_TCP_FLAGS, other, ~mask & 255);
+		after = pset_after(space, pset_value(space, PSET_TCP_FLAGS, other), pset_bits_of(PSET_TCP_FLAGS), value,
+				   mask);
+		before = pset_before(space, set, pset_bits_of(PSET_TCP_FLAGS), other, ~mask & 255);
+		flipped = pset_flipped(space, set, pset_bits_of(PSET_TCP_FLAGS), other);
 		for (unsigned i = 0; i < 256; i++) {
 			packet.fields[PSET_TCP_FLAGS] = i;
+			assert_int_equal(pset_contains(space, flipped, &packet),
+					 ((i ^ other) & mask) == (value & mask));
 			assert_int_equal(pset_contains(space, set, &packet), (i & mask) == (value & mask));
 			assert_int_equal(pset_contains(space, after, &packet), i == ((other & ~mask) | (value & mask)));
 			assert_int_equal(pset_contains(space, before, &packet), (i & mask) == (value & mask));
@@ -427,7 +431,7 @@ static void test_values(void **state)
 
 static void test_too_large(void **state)
 {
-	cleanup_space struct space *small = space_new(1 << 20, NULL);
+	cleanup_space struct space *small = pset_space_new(1 << 20, NULL);
 	cleanup_error struct error *err = NULL;
 	uint32_t mark = space_mark(small);
 	pset sum = PSET_EMPTY;

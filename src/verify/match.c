@@ -1,0 +1,780 @@
+#include "verify/match_field.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	MOST_VALUES = 256, /* of a range behind a mask with holes */
+};
+
+/* ---- two bounds ---- */
+
+struct bounds bounds_and(struct space *space, struct bounds a, struct bounds b)
+{
+	pset may = pset_and(space, a.may, b.may);
+
+	if (bounds_are_exact(a) && bounds_are_exact(b))
+		return bounds_exactly(may);
+	return (struct bounds){may, pset_and(space, a.must, b.must)};
+}
+
+struct bounds bounds_or(struct space *space, struct bounds a, struct bounds b)
+{
+	pset may = pset_or(space, a.may, b.may);
+
+	if (bounds_are_exact(a) && bounds_are_exact(b))
+		return bounds_exactly(may);
+	return (struct bounds){may, pset_or(space, a.must, b.must)};
+}
+
+struct bounds bounds_not(struct space *space, struct bounds a)
+{
+	pset may = pset_not(space, a.must);
+
+	return bounds_are_exact(a) ? bounds_exactly(may) : (struct bounds){may, pset_not(space, a.may)};
+}
+
+static struct bounds bounds_minus(struct space *space, struct bounds a, struct bounds b)
+{
+	pset may = pset_minus(space, a.may, b.must);
+
+	if (bounds_are_exact(a) && bounds_are_exact(b))
+		return bounds_exactly(may);
+	return (struct bounds){may, pset_minus(space, a.must, b.may)};
+}
+
+/* Where the field may be there, but is not what is compared for sure, the comparison may go either way. */
+struct bounds bounds_within(struct space *space, struct bounds a, struct bounds exists)
+{
+	struct bounds result = bounds_and(space, a, exists);
+
+	if (!bounds_are_exact(exists))
+		result.may = pset_or(space, result.may, pset_minus(space, exists.may, exists.must));
+	return result;
+}
+
+void conditions_add(struct space *space, struct conditions *conditions, struct bounds bounds)
+{
+	size_t last = sizeof(conditions->items) / sizeof(*conditions->items) - 1;
+
+	for (size_t i = 0; i < conditions->count; i++)
+		if (memcmp(&conditions->items[i], &bounds, sizeof(bounds)) == 0)
+			return;
+	if (bounds.must == PSET_FULL)
+		return;
+	if (conditions->count > last)
+		conditions->items[last] = bounds_and(space, conditions->items[last], bounds);
+	else
+		conditions->items[conditions->count++] = bounds;
+}
+
+static unsigned depth_of(const struct space *space, struct bounds bounds)
+{
+	return diagram_is_number(bounds.may) ? SPACE_WORDS : diagram_node(space, bounds.may).word;
+}
+
+void conditions_sort(const struct space *space, struct conditions *conditions)
+{
+	for (size_t i = 1; i < conditions->count; i++) {
+		struct bounds moved = conditions->items[i];
+		size_t at = i;
+
+		for (; at > 0 && depth_of(space, conditions->items[at - 1]) < depth_of(space, moved); at--)
+			conditions->items[at] = conditions->items[at - 1];
+		conditions->items[at] = moved;
+	}
+}
+
+struct bounds conditions_next(struct space *space, const struct conditions *conditions, size_t *at)
+{
+	struct bounds same = conditions->items[*at];
+	unsigned depth = depth_of(space, same);
+
+	while (++*at < conditions->count && depth_of(space, conditions->items[*at]) == depth)
+		same = bounds_and(space, same, conditions->items[*at]);
+	return same;
+}
+
+struct bounds conditions_all(struct space *space, struct conditions *conditions)
+{
+	struct bounds all = bounds_exactly(PSET_FULL);
+
+	conditions_sort(space, conditions);
+	for (size_t i = 0; i < conditions->count;)
+		all = bounds_and(space, conditions_next(space, conditions, &i), all);
+	return all;
+}
+
+/* ---- values of one field ---- */
+
+pset match_values(const struct match_scope *scope, struct pset_bits bits, const struct interval *intervals,
+		  size_t count)
+{
+	wide value;
+
+	if (!scope->slice || !(scope->slice->fixed & PSET_BIT(bits.field)))
+		return pset_bits_intervals(scope->space, bits, intervals, count);
+	value = scope->slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
+	value &= ~(wide)0 >> (128 - bits.count);
+	for (size_t i = 0; i < count; i++)
+		if (value >= intervals[i].first && value <= intervals[i].last)
+			return PSET_FULL;
+	return PSET_EMPTY;
+}
+
+static pset masked_values(const struct match_scope *scope, struct pset_bits bits, wide value, wide mask)
+{
+	wide fixed;
+
+	if (!scope->slice || !(scope->slice->fixed & PSET_BIT(bits.field)))
+		return pset_bits_masked(scope->space, bits, value, mask);
+	fixed = scope->slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
+	return (fixed & mask) == (value & mask) ? PSET_FULL : PSET_EMPTY;
+}
+
+static wide ones(unsigned count)
+{
+	return count ? ~(wide)0 >> (128 - count) : 0;
+}
+
+static unsigned trailing_zeros(wide value)
+{
+	uint64_t low = (uint64_t)value, high = (uint64_t)(value >> 64);
+
+	return low ? (unsigned)__builtin_ctzll(low) : high ? 64 + (unsigned)__builtin_ctzll(high) : 128;
+}
+
+/* ---- a selector's value within parts ---- */
+
+/* Parts of one look-up, gathered so that many become one set. */
+struct gathering {
+	const struct match_scope *scope;
+	const struct selector *selector;
+	struct interval *intervals; /* malloced */
+	size_t count, capacity;
+	struct bounds others; /* what does not fit into intervals */
+};
+
+static void gather_interval(struct gathering *gathering, wide first, wide last)
+{
+	if (gathering->count == gathering->capacity) {
+		gathering->capacity = gathering->capacity ? 2 * gathering->capacity : 8;
+		gathering->intervals =
+			reallocarray(gathering->intervals, gathering->capacity, sizeof(*gathering->intervals));
+		if (!gathering->intervals)
+			abort();
+	}
+	gathering->intervals[gathering->count++] = (struct interval){first, last};
+}
+
+static void gather_bounds(struct gathering *gathering, struct bounds bounds)
+{
+	gathering->others = bounds_or(gathering->scope->space, gathering->others, bounds);
+}
+
+/* Values between two, as the bits of the field that they come from. */
+static void gather_masked(struct gathering *gathering, wide first, wide last)
+{
+	const struct selector *selector = gathering->selector;
+	const struct match_scope *scope = gathering->scope;
+	wide all = ones(selector->bits.count), mask = selector->mask & all;
+	unsigned low = mask ? trailing_zeros(mask) : 0, length = trailing_zeros(~(mask >> low));
+	struct pset_bits part = selector->bits;
+	struct interval interval;
+	pset sum = PSET_EMPTY;
+
+	if (mask >> low == ones(length) && (selector->flip & all) == 0 && mask) { /* bits that stand together */
+		part.start += part.count - low - length;
+		part.count = length;
+		interval.first = (first >> low) + ((first & ones(low)) != 0);
+		interval.last = last >> low;
+		if (interval.last > ones(length))
+			interval.last = ones(length);
+		if (interval.first <= interval.last)
+			gather_bounds(gathering, bounds_exactly(match_values(scope, part, &interval, 1)));
+		return;
+	}
+	if (last - first >= MOST_VALUES) {
+		gather_bounds(gathering, BOUNDS_UNKNOWN);
+		return;
+	}
+	for (wide value = first; value <= last; value++)
+		if (((value ^ selector->flip) & ~mask & all) == 0)
+			sum = pset_or(scope->space, sum, masked_values(scope, part, value ^ selector->flip, mask));
+	gather_bounds(gathering, bounds_exactly(sum));
+}
+
+static void gather_number(struct gathering *gathering, wide first, wide last)
+{
+	const struct selector *selector = gathering->selector;
+	wide all = ones(selector->bits.count);
+
+	if (selector->shift > 0) {
+		if (first > all >> selector->shift)
+			return;
+		first <<= selector->shift;
+		last = last > all >> selector->shift ? all : last << selector->shift | ones((unsigned)selector->shift);
+	} else if (selector->shift < 0) {
+		unsigned shift = (unsigned)-selector->shift;
+
+		first = (first >> shift) + ((first & ones(shift)) != 0);
+		last >>= shift;
+	}
+	if (first > all || first > last)
+		return;
+	if (last > all)
+		last = all;
+	if ((selector->mask & all) == all && (selector->flip & all) == 0)
+		gather_interval(gathering, first, last);
+	else
+		gather_masked(gathering, first, last);
+}
+
+static void gather_address(struct gathering *gathering, const struct stack_part *part)
+{
+	const struct selector *selector = gathering->selector;
+	const struct match_scope *scope = gathering->scope;
+	bool ip4 = part->family == AF_INET;
+	struct interval family = interval_of_kind(PSET_FAMILY, ip4 ? PSET_IP4 : PSET_IP6);
+	struct interval interval = {part->low, part->high};
+	struct pset_bits bits = {selector->bits.field, 0, ip4 ? 32 : 128};
+	pset set;
+
+	if (selector->bits.count == (ip4 ? 32u : 128u) || part->family == 0) {
+		gather_number(gathering, part->low, part->high);
+		return;
+	}
+	if (selector->bits.count < 128) /* of the other family */
+		return;
+	set = match_values(scope, pset_bits_of(PSET_FAMILY), &family, 1);
+	gather_bounds(gathering, bounds_exactly(pset_and(scope->space, set, match_values(scope, bits, &interval, 1))));
+}
+
+static void gather_kinds(struct gathering *gathering, wide first, wide last)
+{
+	const struct selector *selector = gathering->selector;
+	const struct match_scope *scope = gathering->scope;
+
+	for (size_t i = 0; i < selector->kind_count; i++) {
+		const struct kind *kind = &selector->kinds[i];
+		wide value = ((kind->number & selector->mask) ^ selector->flip);
+		struct interval interval = interval_of_kind(selector->bits.field, kind->value);
+		struct bounds set;
+
+		value = selector->shift >= 0 ? value >> selector->shift : value << -selector->shift;
+		set = bounds_exactly(match_values(scope, pset_bits_of(selector->bits.field), &interval, 1));
+		if (!kind->sure)
+			set.must = PSET_EMPTY;
+		if ((value >= first && value <= last) || !kind->sure)
+			gather_bounds(gathering, set);
+	}
+}
+
+static void gather_name(struct gathering *gathering, const struct stack_part *part)
+{
+	struct interval names;
+
+	if (part->kind == PART_TEXT && strlen(part->text) < 16) {
+		gather_interval(gathering, wide_of_name(part->text), wide_of_name(part->text));
+	} else if (part->kind == PART_PREFIX && strlen(part->text) < 16) {
+		names = interval_of_wildcard(part->text);
+		gather_interval(gathering, names.first, names.last);
+	}
+	/* a longer name is no interface's */
+}
+
+static void gather(struct gathering *gathering, const struct stack_part *part)
+{
+	const struct selector *selector = gathering->selector;
+
+	if (part->kind == PART_ANY) {
+		gather_bounds(gathering, bounds_exactly(PSET_FULL));
+	} else if (part->kind == PART_UNKNOWN || selector->coding == CODING_NONE) {
+		gather_bounds(gathering, BOUNDS_UNKNOWN);
+	} else if (selector->coding == CODING_NAME) {
+		if (part->kind == PART_RANGE)
+			gather_bounds(gathering, BOUNDS_UNKNOWN);
+		else
+			gather_name(gathering, part);
+	} else if (part->kind != PART_RANGE) {
+		gather_bounds(gathering, BOUNDS_UNKNOWN);
+	} else if (selector->coding == CODING_ADDRESS) {
+		gather_address(gathering, part);
+	} else if (selector->coding == CODING_KIND) {
+		gather_kinds(gathering, part->low, part->high);
+	} else if (selector->coding == CODING_PRESENCE) {
+		if (part->low <= 1)
+			gather_interval(gathering, part->low, part->high ? pset_field_last(selector->bits.field) : 0);
+	} else {
+		gather_number(gathering, part->low, part->high);
+	}
+}
+
+static struct gathering gathering_new(const struct match_scope *scope, const struct selector *selector)
+{
+	return (struct gathering){.scope = scope, .selector = selector, .others = bounds_exactly(PSET_EMPTY)};
+}
+
+static struct bounds gathering_end(struct gathering *gathering)
+{
+	const struct match_scope *scope = gathering->scope;
+	pset set = PSET_EMPTY;
+
+	if (gathering->count)
+		set = match_values(scope, gathering->selector->bits, gathering->intervals, gathering->count);
+	free(gathering->intervals);
+	return bounds_or(scope->space, gathering->others, bounds_exactly(set));
+}
+
+static struct bounds one_part(const struct match_scope *scope, const struct selector *selector,
+			      const struct stack_part *part)
+{
+	struct gathering gathering = gathering_new(scope, selector);
+
+	gather(&gathering, part);
+	return gathering_end(&gathering);
+}
+
+/* ---- sets ---- */
+
+/* What is looked up: one selector, or one for each part of a concatenation. */
+struct key {
+	struct selector parts[16];
+	size_t count;
+};
+
+static struct key key_of(const struct match_scope *scope, const struct expr *expr)
+{
+	struct key key = {.count = 1};
+
+	if (expr->kind != EXPR_CONCAT) {
+		key.parts[0] = selector_of(scope, expr);
+		return key;
+	}
+	key.count = expr->concat.count < 16 ? expr->concat.count : 16;
+	for (size_t i = 0; i < key.count; i++)
+		key.parts[i] = selector_of(scope, expr->concat.items[i]);
+	return key;
+}
+
+static struct bounds key_exists(const struct match_scope *scope, const struct key *key)
+{
+	struct bounds exists = bounds_exactly(PSET_FULL);
+
+	for (size_t i = 0; i < key->count; i++)
+		exists = bounds_and(scope->space, exists,
+				    key->parts[i].coding == CODING_NONE ? BOUNDS_UNKNOWN
+									: selector_exists(scope, &key->parts[i]));
+	return exists;
+}
+
+static struct bounds in_element(const struct match_scope *scope, const struct key *key, const struct stack_part *parts,
+				size_t count)
+{
+	struct bounds bounds = bounds_exactly(PSET_FULL);
+
+	for (size_t i = 0; i < key->count; i++)
+		bounds = bounds_and(scope->space, bounds,
+				    i < count ? one_part(scope, &key->parts[i], &parts[i]) : BOUNDS_UNKNOWN);
+	return bounds;
+}
+
+static struct bounds or_all(struct space *space, struct bounds *all, size_t count)
+{
+	if (count == 0)
+		return bounds_exactly(PSET_EMPTY);
+	for (size_t step = 1; step < count; step *= 2)
+		for (size_t i = 0; i + step < count; i += 2 * step)
+			all[i] = bounds_or(space, all[i], all[i + step]);
+	return all[0];
+}
+
+static bool has_exceptions(const struct stack_set *set)
+{
+	for (size_t i = 0; i < set->element_count; i++)
+		if (set->elements[i].element->nomatch)
+			return true;
+	return false;
+}
+
+/* How many of all values an element holds, roughly: the sum of its parts' free bits. */
+static unsigned generality(const struct stack_set *set, const struct stack_element *element)
+{
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < set->part_count; i++)
+		for (wide span = element->parts[i].high - element->parts[i].low; span; span >>= 1)
+			bits++;
+	return bits;
+}
+
+/* The narrowest element that fits decides, and it may be an exception (ipset(8), nomatch). */
+static struct bounds in_set_with_exceptions(const struct match_scope *scope, const struct key *key,
+					    const struct stack_set *set)
+{
+	struct bounds bounds = bounds_exactly(PSET_EMPTY);
+
+	for (unsigned bits = 256; bits-- > 0;) {
+		for (size_t i = 0; i < set->element_count; i++) {
+			const struct stack_element *element = &set->elements[i];
+			struct bounds in;
+
+			if (generality(set, element) != bits)
+				continue;
+			in = in_element(scope, key, element->parts, set->part_count);
+			bounds = element->element->nomatch ? bounds_minus(scope->space, bounds, in)
+							   : bounds_or(scope->space, bounds, in);
+		}
+	}
+	return bounds;
+}
+
+static struct bounds in_elements(const struct match_scope *scope, const struct key *key, const struct stack_set *set)
+{
+	struct gathering gathering;
+	struct bounds *all, bounds;
+
+	if (has_exceptions(set))
+		return in_set_with_exceptions(scope, key, set);
+	if (key->count == 1) {
+		gathering = gathering_new(scope, &key->parts[0]);
+		for (size_t i = 0; i < set->element_count; i++)
+			gather(&gathering, &set->elements[i].parts[0]);
+		return gathering_end(&gathering);
+	}
+	all = calloc(set->element_count + 1, sizeof(*all));
+	if (!all)
+		abort();
+	for (size_t i = 0; i < set->element_count; i++)
+		all[i] = in_element(scope, key, set->elements[i].parts, set->part_count);
+	bounds = or_all(scope->space, all, set->element_count);
+	free(all);
+	return bounds;
+}
+
+static struct bounds in_named_set(const struct match_scope *scope, const struct key *key, const struct stack_set *set)
+{
+	struct bounds bounds;
+
+	if (!set || set->changing)
+		return BOUNDS_UNKNOWN;
+	bounds = in_elements(scope, key, set);
+	if (!set->complete)
+		bounds.may = PSET_FULL;
+	return bounds;
+}
+
+static size_t element_parts(const struct expr *key, const struct expr *const **ret, const struct expr **single)
+{
+	if (key->kind == EXPR_CONCAT) {
+		*ret = (const struct expr *const *)key->concat.items;
+		return key->concat.count;
+	}
+	*single = key;
+	*ret = single;
+	return 1;
+}
+
+static struct bounds in_expr(const struct match_scope *scope, const struct key *key, const struct expr *right)
+{
+	const struct expr *const *items, *single;
+	struct bounds bounds = bounds_exactly(PSET_FULL);
+	size_t count;
+
+	if (right->kind == EXPR_SET_REF)
+		return in_named_set(scope, key, scope->table ? stack_set(scope->table, right->text) : NULL);
+	if (right->kind == EXPR_SET) {
+		struct bounds *all = calloc(right->set.count + 1, sizeof(*all));
+
+		if (!all)
+			abort();
+		for (size_t i = 0; i < right->set.count; i++)
+			all[i] = in_expr(scope, key, right->set.elements[i].key);
+		bounds = or_all(scope->space, all, right->set.count);
+		free(all);
+		return bounds;
+	}
+	count = element_parts(right, &items, &single);
+	for (size_t i = 0; i < key->count; i++) {
+		struct key part = {.parts = {key->parts[i]}, .count = 1};
+		struct stack_part constant;
+
+		if (i >= count)
+			break;
+		if (items[i]->kind == EXPR_SET) { /* "5060" as a port of TCP and of UDP */
+			bounds = bounds_and(scope->space, bounds, in_expr(scope, &part, items[i]));
+			continue;
+		}
+		constant = stack_part(items[i]);
+		bounds = bounds_and(scope->space, bounds, one_part(scope, &part.parts[0], &constant));
+	}
+	return bounds;
+}
+
+/* An unnamed set of single values: the usual `tcp dport { 22, 80 }`, without a diagram for each element. */
+static struct bounds in_plain_set(const struct match_scope *scope, const struct selector *selector,
+				  const struct expr *right)
+{
+	struct gathering gathering = gathering_new(scope, selector);
+
+	for (size_t i = 0; i < right->set.count; i++) {
+		struct stack_part part = stack_part(right->set.elements[i].key);
+
+		gather(&gathering, &part);
+	}
+	return gathering_end(&gathering);
+}
+
+static struct bounds is_in(const struct match_scope *scope, const struct key *key, const struct expr *right)
+{
+	if (right->kind == EXPR_SET && key->count == 1)
+		return in_plain_set(scope, &key->parts[0], right);
+	return in_expr(scope, key, right);
+}
+
+struct bounds match_element(const struct match_scope *scope, const struct expr *key_expr, const struct element *element)
+{
+	struct key key = key_of(scope, key_expr);
+
+	return bounds_within(scope->space, in_expr(scope, &key, element->key), key_exists(scope, &key));
+}
+
+/* ---- ipsets ---- */
+
+static struct bounds in_ipset(const struct match_scope *scope, const struct stack_set *set, const struct expr *lookup,
+			      unsigned depth);
+
+/* A set of sets: each of them is looked up in turn. */
+static struct bounds in_list(const struct match_scope *scope, const struct stack_set *list, const struct expr *lookup,
+			     unsigned depth)
+{
+	struct bounds bounds = bounds_exactly(PSET_EMPTY);
+
+	for (size_t i = 0; i < list->element_count; i++) {
+		const struct stack_part *part = &list->elements[i].parts[0];
+		const struct stack_set *member =
+			part->kind == PART_TEXT ? stack_ipset(scope->table->host, part->text) : NULL;
+
+		bounds = bounds_or(scope->space, bounds,
+				   depth < 4 ? in_ipset(scope, member, lookup, depth + 1) : BOUNDS_UNKNOWN);
+	}
+	return bounds;
+}
+
+static struct bounds in_ipset(const struct match_scope *scope, const struct stack_set *set, const struct expr *lookup,
+			      unsigned depth)
+{
+	enum family family = scope->table->table->family;
+	struct expr *key_expr;
+	struct key key;
+
+	if (!set)
+		return BOUNDS_UNKNOWN;
+	if (set->set->type && strncmp(set->set->type, "list:", 5) == 0)
+		return in_list(scope, set, lookup, depth);
+	key_expr = ipset_key(scope->arena, set->set, family, lookup);
+	if (!key_expr) /* of another family, or asked with too few directions: the kernel finds nothing */
+		return set->set->type ? bounds_exactly(PSET_EMPTY) : BOUNDS_UNKNOWN;
+	key = key_of(scope, key_expr);
+	return bounds_within(scope->space, in_named_set(scope, &key, set), key_exists(scope, &key));
+}
+
+/* ---- statements ---- */
+
+static struct bounds compare(const struct match_scope *scope, const struct selector *selector, enum match_op op,
+			     const struct expr *right)
+{
+	struct stack_part part = stack_part(right);
+	wide bound = part.low;
+
+	if (part.kind != PART_RANGE)
+		return BOUNDS_UNKNOWN;
+	part.low = 0;
+	part.high = ~(wide)0;
+	if (part.family == AF_INET)
+		part.high = UINT32_MAX;
+	if ((op == MATCH_LT && bound == 0) || (op == MATCH_GT && bound == part.high))
+		return bounds_exactly(PSET_EMPTY);
+	if (op == MATCH_LT)
+		part.high = bound - 1;
+	else if (op == MATCH_LE)
+		part.high = bound;
+	else if (op == MATCH_GT)
+		part.low = bound + 1;
+	else
+		part.low = bound;
+	return one_part(scope, selector, &part);
+}
+
+/* Any of these bits is set. States of iptables' SNAT and DNAT are bits of the connection's status. */
+static struct bounds any_bit(const struct match_scope *scope, const struct selector *selector, const struct expr *right)
+{
+	struct stack_part part = stack_part(right);
+	struct gathering gathering = gathering_new(scope, selector);
+	wide status = 0, all = ones(selector->bits.count);
+	pset set;
+
+	if (part.kind != PART_RANGE || part.low != part.high || selector->shift)
+		return BOUNDS_UNKNOWN;
+	if (selector->coding == CODING_KIND) {
+		for (size_t i = 0; i < selector->kind_count; i++)
+			if (selector->kinds[i].number & part.low)
+				gather_kinds(&gathering, selector->kinds[i].number, selector->kinds[i].number);
+		if (selector->bits.field == PSET_STATE) {
+			status |= part.low & CT_STATE_SNAT ? CT_STATUS_SNAT : 0;
+			status |= part.low & CT_STATE_DNAT ? CT_STATUS_DNAT : 0;
+		}
+		set = masked_values(scope, pset_bits_of(PSET_STATUS), 0, status);
+		if (status)
+			gather_bounds(&gathering, bounds_exactly(pset_not(scope->space, set)));
+		return gathering_end(&gathering);
+	}
+	if (selector->coding != CODING_NUMBER || (selector->flip & all))
+		return BOUNDS_UNKNOWN;
+	set = masked_values(scope, selector->bits, 0, part.low & selector->mask & all);
+	return bounds_exactly(pset_not(scope->space, set));
+}
+
+static struct bounds compare_with(const struct match_scope *scope, const struct selector *selector,
+				  const struct statement *statement)
+{
+	const struct expr *right = statement->match.right;
+	struct key key = {.parts = {*selector}, .count = 1};
+
+	switch (statement->match.op) {
+	case MATCH_EQ:
+	case MATCH_NEQ:
+		return is_in(scope, &key, right);
+	case MATCH_LT:
+	case MATCH_GT:
+	case MATCH_LE:
+	case MATCH_GE:
+		return compare(scope, selector, statement->match.op, right);
+	case MATCH_ANY_BIT:
+	case MATCH_NO_BIT:
+		return any_bit(scope, selector, right);
+	case MATCH_NONE:
+		break;
+	}
+	return BOUNDS_UNKNOWN;
+}
+
+static void match_one(const struct match_scope *scope, const struct statement *statement,
+		      const struct selector *selector, bool negated, struct conditions *ret)
+{
+	struct space *space = scope->space;
+	struct bounds bounds;
+
+	if (selector->coding == CODING_NONE) {
+		conditions_add(space, ret, BOUNDS_UNKNOWN);
+		return;
+	}
+	bounds = compare_with(scope, selector, statement);
+	if (selector->other) /* "!=" holds if neither of the two is it */
+		bounds = bounds_or(space, bounds, compare_with(scope, selector->other, statement));
+	if (negated)
+		bounds = bounds_not(space, bounds);
+	for (size_t i = 0; i < selector->exist_count; i++)
+		conditions_add(space, ret, bounds_exactly(selector->exists[i]));
+	conditions_add(space, ret, bounds_within(space, bounds, selector->unsure));
+}
+
+static struct bounds match_fib(const struct match_scope *scope, const struct statement *statement)
+{
+	const struct match_routing *routing = scope->routing;
+	const struct expr *fib = statement->match.left, *right = statement->match.right;
+	const struct element single = {.key = (struct expr *)right}, *elements = &single;
+	struct bounds bounds = bounds_exactly(PSET_EMPTY);
+	size_t count = 1;
+
+	if (!routing || (statement->match.op != MATCH_EQ && statement->match.op != MATCH_NEQ))
+		return BOUNDS_UNKNOWN;
+	if (right->kind == EXPR_SET) {
+		elements = right->set.elements;
+		count = right->set.count;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct stack_part part = stack_part(elements[i].key);
+		struct bounds one = BOUNDS_UNKNOWN;
+
+		if (part.kind == PART_RANGE && part.low == part.high && fib->fib.result == FIB_RESULT_TYPE)
+			one = routing->type(routing->context, fib, (uint8_t)part.low);
+		else if (part.kind == PART_RANGE && elements[i].key->type == TYPE_BOOLEAN)
+			one = routing->exists(routing->context, fib);
+		else if (part.kind == PART_TEXT)
+			one = routing->oif(routing->context, fib,
+					   (struct interval){wide_of_name(part.text), wide_of_name(part.text)});
+		else if (part.kind == PART_PREFIX)
+			one = routing->oif(routing->context, fib, interval_of_wildcard(part.text));
+		if (part.kind == PART_RANGE && elements[i].key->type == TYPE_BOOLEAN && part.low == 0)
+			one = bounds_not(scope->space, one);
+		bounds = bounds_or(scope->space, bounds, one);
+	}
+	return statement->match.op == MATCH_NEQ ? bounds_not(scope->space, bounds) : bounds;
+}
+
+static void match_match(const struct match_scope *scope, const struct statement *statement, struct conditions *ret)
+{
+	const struct expr *left = statement->match.left, *right = statement->match.right;
+	bool negated = statement->match.op == MATCH_NEQ || statement->match.op == MATCH_NO_BIT;
+	struct bounds bounds = BOUNDS_UNKNOWN;
+	struct selector selector;
+	struct key key;
+
+	if (!left) {
+		if (right->kind == EXPR_IPSET && scope->table)
+			bounds = in_ipset(scope, stack_ipset(scope->table->host, right->ipset.name), right, 0);
+		bounds = negated ? bounds_not(scope->space, bounds) : bounds;
+	} else if (left->kind == EXPR_FIB) {
+		bounds = match_fib(scope, statement);
+	} else if (left->kind != EXPR_CONCAT) {
+		selector = selector_of(scope, left);
+		match_one(scope, statement, &selector, negated, ret);
+		return;
+	} else if (statement->match.op == MATCH_EQ || statement->match.op == MATCH_NEQ) {
+		key = key_of(scope, left);
+		bounds = is_in(scope, &key, right);
+		bounds = negated ? bounds_not(scope->space, bounds) : bounds;
+		bounds = bounds_within(scope->space, bounds, key_exists(scope, &key));
+	}
+	conditions_add(scope->space, ret, bounds);
+}
+
+static bool has_condition(const struct statement *statements, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (statements[i].kind != STATEMENT_EFFECT)
+			return true;
+	return false;
+}
+
+void match_statement(const struct match_scope *scope, const struct statement *statement, struct conditions *ret)
+{
+	switch (statement->kind) {
+	case STATEMENT_MATCH:
+		match_match(scope, statement, ret);
+		break;
+	case STATEMENT_CONDITION:
+	case STATEMENT_UNKNOWN:
+		conditions_add(scope->space, ret, BOUNDS_UNKNOWN);
+		break;
+	case STATEMENT_SET_UPDATE:
+		if (has_condition(statement->update.statements, statement->update.statement_count))
+			conditions_add(scope->space, ret, BOUNDS_UNKNOWN);
+		break;
+	case STATEMENT_NONE:
+	case STATEMENT_VERDICT:
+	case STATEMENT_VERDICT_MAP:
+	case STATEMENT_REJECT:
+	case STATEMENT_NAT:
+	case STATEMENT_ASSIGN:
+	case STATEMENT_NOTRACK:
+	case STATEMENT_DIVERT:
+	case STATEMENT_EFFECT:
+	case STATEMENT_KIND_COUNT:
+		break;
+	}
+}
