@@ -20,8 +20,9 @@ static const char prologue[] =
 	"e() { printf '\\n%s end %s %s\\n' \"$T\" \"$1\" \"$2\"; }\n"
 	"need() { command -v \"$2\" >/dev/null 2>&1 && return 0; printf '\\n%s missing %s %s\\n' \"$T\" \"$1\" \"$2\"; "
 	"return 1; }\n"
+	"any() { for f; do [ ! -e \"$f\" ] || return 0; done; return 1; }\n"
 	"text() { r=124; for f; do if [ -e \"$f\" ]; then cat \"$f\"; r=$?; fi; done; return $r; }\n"
-	"values() { grep -sH '' \"$@\"; return 0; }\n"
+	"values() { ! any \"$@\" || grep -sH '' \"$@\"; return 0; }\n"
 	"settings() { grep -sHvE '^[[:space:]]*([#;]|$)' \"$@\"; return 0; }\n"
 	"tails() { r=124; for f; do [ ! -r \"$f\" ] || r=0; done; "
 	"[ $r != 0 ] || tail -n 200 \"$@\" /dev/null 2>/dev/null; return $r; }\n"
@@ -75,16 +76,45 @@ static void write_body(struct strbuf *out, const struct source *source)
 		strbuf_add(out, source->command);
 }
 
+/* Files that only the kernel writes are no longer than it likes. */
+static bool is_short(const struct source *source)
+{
+	if (source->flags & SOURCE_SHORT)
+		return true;
+	if (source->command)
+		return false;
+	for (const char *path = source->files; path; path = strchr(path, ' ')) {
+		path += *path == ' ';
+		if (strncmp(path, "/proc/", 6) != 0 && strncmp(path, "/sys/", 5) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A process costs a tenth of a second in a guest of an emulated guest, so none is started for what is not there, nor to
+ * bound what is short.
+ */
 static void write_source(struct strbuf *out, const struct source *source)
 {
 	const char *name = source->name;
 	bool needs = source->program && !source->files;
+	bool files_only = !source->command && source->form != SOURCE_MODES;
+	int none = source->form == SOURCE_TEXT || source->form == SOURCE_TAILS ? STATUS_ABSENT : 0;
 
 	if (needs)
 		strbuf_printf(out, "need %s %s && {\n", name, source->program);
-	strbuf_printf(out, "b %s; {\n", name);
+	strbuf_printf(out, "b %s\n", name);
+	if (files_only && !is_short(source))
+		strbuf_printf(out, "if any %s; then\n", source->files);
+	strbuf_add(out, "{ ");
 	write_body(out, source);
-	strbuf_printf(out, "\ne %s $?; } </dev/null | cap %" PRIu64 "\n", name, (uint64_t)source->limit * 1024);
+	strbuf_printf(out, "\ne %s $?; } </dev/null", name);
+	if (!is_short(source))
+		strbuf_printf(out, " | cap %" PRIu64, (uint64_t)source->limit * 1024);
+	strbuf_add_char(out, '\n');
+	if (files_only && !is_short(source))
+		strbuf_printf(out, "else e %s %d; fi\n", name, none);
 	if (needs)
 		strbuf_add(out, "}\n");
 }

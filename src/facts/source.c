@@ -51,8 +51,8 @@
 
 static const struct source sources[] = {
 	{"uname.txt", "kernel", "the kernel's release and the version of its package", SOURCE_COMMAND,
-	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 16, NULL, "uname -a", "uname"},
-	{"os-release.txt", "kernel", "the distribution", SOURCE_TEXT, 0, 16, "/etc/os-release", NULL, NULL},
+	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED | SOURCE_SHORT, 16, NULL, "uname -a", "uname"},
+	{"os-release.txt", "kernel", "the distribution", SOURCE_TEXT, SOURCE_SHORT, 16, "/etc/os-release", NULL, NULL},
 	{"proc-cmdline.txt", "kernel", "the kernel's command line", SOURCE_TEXT, SOURCE_SECRETS, 64, "/proc/cmdline",
 	 NULL, NULL},
 
@@ -128,7 +128,7 @@ static const struct source sources[] = {
 	 "cat /proc/net/nf_conntrack; else t conntrack -L; fi",
 	 NULL},
 	{"ss-lntup.txt", "network", "who listens on which port", SOURCE_COMMAND, SOURCE_NETWORK | SOURCE_KERNEL_ASKED,
-	 1024, NULL, "if command -v ss >/dev/null 2>&1; then t ss -lntup; else t netstat -lntup; fi", NULL},
+	 1024, NULL, "if command -v ss >/dev/null 2>&1; then t ss -lntup; else t netstat -lntu; fi", NULL},
 
 	{"values-interfaces.txt", "network", "drivers and virtual functions of interfaces", SOURCE_VALUES, 0, 2048,
 	 NICS "mtu " NICS "operstate " NICS "tun_flags " NICS "owner " NICS "group " NICS "speed " NICS
@@ -246,12 +246,14 @@ static const struct source sources[] = {
 	 NULL, NULL},
 
 	{"id.txt", "users", "the user whom all this is collected as, and her groups", SOURCE_COMMAND,
-	 SOURCE_KERNEL_ASKED, 16, NULL, "id", "id"},
+	 SOURCE_KERNEL_ASKED | SOURCE_SHORT, 16, NULL, "id", "id"},
 	{"getent-group.txt", "users", "groups and their members", SOURCE_COMMAND, 0, 1024, "/etc/group",
-	 "{ t getent group || cat /etc/group; } | sed 's/^\\([^:]*\\):[^:]*:/\\1:x:/'", NULL},
+	 "{ if command -v getent >/dev/null 2>&1; then t getent group; else cat /etc/group; fi; } | sed "
+	 "'s/^\\([^:]*\\):[^:]*:/\\1:x:/'",
+	 NULL},
 	{"getent-passwd.txt", "users", "names and numbers of users, nothing else of them", SOURCE_COMMAND, 0, 1024,
 	 "/etc/passwd",
-	 "{ t getent passwd || cat /etc/passwd; } | "
+	 "{ if command -v getent >/dev/null 2>&1; then t getent passwd; else cat /etc/passwd; fi; } | "
 	 "sed 's/^\\([^:]*\\):[^:]*:\\([^:]*\\):\\([^:]*\\).*/\\1:x:\\2:\\3/'",
 	 NULL},
 
@@ -266,10 +268,10 @@ static const struct source sources[] = {
 	 "/etc/docker/daemon.json /etc/qemu/bridge.conf",
 	 NULL, NULL},
 
-	{"programs.txt", "programs", "which programs are there", SOURCE_COMMAND, 0, 64, NULL,
+	{"programs.txt", "programs", "which programs are there", SOURCE_COMMAND, SOURCE_SHORT, 64, NULL,
 	 "for p in " PROGRAMS "; do command -v $p || echo \"$p: not found\"; done", NULL},
 	{"packages.txt", "programs", "versions of kernels, hypervisors, firmware and firewalls", SOURCE_COMMAND,
-	 SOURCE_ANY_STATUS, 512, NULL,
+	 SOURCE_ANY_STATUS | SOURCE_SHORT, 512, NULL,
 	 "if command -v dpkg-query >/dev/null 2>&1; then "
 	 "dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' " PACKAGES
 	 " 2>/dev/null | sed -n 's/^.i. *//p'; "
@@ -278,15 +280,16 @@ static const struct source sources[] = {
 	 "elif command -v apk >/dev/null 2>&1; then t apk info -v 2>/dev/null | grep -E '" PACKAGE_WORDS
 	 "' | sed 's/-\\([^-]*-r[0-9]*\\)$/ \\1/'; else echo 'no package manager is known here' >&2; false; fi",
 	 NULL},
-	{"qemu-system-x86_64-version.txt", "programs", "QEMU's version", SOURCE_COMMAND, 0, 16, NULL,
+	{"qemu-system-x86_64-version.txt", "programs", "QEMU's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
 	 "t qemu-system-x86_64 --version", "qemu-system-x86_64"},
-	{"qemu-kvm-version.txt", "programs", "QEMU's version, where it is called so", SOURCE_COMMAND, 0, 16, NULL,
-	 "t qemu-kvm --version", "qemu-kvm"},
-	{"libvirtd-version.txt", "programs", "libvirt's version", SOURCE_COMMAND, 0, 16, NULL, "t libvirtd --version",
-	 "libvirtd"},
-	{"swtpm-version.txt", "programs", "swtpm's version", SOURCE_COMMAND, 0, 16, NULL, "t swtpm --version", "swtpm"},
-	{"dnsmasq-version.txt", "programs", "dnsmasq's version", SOURCE_COMMAND, 0, 16, NULL, "t dnsmasq --version",
-	 "dnsmasq"},
+	{"qemu-kvm-version.txt", "programs", "QEMU's version, where it is called so", SOURCE_COMMAND, SOURCE_SHORT, 16,
+	 NULL, "t qemu-kvm --version", "qemu-kvm"},
+	{"libvirtd-version.txt", "programs", "libvirt's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
+	 "t libvirtd --version", "libvirtd"},
+	{"swtpm-version.txt", "programs", "swtpm's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
+	 "t swtpm --version", "swtpm"},
+	{"dnsmasq-version.txt", "programs", "dnsmasq's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
+	 "t dnsmasq --version", "dnsmasq"},
 
 	{"virsh-dumpxml.txt", "libvirt", "virtual machines of libvirt", SOURCE_COMMAND, SOURCE_SECRETS, 8192,
 	 "/etc/libvirt/qemu/*.xml", DUMP("list --all --uuid", "dumpxml"), "virsh"},
@@ -308,8 +311,9 @@ static const struct source sources[] = {
 	 ";; "
 	 "esac; if [ -e \"$u\" ]; then cat \"$u\"; else absent; fi",
 	 NULL},
-	{"wslinfo.txt", "WSL", "the version of WSL and how its network is made", SOURCE_COMMAND, SOURCE_ANY_STATUS, 16,
-	 NULL, "for w in networking-mode wsl-version; do v=$(t wslinfo --$w) && echo \"$w: $v\"; done", "wslinfo"},
+	{"wslinfo.txt", "WSL", "the version of WSL and how its network is made", SOURCE_COMMAND,
+	 SOURCE_ANY_STATUS | SOURCE_SHORT, 16, NULL,
+	 "for w in networking-mode wsl-version; do v=$(t wslinfo --$w) && echo \"$w: $v\"; done", "wslinfo"},
 
 	{"dmesg.txt", "logs", "what the kernel says of virtual machines and of trouble", SOURCE_COMMAND, SOURCE_SECRETS,
 	 512, NULL,
