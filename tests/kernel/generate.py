@@ -3,7 +3,7 @@ as iptables, legacy iptables, nft, or several of them. A scenario is plain data,
 import random
 
 WORLD4, WORLD6 = "203.0.113.", "2001:db8:113::"
-REMOTE4 = ["8.8.8.8", "1.1.1.1", "100.64.9.9", "198.51.100.77"]
+REMOTE4 = ["8.8.8.8", "1.1.1.1", "100.64.9.9", "9.9.9.9"]
 REMOTE6 = ["2001:4860::8888"]
 PORTS = [22, 25, 53, 80, 123, 443, 2049, 3389, 5353, 8080, 8443, 30000]
 NDP = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept"
@@ -268,13 +268,12 @@ class Generator:
         if proto == "ipv6-icmp":
             words.append("-m icmp6 --icmpv6-type %d" % self.pick(128, 129))
         extras = ["-m conntrack %s--ctstate %s" % (negate(), self.pick("NEW", "ESTABLISHED", "INVALID", "NEW,ESTABLISHED", "UNTRACKED", "RELATED", "DNAT", "SNAT")),
-                  "-m addrtype %s--%s-type %s" % (negate(), self.pick("src", "dst"), self.pick("LOCAL", "UNICAST", "BROADCAST")),
-                  "-m mark %s--mark %s" % (negate(), self.pick("0x1", "0x0/0xff", "0x10/0xf0")), "-m connmark --mark 0x1", "-m length --length %s" % self.pick("0:60", "40", "61:1500"),
+                  "-m addrtype %s--%s-type %s" % (negate(), self.pick("src", "dst"), self.pick("LOCAL", "UNICAST", "BROADCAST" if family == 4 else "LOCAL")),
+                  "-m mark %s--mark %s" % (negate(), self.pick("0x1", "0x0/0xff", "0x10/0xf0")), "-m connmark --mark 0x1",
                   "-m conntrack --ctdir " + self.pick("ORIGINAL", "REPLY"), "-m conntrack --ctproto " + self.pick("tcp", "udp"),
                   "-m comment --comment \"lab rule\"", "-m pkttype %s--pkt-type %s" % (negate(), self.pick("unicast", "broadcast"))]
         if family == 4:
-            extras += ["-m iprange %s--%s-range %s" % (negate(), self.pick("src", "dst"), self.pick("203.0.113.1-203.0.113.60", "192.168.50.1-192.168.50.7", "1.0.0.0-9.0.0.0")),
-                       "-m ttl --ttl-%s %d" % (self.pick("eq", "lt", "gt"), self.pick(63, 64))]
+            extras += ["-m iprange %s--%s-range %s" % (negate(), self.pick("src", "dst"), self.pick("203.0.113.1-203.0.113.60", "192.168.50.1-192.168.50.7", "1.0.0.0-9.0.0.0"))]
             if not chain.startswith("POST"):
                 extras += ["-m set %s--match-set %s %s" % (negate(), s["name"], ",".join(self.pick("src", "dst") for _ in s["kind"].split()[0].split(","))) for s in host["ipsets"]] * 3
         if chain in ("PREROUTING", "INPUT", "FORWARD"):
@@ -406,7 +405,7 @@ class Generator:
         elif kind == "icmp":
             words.append("icmp type %secho-request" % negate() if four else "icmpv6 type echo-request")
         extras = ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "{ new, related }", "new,established"), "ct direction original", "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
-                  "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"), "meta length %s" % self.pick("< 60", "40-100"),
+                  "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"),
                   "ct mark 0x1", "meta pkttype unicast"]
         if kind == "tcp":
             extras += ["tcp flags %s" % self.pick("syn", "& (fin|syn|rst|ack) == syn", "!= syn", "& (syn|ack) == 0x0", "{ syn, ack }", "== ack")]
@@ -419,7 +418,7 @@ class Generator:
         if base == "prerouting":
             extras += ["fib saddr . iif oif %s" % self.pick("missing", "exists")]
         if four:
-            extras += ["ip ttl %s" % self.pick("64", "< 64"), "ct original ip daddr " + self.net4(), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
+            extras += ["ct original ip daddr " + self.net4(), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
         while self.chance(0.3):
             words.append(self.pick(extras))
         return " ".join(words)

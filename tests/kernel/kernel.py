@@ -137,9 +137,11 @@ class Host:
         with sock:
             if not four:
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
-            target = socket.inet_ntop(socket.AF_INET, packet[16:20]) if four else socket.inet_ntop(socket.AF_INET6, packet[24:40])
+            source, target = (packet[12:16], packet[16:20]) if four else (packet[8:24], packet[24:40])
+            name = lambda address: (socket.inet_ntop(sock.family, address), 0) + (() if four else (0, 0))
             try:
-                sock.sendto(packet, (target, 0) if four else (target, 0, 0, 0))
+                sock.bind(name(source))  # or the route is looked up without a source
+                sock.sendto(packet, name(target))
             except OSError as error:
                 return error.errno
         return 0

@@ -117,8 +117,8 @@ def segment(proto, body):
     return found
 
 
-def carries(proto, body, token):
-    """Is this the packet with the token itself, not an ICMP error that quotes it?"""
-    if proto in (1, 58) and body[:1] and body[0] in ((3, 4, 5, 11, 12) if proto == 1 else (1, 2, 3, 4)):
+def carries(question, body, token):
+    """Is this the packet with the token itself, not an answer or an ICMP error that quotes it?"""
+    if question["icmp_type"] is not None and body[:1] != bytes([question["icmp_type"]]):
         return False
     return struct.pack("!I", token) in body[:64]

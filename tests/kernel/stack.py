@@ -9,10 +9,11 @@ import packets
 CAPTURES = {  # as people capture them; the names are those bundles use
     "ip-addr.txt": "ip addr", "ip-d-link.txt": "ip -d link", "ip-route.txt": "ip route show table all", "ip-rule.txt": "ip rule",
     "ip6-route.txt": "ip -6 route show table all", "ip6-rule.txt": "ip -6 rule", "nft-ruleset.txt": "nft list ruleset", "ipset.txt": "ipset save",
-    "bridge.txt": "bridge -d link", "neigh.txt": "ip neigh; ip -6 neigh",
+    "bridge.txt": "echo '# bridge -d link'; bridge -d link; echo '# bridge fdb show'; bridge fdb show", "neigh.txt": "ip neigh; ip -6 neigh",
     "sysctl.txt": "sysctl -a 2>/dev/null | grep -E 'ip_forward |\\.(forwarding|rp_filter|accept_local|route_localnet) |bridge-nf-call|tcp_loose'",
 }
-QUIET = [("net/ipv6/conf/%s/accept_dad", 0), ("net/ipv6/conf/%s/router_solicitations", 0), ("net/ipv6/conf/%s/autoconf", 0), ("net/ipv4/conf/%s/rp_filter", 0)]
+QUIET = [("net/ipv6/conf/%s/accept_dad", 0), ("net/ipv6/conf/%s/router_solicitations", 0), ("net/ipv6/conf/%s/autoconf", 0), ("net/ipv4/conf/%s/rp_filter", 0),
+         ("net/ipv4/conf/%s/send_redirects", 0)]  # packets of the host's own would count as well
 
 
 class Stack:
@@ -36,6 +37,8 @@ class Stack:
             for path, value in QUIET:
                 for which in ("default", "all"):
                     host.sysctl(path % which, value)
+            host.sysctl("net/ipv4/icmp_msgs_per_sec", 0)  # no errors, which would run through rules themselves
+            host.sysctl("net/ipv4/icmp_msgs_burst", 0)
         self.links()
         for name, plan in self.scenario["hosts"].items():
             self.configure(self.world.hosts[name], plan)
@@ -107,6 +110,15 @@ class Stack:
                             lines[other].append("neigh replace %s lladdr %s dev %s nud permanent" % (address, mac, other_interface))
         for name, batch in lines.items():
             self.world.hosts[name].run(["ip", "-batch", "-"], "\n".join(batch) + "\n")
+        self.forwarding_tables()
+
+    def forwarding_tables(self):
+        """Bridges know who is behind which port, as after some traffic: the capture shows it, and nothing is flooded."""
+        macs = {(name, link): mac for name, plan in self.scenario["hosts"].items() for link, mac in plan["links"]}
+        for a, if_a, b, if_b in self.scenario["cables"]:
+            for name, port, mac in ((a, if_a, macs[b, if_b]), (b, if_b, macs[a, if_a])):
+                if any(port in ports for _, ports in self.scenario["hosts"][name]["bridges"].values()):
+                    self.world.hosts[name].run(["bridge", "fdb", "replace", mac, "dev", port, "master", "static"])
 
     def firewall(self, host, plan):
         for ipset in plan["ipsets"]:
@@ -248,34 +260,34 @@ class Stack:
         errno = self.send(question, token, ack)
         proto, seen, identified, traced = packets.number(question["proto"]), None, set(), []
         for event in self.world.events(idle):
-            if event[0] == "local" and event[2] and event[2]["proto"] == proto and packets.carries(proto, event[2]["body"], token):
+            if event[0] == "local" and event[2] and event[2]["proto"] == proto and packets.carries(question, event[2]["body"], token):
                 seen = seen or {"verdict": "delivered", "where": event[1].name, "to": "local process of host " + event[1].name, "hook": "input", "parsed": event[2]}
             elif event[0] == "seen" and not event[3]:
-                seen = seen or self.seen_at_stub(event[1], event[2], event[4], proto, token)
+                seen = seen or self.seen_at_stub(event[1], event[2], event[4], question, token)
             elif event[0] == "trace":
                 one = event[2]
-                if one["transport"] and packets.carries(proto, one["transport"], token):
+                if one["transport"] and packets.carries(question, one["transport"], token):
                     identified.add((event[1].name, one["id"]))
                 traced.append((event[1].name, one))
-        answer = seen or self.dropped([t for t in traced if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
+        answer = seen or self.dropped(question, [t for t in traced if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
         parsed = answer.pop("parsed", {})
         answer.update({key: parsed.get(key) for key in ("src", "dst", "sport", "dport")})
         if parsed:
             answer["_parsed"] = parsed
         return answer
 
-    def seen_at_stub(self, host, interface, frame, proto, token):
+    def seen_at_stub(self, host, interface, frame, question, token):
         if self.scenario["hosts"][host.name]["captured"]:
             return None
         parsed = packets.parse(frame[14:])
         mine = frame[:6] == bytes.fromhex(host.interfaces[interface].replace(":", ""))
-        if not parsed or not mine or parsed["proto"] != proto or not packets.carries(proto, parsed["body"], token):
+        if not parsed or not mine or parsed["proto"] != packets.number(question["proto"]) or not packets.carries(question, parsed["body"], token):
             return None
         name, outside, port = self.far[host.name, interface]
         answer = {"verdict": "delivered", "where": name, "to": "out interface %s of host %s" % (outside, name), "hook": "postrouting", "parsed": parsed, "_stub": (host.name, interface)}
         return dict(answer, out_port=port) if port else answer
 
-    def dropped(self, traced, counters):
+    def dropped(self, question, traced, counters):
         for name, one in traced:
             policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
             if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
@@ -284,7 +296,8 @@ class Stack:
                 return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
                         "table": "%s %s" % key[:2], "chain": one["chain"]}
         if counters:
-            for key, (count, text) in self.legacy_counters().items():
+            first = ("OUTPUT",) if question["iif"] is None else ()  # an answer to it may have met others
+            for key, (count, text) in sorted(self.legacy_counters().items(), key=lambda item: (item[0][0] != question["at"], item[0][3] not in first)):
                 name, family, table, chain, index = key
                 if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text):
                     return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
