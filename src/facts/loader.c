@@ -99,14 +99,12 @@ static void load_section(struct loader *loader, const char *source, struct span 
 
 /* Finds the next prompt from `at` on. False: the rest belongs to one command. */
 static bool next_prompt(struct loader *loader, struct span text, size_t at, uint32_t *line, size_t *ret_start,
-			size_t *ret_end, struct recognised *ret)
+			size_t *ret_end, struct recognised *ret, struct span *ret_command)
 {
-	struct span command;
-
 	while (at < text.length) {
 		struct span rest = span_skip(text, at), row = span_cut(&rest, '\n');
 
-		if (recognise_prompt(loader->pool, span_trim(row), ret, &command)) {
+		if (recognise_prompt(loader->pool, span_trim(row), ret, ret_command)) {
 			*ret_start = at;
 			*ret_end = at + row.length + 1 < text.length ? at + row.length + 1 : text.length;
 			return true;
@@ -122,33 +120,46 @@ static bool is_blank(struct span text)
 	return span_trim(text).length == 0;
 }
 
+/* What stands between two prompts. `command` is what was typed where that is none of ours. */
+static void load_part(struct loader *loader, const char *source, struct span text, uint32_t line,
+		      const struct recognised *recognised, struct span command)
+{
+	struct recognised seen = *recognised;
+	struct capture *capture;
+
+	if (!seen.format && command.length == 0)
+		recognise_text(text, &seen);
+	if (seen.format) {
+		load_section(loader, source, text, line, &seen);
+		return;
+	}
+	capture = loader_add_capture(loader, source, line + 1);
+	capture->why = command.length ? "no command that is read here" : "not recognised";
+	capture->command = command.length ? pool_intern(loader->pool, span_first(command, 200)) : NULL;
+}
+
 /* Reads a text: all of it by its name, unless prompts part it into several commands' output. */
 static void load_text(struct loader *loader, const char *source, struct span text, const struct recognised *named)
 {
 	struct recognised current = *named, next;
+	struct span command = {"", 0}, typed;
 	size_t start = 0, prompt = 0, behind = 0;
 	uint32_t first_line = 0, line = 0;
-	bool any = false;
 
 	while (!(named->format && named->format->plain) &&
-	       next_prompt(loader, text, start, &line, &prompt, &behind, &next)) {
+	       next_prompt(loader, text, start, &line, &prompt, &behind, &next, &typed)) {
 		struct span part = span_first(span_skip(text, start), prompt - start);
 
-		if (current.format && !is_blank(part)) {
-			load_section(loader, source, part, first_line, &current);
-			any = true;
-		}
+		if (!is_blank(part))
+			load_part(loader, source, part, first_line, &current, command);
 		current = next;
+		command = next.format ? (struct span){"", 0} : typed;
 		start = behind;
 		first_line = ++line;
 	}
 	text = span_skip(text, start);
-	if (!current.format && start == 0)
-		recognise_text(text, &current);
-	if (current.format)
-		load_section(loader, source, text, first_line, &current);
-	else if (!any)
-		loader_add_capture(loader, source, 1)->why = "not recognised";
+	if (start == 0 || current.format || !is_blank(text))
+		load_part(loader, source, text, first_line, &current, command);
 }
 
 static bool recognise_file(struct loader *loader, struct span name, struct span text, struct recognised *ret)

@@ -500,6 +500,11 @@ static bool take_command(struct ruleset_parser *parser)
 	bool insert;
 
 	skip_program(nft);
+	if (nft_is(nft_peek(nft), "list")) { /* changes nothing */
+		parser->script = true;
+		nft_skip_statement(nft);
+		return true;
+	}
 	insert = nft_is(nft_peek(nft), "insert");
 	if (!insert && !nft_is(nft_peek(nft), "add") && !nft_is(nft_peek(nft), "create"))
 		return false;
@@ -551,8 +556,8 @@ static void take_top(struct ruleset_parser *parser)
 			take_table_body(nft);
 			return;
 		}
-	} else if (nft_accept(nft, "flush") || nft_accept(nft, "list") || nft_accept(nft, "delete") ||
-		   nft_accept(nft, "define") || nft_accept(nft, "include")) {
+	} else if (nft_accept(nft, "flush") || nft_accept(nft, "delete") || nft_accept(nft, "define") ||
+		   nft_accept(nft, "include")) {
 		parser->script = true;
 		nft->at = first;
 	} else if (take_command(parser)) {

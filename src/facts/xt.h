@@ -93,7 +93,7 @@ const struct xt_option *xt_find_base(enum family family, struct span name);
 bool xt_convert(struct xt_build *build, const struct xt_option *option, const struct xt_given *given,
 		const struct xt_given *all, size_t count);
 
-/* Adds a condition of what is kept of a match; `unknown` where the extension is not known. */
+/* Adds a condition of what is kept of a match. */
 void xt_condition(struct xt_build *build, const char *name, enum condition_reason reason, const struct xt_given *given,
 		  size_t count);
 struct argument *xt_arguments(struct xt_build *build, const struct xt_given *given, size_t count, size_t *ret_count);

@@ -644,6 +644,4 @@ void xt_condition(struct xt_build *build, const char *name, enum condition_reaso
 	statement->condition.name = name;
 	statement->condition.reason = reason;
 	statement->condition.arguments = xt_arguments(build, given, count, &statement->condition.argument_count);
-	if (reason == CONDITION_UNKNOWN)
-		rule_gap(build->reader->pool, build->rule, "match %s", name);
 }

@@ -352,9 +352,15 @@ static void add_match(struct xt_build *build, const struct xt_instance *instance
 	const char *name = reader_intern(build->reader, instance->name);
 	size_t kept = 0, unknown = 0;
 
+	if (!extension && instance->nameless) { /* no match was loaded that could have them */
+		for (size_t i = 0; i < instance->count; i++)
+			xt_condition(build, reader_intern(build->reader, given[i].name), CONDITION_UNKNOWN, &given[i],
+				     1);
+		return;
+	}
 	if (!extension) {
-		if (instance->count > 0 || !instance->nameless)
-			xt_condition(build, name, CONDITION_UNKNOWN, given, instance->count);
+		xt_condition(build, name, CONDITION_UNKNOWN, given, instance->count);
+		rule_gap(build->reader->pool, build->rule, "match %s", name);
 		return;
 	}
 	if (extension->convert)
@@ -370,18 +376,11 @@ static void add_match(struct xt_build *build, const struct xt_instance *instance
 	}
 	if (unknown > 0) {
 		xt_condition(build, name, CONDITION_UNKNOWN, given, kept);
+		rule_gap(build->reader->pool, build->rule, "match %s", name);
 	} else if (kept > 0 || extension->always) {
 		/* Something kept of an extension that has fields only: its truth is not known from them. */
 		xt_condition(build, name, extension->reason ? extension->reason : CONDITION_PACKET, given, kept);
 	}
-}
-
-static bool has_chain(const struct table *table, const char *name)
-{
-	for (size_t i = 0; i < table->chain_count; i++)
-		if (table->chains[i].name == name) /* both interned */
-			return true;
-	return false;
 }
 
 void xt_target(struct xt_build *build, struct span name, bool to_goto, const struct xt_given *given, size_t count,
@@ -396,7 +395,7 @@ void xt_target(struct xt_build *build, struct span name, bool to_goto, const str
 				rule_gap(build->reader->pool, build->rule, "target %s: option --%.*s", chain,
 					 (int)given[i].name.length, given[i].name.at);
 		extension->convert(build, extension, given, count);
-	} else if (count == 0 && (!chains || has_chain(chains, chain))) {
+	} else if (count == 0 && (!chains || table_chain(chains, chain))) {
 		rule_verdict(build->arena, build->rule, to_goto ? VERDICT_GOTO : VERDICT_JUMP, chain);
 	} else {
 		xt_unknown_target(build, chain);
