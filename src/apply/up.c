@@ -95,7 +95,7 @@ static int do_probe(struct up *up, struct error **err)
 	struct session *s = up->session;
 	cleanup_json json_t *value = NULL;
 	cleanup_free char *why = NULL;
-	int r = driver_probe(s->lab->root->layer > 0, s->reporter, s->cancel, &up->accelerator, &why, err);
+	int r = driver_probe(s->lab->root->layer > 0 ? PROBE_INSIDE : 0, s->reporter, s->cancel, &up->accelerator, &why, err);
 
 	if (r < 0)
 		return r;

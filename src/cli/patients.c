@@ -1,6 +1,7 @@
 #include "cli/patients.h"
 
 #include "apply/folders.h"
+#include "apply/session.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -99,6 +100,28 @@ static bool lab_nests(const struct lab *lab)
 	return false;
 }
 
+/* A guest that runs under KVM is a better proof than any that could be booted. */
+static void note_running(struct patients *patients, struct patient *patient, const struct lab *lab)
+{
+	cleanup_session struct session session = {.lock = -1};
+	struct invocation *inv = patients->inv;
+	struct lab_status status;
+
+	if (session_open(lab, SESSION_LOOK, "doctor", inv->reporter, inv->cancel, &session, NULL) < 0 ||
+	    session_status(&session, &status, NULL) < 0)
+		return;
+	for (size_t i = 0; i < lab->root->guest_count; i++) {
+		const struct guest *guest = lab->root->guests[i];
+		const struct guest_status *seen = &status.guests[guest->index];
+
+		if (seen->state != GUEST_RUNNING || !seen->accelerator || strcmp(seen->accelerator, "kvm") != 0)
+			continue;
+		patient->probe = PROBE_WORKS;
+		patient->probe_why = arena_printf(patients->examination->arena, "%s runs under KVM", guest->path);
+		return;
+	}
+}
+
 static void note_lab(struct patients *patients, struct patient *patient, const struct lab *lab)
 {
 	struct arena *arena = patients->examination->arena;
@@ -136,6 +159,7 @@ static void look_at_labs(struct patients *patients, struct patient *patient)
 		if (lab) {
 			running++;
 			note_lab(patients, patient, lab);
+			note_running(patients, patient, lab);
 		} else if (patient->nests == TRUTH_NO) {
 			patient->nests = TRUTH_UNKNOWN;
 		}
@@ -154,7 +178,8 @@ static int probe(struct patients *patients, struct patient *patient)
 	cleanup_error struct error *err = NULL;
 	enum accelerator accelerator;
 
-	if (driver_probe(false, inv->reporter, inv->cancel, &accelerator, &why, &err) < 0) {
+	if (driver_probe(patient->layer > 0 ? PROBE_INSIDE | PROBE_BOOT : 0, inv->reporter, inv->cancel, &accelerator,
+			 &why, &err) < 0) {
 		if (cancel_requested(inv->cancel))
 			return invocation_fail(inv, &err);
 		/* That it could not be asked is no answer. */
@@ -178,5 +203,5 @@ int patients_add_this_host(struct patients *patients, bool with_probe)
 	patient = examination_add(patients->examination, "L0", bundle->hosts[0]);
 	patient->layer_known = true;
 	look_at_labs(patients, patient);
-	return with_probe ? probe(patients, patient) : EXIT_DONE;
+	return with_probe && patient->probe == PROBE_NOT_ASKED ? probe(patients, patient) : EXIT_DONE;
 }

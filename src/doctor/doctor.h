@@ -71,7 +71,7 @@ struct patient {
 	const struct guest *guest;   /* of the lab; NULL: L0, or no lab */
 	const struct host *wanted;   /* what the lab file has it run; NULL: nothing, or no lab */
 	enum probe_result probe;
-	const char *probe_why; /* one sentence: why it fails, or could not be asked */
+	const char *probe_why; /* one sentence: what was seen, why it fails, or why it could not be asked */
 	enum truth nests;      /* has it guests with guests, or a lab that will have them? */
 	const char *nests_why; /* "the lab first" */
 };

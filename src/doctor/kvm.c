@@ -125,8 +125,9 @@ static void look_boot(const struct check *check, struct examination *examination
 		return;
 	switch (patient->probe) {
 	case PROBE_WORKS:
-		finding = finding_add(check, examination, patient, RESULT_PASS, "a tiny guest boots under KVM here");
-		finding_evidence(examination, finding, NULL, "it said so on its console");
+		finding = finding_add(check, examination, patient, RESULT_PASS, "guests boot under KVM here");
+		finding_evidence(examination, finding, NULL, "%s",
+				 patient->probe_why ? patient->probe_why : "a tiny guest said so on its console");
 		return;
 	case PROBE_FAILS:
 		/* Where there is no device, what is missing is said by the checks above. */

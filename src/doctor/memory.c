@@ -22,7 +22,8 @@ static void look_room(const struct check *check, struct examination *examination
 	char available[BYTES_TEXT_SIZE], total[BYTES_TEXT_SIZE];
 	struct finding *finding;
 
-	if (!look_is_host(patient->facts) || examination->lab)
+	/* What a guest of a lab has was given to it for the guests it has. */
+	if (!look_is_host(patient->facts) || examination->lab || patient->layer > 0)
 		return;
 	if (!memory->available.known || !memory->total.known) {
 		finding_unknown(check, examination, patient, "how much memory is free (/proc/meminfo)");

@@ -38,10 +38,12 @@ static const struct finding *kvm_obstacle(const struct examination *examination,
 
 static void add_emulation(const struct patient *patient, struct strbuf *out)
 {
-	const struct program *qemu = facts_program(patient->facts, "qemu-system-x86_64");
+	const struct program *qemu = facts_program(patient->facts, "qemu-system-x86_64"),
+			     *small = facts_program(patient->facts, "qemu-system-x86_64-microvm");
 
 	if (qemu && qemu->installed == TRUTH_NO)
-		strbuf_add(out, ", nor emulated ones: there is no QEMU");
+		strbuf_printf(out, ", nor emulated ones: %s",
+			      small && small->installed == TRUTH_YES ? "its QEMU knows KVM alone" : "there is no QEMU");
 	else if (qemu && (qemu->installed == TRUTH_YES || qemu->version))
 		strbuf_add(out, "; emulated (TCG), and slower, it can run guests and guests inside guests");
 	else

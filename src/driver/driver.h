@@ -89,11 +89,15 @@ extern const struct driver_ops driver_qemu;
 
 /*
  * Which accelerator works here, found by booting a probe guest and cached per machine, kernel and QEMU under
- * image_cache_dir(). `inside`: this host is itself a guest of a lab, where the first guest's own boot is the
- * probe and /dev/kvm is trusted until then. ret_why says, in one sentence, why it is not KVM (freed by the caller; NULL
- * for KVM).
+ * image_cache_dir(). Inside a guest of a lab the first guest's own boot is the probe and /dev/kvm is trusted until
+ * then, unless PROBE_BOOT asks for one all the same; it then gets more time, since what is below may be emulated.
+ * ret_why says, in one sentence, why it is not KVM (freed by the caller; NULL for KVM).
  */
-int driver_probe(bool inside, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret, char **ret_why,
-		 struct error **err);
+enum {
+	PROBE_INSIDE = 1, /* this host is itself a guest of a lab */
+	PROBE_BOOT = 2,
+};
+int driver_probe(unsigned flags, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret,
+		 char **ret_why, struct error **err);
 
 #endif

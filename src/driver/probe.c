@@ -33,7 +33,16 @@ enum {
 	WAIT_FOR_DEVICE_MS = 20000, /* a hypervisor guest loads its KVM modules while its agent answers already */
 	PROBE_MS = 10000,
 	SILENCE_MS = 5000,
+	INSIDE_TIMES = 4,	  /* as long inside a guest, whose KVM may be an emulated one */
 	STALL_KEPT_S = 24 * 3600, /* a machine that was merely busy gets another chance */
+};
+
+/* As a plain guest of this host would be started: the same machine, the same CPU, the same QEMU. */
+struct probe {
+	const char *qemu;
+	const struct profile *profile;
+	const struct image *image;
+	unsigned times; /* the usual time that it gets */
 };
 
 /* What a probe found. */
@@ -159,10 +168,26 @@ static int device_opens(bool inside, struct cancel *cancel, struct finding *find
 	}
 }
 
-/* Follows the probe's console until it said its line, died, fell silent or took too long. */
-static int watch(int console, struct cancel *cancel, struct finding *finding)
+static void found_silence(struct finding *finding, bool over, bool spoke, unsigned times)
 {
-	long long end = clock_ms() + PROBE_MS, silent = clock_ms() + SILENCE_MS;
+	char why[128];
+
+	finding->stalled = true;
+	if (over)
+		snprintf(why, sizeof(why), "a guest under KVM does not come up within %u s", PROBE_MS / 1000 * times);
+	else if (spoke)
+		snprintf(why, sizeof(why), "a guest under KVM falls silent while it boots");
+	else
+		snprintf(why, sizeof(why), "a guest under KVM does not print a word within %u s",
+			 SILENCE_MS / 1000 * times);
+	found(finding, why);
+}
+
+/* Follows the probe's console until it said its line, died, fell silent or took too long. */
+static int watch(int console, unsigned times, struct cancel *cancel, struct finding *finding)
+{
+	long long silence = (long long)SILENCE_MS * times, end = clock_ms() + (long long)PROBE_MS * times,
+		  silent = clock_ms() + silence;
 	cleanup_strbuf struct strbuf said = {0};
 
 	for (;;) {
@@ -174,10 +199,7 @@ static int watch(int console, struct cancel *cancel, struct finding *finding)
 		if (r < 0)
 			return r;
 		if (r == 0) {
-			finding->stalled = true;
-			found(finding, clock_ms() >= end ? "a guest under KVM does not come up within 10 s"
-				       : said.length	 ? "a guest under KVM falls silent while it boots"
-							 : "a guest under KVM does not print a word within 5 s");
+			found_silence(finding, clock_ms() >= end, said.length > 0, times);
 			return 0;
 		}
 		n = read(console, buffer, sizeof(buffer));
@@ -187,7 +209,7 @@ static int watch(int console, struct cancel *cancel, struct finding *finding)
 			return 0;
 		}
 		strbuf_add_bytes(&said, buffer, (size_t)n);
-		silent = clock_ms() + SILENCE_MS;
+		silent = clock_ms() + silence;
 		if (strstr(said.text, PROBE_LINE)) {
 			finding->works = true;
 			return 0;
@@ -195,23 +217,26 @@ static int watch(int console, struct cancel *cancel, struct finding *finding)
 	}
 }
 
-static char *probe_words(const struct profile *profile)
+/* What the kernel prints shows that it lives. Where KVM is emulated each character costs milliseconds, and there is
+ * time enough to wait for the end. */
+static char *probe_words(const struct profile *profile, unsigned times)
 {
 	char *words;
 
-	if (asprintf(&words, "console=ttyS0 panic=-1 %s nestvisor.probe", profile->append) < 0)
+	if (asprintf(&words, "console=ttyS0 panic=-1 %s%s nestvisor.probe", times > 1 ? "quiet " : "",
+		     profile->append) < 0)
 		abort();
 	return words;
 }
 
-/* As a plain guest of this host would be started: the same machine, the same CPU, the same QEMU. */
-static int start_probe(const char *qemu, const struct profile *profile, const struct image *image, int console, int log,
-		       struct process_id *ret, struct error **err)
+static int start_probe(const struct probe *probe, int console, int log, struct process_id *ret, struct error **err)
 {
-	cleanup_free char *append = probe_words(profile);
+	const struct profile *profile = probe->profile;
+	const struct image *image = probe->image;
+	cleanup_free char *append = probe_words(profile, probe->times);
 	/* clang-format off */
-	const char *argv[] = {qemu, "-M", profile->machine, "-accel", profile->accelerator, "-cpu", profile->cpu_plain, "-m", "192M",
-			      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+	const char *argv[] = {probe->qemu, "-M", profile->machine, "-accel", profile->accelerator, "-cpu", profile->cpu_plain,
+			      "-m", "192M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 			      "-kernel", profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel,
 			      "-initrd", image->initrd, "-append", append,
 			      "-chardev", "stdio,id=c,signal=off", "-serial", "chardev:c", NULL};
@@ -237,8 +262,7 @@ static void add_cause(int log, struct finding *finding)
 }
 
 /* Boots the probe with its console on a pipe. Errors are only what kept us from asking. */
-static int boot_probe(const char *qemu, const struct profile *profile, const struct image *image, struct cancel *cancel,
-		      struct finding *finding, struct error **err)
+static int boot_probe(const struct probe *probe, struct cancel *cancel, struct finding *finding, struct error **err)
 {
 	cleanup_close int console = -1, console_theirs = -1, log = memfd_create("probe", MFD_CLOEXEC);
 	struct process_id process;
@@ -248,11 +272,11 @@ static int boot_probe(const char *qemu, const struct profile *profile, const str
 		return error_errno(err, errno, "cannot start the probe guest");
 	console = pipe_fds[0];
 	console_theirs = pipe_fds[1];
-	r = start_probe(qemu, profile, image, console_theirs, log, &process, err);
+	r = start_probe(probe, console_theirs, log, &process, err);
 	if (r < 0)
 		return r;
 	close(steal_fd(&console_theirs));
-	r = watch(console, cancel, finding);
+	r = watch(console, probe->times, cancel, finding);
 	process_end(&process, 0, NULL);
 	process_wait(&process, 0, NULL);
 	if (r < 0)
@@ -262,7 +286,8 @@ static int boot_probe(const char *qemu, const struct profile *profile, const str
 	return 0;
 }
 
-static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct finding *finding, struct error **err)
+static int ask_machine(bool inside, struct reporter *reporter, struct cancel *cancel, struct finding *finding,
+		       struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qemu = NULL;
@@ -270,13 +295,14 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct 
 	/* The row of the table depends on whether an image brings its kernel; `micro` does. */
 	struct image image = {.kernel = ""};
 	const struct driver_guest guest = {.accelerator = ACCEL_KVM, .image = &image};
-	const struct profile *profile;
-	int r = profile_choose(&guest, &profile, err);
+	struct probe probe = {.image = &image, .times = inside ? INSIDE_TIMES : 1};
+	int r = profile_choose(&guest, &probe.profile, err);
 
 	if (r == 0)
-		r = process_find(profile->binary, "qemu-system-x86", &qemu, err);
+		r = process_find(probe.profile->binary, "qemu-system-x86", &qemu, err);
 	if (r < 0)
 		return r;
+	probe.qemu = qemu;
 	key = probe_key(qemu);
 	if (recall(key, finding))
 		return 0;
@@ -284,7 +310,7 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct 
 	if (r < 0)
 		return r;
 	report(reporter, REPORT_BEGIN, "accelerator", "booting a probe guest under KVM");
-	r = boot_probe(qemu, profile, &image, cancel, finding, err);
+	r = boot_probe(&probe, cancel, finding, err);
 	report(reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, "accelerator",
 	       r < 0		? "the probe could not be made"
 	       : finding->works ? "KVM works"
@@ -294,16 +320,17 @@ static int ask_machine(struct reporter *reporter, struct cancel *cancel, struct 
 	return r;
 }
 
-int driver_probe(bool inside, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret, char **ret_why,
-		 struct error **err)
+int driver_probe(unsigned flags, struct reporter *reporter, struct cancel *cancel, enum accelerator *ret,
+		 char **ret_why, struct error **err)
 {
+	bool inside = flags & PROBE_INSIDE;
 	struct finding finding = {0};
 	int r = device_opens(inside, cancel, &finding);
 
 	if (r < 0)
 		return error_set(err, -r, "stopped while waiting for " KVM_DEVICE);
-	if (r > 0 && !inside)
-		r = ask_machine(reporter, cancel, &finding, err);
+	if (r > 0 && (!inside || flags & PROBE_BOOT))
+		r = ask_machine(inside, reporter, cancel, &finding, err);
 	else if (r > 0)
 		finding.works = true;
 	*ret = finding.works ? ACCEL_KVM : ACCEL_TCG;

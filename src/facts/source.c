@@ -29,7 +29,7 @@
 
 /* What is looked for in PATH. */
 #define PROGRAMS                                                                                                       \
-	"qemu-system-x86_64 qemu-kvm qemu-img qemu-system-aarch64 libvirtd virtqemud virsh virt-host-validate "        \
+	"qemu-system-x86_64 qemu-system-x86_64-microvm qemu-kvm qemu-img qemu-system-aarch64 libvirtd virtqemud virsh virt-host-validate "        \
 	"swtpm swtpm_setup dnsmasq nft iptables iptables-nft iptables-legacy ip6tables ebtables ipset conntrack ip "   \
 	"bridge brctl ss tc docker dockerd podman firewall-cmd firewalld ufw systemctl rc-service passt pasta ssh "    \
 	"xorriso mtools mcopy genisoimage cloud-localds virtiofsd VBoxManage vmware modprobe rdmsr nestvisor "         \

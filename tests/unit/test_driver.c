@@ -303,7 +303,7 @@ static int run_inner_guest(const char *image_id)
 	int r = image_get(arena, "micro", image_id, NULL, NULL, &image, &err);
 
 	if (r == 0)
-		r = driver_probe(true, NULL, NULL, &guest.accelerator, &why, &err);
+		r = driver_probe(PROBE_INSIDE, NULL, NULL, &guest.accelerator, &why, &err);
 	if (r == 0)
 		r = dir_make(guest.run_dir, 0700, &err);
 	if (r == 0)
@@ -552,13 +552,13 @@ static int without_kvm(void)
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/dev", "tmpfs", 0, "mode=755") < 0 || mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3)) < 0)
 		return 10;
-	if (driver_probe(false, NULL, NULL, &accelerator, &why, NULL) < 0 || accelerator != ACCEL_TCG || !why ||
+	if (driver_probe(0, NULL, NULL, &accelerator, &why, NULL) < 0 || accelerator != ACCEL_TCG || !why ||
 	    !strstr(why, "there is no /dev/kvm"))
 		return 11;
 	free(why);
 	/* One that is there and is no KVM: its cause is said as well. */
 	return mknod("/dev/kvm", S_IFCHR | 0666, makedev(10, 253)) < 0 ||
-			       driver_probe(false, NULL, NULL, &accelerator, &why, NULL) < 0 ||
+			       driver_probe(0, NULL, NULL, &accelerator, &why, NULL) < 0 ||
 			       accelerator != ACCEL_TCG || !strstr(why, "/dev/kvm does not open")
 		       ? 12
 		       : 0;
@@ -589,7 +589,7 @@ static void test_probe(void **state)
 
 	unlink(cached);
 	began = clock_ms();
-	if (driver_probe(false, NULL, NULL, &accelerator, &why, &err) < 0) {
+	if (driver_probe(0, NULL, NULL, &accelerator, &why, &err) < 0) {
 		print_error("%s\n", err->message);
 		fail();
 	}
@@ -600,7 +600,7 @@ static void test_probe(void **state)
 		return;
 	assert_int_equal(json_read_file(cached, 1 << 16, &kept, &err), 0);
 	assert_int_equal(json_is_true(json_object_get(kept, "works")), accelerator == ACCEL_KVM);
-	assert_int_equal(driver_probe(false, NULL, NULL, &second, &again, &err), 0);
+	assert_int_equal(driver_probe(0, NULL, NULL, &second, &again, &err), 0);
 	assert_int_equal(second, accelerator);
 	if (why)
 		assert_string_equal(why, again);
