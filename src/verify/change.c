@@ -290,11 +290,15 @@ static void nft_match(struct strbuf *out, const struct rule_wish *wish)
 		strbuf_printf(out, "meta l4proto %s ", protocol_name(packet->protocol, protocol));
 }
 
-static const char *xtables_program(enum family family, enum backend backend)
+/* Before 1.8 there was one iptables only. Where both kinds are, the older one's capture is named after it. */
+static const char *xtables_program(const struct table *table, enum family family)
 {
+	bool legacy = table && table->backend == BACKEND_XTABLES_LEGACY && table->origin.source &&
+		      strstr(table->origin.source, "legacy");
+
 	if (family == FAMILY_BRIDGE)
-		return "ebtables";
-	if (backend == BACKEND_XTABLES_LEGACY)
+		return legacy ? "ebtables-legacy" : "ebtables";
+	if (legacy)
 		return family == FAMILY_IP6 ? "ip6tables-legacy" : "iptables-legacy";
 	return family == FAMILY_IP6 ? "ip6tables" : "iptables";
 }
@@ -304,9 +308,11 @@ static const char *table_option(const char *table)
 	return strcmp(table, "filter") == 0 ? "" : table;
 }
 
-static void xtables_commands(struct arena *arena, struct change *change)
+static void xtables_commands(struct arena *arena, const struct facts *host, struct change *change)
 {
-	const char *program = xtables_program(change->rule.family, change->rule.backend);
+	const char *program = xtables_program(
+		ruleset_table(&host->ruleset, change->rule.backend, change->rule.family, change->rule.table),
+		change->rule.family);
 	const char *table = table_option(change->rule.table), *option = *table ? " -t " : "";
 
 	if (change->rule.before)
@@ -319,7 +325,7 @@ static void xtables_commands(struct arena *arena, struct change *change)
 		arena_printf(arena, "%s%s%s -D %s %s", program, option, table, change->rule.chain, change->rule.text);
 }
 
-static void nft_commands(struct arena *arena, struct change *change)
+static void nft_commands(struct arena *arena, const struct facts *host __attribute__((unused)), struct change *change)
 {
 	const char *family = family_name(change->rule.family);
 
@@ -352,7 +358,7 @@ static struct change *rule_new(const struct change_site *site, enum backend back
 	}
 	change->rule.text = arena_strdup(site->arena, text.text);
 	strbuf_freep(&text);
-	(backend == BACKEND_NFTABLES ? nft_commands : xtables_commands)(site->arena, change);
+	(backend == BACKEND_NFTABLES ? nft_commands : xtables_commands)(site->arena, site->host, change);
 	return change;
 }
 
