@@ -13,15 +13,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { TIMEOUT_MS = 60000 };
-
 struct work {
 	struct invocation *inv;
 	struct arena *arena;
 	struct collect_target *targets;
 	size_t target_count;
 	bool everything; /* of the lab: a guest that does not answer is no failure */
-	struct collection *collections;
+	struct collect_result *results;
+	const struct collection **collections; /* of those that answered */
 	size_t collection_count;
 };
 
@@ -142,25 +141,18 @@ static void announce(struct work *work)
 	invocation_note(work->inv, "%s", out.text);
 }
 
-static int collect_one(struct work *work, const struct collect_target *target)
+/* One that was named must answer; of a whole lab, and of its networks, what answers is taken. */
+static int take_results(struct work *work)
 {
-	struct invocation *inv = work->inv;
-	cleanup_error struct error *err = NULL;
-	struct collection collection;
-	int timeout = (int)invocation_integer(inv, "timeout", TIMEOUT_MS), r;
+	for (size_t i = 0; i < work->target_count; i++) {
+		struct collect_result *result = &work->results[i];
 
-	report(inv->reporter, REPORT_BEGIN, target->name, "collecting");
-	r = collect(work->arena, target, timeout, inv->cancel, &collection, &err);
-	if (r == 0) {
-		report(inv->reporter, REPORT_DONE, target->name, "%s",
-		       collection.complete ? "collected" : "collected in part: the connection ended");
-		*arena_push(work->arena, work->collections, work->collection_count) = collection;
-		return EXIT_DONE;
+		if (!result->err)
+			*arena_push(work->arena, work->collections, work->collection_count) = &result->collection;
+		else if (cancel_requested(work->inv->cancel) || !(work->everything || work->targets[i].namespace))
+			return invocation_fail(work->inv, &result->err);
 	}
-	report(inv->reporter, REPORT_FAILED, target->name, "%s", work->everything ? err->message : "");
-	if (work->everything && !cancel_requested(inv->cancel))
-		return EXIT_DONE;
-	return invocation_fail(inv, &err);
+	return EXIT_DONE;
 }
 
 static void add_readme(struct work *work, struct pack *pack, time_t now)
@@ -253,7 +245,7 @@ static int answer(struct work *work, const char *path, size_t bytes)
 		json_t *hosts = json_array();
 
 		for (size_t i = 0; i < work->collection_count; i++)
-			json_array_append_new(hosts, host_json(&work->collections[i]));
+			json_array_append_new(hosts, host_json(work->collections[i]));
 		invocation_answer(inv, json_pack("{s:o, s:I, s:o}", "file", text_json(path), "bytes", (json_int_t)bytes,
 						 "hosts", hosts));
 		return EXIT_DONE;
@@ -264,7 +256,7 @@ static int answer(struct work *work, const char *path, size_t bytes)
 		cleanup_table struct table *table = table_new(headings);
 
 		for (size_t i = 0; i < work->collection_count; i++)
-			tell_host(table, &work->collections[i]);
+			tell_host(table, work->collections[i]);
 		table_draw(table, inv->style, &out);
 	}
 	invocation_print_text(inv, out.text);
@@ -281,7 +273,7 @@ static int write_all(struct work *work, const char *path)
 
 	add_readme(work, &pack, now);
 	for (size_t i = 0; i < work->collection_count; i++)
-		add_collection(work, &pack, &work->collections[i]);
+		add_collection(work, &pack, work->collections[i]);
 	if (pack_write(&pack, path, now, &bytes, &err) < 0)
 		return invocation_fail(work->inv, &err);
 	return answer(work, path, bytes);
@@ -291,13 +283,14 @@ static int capture(struct work *work, const char *path)
 {
 	struct invocation *inv = work->inv;
 	cleanup_error struct error *err = NULL;
-	int status = EXIT_DONE;
+	int status, timeout = (int)invocation_integer(inv, "timeout", COLLECT_MS);
 
 	if (pack_check(path, invocation_flag(inv, "force"), &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	announce(work);
-	for (size_t i = 0; i < work->target_count && status == EXIT_DONE; i++)
-		status = collect_one(work, &work->targets[i]);
+	work->results = arena_alloc(work->arena, work->target_count * sizeof(*work->results));
+	collect_all(inv, work->targets, work->target_count, timeout, work->results);
+	status = take_results(work);
 	if (status != EXIT_DONE)
 		return status;
 	if (work->collection_count == 0) {
@@ -358,7 +351,11 @@ static int run(struct invocation *inv)
 	status = find_targets(&work, &lab);
 	if (status == EXIT_DONE)
 		status = check_names(&work);
-	return status == EXIT_DONE ? capture(&work, path) : status;
+	if (status == EXIT_DONE)
+		status = capture(&work, path);
+	if (work.results)
+		collect_clear(work.results, work.target_count);
+	return status;
 }
 
 const struct command command_capture = {

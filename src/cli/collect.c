@@ -8,6 +8,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+
+enum { CREW_MAX = 16 };
 
 /* A name that is one folder: the parts of a guest's path are parted by dots there. */
 static const char *folder_name(struct arena *arena, const char *text)
@@ -210,8 +214,8 @@ static int ask(struct arena *arena, struct transport *t, const char *const argv[
 	return 0;
 }
 
-int collect(struct arena *arena, const struct collect_target *target, int timeout_ms, struct cancel *cancel,
-	    struct collection *ret, struct error **err)
+static int collect(struct arena *arena, const struct collect_target *target, int timeout_ms, struct cancel *cancel,
+		   struct collection *ret, struct error **err)
 {
 	static const struct selection everything = {}, network = {.with = SOURCE_NETWORK};
 	cleanup_transport struct transport *t = NULL;
@@ -230,4 +234,58 @@ int collect(struct arena *arena, const struct collect_target *target, int timeou
 	if (r < 0)
 		return error_wrap(err, "cannot ask %s", target->name);
 	return collection_parse(arena, &input, ret, err);
+}
+
+struct crew {
+	struct invocation *inv;
+	const struct collect_target *targets;
+	struct collect_result *results;
+	size_t count;
+	atomic_size_t next;
+	int timeout_ms;
+};
+
+static void *work(void *data)
+{
+	struct crew *crew = data;
+	struct reporter *reporter = crew->inv->reporter;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&crew->next, 1)) < crew->count) {
+		const struct collect_target *target = &crew->targets[i];
+		struct collect_result *result = &crew->results[i];
+
+		result->arena = arena_new();
+		report(reporter, REPORT_BEGIN, target->name, "asking for its facts");
+		if (collect(result->arena, target, crew->timeout_ms, crew->inv->cancel, &result->collection,
+			    &result->err) < 0)
+			report(reporter, REPORT_FAILED, target->name, "%s", result->err->message);
+		else
+			report(reporter, REPORT_DONE, target->name, "%s",
+			       result->collection.complete ? "" : "in part: the connection ended");
+	}
+	return NULL;
+}
+
+void collect_all(struct invocation *inv, const struct collect_target *targets, size_t count, int timeout_ms,
+		 struct collect_result *results)
+{
+	struct crew crew = {
+		.inv = inv, .targets = targets, .results = results, .count = count, .timeout_ms = timeout_ms};
+	pthread_t threads[CREW_MAX];
+	size_t started = 0;
+
+	while (started + 1 < count && started < CREW_MAX && pthread_create(&threads[started], NULL, work, &crew) == 0)
+		started++;
+	work(&crew); /* this thread helps, and does it all where no other could be had */
+	while (started > 0)
+		pthread_join(threads[--started], NULL);
+}
+
+void collect_clear(struct collect_result *results, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		arena_free(results[i].arena);
+		error_free(results[i].err);
+	}
 }

@@ -6,6 +6,8 @@
 #include "facts/collection.h"
 #include "model/lab.h"
 
+enum { COLLECT_MS = 60000 }; /* long enough for a guest of an emulated guest */
+
 /* One that can be asked: a host, or the network of a lab on a host. */
 struct collect_target {
 	const char *name;	   /* in a bundle: "l0", "hv1.a", "hv1-lab-first", "server.example.org" */
@@ -25,8 +27,16 @@ int collect_target(struct invocation *inv, struct arena *arena, const struct lab
 void collect_namespace(struct arena *arena, const struct lab *lab, const struct collect_target *target,
 		       struct collect_target *ret, bool *ret_any);
 
-/* Asks it; lives in the arena. What arrived before the connection broke counts. */
-int collect(struct arena *arena, const struct collect_target *target, int timeout_ms, struct cancel *cancel,
-	    struct collection *ret, struct error **err);
+struct collect_result {
+	struct arena *arena; /* of the collection */
+	struct collection collection;
+	struct error *err; /* NULL: it answered */
+};
+
+/* Asks all of them at the same time, telling the reporter. What arrived before a connection broke or the time was over
+ * counts. */
+void collect_all(struct invocation *inv, const struct collect_target *targets, size_t count, int timeout_ms,
+		 struct collect_result *results);
+void collect_clear(struct collect_result *results, size_t count);
 
 #endif

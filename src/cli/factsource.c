@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 60000 };
-
 /* "did you mean", among the hosts of a bundle. */
 static int no_such_host(struct invocation *inv, const struct bundle *bundle, const char *host)
 {
@@ -54,29 +52,13 @@ struct asking {
 	struct invocation *inv;
 	struct arena *arena;
 	const struct lab *lab;
-	struct collection *collections;
+	struct collect_target *targets;
 	size_t count;
+	size_t must; /* so many of them, the first, have to answer */
 };
 
-static int ask(struct asking *asking, const struct collect_target *target, bool must)
-{
-	struct invocation *inv = asking->inv;
-	cleanup_error struct error *err = NULL;
-	struct collection collection;
-	int r;
-
-	report(inv->reporter, REPORT_BEGIN, target->name, "asking for its facts");
-	r = collect(asking->arena, target, TIMEOUT_MS, inv->cancel, &collection, &err);
-	report(inv->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, target->name, "%s",
-	       r < 0 && !must ? err->message : "");
-	if (r < 0)
-		return must || cancel_requested(inv->cancel) ? invocation_fail(inv, &err) : EXIT_DONE;
-	*arena_push(asking->arena, asking->collections, asking->count) = collection;
-	return EXIT_DONE;
-}
-
 /* With the lab's own network there. */
-static int ask_host(struct asking *asking, const char *word, bool must, const char **ret_name)
+static int add_host(struct asking *asking, const char *word, const char **ret_name)
 {
 	struct collect_target target, namespace;
 	bool any;
@@ -85,20 +67,46 @@ static int ask_host(struct asking *asking, const char *word, bool must, const ch
 	if (status != EXIT_DONE)
 		return status;
 	*ret_name = target.name;
-	status = ask(asking, &target, must);
+	*arena_push(asking->arena, asking->targets, asking->count) = target;
 	collect_namespace(asking->arena, asking->lab, &target, &namespace, &any);
-	if (status == EXIT_DONE && any)
-		status = ask(asking, &namespace, false);
+	if (any)
+		*arena_push(asking->arena, asking->targets, asking->count) = namespace;
+	return EXIT_DONE;
+}
+
+static int add_lab(struct asking *asking)
+{
+	const char *name;
+	int status = add_host(asking, "L0", &name);
+
+	for (size_t i = 0; i < asking->lab->guest_count && status == EXIT_DONE; i++)
+		status = add_host(asking, asking->lab->guests[i]->path, &name);
 	return status;
 }
 
-static int ask_lab(struct asking *asking)
+static int take(struct asking *asking, struct collect_result *results, struct bundle **ret)
 {
-	const char *name;
-	int status = ask_host(asking, "L0", true, &name);
+	struct collection *answered = arena_alloc(asking->arena, asking->count * sizeof(*answered));
+	size_t count = 0;
 
-	for (size_t i = 0; i < asking->lab->guest_count && status == EXIT_DONE; i++)
-		status = ask_host(asking, asking->lab->guests[i]->path, false, &name);
+	for (size_t i = 0; i < asking->count; i++) {
+		if (!results[i].err)
+			answered[count++] = results[i].collection;
+		else if (cancel_requested(asking->inv->cancel) || i < asking->must)
+			return invocation_fail(asking->inv, &results[i].err);
+	}
+	*ret = collections_bundle(answered, count);
+	return EXIT_DONE;
+}
+
+static int ask(struct asking *asking, struct bundle **ret)
+{
+	struct collect_result *results = arena_alloc(asking->arena, asking->count * sizeof(*results));
+	int status;
+
+	collect_all(asking->inv, asking->targets, asking->count, COLLECT_MS, results);
+	status = take(asking, results, ret);
+	collect_clear(results, asking->count);
 	return status;
 }
 
@@ -122,11 +130,11 @@ int factsource_bundle(struct invocation *inv, const char *host, struct bundle **
 	if (status != EXIT_DONE)
 		return status;
 	arena = arena_new();
-	asking = (struct asking){.inv = inv, .arena = arena, .lab = lab};
-	status = host ? ask_host(&asking, host, true, &name) : ask_lab(&asking);
-	if (status != EXIT_DONE)
-		return status;
-	*ret = collections_bundle(asking.collections, asking.count);
-	*ret_name = name ? strdup(name) : NULL;
-	return EXIT_DONE;
+	asking = (struct asking){.inv = inv, .arena = arena, .lab = lab, .must = 1};
+	status = host ? add_host(&asking, host, &name) : add_lab(&asking);
+	if (status == EXIT_DONE)
+		status = ask(&asking, ret);
+	if (status == EXIT_DONE && name)
+		*ret_name = strdup(name);
+	return status;
 }
