@@ -34,6 +34,7 @@ enum afterwards {
 	AFTER_RELOAD, /* of a module or service, while no guest runs */
 	AFTER_RELOGIN,
 	AFTER_REBOOT,
+	AFTER_WSL, /* wsl --shutdown in Windows, and a new start */
 };
 
 struct examination;

@@ -436,7 +436,7 @@ static int apply(struct records *records, const struct fix *fix, struct reporter
 	r = carry_out(fix, todo, record, reporter, &problem);
 	*ret_changed = r == 0;
 	if (r == 0) {
-		report(reporter, REPORT_DONE, fix->id, "%s", fix->does);
+		report(reporter, REPORT_DONE, fix->id, "done");
 		return 0;
 	}
 	if (take_back(record, reporter, &worse) < 0) {

@@ -25,7 +25,7 @@ const char *severity_name(enum severity severity)
 
 const char *afterwards_name(enum afterwards after)
 {
-	static const char *const names[] = {"nothing", "reload", "relogin", "reboot"};
+	static const char *const names[] = {"nothing", "reload", "relogin", "reboot", "wsl"};
 
 	return names[after];
 }
@@ -95,6 +95,9 @@ static const char *after_text(enum afterwards after)
 		return "takes effect with the next login";
 	case AFTER_REBOOT:
 		return "takes effect with the next boot";
+	case AFTER_WSL:
+		return "takes effect when WSL starts anew: in Windows wsl --shutdown, then wait 8 seconds, until "
+		       "wsl --list --running shows none";
 	case AFTER_NOTHING:
 		break;
 	}
@@ -206,7 +209,7 @@ static void add_host(const struct patient *patient, const struct style *style, s
 	strbuf_add_char(out, '\n');
 }
 
-void examination_text(struct examination *examination, bool all, const struct style *style, struct strbuf *out)
+void findings_text(struct examination *examination, bool all, const struct style *style, struct strbuf *out)
 {
 	const struct check *last;
 
@@ -230,6 +233,11 @@ void examination_text(struct examination *examination, bool all, const struct st
 		add_folded(examination, patient, RESULT_UNKNOWN, style, out);
 		add_folded(examination, patient, RESULT_PASS, style, out);
 	}
+}
+
+void examination_text(struct examination *examination, bool all, const struct style *style, struct strbuf *out)
+{
+	findings_text(examination, all, style, out);
 	strbuf_add_char(out, '\n');
 	text_safe(out, examination_summary(examination), false);
 	strbuf_add_char(out, '\n');

@@ -78,6 +78,7 @@ const struct check check_wsl_version = {
 	.severity = SEVERITY_ADVICE,
 	.matters = "WSL comes from the Store and is updated apart from Windows; an old one passes over keys it does "
 		   "not know.",
+	.after = AFTER_WSL,
 	.look = look_version,
 };
 
@@ -154,6 +155,7 @@ const struct check check_wsl_nested = {
 	.title = "nested virtualization is switched on for WSL",
 	.severity = SEVERITY_REQUIRED,
 	.matters = "WSL is a guest of Windows; only where Windows hands VT-x or AMD-V on can KVM run in it.",
+	.after = AFTER_WSL,
 	.look = look_nested,
 };
 
@@ -202,6 +204,7 @@ const struct check check_wsl_networking = {
 	.matters =
 		"In mirrored mode WSL shares Windows' interfaces, so what is published there is reached from outside; "
 		"behind the default NAT nobody but Windows finds it.",
+	.after = AFTER_WSL,
 	.look = look_networking,
 };
 
@@ -260,6 +263,7 @@ const struct check check_wsl_dhcp_port = {
 	.matters =
 		"In mirrored mode both systems share ports; a network of libvirt starts its own DHCP server on port 67 "
 		"and fails with \"address already in use\".",
+	.after = AFTER_WSL,
 	.manual = "wsl-dhcp-port",
 	.look = look_dhcp_port,
 };
@@ -291,6 +295,7 @@ const struct check check_wsl_loopback = {
 	.severity = SEVERITY_NOTE,
 	.matters =
 		"A port that a guest publishes is then reached by the same address from this Windows and from others.",
+	.after = AFTER_WSL,
 	.look = look_loopback,
 };
 
@@ -348,6 +353,7 @@ const struct check check_wsl_dns = {
 	.matters = "With dnsTunneling Windows answers through a channel of the hypervisor: a guest that may ask WSL's "
 		   "name "
 		   "server still talks to the world, by names, when all its packets are dropped.",
+	.after = AFTER_WSL,
 	.look = look_dns,
 };
 
@@ -385,6 +391,7 @@ const struct check check_wsl_proxy = {
 	.title = "whether WSL takes over Windows' HTTP proxy",
 	.severity = SEVERITY_NOTE,
 	.matters = "A proxy may stand in the local network, where isolated guests are often let through.",
+	.after = AFTER_WSL,
 	.look = look_proxy,
 };
 
@@ -426,6 +433,7 @@ const struct check check_wsl_firewall = {
 	.title = "the firewall of Windows before WSL",
 	.severity = SEVERITY_NOTE,
 	.matters = "It is invisible from Linux: what every rule in WSL allows may still not arrive.",
+	.after = AFTER_WSL,
 	.look = look_firewall,
 };
 
@@ -468,6 +476,7 @@ const struct check check_wsl_idle = {
 	.matters = "Services and guests do not count as somebody: 15 seconds after the last shell the distribution "
 		   "ends, a "
 		   "minute later WSL.",
+	.after = AFTER_WSL,
 	.look = look_idle,
 };
 
@@ -508,6 +517,7 @@ const struct check check_wsl_systemd = {
 	.severity = SEVERITY_ADVICE,
 	.matters = "libvirt is a set of services; without systemd each of them has to be started by hand after every "
 		   "start.",
+	.after = AFTER_WSL,
 	.look = look_systemd,
 };
 
@@ -561,5 +571,6 @@ const struct check check_wsl_routes = {
 	.title = "routes to guests of guests survive a restart of WSL",
 	.severity = SEVERITY_ADVICE,
 	.matters = "WSL makes its routes anew at every start, from Windows'; what was added by hand is lost.",
+	.after = AFTER_WSL,
 	.look = look_routes,
 };

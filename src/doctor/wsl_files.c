@@ -68,7 +68,6 @@ static size_t visit_unread(const struct check *check, struct examination *examin
 			      setting->key, setting->ignored);
 	evidence(examination, finding, setting);
 	finding_remedy(examination, finding, "mend or remove the line that is in the way, then save the file as UTF-8");
-	finding_remedy(examination, finding, "%s", wsl_restart);
 	return 1;
 }
 
@@ -84,6 +83,7 @@ const struct check check_wsl_unread = {
 	.matters = "Of a key that is set twice the first counts; wsl.conf is read only to the first line that WSL does "
 		   "not "
 		   "understand, and not at all with a byte order mark.",
+	.after = AFTER_WSL,
 	.look = look_unread,
 };
 
@@ -120,6 +120,7 @@ const struct check check_wsl_lines = {
 	.title = "every line is one that WSL understands",
 	.severity = SEVERITY_ADVICE,
 	.matters = "A comment with ; or a path with single backslashes is no line of WSL's.",
+	.after = AFTER_WSL,
 	.look = look_lines,
 };
 
@@ -139,7 +140,6 @@ static size_t visit_place(const struct check *check, struct examination *examina
 			      key->file == file->reader ? "" : wsl_file_name(key->file));
 	evidence(examination, finding, setting);
 	finding_remedy(examination, finding, "move it below [%s] in %s", key->section, wsl_file_name(key->file));
-	finding_remedy(examination, finding, "%s", wsl_restart);
 	return 1;
 }
 
@@ -153,6 +153,7 @@ const struct check check_wsl_place = {
 	.title = "keys are in the section and the file to which they belong",
 	.severity = SEVERITY_ADVICE,
 	.matters = "WSL passes over a key in the wrong section, with a warning that flashes by.",
+	.after = AFTER_WSL,
 	.look = look_place,
 };
 
@@ -202,6 +203,7 @@ const struct check check_wsl_names = {
 	.title = "WSL knows every section and key",
 	.severity = SEVERITY_ADVICE,
 	.matters = "A misspelt key changes nothing, and looks as if it did.",
+	.after = AFTER_WSL,
 	.look = look_names,
 };
 
@@ -244,6 +246,7 @@ const struct check check_wsl_values = {
 	.title = "every value is one that its key may have",
 	.severity = SEVERITY_ADVICE,
 	.matters = "Where it is not, WSL goes on with the default.",
+	.after = AFTER_WSL,
 	.look = look_values,
 };
 
@@ -284,5 +287,6 @@ const struct check check_wsl_effect = {
 	.title = "every setting has an effect",
 	.severity = SEVERITY_NOTE,
 	.matters = "Some keys count only together with another one.",
+	.after = AFTER_WSL,
 	.look = look_effect,
 };

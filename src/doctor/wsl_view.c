@@ -8,7 +8,8 @@
 #include <strings.h>
 
 const char wsl_restart[] =
-	"then in Windows: wsl --shutdown, and 8 seconds later, when wsl --list --running shows none, start it again";
+	"in Windows: wsl --shutdown, and 8 seconds later, when wsl --list --running shows none, start it "
+	"again";
 
 static bool has_wslconfig(const struct patient *patient)
 {
@@ -44,10 +45,12 @@ static bool is_distribution(const struct examination *examination, const struct 
 	const struct facts *facts = patient->facts;
 	const struct node *node = facts_node(facts, "/run/WSL");
 
+	if (facts->wslconf_known == TRUTH_YES)
+		return true;
 	if (facts->system == SYSTEM_WINDOWS)
 		return false;
-	return look_is_wsl(facts) || facts->wslconf_known == TRUTH_YES || facts->wsl.networking_mode ||
-	       (node && node->exists == TRUTH_YES) || mirrors_windows(examination, patient);
+	return look_is_wsl(facts) || facts->wsl.networking_mode || (node && node->exists == TRUTH_YES) ||
+	       mirrors_windows(examination, patient);
 }
 
 static bool belong_together(const struct examination *examination, const struct patient *windows,
@@ -180,6 +183,5 @@ void wsl_evidence(struct examination *examination, struct finding *finding, cons
 
 void wsl_remedy(struct examination *examination, struct finding *finding, const char *flag)
 {
-	finding_remedy(examination, finding, "nestvisor wsl apply%s%s", *flag ? " " : "", flag);
-	finding_remedy(examination, finding, "%s", wsl_restart);
+	finding_remedy(examination, finding, "nestvisor wsl apply %s", flag);
 }

@@ -38,9 +38,9 @@ int wsl_compare_version(const char *version, const char *other);
 /* "networkingMode=nat in [wsl2] (…/.wslconfig:3)", or that it is not set. */
 void wsl_evidence(struct examination *examination, struct finding *finding, const struct wsl_view *view,
 		  const char *name, const struct wsl_value *value);
-/* Which command sets it, and what must follow. `flag`: "--nested". */
+/* Which command sets it. `flag`: "--nested". */
 void wsl_remedy(struct examination *examination, struct finding *finding, const char *flag);
-/* That WSL has to be started anew, and how. */
+/* How WSL is started anew, for it to read its files. */
 extern const char wsl_restart[];
 
 #endif

@@ -81,7 +81,7 @@ static const struct schema schemas[] = {
 					"evidence": {"type": ["string", "null"], "description": "the fact it rests on, and where it came from"},
 					"remedy": {"type": "array", "items": {"type": "string"}},
 					"fixable": {"type": "boolean", "description": "doctor --fix would do it"},
-					"after": {"enum": ["nothing", "reload", "relogin", "reboot"], "description": "what the remedy needs to take effect"},
+					"after": {"enum": ["nothing", "reload", "relogin", "reboot", "wsl"], "description": "what the remedy needs to take effect"},
 					"manual": {"type": "string"}
 				}}},
 			"summary": {"type": "string", "description": "what the hosts can run and what not"},
@@ -100,7 +100,7 @@ static const struct schema schemas[] = {
 					"severity": {"enum": ["note", "advice", "required"]},
 					"matters": {"type": "string"},
 					"fixable": {"type": "boolean"},
-					"after": {"enum": ["nothing", "reload", "relogin", "reboot"]},
+					"after": {"enum": ["nothing", "reload", "relogin", "reboot", "wsl"]},
 					"manual": {"type": "string"}
 				}}}
 		},
@@ -356,6 +356,29 @@ static const struct schema schemas[] = {
 			"libraries": {"type": "object", "description": "names and versions of those it runs with"}
 		},
 		"required": ["version", "libraries"]
+	})},
+	{"wsl", 1, "what is wrong with WSL's files, or what was written to them", JSON({
+		"properties": {
+			"files": {"type": "object", "description": "the files that were looked at", "required": ["wslconfig", "wslconf"], "properties": {
+				"wslconfig": {"type": ["string", "null"]},
+				"wslconf": {"type": ["string", "null"]}
+			}},
+			"checks": {"type": "array", "description": "check: what was found, in the form of doctor's checks", "items": {"type": "object",
+				"required": ["id", "result", "severity", "why", "evidence", "remedy"], "properties": {
+					"id": {"type": "string"},
+					"result": {"enum": ["pass", "warn", "unknown", "fail"]},
+					"severity": {"enum": ["note", "advice", "required"]},
+					"why": {"type": "string"},
+					"evidence": {"type": ["string", "null"]},
+					"remedy": {"type": "array", "items": {"type": "string"}}
+				}}},
+			"difference": {"type": "string", "description": "apply: unified; empty: all is as it should be"},
+			"notes": {"type": "array", "description": "apply: what deserves to be known of it", "items": {"type": "string"}},
+			"changed": {"type": "boolean", "description": "apply: was anything written?"},
+			"undone": {"type": "integer", "minimum": 0, "description": "apply --undo: how many changes were taken back"},
+			"then": {"type": ["string", "null"], "description": "apply: what has to be done for it to count"}
+		},
+		"required": []
 	})},
 	{NULL, 0, NULL, NULL},
 };
