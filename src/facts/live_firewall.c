@@ -216,6 +216,16 @@ static void read_legacy_ebtables(struct live *live)
 
 /* ---- all ---- */
 
+/* A listing is complete: tables of iptables-nft that are not in it are not there; and where no program shows one in
+ * full, the listing's form of it counts. none: the kernel has no nftables, and so there is nothing to list. */
+static void cover_nftables(struct live *live, bool none)
+{
+	if (none)
+		cover(live, BACKEND_NFTABLES, FAMILY_NONE, "netlink:nftables");
+	for (size_t i = 0; i < sizeof(nft_saves) / sizeof(*nft_saves); i++)
+		cover(live, BACKEND_XTABLES_NFT, nft_saves[i].family, "netlink:nftables");
+}
+
 static void read_nftables(struct live *live)
 {
 	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
@@ -225,6 +235,10 @@ static void read_nftables(struct live *live)
 	const char *output = NULL;
 	int r = nftables_open(-1, NFT_CTX_OUTPUT_HANDLE, &nft, &err);
 
+	if (r == -ENOENT) {
+		cover_nftables(live, true);
+		return;
+	}
 	if (r == 0)
 		r = nftables_run(&nft, "list ruleset", &output, &err);
 	if (r < 0) {
@@ -236,13 +250,10 @@ static void read_nftables(struct live *live)
 	cite_handles(ruleset);
 	for (size_t i = 0; i < sizeof(nft_saves) / sizeof(*nft_saves); i++)
 		there[i] = has_xtables(ruleset, nft_saves[i].family);
-	/* The listing is complete: tables of iptables-nft that are not in it are not there; and where no program shows
-	 * one in full, the listing's form of it counts. */
-	for (size_t i = 0; i < sizeof(nft_saves) / sizeof(*nft_saves); i++) {
-		cover(live, BACKEND_XTABLES_NFT, nft_saves[i].family, "netlink:nftables");
+	cover_nftables(live, false);
+	for (size_t i = 0; i < sizeof(nft_saves) / sizeof(*nft_saves); i++)
 		if (there[i])
 			save_tables(live, &nft_saves[i]);
-	}
 }
 
 void live_firewall(struct live *live)

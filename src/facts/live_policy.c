@@ -162,10 +162,18 @@ static void take_selectors(struct live *live, struct policy_rule *rule, const st
 		rule->rest = "tun_id";
 }
 
-/* Attributes of newer kernels that select: a rule with one of them applies to less than what is known here says. */
-static bool is_known_attribute(uint16_t type)
+/* Linux 6.14 and later; older headers lack them. A mask of all ones is that of a single port. */
+enum { FRA_NUMBER_SPORT_MASK = FRA_DPORT_RANGE + 4, FRA_NUMBER_DPORT_MASK };
+
+/* What newer kernels select by: a rule with such an attribute applies to less than what is known here says. */
+static void take_unknown(struct live *live, struct policy_rule *rule, const struct nlattr *attribute)
 {
-	return type <= FRA_DPORT_RANGE;
+	uint16_t type = mnl_attr_get_type(attribute);
+	bool mask = type == FRA_NUMBER_SPORT_MASK || type == FRA_NUMBER_DPORT_MASK;
+
+	if (type <= FRA_DPORT_RANGE || (mask && mnl_attr_get_u16(attribute) == UINT16_MAX))
+		return;
+	rule->rest = pool_text(live->pool, arena_printf(live->pool->arena, "[attribute %u]", type));
 }
 
 static void take_rule(const struct nlmsghdr *message, void *data)
@@ -188,9 +196,7 @@ static void take_rule(const struct nlmsghdr *message, void *data)
 		rule.tos = number_of(header->tos);
 	take_selectors(live, &rule, a);
 	netlink_for_each (attribute, message, sizeof(*header))
-		if (!is_known_attribute(mnl_attr_get_type(attribute)))
-			rule.rest = pool_text(live->pool, arena_printf(live->pool->arena, "[attribute %u]",
-								       mnl_attr_get_type(attribute)));
+		take_unknown(live, &rule, attribute);
 	rule.action = action_of(header->action);
 	rule.l3mdev = a[FRA_L3MDEV] && mnl_attr_get_u8(a[FRA_L3MDEV]);
 	table = a[FRA_TABLE] ? mnl_attr_get_u32(a[FRA_TABLE]) : header->table;

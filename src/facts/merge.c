@@ -127,46 +127,6 @@ static int by_rank(const void *a, const void *b)
 	return left->capture < right->capture ? -1 : left->capture > right->capture;
 }
 
-/* Has the nftables table a chain with as many rules for each chain of the other? */
-static bool looks_the_same(const struct table *xt, const struct table *nft)
-{
-	for (size_t i = 0; i < xt->chain_count; i++) {
-		const struct chain *chain = table_chain(nft, xt->chains[i].name);
-
-		if (!chain || chain->rule_count != xt->chains[i].rule_count)
-			return false;
-	}
-	return xt->chain_count > 0;
-}
-
-static void shadow(struct table *xt, struct table *nft)
-{
-	for (size_t i = 0; i < nft->chain_count; i++) {
-		const struct chain *chain = table_chain(xt, nft->chains[i].name);
-
-		if (chain && chain->whole != TRUTH_NO)
-			nft->chains[i].shadowed = chain->origin.source;
-	}
-	xt->backend = BACKEND_XTABLES_NFT;
-}
-
-/* Tables of iptables-nft that nft shows, too. */
-static void find_shadows(struct ruleset *ruleset)
-{
-	for (size_t i = 0; i < ruleset->table_count; i++) {
-		struct table *xt = &ruleset->tables[i], *nft;
-
-		if (xt->backend != BACKEND_XTABLES && xt->backend != BACKEND_XTABLES_NFT)
-			continue;
-		nft = ruleset_table(ruleset, BACKEND_NFTABLES, xt->family, xt->name);
-		if (nft && (xt->backend == BACKEND_XTABLES_NFT || looks_the_same(xt, nft)))
-			shadow(xt, nft);
-		else if (!nft && xt->backend == BACKEND_XTABLES &&
-			 ruleset_covers(ruleset, BACKEND_NFTABLES, xt->family, xt->name))
-			xt->backend = BACKEND_XTABLES_LEGACY; /* nftables has no such table */
-	}
-}
-
 void merge_rules(struct pool *pool, struct facts *facts, struct captured_rules *captured, size_t count)
 {
 	if (count > 1)
@@ -176,7 +136,7 @@ void merge_rules(struct pool *pool, struct facts *facts, struct captured_rules *
 
 		merge_one(&merger);
 	}
-	find_shadows(&facts->ruleset);
+	merge_shadows(pool, facts);
 }
 
 static int by_index(const void *a, const void *b)

@@ -14,6 +14,9 @@ struct captured_rules {
 /* Puts the rules of all captures together: each chain as the best of them shows it. */
 void merge_rules(struct pool *pool, struct facts *facts, struct captured_rules *captured, size_t count);
 
+/* Tables of iptables-nft that nft shows, too: which of the two counts. Part of merge_rules(). */
+void merge_shadows(struct pool *pool, struct facts *facts);
+
 /* Orders what is looked up by name, and what came from several captures. */
 void merge_finish(struct pool *pool, struct facts *facts);
 

@@ -561,7 +561,11 @@ static void write_table(struct writer *writer, const json_t *table)
 	write_name(writer, table, "name");
 	if (json_object_get(table, "flags")) {
 		strbuf_add(writer->out, " { flags ");
-		write_all(writer, json_object_get(table, "flags"), ",");
+		/* nft up to 1.0.6 says the table's name where it means its flag, which is mostly that. */
+		if (strcmp(text_of(table, "flags"), text_of(table, "name")) == 0)
+			strbuf_add(writer->out, "dormant");
+		else
+			write_all(writer, json_object_get(table, "flags"), ",");
 		strbuf_add(writer->out, " ; }");
 	}
 }

@@ -61,6 +61,11 @@ void parse_log(struct reader *reader, const struct asked *asked); /* dmesg, tail
 void parse_wslinfo(struct reader *reader, const struct asked *asked);
 void parse_windows_version(struct reader *reader, const struct asked *asked); /* wsl --version, ver, systeminfo */
 
+/* Is a route, or a neighbour, among the first `count` of the facts, from another capture? `ip route show table all` and
+ * `ip neigh` show both families, so `ip -6 route` beside them shows half of it again. */
+bool route_is_known(const struct facts *facts, size_t count, const struct route *route);
+bool neighbour_is_known(const struct facts *facts, size_t count, const struct neighbour *neighbour);
+
 /* The same where the program printed JSON (ip -j, bridge -j, nft -j): the reader's items are elements of the document. */
 void parse_links_json(struct reader *reader, const struct asked *asked, json_t *document);
 void parse_routes_json(struct reader *reader, const struct asked *asked, json_t *document);

@@ -19,6 +19,14 @@ static struct number get_number(const json_t *object, const char *key)
 	return json_is_string(value) ? span_to_number(span_of(json_string_value(value))) : (struct number){};
 }
 
+/* A group of links; the first has a name in every distribution. */
+static struct number get_group(const json_t *object, const char *key)
+{
+	const char *name = json_string_value(json_object_get(object, key));
+
+	return name && strcmp(name, "default") == 0 ? number_of(0) : get_number(object, key);
+}
+
 static enum truth get_truth(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
@@ -64,9 +72,10 @@ static bool has_text(const char *const *items, size_t count, const char *text)
 
 static void take_address(struct reader *reader, struct link *link, const json_t *object)
 {
-	static const char *const flags[] = {"secondary",  "dynamic",	   "tentative",	 "dadfailed",
-					    "deprecated", "noprefixroute", "mngtmpaddr", "temporary",
-					    "nodad",	  "home",	   "optimistic"};
+	/* In the order in which ip(8) prints them as text. */
+	static const char *const flags[] = {"secondary",     "temporary",  "nodad",	    "optimistic", "dadfailed",
+					    "home",	     "deprecated", "tentative",	    "dynamic",	  "mngtmpaddr",
+					    "noprefixroute", "autojoin",   "stable-privacy"};
 	struct address address = {.origin = reader_origin(reader)};
 	struct number length = get_number(object, "prefixlen");
 
@@ -105,6 +114,7 @@ static void take_port(struct reader *reader, struct link *link, const json_t *ob
 
 static void take_linkinfo(struct reader *reader, struct link *link, const json_t *info)
 {
+	static const char *const remotes[] = {"remote", "group", "remote6", "group6"};
 	const json_t *data = json_object_get(info, "info_data"), *slave = json_object_get(info, "info_slave_data");
 	const char *kind = get_text(reader, info, "info_kind");
 
@@ -126,9 +136,11 @@ static void take_linkinfo(struct reader *reader, struct link *link, const json_t
 		number_set(&link->tunnel.id, get_number(data, "id"));
 		number_set(&link->tunnel.port, get_number(data, "port"));
 		text_set(&link->tunnel.dev, get_text(reader, data, "link"));
-		get_ip(data, "local", &link->tunnel.local);
-		if (!get_ip(data, "remote", &link->tunnel.remote))
-			get_ip(data, "group", &link->tunnel.remote);
+		if (!get_ip(data, "local", &link->tunnel.local))
+			get_ip(data, "local6", &link->tunnel.local);
+		for (size_t i = 0; i < sizeof(remotes) / sizeof(*remotes); i++)
+			if (get_ip(data, remotes[i], &link->tunnel.remote))
+				break;
 	}
 	if (json_is_object(slave) && strcmp(json_get_string(info, "info_slave_kind", ""), "bridge") == 0)
 		take_port(reader, link, slave);
@@ -155,6 +167,7 @@ static void take_link(struct reader *reader, const struct asked *asked, const js
 	text_set(&link->state, get_text(reader, object, "operstate"));
 	text_set(&link->qdisc, get_text(reader, object, "qdisc"));
 	text_set(&link->alias, get_text(reader, object, "ifalias"));
+	number_set(&link->group, get_group(object, "group"));
 	text_set(&link->master, get_text(reader, object, "master"));
 	if (!link->master && !asked->bridge)
 		link->master = "";
@@ -229,7 +242,7 @@ static const char *metric_text(struct reader *reader, const json_t *metrics, con
 	return NULL;
 }
 
-static void take_route(struct reader *reader, const struct asked *asked, json_t *object)
+static void take_route(struct reader *reader, const struct asked *asked, size_t first, json_t *object)
 {
 	struct facts *facts = reader->facts;
 	const char *destination = json_string_value(json_object_get(object, "dst")), *mtu;
@@ -269,8 +282,9 @@ static void take_route(struct reader *reader, const struct asked *asked, json_t 
 	text = json_text(object);
 	route.text = arena_strdup(reader->pool->arena, text);
 	free(text);
-	*reader_push(reader, facts->routes, facts->route_count) = route;
 	reader->capture->items++;
+	if (!route_is_known(facts, first, &route))
+		*reader_push(reader, facts->routes, facts->route_count) = route;
 }
 
 static void cover_routes(struct reader *reader, const struct asked *asked, uint8_t family, bool all)
@@ -292,7 +306,7 @@ void parse_routes_json(struct reader *reader, const struct asked *asked, json_t 
 
 	for (size_t i = 0; i < json_array_size(document); i++) {
 		reader->item = (uint32_t)i + 1;
-		take_route(reader, asked, json_array_get(document, i));
+		take_route(reader, asked, before, json_array_get(document, i));
 		all = all || json_object_get(json_array_get(document, i), "table");
 	}
 	for (size_t i = before; i < reader->facts->route_count; i++)
@@ -330,7 +344,7 @@ static void take_action(struct reader *reader, struct policy_rule *rule, const j
 	else if (strcmp(action, "prohibit") == 0)
 		rule->action = POLICY_RULE_PROHIBIT;
 	else
-		rule->action = strcmp(action, "nop") == 0 ? POLICY_RULE_NOP : POLICY_RULE_UNKNOWN;
+		rule->action = json_object_get(object, "nop") ? POLICY_RULE_NOP : POLICY_RULE_UNKNOWN;
 }
 
 void parse_policy_rules_json(struct reader *reader, const struct asked *asked, json_t *document)
@@ -366,6 +380,7 @@ void parse_policy_rules_json(struct reader *reader, const struct asked *asked, j
 		rule.uid_first = get_number(object, "uid_start");
 		rule.uid_last = get_number(object, "uid_end");
 		rule.suppress_prefix_length = get_number(object, "suppress_prefixlen");
+		rule.suppress_group = get_group(object, "suppress_ifgroup");
 		rule.l3mdev = json_object_get(object, "l3mdev") != NULL;
 		take_action(reader, &rule, object);
 		rule.family = rule.from.ip.family ? rule.from.ip.family : rule.to.ip.family;
@@ -382,6 +397,7 @@ void parse_policy_rules_json(struct reader *reader, const struct asked *asked, j
 void parse_neighbours_json(struct reader *reader, const struct asked *asked, json_t *document)
 {
 	struct facts *facts = reader->facts;
+	size_t before = facts->neighbour_count;
 
 	facts->neighbours_known = TRUTH_YES;
 	for (size_t i = 0; i < json_array_size(document); i++) {
@@ -398,8 +414,9 @@ void parse_neighbours_json(struct reader *reader, const struct asked *asked, jso
 			pool_text(reader->pool, json_string_value(json_array_get(json_object_get(object, "state"), 0)));
 		neighbour.router = truth_of(json_object_get(object, "router") != NULL);
 		neighbour.proxy = truth_of(json_object_get(object, "proxy") != NULL);
-		*reader_push(reader, facts->neighbours, facts->neighbour_count) = neighbour;
 		reader->capture->items++;
+		if (!neighbour_is_known(facts, before, &neighbour))
+			*reader_push(reader, facts->neighbours, facts->neighbour_count) = neighbour;
 	}
 }
 

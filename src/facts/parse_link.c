@@ -85,8 +85,8 @@ static void take_head_words(struct links_parser *parser, struct link *link, stru
 			text_set(&link->port.state, reader_intern(reader, value));
 		} else if (span_is(word, "state")) {
 			text_set(&link->state, reader_intern(reader, value));
-		} else if (span_is(word, "group") && !span_is(value, "default")) {
-			number_set(&link->group, span_to_number(value));
+		} else if (span_is(word, "group")) {
+			number_set(&link->group, span_is(value, "default") ? number_of(0) : span_to_number(value));
 		} else if (span_is(word, "priority")) {
 			number_set(&link->port.priority, span_to_number(value));
 		} else if (span_is(word, "cost")) {
@@ -485,8 +485,7 @@ void parse_brctl(struct reader *reader, const struct asked *asked)
 	}
 }
 
-/* `ip neigh` shows both families, so `ip -6 neigh` beside it shows half of them again. */
-static bool is_known_neighbour(const struct facts *facts, size_t count, const struct neighbour *neighbour)
+bool neighbour_is_known(const struct facts *facts, size_t count, const struct neighbour *neighbour)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct neighbour *other = &facts->neighbours[i];
@@ -528,7 +527,7 @@ void parse_neighbours(struct reader *reader, const struct asked *asked)
 				neighbour.state = reader_intern(reader, word);
 		}
 		reader->capture->items++;
-		if (!is_known_neighbour(facts, before, &neighbour))
+		if (!neighbour_is_known(facts, before, &neighbour))
 			*reader_push(reader, facts->neighbours, facts->neighbour_count) = neighbour;
 	}
 }

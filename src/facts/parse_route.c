@@ -20,6 +20,7 @@ struct routes_parser {
 	bool seen4, seen6;
 	size_t first; /* routes before this one are of other captures */
 	size_t last;  /* index of the route that lines with nexthops belong to; SIZE_MAX: none */
+	bool known;   /* they belong to one that another capture showed already */
 };
 
 /* Words without a value. */
@@ -85,6 +86,8 @@ static void take_route_words(struct routes_parser *parser, struct route *route, 
 			continue;
 		if (!span_word(&rest, &value))
 			break;
+		if (span_is(value, "lock") && !span_word(&rest, &value)) /* mtu lock 1400 */
+			break;
 		if (span_is(word, "table"))
 			route->table = reader_intern(reader, value);
 		else if (span_is(word, "proto"))
@@ -147,22 +150,36 @@ static bool same_nexthops(const struct route *a, const struct route *b)
 	return true;
 }
 
-/* `ip route show table all` shows both families, so `ip -6 route` beside it shows half of them again. */
-static bool is_known(const struct routes_parser *parser, const struct route *route)
+/* Nexthops of a multipath route stand on lines of their own, which are not read yet. */
+static bool may_be_same_nexthops(const struct route *a, const struct route *b)
 {
-	const struct facts *facts = parser->reader->facts;
+	return same_nexthops(a, b) || (a->nexthop_count > 1 && b->nexthop_count == 0);
+}
 
-	for (size_t i = 0; i < parser->first; i++) {
+bool route_is_known(const struct facts *facts, size_t count, const struct route *route)
+{
+	for (size_t i = 0; i < count; i++) {
 		const struct route *other = &facts->routes[i];
 
 		if (other->family == route->family && other->type == route->type &&
 		    other->to.length == route->to.length && ip_equal(&other->to.ip, &route->to.ip) &&
 		    same_text(other->table, route->table) && other->metric.known == route->metric.known &&
 		    other->metric.value == route->metric.value && other->tos.value == route->tos.value &&
-		    other->from.length == route->from.length && same_nexthops(other, route))
+		    other->from.length == route->from.length && may_be_same_nexthops(other, route))
 			return true;
 	}
 	return false;
+}
+
+static void take_nexthop_line(struct routes_parser *parser, struct span line)
+{
+	struct route *route;
+
+	if (parser->known)
+		return;
+	route = &parser->reader->facts->routes[parser->last];
+	take_route_words(parser, route, line);
+	route->text = arena_printf(parser->reader->pool->arena, "%s %.*s", route->text, (int)line.length, line.at);
 }
 
 static void take_route(struct routes_parser *parser, struct span line)
@@ -175,8 +192,8 @@ static void take_route(struct routes_parser *parser, struct span line)
 
 	if (!span_word(&rest, &word))
 		return;
-	if (span_is(word, "nexthop") && parser->last != SIZE_MAX) {
-		take_route_words(parser, &facts->routes[parser->last], line);
+	if (span_is(word, "nexthop") && (parser->last != SIZE_MAX || parser->known)) {
+		take_nexthop_line(parser, line);
 		return;
 	}
 	if (symbol_find(TYPE_ROUTE_TYPE, word.at, word.length, &type)) {
@@ -195,7 +212,8 @@ static void take_route(struct routes_parser *parser, struct span line)
 	route.text = arena_strndup(reader->pool->arena, line.at, line.length);
 	reader->capture->items++;
 	parser->last = SIZE_MAX;
-	if (is_known(parser, &route))
+	parser->known = route_is_known(facts, parser->first, &route);
+	if (parser->known)
 		return;
 	*reader_push(reader, facts->routes, facts->route_count) = route;
 	parser->last = facts->route_count - 1;
@@ -274,7 +292,7 @@ void parse_route_n(struct reader *reader, const struct asked *asked)
 		*reader_push(reader, route.nexthops, route.nexthop_count) = nexthop;
 		route.text = arena_strndup(reader->pool->arena, line.at, line.length);
 		reader->capture->items++;
-		if (!is_known(&parser, &route))
+		if (!route_is_known(facts, parser.first, &route))
 			*reader_push(reader, facts->routes, facts->route_count) = route;
 	}
 	cover_families(&parser);
@@ -301,7 +319,10 @@ static bool take_action(struct reader *reader, struct policy_rule *rule, struct 
 
 	if (span_is(word, "lookup") || span_is(word, "table")) {
 		rule->action = POLICY_RULE_LOOKUP;
-		if (span_word(rest, &value))
+		if (!span_word(rest, &value))
+			return true;
+		rule->l3mdev = rule->l3mdev || span_is(value, "[l3mdev-table]"); /* of the packet's VRF */
+		if (!span_is(value, "[l3mdev-table]"))
 			rule->table = reader_intern(reader, value);
 	} else if (span_is(word, "goto")) {
 		rule->action = POLICY_RULE_GOTO;
@@ -329,8 +350,10 @@ static bool take_selector(struct reader *reader, struct policy_rule *rule, struc
 
 	if (span_is(word, "not"))
 		return rule->negated = true;
-	if (span_is(word, "l3mdev") || span_is(word, "[l3mdev-table]"))
+	if (span_is(word, "l3mdev"))
 		return rule->l3mdev = true;
+	if (span_is(word, "[detached]") || span_is(word, "[unresolved]"))
+		return true; /* the interface, or the rule to go to, is not there now */
 	if (!span_word(rest, &value))
 		return false;
 	if (span_is(word, "from"))

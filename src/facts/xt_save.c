@@ -101,6 +101,24 @@ static void take_comment(struct save *save, struct span line)
 				: BACKEND_XTABLES_LEGACY;
 }
 
+static void finish_table(struct save *save, enum truth whole)
+{
+	struct table *table = current_table(save);
+
+	if (!table)
+		return;
+	table->whole = whole;
+	for (size_t i = 0; i < table->chain_count; i++)
+		table->chains[i].whole = whole;
+	save->in_table = false;
+}
+
+/* ebtables-save ends a table without a word. */
+static bool ends_without_commit(const struct save *save)
+{
+	return save->in_table && save->family == FAMILY_BRIDGE;
+}
+
 /* "*filter" */
 static void take_table(struct save *save, struct span line)
 {
@@ -111,6 +129,8 @@ static void take_table(struct save *save, struct span line)
 		reader_ignored(save->reader, line);
 		return;
 	}
+	if (ends_without_commit(save))
+		finish_table(save, TRUTH_YES);
 	table = use_table(save, reader_intern(save->reader, name));
 	if (table->whole == TRUTH_YES) { /* two saves in one file */
 		reader_note(save->reader, "table %s stands here a second time: this one counts", table->name);
@@ -139,18 +159,6 @@ static void take_chain(struct save *save, struct span line)
 	chain->whole = save->in_table ? TRUTH_NO : TRUTH_UNKNOWN;
 	if (span_word(&rest, &policy))
 		chain->policy = policy_of(policy);
-}
-
-static void finish_table(struct save *save, enum truth whole)
-{
-	struct table *table = current_table(save);
-
-	if (!table)
-		return;
-	table->whole = whole;
-	for (size_t i = 0; i < table->chain_count; i++)
-		table->chains[i].whole = whole;
-	save->in_table = false;
 }
 
 /* The rule in the scratch's words from `first` on, at the end of a chain or in front of its rule `before`. */
@@ -473,7 +481,9 @@ static void cover(struct save *save)
 
 	if (save->script)
 		return;
-	if (save->in_table) {
+	if (ends_without_commit(save)) {
+		finish_table(save, TRUTH_YES);
+	} else if (save->in_table) {
 		finish_table(save, TRUTH_NO);
 		save->reader->capture->cut_off = true;
 		reader_note(save->reader, "ends inside table %s: cut off?", ruleset->tables[save->table].name);

@@ -20,14 +20,10 @@
 #include "base/strbuf.h"
 #include "net/namespace.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -82,24 +78,6 @@ static int list_tables(struct nftables *nft, const struct ruleset *set, struct s
 	return r;
 }
 
-static void take_generation(const struct nlmsghdr *message, void *data)
-{
-	const struct nlattr *a[NFTA_GEN_MAX + 1];
-
-	netlink_attributes(message, sizeof(struct nfgenmsg), a, NFTA_GEN_MAX);
-	if (a[NFTA_GEN_ID])
-		*(uint32_t *)data = ntohl(mnl_attr_get_u32(a[NFTA_GEN_ID]));
-}
-
-static uint32_t read_generation(struct netlink *nl)
-{
-	struct nlmsghdr *request = netlink_begin(nl, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0);
-	uint32_t generation = 0;
-
-	mnl_nlmsg_put_extra_header(request, sizeof(struct nfgenmsg));
-	return netlink_ask(nl, request, take_generation, &generation) == 0 ? generation : 0;
-}
-
 /* "nestvisor-rules 1 <boot> <cookie> <generation> <hash>\n"; empty where the kernel cannot tell these. */
 static void describe(int netns, const char *text, char ret[HEADER_SIZE], uint32_t *ret_generation)
 {
@@ -115,7 +93,7 @@ static void describe(int netns, const char *text, char ret[HEADER_SIZE], uint32_
 		snprintf(boot, sizeof(boot), "%.*s", (int)strcspn(boot_text, "\n"), boot_text);
 	if (netlink_open(&nl, netns, NETLINK_NETFILTER, NULL) == 0) {
 		cookie = netns_cookie(nl.fd);
-		*ret_generation = read_generation(&nl);
+		nftables_generation(&nl, ret_generation);
 		netlink_close(&nl);
 	}
 	snprintf(ret, HEADER_SIZE, "nestvisor-rules 1 %s %llu %u %s\n", boot[0] ? boot : "-",
