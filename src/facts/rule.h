@@ -158,4 +158,7 @@ struct rule {
 	size_t gap_count;
 };
 
+/* Is there anything in its statements that was not understood? Then it is not UNDERSTOOD_FULLY, and has gaps. */
+bool rule_has_unknown(const struct rule *rule);
+
 #endif

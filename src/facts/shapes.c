@@ -214,9 +214,9 @@ static const char *check_rule(const void *object)
 {
 	const struct rule *rule = object;
 
-	return (rule->understood == UNDERSTOOD_FULLY) != (rule->gap_count == 0)
-		       ? "is understood and has gaps, or is not and has none"
-		       : NULL;
+	if (rule->understood != UNDERSTOOD_FULLY)
+		return rule->gap_count == 0 ? "is not understood fully, and does not say what is missing" : NULL;
+	return rule->gap_count > 0 || rule_has_unknown(rule) ? "is understood fully, and something in it is not" : NULL;
 }
 
 const struct shape shape_rule = SHAPE(rule, rule_members, .check = check_rule);
@@ -538,12 +538,15 @@ static const struct shape shape_log_line = SHAPE(log_line, log_line_members);
 static const struct member document_members[] = {
 	TEXT(document, kind, NEEDED), TEXT(document, name), TEXT(document, text, NEEDED), ORIGIN(document), {}};
 static const struct shape shape_document = SHAPE(document, document_members);
-static const struct member setting_members[] = {
-	TEXT(setting, section, NEEDED), TEXT(setting, key, NEEDED), TEXT(setting, value, NEEDED),
-	TEXT(setting, ignored, .help = "why WSL does not take it"), ORIGIN(setting), {}};
+static const struct member setting_members[] = {TEXT(setting, section, NEEDED),
+						TEXT(setting, key, NEEDED),
+						TEXT(setting, value, NEEDED),
+						TEXT(setting, ignored, .help = "why WSL does not take it"),
+						ORIGIN(setting),
+						{}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
-static const struct member wsl_members[] = {TEXT(wsl, networking_mode), TEXT(wsl, version), TEXT(wsl, windows),
-					   ORIGIN(wsl), {}};
+static const struct member wsl_members[] = {
+	TEXT(wsl, networking_mode), TEXT(wsl, version), TEXT(wsl, windows), ORIGIN(wsl), {}};
 static const struct shape shape_wsl = SHAPE(wsl, wsl_members);
 static const struct member side_members[] = {IP(flow_side, source),	     IP(flow_side, destination),
 					     NUMBER(flow_side, source_port), NUMBER(flow_side, destination_port),

@@ -353,9 +353,11 @@ static void add_match(struct xt_build *build, const struct xt_instance *instance
 	size_t kept = 0, unknown = 0;
 
 	if (!extension && instance->nameless) { /* no match was loaded that could have them */
-		for (size_t i = 0; i < instance->count; i++)
-			xt_condition(build, reader_intern(build->reader, given[i].name), CONDITION_UNKNOWN, &given[i],
-				     1);
+		for (size_t i = 0; i < instance->count; i++) {
+			xt_condition(build, name, CONDITION_UNKNOWN, &given[i], 1);
+			rule_gap(build->reader->pool, build->rule, "option --%.*s", (int)given[i].name.length,
+				 given[i].name.at);
+		}
 		return;
 	}
 	if (!extension) {

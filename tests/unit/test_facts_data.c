@@ -71,7 +71,8 @@ static void count_rule(const struct table *table, const struct chain *chain, con
 	totals->none += rule->understood == UNDERSTOOD_NOT;
 	assert_non_null(rule->text);
 	assert_true(rule->origin.line > 0);
-	assert_true(rule->understood == UNDERSTOOD_FULLY || rule->gap_count > 0);
+	assert_true((rule->understood == UNDERSTOOD_FULLY) == (rule->gap_count == 0));
+	assert_false(rule->understood == UNDERSTOOD_FULLY && rule_has_unknown(rule));
 }
 
 static void print_totals(const char *what, const struct totals *totals)

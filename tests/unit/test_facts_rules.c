@@ -326,8 +326,7 @@ static void test_meanings(void **state)
 		{"iptables-save", "mangle",
 		 "-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
 		 "meta mark set ct mark"},
-		{"iptables-save", "nat",
-		 "-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.4:80-90/85",
+		{"iptables-save", "nat", "-A PREROUTING -p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.4:80-90/85",
 		 "meta l4proto tcp dnat to 10.0.0.1-10.0.0.4 :80-90 <from 85>"},
 		{"ip6tables-save", "nat", "-A PREROUTING -p tcp -j DNAT --to-destination [fd00::1]:80",
 		 "meta l4proto tcp dnat to fd00::1 :80"},
@@ -408,6 +407,24 @@ static void test_nft_unknown(void **state)
 }
 
 /* Without -v a listing does not show interfaces: then no rule is known to match. */
+/* Options that belong to nothing that was loaded: the rule's effect is plain, when it applies is not. */
+static void test_stray_options(void **state)
+{
+	static const char script[] = "ip6tables -A FORWARD -p 2 -s fd00::/8 --sport 53 -j ACCEPT\n"
+				     "iptables -A FORWARD -m foo --bar 1 -j ACCEPT\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("rules.sh", script, sizeof(script) - 1);
+	const struct facts *facts = bundle->hosts[0];
+	const struct rule *stray = &facts->ruleset.tables[0].chains[0].rules[0];
+	const struct rule *foreign = &facts->ruleset.tables[1].chains[0].rules[0];
+
+	assert_int_equal(facts->captures[0].rules_partly, 2);
+	assert_int_equal(stray->understood, UNDERSTOOD_PARTLY);
+	assert_string_equal(stray->gaps[0], "option --sport");
+	assert_true(rule_has_unknown(stray));
+	assert_string_equal(foreign->gaps[0], "match foo");
+	assert_true(rule_has_unknown(foreign));
+}
+
 static void test_listing_without_interfaces(void **state)
 {
 	static const char text[] = "Chain INPUT (policy DROP)\n"
@@ -452,10 +469,15 @@ static void test_ipset_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),	       cmocka_unit_test(test_listing_is_save),
-		cmocka_unit_test(test_nft_forms),      cmocka_unit_test(test_handles),
-		cmocka_unit_test(test_print_and_read), cmocka_unit_test(test_meanings),
-		cmocka_unit_test(test_nft_unknown),    cmocka_unit_test(test_listing_without_interfaces),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_listing_is_save),
+		cmocka_unit_test(test_nft_forms),
+		cmocka_unit_test(test_handles),
+		cmocka_unit_test(test_print_and_read),
+		cmocka_unit_test(test_meanings),
+		cmocka_unit_test(test_nft_unknown),
+		cmocka_unit_test(test_stray_options),
+		cmocka_unit_test(test_listing_without_interfaces),
 		cmocka_unit_test(test_ipset_key),
 	};
 
