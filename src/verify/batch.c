@@ -162,7 +162,7 @@ static int read_place(const struct reader *reader, struct question *question)
 static int read_packet(const struct reader *reader, struct packet *packet)
 {
 	static const char *const fragments[] = {"no", "first", "later", NULL};
-	long long type = -1, code = 0;
+	long long type = -1, code = 0, ttl = -1;
 	unsigned fragment = 0;
 	int r;
 
@@ -171,7 +171,7 @@ static int read_packet(const struct reader *reader, struct packet *packet)
 	    (r = read_port(reader, "sport", &packet->sport)) < 0 ||
 	    (r = read_port(reader, "dport", &packet->dport)) < 0 ||
 	    (r = read_number(reader, "icmp_type", 255, &type)) < 0 ||
-	    (r = read_number(reader, "icmp_code", 255, &code)) < 0 ||
+	    (r = read_number(reader, "icmp_code", 255, &code)) < 0 || (r = read_number(reader, "ttl", 255, &ttl)) < 0 ||
 	    (r = read_flags(reader, &packet->tcp_flags)) < 0 ||
 	    (r = read_mac(reader, "src_mac", &packet->src_mac)) < 0 ||
 	    (r = read_mac(reader, "dst_mac", &packet->dst_mac)) < 0 ||
@@ -180,6 +180,8 @@ static int read_packet(const struct reader *reader, struct packet *packet)
 	packet->family = packet->dst.family;
 	packet->fragment = (enum fragment)fragment;
 	packet->icmp_code = (uint8_t)code;
+	packet->ttl_given = ttl >= 0;
+	packet->ttl = number_of((uint64_t)ttl);
 	if (type >= 0)
 		packet->icmp_type = (uint8_t)type;
 	if (packet->src.family && packet->src.family != packet->family)
@@ -192,6 +194,8 @@ void question_complete(struct question *question, bool has_sport, bool has_dport
 	struct packet *packet = &question->packet;
 
 	packet->tos = number_of(0);
+	if (!packet->ttl_given)
+		packet->ttl = number_of(64);
 	if (packet_has_ports(packet)) {
 		if (!has_sport)
 			packet->sport = (struct ports){32768, 60999}; /* ip_local_port_range */

@@ -47,22 +47,6 @@ const char *lost_reason_word(enum lost_reason reason)
 	return reasons[reason];
 }
 
-const char *walk_text(struct walk *walk, const char *format, ...)
-{
-	char *text;
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	text = arena_alloc(walk->arena, (size_t)length + 1);
-	va_start(args, format);
-	vsnprintf(text, (size_t)length + 1, format, args);
-	va_end(args);
-	return text;
-}
-
 #define TEXT_OF(walk, format)                                                                                          \
 	({                                                                                                             \
 		char text_[1024];                                                                                      \

@@ -296,12 +296,36 @@ static bool has_flag(const struct address *address, const char *flag)
 	return false;
 }
 
+static bool is_usable(const struct address *address, uint8_t family)
+{
+	return address->prefix.ip.family == family && !has_flag(address, "secondary") &&
+	       !has_flag(address, "tentative") && !has_flag(address, "deprecated");
+}
+
 /*
  * The first address that is no second one of its subnet; the one whose subnet the destination is in, if there is one
- * (inet_select_addr in net/ipv4/devinet.c). Of IPv6 the one of the destination's scope (RFC 6724, rule 2), and then the
- * one that has most bits in common with it (rule 8).
+ * (inet_select_addr in net/ipv4/devinet.c). Those of 127.0.0.0/8 are the host's own only.
  */
-struct ip link_address(const struct stack_link *link, uint8_t family, const struct ip *toward)
+static struct ip link_address4(const struct stack_link *link, const struct ip *toward)
+{
+	const struct address *best = NULL;
+
+	for (size_t i = 0; i < link->link->address_count; i++) {
+		const struct address *address = &link->link->addresses[i];
+
+		if (!is_usable(address, AF_INET) || (address->scope && strcmp(address->scope, "host") == 0) ||
+		    ip_is_loopback(&address->prefix.ip))
+			continue;
+		if (prefix_contains(&address->prefix, toward))
+			return address->prefix.ip;
+		best = best ? best : address;
+	}
+	return best ? best->prefix.ip : (struct ip){};
+}
+
+/* One of the destination's scope (RFC 6724, rule 2), and of these the one that has most bits in common with it (rule
+ * 8). */
+static struct ip link_address6(const struct stack_link *link, const struct ip *toward)
 {
 	const struct address *best = NULL;
 	unsigned best_common = 0;
@@ -311,20 +335,11 @@ struct ip link_address(const struct stack_link *link, uint8_t family, const stru
 		const struct ip *ip = &address->prefix.ip;
 		unsigned common = 0;
 
-		if (ip->family != family || has_flag(address, "secondary") || has_flag(address, "tentative") ||
-		    has_flag(address, "deprecated"))
+		if (!is_usable(address, AF_INET6) || ip_is_loopback(ip) ||
+		    ip_is_link_local(ip) != ip_is_link_local(toward))
 			continue;
-		if (family == AF_INET) {
-			if (address->scope && strcmp(address->scope, "host") == 0 && !link->loopback)
-				continue;
-			common = toward && prefix_contains(&address->prefix, toward);
-		} else {
-			if (ip_is_link_local(ip) != (toward && ip_is_link_local(toward)))
-				continue;
-			while (toward && common < 64 &&
-			       prefix_contains(&(struct prefix){*ip, (uint8_t)(common + 1)}, toward))
-				common++;
-		}
+		while (common < 64 && prefix_contains(&(struct prefix){*ip, (uint8_t)(common + 1)}, toward))
+			common++;
 		if (!best || common > best_common) {
 			best = address;
 			best_common = common;
@@ -333,23 +348,30 @@ struct ip link_address(const struct stack_link *link, uint8_t family, const stru
 	return best ? best->prefix.ip : (struct ip){};
 }
 
+struct ip fib_link_address(const struct stack_link *link, const struct ip *toward)
+{
+	return toward->family == AF_INET ? link_address4(link, toward) : link_address6(link, toward);
+}
+
+struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward)
+{
+	struct ip ip = link ? fib_link_address(link, toward) : (struct ip){};
+
+	for (size_t i = 0; i < host->link_count && !ip.family; i++)
+		ip = fib_link_address(&host->links[i], toward);
+	return ip;
+}
+
 struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)
 {
 	const struct route *route = found->route ? found->route->route : NULL;
-	const struct ip *toward =
-		found->nexthop && found->nexthop->via.family == dst->family ? &found->nexthop->via : dst;
-	struct ip source = {};
+	bool gateway = found->nexthop && found->nexthop->via.family == dst->family;
 
-	if (found->type == ROUTE_TYPE_LOCAL)
-		return route && route->source.family ? route->source : *dst;
 	if (route && route->source.family)
 		return route->source;
-	if (found->link)
-		source = link_address(found->link, dst->family, toward);
-	for (size_t i = 0; i < host->link_count && !source.family; i++)
-		if (!host->links[i].loopback)
-			source = link_address(&host->links[i], dst->family, toward);
-	return source;
+	if (found->type == ROUTE_TYPE_LOCAL)
+		return *dst;
+	return fib_select_address(host, found->link, gateway ? &found->nexthop->via : dst);
 }
 
 /* ---- packets that arrive ---- */
@@ -514,6 +536,26 @@ static void record_route(struct hop *hop, const struct fib_found *found)
 		step->effect = walk_text(walk, "dev %s", found->link ? found->link->name : "?");
 }
 
+/* What the sender is told (ip_error, ip6_pkt_discard, ip6_pkt_prohibit); a blackhole says nothing. */
+static const char *error_of(const struct hop *hop, enum fib_outcome outcome)
+{
+	bool v4 = hop->packet.family == AF_INET;
+
+	switch (outcome) {
+	case FIB_NO_ROUTE:
+		return v4 ? "icmp 3/0" : "icmp 1/0";
+	case FIB_UNREACHABLE:
+		return v4 ? "icmp 3/1" : "icmp 1/3";
+	case FIB_PROHIBIT:
+		return v4 ? "icmp 3/13" : "icmp 1/1";
+	case FIB_FOUND:
+	case FIB_BLACKHOLE:
+	case FIB_UNKNOWN:
+		break;
+	}
+	return NULL;
+}
+
 static bool lose_route(struct hop *hop, const struct fib_found *found)
 {
 	static const enum lost_reason lost[] = {[FIB_NO_ROUTE] = LOST_NO_ROUTE,
@@ -528,6 +570,8 @@ static bool lose_route(struct hop *hop, const struct fib_found *found)
 	walk_lose(hop, lost[found->outcome], "%s %s",
 		  found->outcome == FIB_NO_ROUTE ? "there is no route to" : "a route forbids",
 		  ip_format(&hop->packet.dst, text));
+	if (hop->iif)
+		hop->walk->answer->answered = error_of(hop, found->outcome);
 	return false;
 }
 

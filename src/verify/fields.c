@@ -276,6 +276,14 @@ static struct value fragment_value(const struct packet *packet)
 	return value_of_number(185); /* 1480 bytes in, in units of eight */
 }
 
+/* What Linux sends with (ip_default_ttl), less one for each router on the way. */
+static struct value ttl_value(const struct hop *hop)
+{
+	if (!hop->packet.ttl_given)
+		walk_assume(hop->walk, NULL, "the packet was sent with a time to live of 64");
+	return of_known(hop->packet.ttl);
+}
+
 static struct value ip_value(const struct hop *hop, enum field field)
 {
 	const struct packet *packet = &hop->packet;
@@ -294,7 +302,7 @@ static struct value ip_value(const struct hop *hop, enum field field)
 	case FIELD_IP_FRAG_OFF:
 		return fragment_value(packet);
 	case FIELD_IP_TTL:
-		return of_known(packet->ttl);
+		return ttl_value(hop);
 	case FIELD_IP_PROTOCOL:
 		return value_of_number(packet->protocol);
 	case FIELD_IP_SADDR:
@@ -320,7 +328,7 @@ static struct value ip6_value(const struct hop *hop, enum field field)
 	case FIELD_IP6_NEXTHDR:
 		return value_of_number(packet->fragment == FRAGMENT_NONE ? packet->protocol : 44);
 	case FIELD_IP6_HOPLIMIT:
-		return of_known(packet->ttl);
+		return ttl_value(hop);
 	case FIELD_IP6_SADDR:
 		return value_of_ip(&packet->src);
 	case FIELD_IP6_DADDR:

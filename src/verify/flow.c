@@ -18,7 +18,8 @@ struct flow *flow_add(struct walk *walk, struct stack_host *host, const struct t
 {
 	struct flow *flow = arena_new_struct(walk->arena, struct flow);
 
-	*flow = (struct flow){.host = host, .original = *original, .reply = tuple_inverse(original)};
+	*flow = (struct flow){
+		.host = host, .original = *original, .reply = tuple_inverse(original), .mark = number_of(0)};
 	*arena_push(walk->arena, walk->flows, walk->flow_count) = flow;
 	return flow;
 }
@@ -139,28 +140,6 @@ static bool begins(struct hop *hop)
 	return !packet_is_icmp(packet) || icmp_begins(packet);
 }
 
-/*
- * The question says that the connection is established, and this host has not seen its beginning: that took another
- * way, or is not known well enough to follow it. It is taken as known here, without translation.
- */
-static bool take_as_established(struct hop *hop, const struct tuple *tuple)
-{
-	const struct walk *walk = hop->walk;
-	const struct question *question = walk->question;
-	struct tuple original = *tuple;
-	struct flow *flow;
-
-	if (question->state != STATE_ESTABLISHED || walk->rehearsal)
-		return false;
-	if (question->reply)
-		original = tuple_inverse(tuple);
-	flow = flow_add(hop->walk, hop->host, &original);
-	flow->seen_reply = flow->source_done = flow->destination_done = true;
-	walk_assume(hop->walk, "conntrack -L", "%s: the connection is tracked, and not translated", hop->host->name);
-	track_known(hop, flow, question->reply);
-	return true;
-}
-
 void flow_track(struct hop *hop)
 {
 	struct tuple tuple;
@@ -181,8 +160,6 @@ void flow_track(struct hop *hop)
 		track_known(hop, flow, reply);
 		return;
 	}
-	if (take_as_established(hop, &tuple))
-		return;
 	if (!begins(hop)) {
 		hop->tracked = TRACKED_INVALID;
 		record(hop, "invalid");

@@ -79,7 +79,7 @@ static struct ip redirect_address(struct hop *hop)
 	for (size_t i = 0; i < hop->iif->link->address_count && hop->packet.family == AF_INET; i++)
 		if (hop->iif->link->addresses[i].prefix.ip.family == AF_INET)
 			return hop->iif->link->addresses[i].prefix.ip;
-	return link_address(hop->iif, hop->packet.family, &hop->packet.src);
+	return hop->packet.family == AF_INET ? (struct ip){} : fib_link_address(hop->iif, &hop->packet.src);
 }
 
 static struct ip masquerade_address(struct hop *hop)
@@ -88,7 +88,7 @@ static struct ip masquerade_address(struct hop *hop)
 	const struct ip *toward =
 		nexthop && nexthop->via.family == hop->packet.family ? &nexthop->via : &hop->packet.dst;
 
-	return hop->out ? link_address(hop->out, hop->packet.family, toward) : (struct ip){};
+	return fib_select_address(hop->host, hop->out, toward);
 }
 
 static bool inside(const struct ports *ports, const struct value *range)

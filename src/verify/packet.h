@@ -53,6 +53,7 @@ struct packet {
 	uint8_t tcp_flags;
 	enum fragment fragment;
 	struct number ttl, tos, length; /* unknown: may be any */
+	bool ttl_given;			/* no: it is what hosts usually send with */
 	struct mac src_mac, dst_mac;	/* of the frame it is in */
 	const struct packet *inner;	/* of an ICMP error: the packet that it is about */
 };

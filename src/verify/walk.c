@@ -272,3 +272,49 @@ void walk_run(struct walk *walk)
 	if (!walk_ended(walk))
 		walk_unknown(walk, NULL, NULL, "where the packet goes");
 }
+
+/* ---- the answer to a packet ---- */
+
+/* What answers it: the second packet of a TCP connection, the reply to an echo. */
+static struct packet answer_to(const struct packet *packet)
+{
+	struct packet answer = *packet;
+	struct tuple tuple = tuple_of(packet);
+
+	tuple = tuple_inverse(&tuple);
+	answer.src = tuple.src;
+	answer.dst = tuple.dst;
+	if (packet_has_ports(packet)) {
+		answer.sport = tuple.sport;
+		answer.dport = tuple.dport;
+	}
+	if (packet_is_icmp(packet))
+		answer.icmp_type = (uint8_t)(tuple.dport.first >> 8);
+	if (packet->protocol == PROTOCOL_TCP)
+		answer.tcp_flags = packet->tcp_flags & TCP_SYN ? TCP_SYN | TCP_ACK : TCP_ACK;
+	answer.ttl = number_of(64);
+	answer.ttl_given = false;
+	answer.src_mac = answer.dst_mac = (struct mac){};
+	return answer;
+}
+
+struct answer *walk_reply(const struct stack *stack, const struct question *question, unsigned flags,
+			  struct arena *arena)
+{
+	const struct answer *there = walk_ask(stack, question, flags, arena);
+	struct question *back;
+
+	if (there->fate != FATE_DELIVERED)
+		return NULL;
+	back = arena_new_struct(arena, struct question);
+	*back = (struct question){.at = there->where,
+				  .packet = answer_to(&there->packet),
+				  .state = STATE_ESTABLISHED,
+				  .first = question,
+				  .reply = true};
+	if (there->out) {
+		back->iif = stack_link(there->where, there->out->name);
+		back->in_port = there->out_port ? stack_link(there->where, there->out_port->name) : NULL;
+	}
+	return walk_ask(stack, back, flags, arena);
+}

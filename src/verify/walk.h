@@ -113,7 +113,7 @@ struct answer {
 	enum hook hook;
 	const struct stack_chain *chain; /* that dropped or rejected it */
 	const struct rule *rule;	 /* NULL: the chain's policy */
-	const char *answered;		 /* of rejected ones: "icmp 3/3", "rst" */
+	const char *answered;		 /* what its sender is told: "icmp 3/3", "rst"; NULL: nothing */
 	enum lost_reason reason;
 	const char *reason_text;
 	struct step *steps;
@@ -131,7 +131,7 @@ enum {
 /* The answer lives in the arena. Never fails. */
 struct answer *walk_ask(const struct stack *stack, const struct question *question, unsigned flags,
 			struct arena *arena);
-/* The way of the answer to a question's packet, which was delivered: the same question asked from the other end. */
+/* The way of the answer that the packet of a question gets where it is delivered; NULL: it is not. */
 struct answer *walk_reply(const struct stack *stack, const struct question *question, unsigned flags,
 			  struct arena *arena);
 

@@ -104,7 +104,7 @@ void walk_unknown(struct walk *walk, struct stack_host *host, const char *comman
 	__attribute__((format(printf, 4, 5)));
 struct step *walk_step(struct hop *hop, enum step_kind kind);
 void walk_lose(struct hop *hop, enum lost_reason reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
-const char *walk_text(struct walk *walk, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define walk_text(walk, ...) arena_printf((walk)->arena, __VA_ARGS__)
 static inline bool walk_ended(const struct walk *walk)
 {
 	return walk->answer->fate != FATE_OPEN;
@@ -139,7 +139,10 @@ uint8_t fib_address_type(struct walk *walk, struct stack_host *host, const struc
 bool fib_is_local(struct walk *walk, struct stack_host *host, const struct ip *address);
 /* The address that the host would send from. Family 0: it has none. */
 struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst);
-struct ip link_address(const struct stack_link *link, uint8_t family, const struct ip *toward);
+/* The address of an interface that is taken toward another; family 0: it has none that will do. */
+struct ip fib_link_address(const struct stack_link *link, const struct ip *toward);
+/* The address that a host takes toward another: one of the interface's, if it has one, else of any. */
+struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward);
 /* An arrived packet: sets hop->route, or ends the walk. */
 bool fib_route_input(struct hop *hop);
 /* One that is sent. */
