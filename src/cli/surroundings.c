@@ -3,15 +3,13 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "net/net.h"
 
-#include <fnmatch.h>
-#include <linux/route.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
-enum { FILE_LIMIT = 16 << 20, SHORTEST_PREFIX = 4 };
+enum { FILE_LIMIT = 16 << 20 };
 
 static char *read_below(const char *root, const char *path)
 {
@@ -81,108 +79,30 @@ static uint64_t group_limit(const char *root)
 	return least;
 }
 
-static bool is_of_interest(const struct prefix *prefix, const char *interface, unsigned flags)
+static void read_routes(struct arena *arena, struct surroundings *ret)
 {
-	static const struct {
-		const char *text;
-	} never[] = {{"fe80::/10"}, {"ff00::/8"}, {"169.254.0.0/16"}, {"224.0.0.0/4"}};
+	cleanup_free struct net_overlap *found = NULL;
+	struct surroundings_route *routes;
+	size_t count = 0;
 
-	if (prefix->length < SHORTEST_PREFIX || (flags & RTF_REJECT) || strcmp(interface, "lo") == 0 ||
-	    fnmatch("nv????????w", interface, 0) == 0)
-		return false;
-	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
-		struct prefix other;
-
-		if (prefix_parse(never[i].text, &other) && other.ip.family == prefix->ip.family &&
-		    other.length <= prefix->length && prefix_contains(&other, &prefix->ip))
-			return false;
-	}
-	return true;
-}
-
-struct routes {
-	struct surroundings_route *items;
-	size_t count;
-};
-
-static void add_route(struct arena *arena, struct routes *routes, const struct prefix *prefix, const char *interface,
-		      unsigned flags)
-{
-	struct surroundings_route *route;
-
-	if (!(flags & RTF_UP) || !is_of_interest(prefix, interface, flags))
+	if (net_host_routes(&found, &count, NULL) < 0)
 		return;
-	route = arena_push(arena, routes->items, routes->count);
-	route->prefix = *prefix;
-	snprintf(route->interface, sizeof(route->interface), "%s", interface);
-}
-
-/* "eth0 0002A8C0 00000000 0001 0 0 0 00FFFFFF …": addresses are the four bytes as this machine reads them as a number.
- */
-static void read_routes4(const char *root, struct arena *arena, struct routes *routes)
-{
-	cleanup_free char *text = read_below(root, "/proc/net/route");
-	char *save = NULL;
-
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		struct prefix prefix = {.ip.family = AF_INET};
-		char interface[INTERFACE_NAME_SIZE];
-		uint32_t destination, mask;
-		unsigned flags;
-
-		if (sscanf(line, "%15s %x %*x %x %*d %*d %*d %x", interface, &destination, &flags, &mask) != 4)
-			continue;
-		memcpy(prefix.ip.bytes, &destination, sizeof(destination));
-		prefix.length = (uint8_t)__builtin_popcount(mask);
-		add_route(arena, routes, &prefix, interface, flags);
+	routes = arena_alloc(arena, (count + 1) * sizeof(*routes));
+	for (size_t i = 0; i < count; i++) {
+		routes[i].prefix = found[i].prefix;
+		snprintf(routes[i].interface, sizeof(routes[i].interface), "%s", found[i].interface);
 	}
-}
-
-static bool parse_hex_bytes(const char *text, uint8_t bytes[16])
-{
-	for (size_t i = 0; i < 16; i++) {
-		unsigned byte;
-
-		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-			return false;
-		bytes[i] = (uint8_t)byte;
-	}
-	return true;
-}
-
-/* "fd000000… 40 000… 00 000… 00000100 00000001 00000000 00000001 eth0" */
-static void read_routes6(const char *root, struct arena *arena, struct routes *routes)
-{
-	cleanup_free char *text = read_below(root, "/proc/net/ipv6_route");
-	char *save = NULL;
-
-	for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
-		struct prefix prefix = {.ip.family = AF_INET6};
-		char interface[INTERFACE_NAME_SIZE], address[33];
-		unsigned flags, length;
-
-		if (sscanf(line, "%32s %x %*s %*x %*s %*x %*x %*x %x %15s", address, &length, &flags, interface) != 4)
-			continue;
-		if (strlen(address) != 32 || length > 128 || !parse_hex_bytes(address, prefix.ip.bytes))
-			continue;
-		prefix.length = (uint8_t)length;
-		/* Addresses of the machine itself and anycast ones (RTF_LOCAL, RTF_ANYCAST) say nothing that the subnet
-		 * does not. */
-		if (length < 128)
-			add_route(arena, routes, &prefix, interface, flags);
-	}
+	ret->routes = routes;
+	ret->route_count = count;
 }
 
 void surroundings_collect(const char *root, struct arena *arena, struct surroundings *ret)
 {
-	struct routes routes = {0};
 	uint64_t limit = group_limit(root);
 
 	*ret = (struct surroundings){.cpus = usable_cpus(), .memory = total_memory(root)};
 	if (ret->memory > limit)
 		ret->memory = limit;
-	read_routes4(root, arena, &routes);
-	read_routes6(root, arena, &routes);
-	ret->routes = routes.items;
-	ret->route_count = routes.count;
+	if (!*root)
+		read_routes(arena, ret);
 }

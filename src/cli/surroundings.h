@@ -8,11 +8,11 @@ struct arena;
 
 /*
  * Fills `ret`; routes live in the arena. What cannot be found out stays 0, which means "not known, not checked". `root`
- * goes in front of /proc and /sys, so that tests can show another machine; "" is this one.
+ * goes in front of /proc and /sys, so that tests can show another machine; "" is this one, and only this one has routes
+ * (net_host_routes).
  *
  * Memory is what the machine has in all, or what this process's control group may use, whichever is less: what is free
- * at the moment would make a running lab look too large for its machine. Left out of the routes: default routes (also
- * those that come in two halves), loopback, link-local and multicast ones, and those of our own uplinks.
+ * at the moment would make a running lab look too large for its machine.
  */
 void surroundings_collect(const char *root, struct arena *arena, struct surroundings *ret);
 

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { SHORTEST_PREFIX = 4 };
+
 static int look(struct net *net, struct net_actual *ret, struct error **err)
 {
 	cleanup_free struct link *links = NULL;
@@ -76,6 +78,24 @@ static bool left_out(const struct link *link)
 	return strcmp(link->name, "lo") == 0 || strncmp(link->alias, "nestvisor:", strlen("nestvisor:")) == 0;
 }
 
+/* Default routes, also those that come in halves or quarters, lead everywhere; link-local and multicast ones are no
+ * network that a lab could take. */
+static bool is_of_a_network(const struct prefix *to)
+{
+	static const char *const never[] = {"fe80::/10", "ff00::/8", "169.254.0.0/16", "224.0.0.0/4"};
+
+	if (to->length < SHORTEST_PREFIX)
+		return false;
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+		struct prefix other;
+
+		if (prefix_parse(never[i], &other) && other.ip.family == to->ip.family && other.length <= to->length &&
+		    prefix_contains(&other, &to->ip))
+			return false;
+	}
+	return true;
+}
+
 int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **err)
 {
 	cleanup_free struct route *routes = NULL;
@@ -99,9 +119,7 @@ int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **
 	for (size_t i = 0; i < route_count; i++) {
 		const struct route *route = &routes[i];
 
-		if (!route->to.length || route->type != RTN_UNICAST || route->table == RT_TABLE_LOCAL ||
-		    (route->to.ip.family == AF_INET6 &&
-		     (route->to.ip.bytes[0] == 0xfe || route->to.ip.bytes[0] == 0xff)))
+		if (route->type != RTN_UNICAST || route->table == RT_TABLE_LOCAL || !is_of_a_network(&route->to))
 			continue;
 		for (size_t j = 0; j < link_count; j++)
 			if (links[j].index == route->interface && !left_out(&links[j])) {

@@ -94,8 +94,9 @@ void net_actual_free(struct net_actual *actual);
 bool net_actual_has(const struct net_actual *actual, const char *interface);
 
 /*
- * Routes of the thread's own namespace that a lab's subnets should not overlap: those of every table, but for the
- * default route, link-local and multicast ones, "lo" and the uplinks of labs. Freed by the caller with free(3).
+ * Routes of the thread's own namespace that a lab's subnets should not overlap: those of every table, but for default
+ * routes (also in halves), link-local and multicast ones, "lo" and the uplinks of labs. Freed by the caller with
+ * free(3).
  */
 struct net_overlap {
 	struct prefix prefix;

@@ -36,6 +36,8 @@ static void collect_route(const struct nlmsghdr *message, void *data)
 		route.source = netlink_get_ip(a[RTA_PREFSRC], header->rtm_family);
 	if (a[RTA_OIF])
 		route.interface = (int)mnl_attr_get_u32(a[RTA_OIF]);
+	else if (a[RTA_MULTIPATH] && mnl_attr_get_payload_len(a[RTA_MULTIPATH]) >= sizeof(struct rtnexthop))
+		route.interface = ((const struct rtnexthop *)mnl_attr_get_payload(a[RTA_MULTIPATH]))->rtnh_ifindex;
 	if (a[RTA_TABLE])
 		route.table = mnl_attr_get_u32(a[RTA_TABLE]);
 	dump->routes = realloc(dump->routes, (dump->count + 1) * sizeof(*dump->routes));

@@ -12,7 +12,7 @@ struct route {
 	struct prefix to; /* length 0: the default route */
 	struct ip via;	  /* family 0: on the link */
 	struct ip source; /* the preferred source address; family 0: the kernel's choice */
-	int interface;	  /* index; 0: none (several next hops, blackhole) */
+	int interface;	  /* index; of several next hops the first; 0: none (blackhole) */
 	uint8_t type;	  /* RTN_UNICAST, … */
 	uint8_t protocol;
 	uint32_t table;

@@ -383,6 +383,19 @@ static void overlap_finds_the_machines_routes(void **state)
 	prefix_parse("10.1.2.0/24", &prefix);
 	OK(net_host_overlap(&prefix, &overlap, &found, &problem));
 	assert_true(found);
+	/* A VPN's default route in halves, and what is link-local, mean nothing either; one over two ways does. */
+	machine_do("ip route add 128.0.0.0/1 dev eth0; ip route add 169.254.0.0/16 dev eth0; ip route add 10.3.0.0/16 "
+		   "nexthop via 203.0.113.1 dev eth0 nexthop via 203.0.113.7 dev eth0");
+	prefix_parse("192.168.200.0/24", &prefix);
+	OK(net_host_overlap(&prefix, &overlap, &found, &problem));
+	assert_false(found);
+	prefix_parse("169.254.7.0/24", &prefix);
+	OK(net_host_overlap(&prefix, &overlap, &found, &problem));
+	assert_false(found);
+	prefix_parse("10.3.7.0/24", &prefix);
+	OK(net_host_overlap(&prefix, &overlap, &found, &problem));
+	assert_true(found);
+	assert_string_equal(overlap.interface, "eth0");
 }
 
 /* A second machine: the world runs a lab of its own, and the two share a network through a tunnel. */
