@@ -247,18 +247,6 @@ static void add_root(struct build *b)
 
 /* ─── MTU ─── */
 
-unsigned network_overhead(const struct network *network)
-{
-	unsigned overhead = network->encapsulation == ENCAP_GENEVE ? 50 + network->geneve_options : 50;
-
-	if (network->encapsulation == ENCAP_NONE)
-		return 0;
-	for (size_t i = 0; i < network->peer_count; i++)
-		if (network->peers[i].family == AF_INET6)
-			return overhead + 20;
-	return overhead;
-}
-
 unsigned network_underlay(const struct network *network)
 {
 	const struct guest *guest = network->owner->guest;

@@ -90,8 +90,7 @@ static inline const struct network *first_network(const struct host *host)
 	return host->guest && host->guest->nic_count ? host->guest->nics[0].network : NULL;
 }
 
-/* Bytes that an encapsulation takes of each packet, and the MTU of what carries it (0: not known). */
-unsigned network_overhead(const struct network *network);
+/* The MTU of what carries a network's encapsulation; 0: not known. */
 unsigned network_underlay(const struct network *network);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "base/json.h"
 #include "doctor/fix.h"
-#include "facts/facts.h"
+#include "facts/bundle.h"
 #include "model/lab.h"
 
 enum result {

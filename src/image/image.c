@@ -8,7 +8,10 @@
 #include "base/json.h"
 #include "base/report.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -280,4 +283,34 @@ int image_get(struct arena *arena, const char *name_or_path, const char *id, str
 	error_hint(err,
 		   "the host above attaches images as disks when it starts this one: take this host down and up again");
 	return r;
+}
+
+/* Documentation/arch/x86/boot.rst: the text lies 0x200 bytes behind where kernel_version, at 0x20e, points to. */
+static const char *read_version(struct arena *arena, const char *path)
+{
+	enum { START_SIZE = 0x10000, POINTER = 0x20e, SHIFT = 0x200 };
+	char *start = arena_alloc(arena, START_SIZE + 1);
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd >= 0 ? pread(fd, start, START_SIZE, 0) : -1;
+	uint16_t pointer;
+
+	if (got < POINTER + 2 || memcmp(start + 0x202, "HdrS", 4) != 0)
+		return NULL;
+	memcpy(&pointer, start + POINTER, sizeof(pointer));
+	pointer = le16toh(pointer);
+	return pointer && pointer + SHIFT < got ? start + pointer + SHIFT : NULL;
+}
+
+const char *image_kernel_version(struct arena *arena, const char *name)
+{
+	struct image_build build = {.recipe = find_recipe(name),
+				    .cache = image_cache_dir(),
+				    .subject = arena_printf(arena, "image %s", name),
+				    .arena = arena,
+				    .lock_fd = -1};
+	cleanup_entry struct cache_entry layer = {0};
+
+	if (!build.recipe || layer_get(&build, false, &layer, NULL) < 0)
+		return NULL;
+	return read_version(arena, arena_printf(arena, "%s/bzImage", layer.path));
 }

@@ -73,6 +73,12 @@ const char *image_cache_dir(void);
 int image_get(struct arena *arena, const char *name_or_path, const char *id, struct reporter *reporter,
 	      struct cancel *cancel, struct image *ret, struct error **err);
 
+/*
+ * The kernel that a built-in image boots, as its file says it: "6.1.0-28-cloud-amd64 (debian-kernel@…) #1 SMP … Debian
+ * 6.1.119-1 (2024-11-22)". NULL where the image was not made here yet, or is none of ours.
+ */
+const char *image_kernel_version(struct arena *arena, const char *name);
+
 /* Whether a name is one of the built-in images. */
 bool image_is_builtin(const char *name);
 

@@ -5,6 +5,7 @@
 #include "model/hash.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 struct table {
 	uint32_t *slots; /* position in the lab's list plus one; 0: empty */
@@ -44,6 +45,18 @@ static const char *guest_path(const struct lab *lab, size_t position)
 static const char *network_path(const struct lab *lab, size_t position)
 {
 	return lab->networks[position]->path;
+}
+
+unsigned network_overhead(const struct network *network)
+{
+	unsigned overhead = network->encapsulation == ENCAP_GENEVE ? 50 + network->geneve_options : 50;
+
+	if (network->encapsulation == ENCAP_NONE)
+		return 0;
+	for (size_t i = 0; i < network->peer_count; i++)
+		if (network->peers[i].family == AF_INET6)
+			return overhead + 20;
+	return overhead;
 }
 
 void lab_index_paths(struct lab *lab)

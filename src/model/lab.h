@@ -170,6 +170,9 @@ struct lab {
 	const struct lab_index *index; /* paths → guests and networks; NULL until lab_index_paths */
 };
 
+/* Bytes that the network's encapsulation takes of each packet of the layer below. */
+unsigned network_overhead(const struct network *network);
+
 /* Once all guests and networks are in: makes the two lookups below take constant time. Without it they search. */
 void lab_index_paths(struct lab *lab);
 
