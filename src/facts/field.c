@@ -17,7 +17,7 @@ const struct field_info *field_info(enum field field)
 
 static bool same(const char *known, const char *word, size_t length)
 {
-	return strncmp(known, word, length) == 0 && known[length] == '\0';
+	return (length == 0 || known[0] == word[0]) && strncmp(known, word, length) == 0 && known[length] == '\0';
 }
 
 bool field_is_space(const char *word, size_t length)

@@ -1,7 +1,7 @@
 # For tests written as scripts: `check NAME COMMAND…` runs a command that must succeed and prints a line for it.
 # Sourced. Ends with `finish`.
 failures=0
-log=$(mktemp /run/test/log.XXXXXX)
+log=$(mktemp "$([ -d /run/test ] && echo /run/test || echo "${TMPDIR:-/tmp}")/nestvisor-log.XXXXXX")
 
 check() {
 	local name=$1
@@ -49,7 +49,7 @@ until_true() {
 	done
 }
 
-finish() { exit $((failures > 0)); }
+finish() { rm -f "$log"; exit $((failures > 0)); }
 
 # What this machine's own network is, but for our marked uplinks: for a comparison before and after.
 network_facts() {

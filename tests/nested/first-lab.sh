@@ -54,6 +54,12 @@ console() { { printf '\necho con$((20+22))sole\n'; sleep "$2"; } | timeout 30 "$
 check "the console of L1 answers" console hv1 8
 check "the console of L2 answers" console hv1/a 15
 check "graph draws the layers" says "L2 a" nv graph --format mermaid
+check "capture asks L1 and L2 through their agents" nv capture -q hv1 hv1/a -o bundle.tar
+check "and has what L2 says" says 192.168.124.91/24 nv facts hv1.a --facts bundle.tar
+check "and every rule of the lab's network in L1 is understood" bash -c "$nestvisor facts hv1-lab-first --facts bundle.tar --stats --json | python3 -c '
+import json, sys
+stats = json.load(sys.stdin)[\"stats\"]
+assert stats[\"rules\"] > 50 and stats[\"fully\"] == stats[\"rules\"], stats'"
 
 # the difference only
 a_pid() { nv exec hv1 -- sh -c 'for p in /proc/[0-9]*; do tr "\0" " " < $p/cmdline 2>/dev/null | grep -q "first/hv1/a" && echo ${p#/proc/}; done' | sort -n | head -1; }
