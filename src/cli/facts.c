@@ -298,14 +298,14 @@ static void put_stats(struct table *table, const char *name, const struct stats 
 {
 	table_row(table);
 	table_cell(table, COLOUR_BOLD, name);
-	table_cellf(table, COLOUR_NONE, "%" PRIu32, stats->captures);
-	table_cellf(table, COLOUR_NONE, "%" PRIu32, stats->unused);
-	table_cellf(table, COLOUR_NONE, "%" PRIu32, stats->rules);
-	table_cellf(table, COLOUR_NONE, "%" PRIu32, stats->fully);
-	table_cellf(table, stats->partly ? COLOUR_YELLOW : COLOUR_NONE, "%" PRIu32, stats->partly);
-	table_cellf(table, stats->not_understood ? COLOUR_RED : COLOUR_NONE, "%" PRIu32, stats->not_understood);
-	table_cellf(table, COLOUR_NONE, "%" PRIu32, stats->items);
-	table_cellf(table, stats->ignored ? COLOUR_YELLOW : COLOUR_NONE, "%" PRIu32, stats->ignored);
+	table_cellf(table, COLOUR_NONE, "%" PRIu64, stats->captures);
+	table_cellf(table, COLOUR_NONE, "%" PRIu64, stats->unused);
+	table_cellf(table, COLOUR_NONE, "%" PRIu64, stats->rules);
+	table_cellf(table, COLOUR_NONE, "%" PRIu64, stats->fully);
+	table_cellf(table, stats->partly ? COLOUR_YELLOW : COLOUR_NONE, "%" PRIu64, stats->partly);
+	table_cellf(table, stats->not_understood ? COLOUR_RED : COLOUR_NONE, "%" PRIu64, stats->not_understood);
+	table_cellf(table, COLOUR_NONE, "%" PRIu64, stats->items);
+	table_cellf(table, stats->ignored ? COLOUR_YELLOW : COLOUR_NONE, "%" PRIu64, stats->ignored);
 }
 
 static void put_gaps(struct strbuf *out, const struct style *style, const struct stats *stats)
@@ -314,7 +314,7 @@ static void put_gaps(struct strbuf *out, const struct style *style, const struct
 		return;
 	strbuf_add(out, "\nNot understood, and in how many rules that count:\n");
 	for (size_t i = 0; i < stats->gap_count; i++) {
-		strbuf_printf(out, "%6" PRIu32 "  ", stats->gaps[i].rules);
+		strbuf_printf(out, "%6" PRIu64 "  ", stats->gaps[i].rules);
 		text_safe(out, stats->gaps[i].gap, false);
 		strbuf_add_char(out, '\n');
 	}

@@ -467,7 +467,18 @@ static const struct member capture_members[] = {TEXT(capture, source, NEEDED),
 						M(capture, ignored, "ignored", SHAPE_UINT32),
 						BOOL(capture, cut_off),
 						{}};
-static const struct shape shape_capture = SHAPE(capture, capture_members, .help = "one command's output");
+
+static const char *check_capture(const void *object)
+{
+	const struct capture *capture = object;
+
+	return (uint64_t)capture->rules_partly + capture->rules_not > capture->rules
+		       ? "has fewer rules than were not understood"
+		       : NULL;
+}
+
+static const struct shape shape_capture =
+	SHAPE(capture, capture_members, .help = "one command's output", .check = check_capture);
 
 static const struct member kernel_members[] = {TEXT(kernel, release),	   TEXT(kernel, version), TEXT(kernel, machine),
 					       TEXT(kernel, command_line), ORIGIN(kernel),	  {}};
@@ -646,17 +657,17 @@ const struct shape shape_relation =
 	SHAPE(relation, relation_members, .check = check_relation, .help = "how interfaces of hosts belong together");
 
 static const struct member gap_members[] = {
-	TEXT(gap_count, gap, NEEDED), M(gap_count, rules, "rules", SHAPE_UINT32), {}};
+	TEXT(gap_count, gap, NEEDED), M(gap_count, rules, "rules", SHAPE_UINT64), {}};
 static const struct shape shape_gap = SHAPE(gap_count, gap_members);
 static const struct member stats_members[] = {
-	M(stats, captures, "captures", SHAPE_UINT32),
-	M(stats, unused, "unused", SHAPE_UINT32, .help = "captures of which nothing was needed"),
-	M(stats, rules, "rules", SHAPE_UINT32, .help = "of all captures, also of those that show the same twice"),
-	M(stats, fully, "fully", SHAPE_UINT32),
-	M(stats, partly, "partly", SHAPE_UINT32),
-	M(stats, not_understood, "not", SHAPE_UINT32),
-	M(stats, items, "items", SHAPE_UINT32, .help = "everything that is no rule"),
-	M(stats, ignored, "ignored", SHAPE_UINT32, .help = "lines that were not understood"),
+	M(stats, captures, "captures", SHAPE_UINT64),
+	M(stats, unused, "unused", SHAPE_UINT64, .help = "captures of which nothing was needed"),
+	M(stats, rules, "rules", SHAPE_UINT64, .help = "of all captures, also of those that show the same twice"),
+	M(stats, fully, "fully", SHAPE_UINT64),
+	M(stats, partly, "partly", SHAPE_UINT64),
+	M(stats, not_understood, "not", SHAPE_UINT64),
+	M(stats, items, "items", SHAPE_UINT64, .help = "everything that is no rule"),
+	M(stats, ignored, "ignored", SHAPE_UINT64, .help = "lines that were not understood"),
 	LIST(stats, gaps, gap_count, shape_gap),
 	{}};
 const struct shape shape_stats = SHAPE(stats, stats_members, .help = "how much was understood");

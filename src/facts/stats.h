@@ -7,14 +7,14 @@
 /* Something that was not understood, and in how many rules. */
 struct gap_count {
 	const char *gap; /* "match recent", "value XX:XX:XX:XX:XX:XX", "target FOO" */
-	uint32_t rules;
+	uint64_t rules;
 };
 
 struct stats {
-	uint32_t captures, unused; /* commands' output; of which nothing was needed */
-	uint32_t rules, fully, partly, not_understood; /* of all captures, also of those that show the same twice */
-	uint32_t items;				       /* everything else that was read */
-	uint32_t ignored;			       /* lines nobody understood */
+	uint64_t captures, unused;		       /* commands' output; of which nothing was needed */
+	uint64_t rules, fully, partly, not_understood; /* of all captures, also of those that show the same twice */
+	uint64_t items;				       /* everything else that was read */
+	uint64_t ignored;			       /* lines nobody understood */
 	struct gap_count *gaps;			       /* most frequent first, of the rules that count */
 	size_t gap_count;
 };

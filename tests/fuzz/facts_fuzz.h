@@ -49,7 +49,7 @@ static inline void check_rules(const struct facts *facts)
 
 				print_rule(&out, &chain->rules[k]);
 				if ((chain->rules[k].understood == UNDERSTOOD_FULLY) !=
-				    (chain->rules[k].gap_count == 0))
+				    (chain->rules[k].gap_count == 0 && !rule_has_unknown(&chain->rules[k])))
 					fail("a rule that is understood has gaps, or one that is not has none",
 					     chain->rules[k].text);
 			}
@@ -81,15 +81,16 @@ static inline void check_pictures(const struct bundle *bundle)
 	json_decref(topology_json(topology, "fuzz"));
 }
 
-/* Documents take longest: those of one input in four are looked at. */
+/* What takes long is done for one input in four. */
 static inline void check_bundle(struct bundle *bundle, size_t size)
 {
 	if (size % 4 == 0)
 		check_document(bundle);
+	if (size % 4 == 1)
+		check_pictures(bundle);
 	for (size_t i = 0; i < bundle->host_count; i++)
 		check_rules(bundle->hosts[i]);
 	check_stats(bundle);
-	check_pictures(bundle);
 }
 
 #endif
