@@ -4,19 +4,27 @@
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/patients.h"
+#include "cli/target.h"
 #include "doctor/print.h"
 
 #include <string.h>
 
 static int add_patients(struct invocation *inv, struct patients *patients)
 {
-	const char *facts = invocation_string(inv, "facts"), *root = invocation_string(inv, "root");
+	const char *facts = invocation_string(inv, "facts"), *root = invocation_string(inv, "root"),
+		   *given = invocation_operand(inv, 0);
+	bool probe = !invocation_flag(inv, "no-probe");
+	struct lab *lab;
+	int status;
 
 	if (facts)
 		return patients_add_bundle(patients, facts);
 	if (root)
 		return patients_add_root(patients, root);
-	return patients_add_this_host(patients, !invocation_flag(inv, "no-probe"));
+	if (!given)
+		return patients_add_this_host(patients, probe);
+	status = target_lab(inv, given, &lab);
+	return status == EXIT_DONE ? patients_add_lab(patients, lab, probe) : status;
 }
 
 static int answer(struct invocation *inv, struct examination *examination, json_t *fixes)
@@ -174,8 +182,13 @@ static int run(struct invocation *inv)
 
 	if (invocation_string(inv, "facts") && invocation_string(inv, "root"))
 		return invocation_usage(inv, "--facts and --root are two places to look at: give one of them");
+	if (elsewhere && invocation_operand(inv, 0))
+		return invocation_usage(inv, "a lab, --facts and --root are places to look at: give one of them");
+	elsewhere = elsewhere || invocation_operand(inv, 0);
 	if (elsewhere && (invocation_flag(inv, "fix") || invocation_flag(inv, "undo")))
-		return invocation_usage(inv, "only this host can be mended, not what --facts or --root show");
+		return invocation_usage(
+			inv,
+			"only this host can be mended; in a guest: nestvisor exec GUEST -- nestvisor doctor --fix");
 	if (invocation_flag(inv, "fix") && invocation_flag(inv, "undo"))
 		return invocation_usage(inv, "give --fix or --undo, not both");
 	if (invocation_flag(inv, "list"))
@@ -198,9 +211,19 @@ const struct command command_doctor = {
 		"answer "
 		"is kept until the kernel, QEMU or the machine changes.\n\n"
 		"Nothing is said to be fine that was not looked at: a fact that is missing makes a check unknown.\n\n"
+		"Of a lab every host is examined: guests that run are asked through their agents; what a guest that "
+		"does not "
+		"run will see is derived from the host it will run on and the lab file.\n\n"
 		"--fix shows what it would change, asks, and does it: files that configure modules, modules that are "
 		"loaded, "
 		"permissions. A module is not reloaded while guests run. --undo takes all of it back.",
+	.operands =
+		(const struct command_operand[]){
+			{.name = "LAB",
+			 .help = "a running lab's name, or a lab file: examine every layer of it",
+			 .complete = COMPLETE_LAB_OR_FILE,
+			 .optional = true},
+			{}},
 	.options =
 		(const struct command_option[]){
 			{.name = "facts",
@@ -226,6 +249,7 @@ const struct command command_doctor = {
 			{"nestvisor doctor", "what this machine can run, and what keeps it from more"},
 			{"nestvisor doctor --verbose", "with everything that is fine, and the facts it rests on"},
 			{"nestvisor doctor --fix", "switch on what is switched off, after asking"},
+			{"nestvisor doctor first.nest.yaml", "every layer of a lab, whether it runs or not"},
 			{"nestvisor doctor --facts bundle/", "of hosts that somebody captured"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "nothing fails"},

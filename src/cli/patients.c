@@ -6,14 +6,19 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/places.h"
+#include "cli/collect.h"
 #include "config/config.h"
+#include "doctor/derive.h"
 #include "driver/driver.h"
 #include "facts/files.h"
 #include "facts/live.h"
+#include "image/image.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+
+enum { ASK_MS = 20000 };
 
 void patients_open(struct invocation *inv, struct patients *ret)
 {
@@ -43,9 +48,9 @@ static struct lab *keep_lab(struct patients *patients, struct lab *lab)
 static void add_hosts(struct patients *patients, struct bundle *bundle)
 {
 	keep_bundle(patients, bundle);
-	patients->examination->bundle = bundle;
 	for (size_t i = 0; i < bundle->host_count; i++)
 		examination_add(patients->examination, bundle->hosts[i]->name, bundle->hosts[i]);
+	examination_relate(patients->examination, bundle);
 }
 
 int patients_add_bundle(struct patients *patients, const char *path)
@@ -191,17 +196,209 @@ static int probe(struct patients *patients, struct patient *patient)
 	return EXIT_DONE;
 }
 
-int patients_add_this_host(struct patients *patients, bool with_probe)
+static int add_this_host(struct patients *patients, struct patient **ret)
 {
 	cleanup_error struct error *err = NULL;
-	struct patient *patient;
 	struct bundle *bundle;
 
 	if (bundle_live(&bundle, &err) < 0)
 		return invocation_fail(patients->inv, &err);
 	keep_bundle(patients, bundle);
-	patient = examination_add(patients->examination, "L0", bundle->hosts[0]);
-	patient->layer_known = true;
+	*ret = examination_add(patients->examination, "L0", bundle->hosts[0]);
+	(*ret)->layer_known = true;
+	return EXIT_DONE;
+}
+
+int patients_add_this_host(struct patients *patients, bool with_probe)
+{
+	struct patient *patient;
+	int status = add_this_host(patients, &patient);
+
+	if (status != EXIT_DONE)
+		return status;
 	look_at_labs(patients, patient);
 	return with_probe && patient->probe == PROBE_NOT_ASKED ? probe(patients, patient) : EXIT_DONE;
+}
+
+/* A lab under examination. */
+struct visit {
+	struct patients *patients;
+	const struct lab *lab;
+	const struct lab_status *status; /* NULL: it does not run */
+	struct patient **of_guest;	 /* by the guests' index; NULL: no host */
+	const char **silent;		 /* why one that runs was not asked */
+};
+
+static bool is_running(const struct visit *visit, const struct guest *guest)
+{
+	return visit->status && visit->status->guests[guest->index].state == GUEST_RUNNING;
+}
+
+static bool is_host(const struct guest *guest)
+{
+	return guest->host && guest->host->guest_count > 0;
+}
+
+/* Is one of its guests running under KVM? */
+static void note_guests(const struct visit *visit, struct patient *patient, const struct host *host)
+{
+	for (size_t i = 0; visit->status && i < host->guest_count; i++) {
+		const struct guest_status *seen = &visit->status->guests[host->guests[i]->index];
+
+		if (seen->state != GUEST_RUNNING || !seen->accelerator || strcmp(seen->accelerator, "kvm") != 0)
+			continue;
+		patient->probe = PROBE_WORKS;
+		patient->probe_why =
+			arena_printf(visit->patients->examination->arena, "%s runs under KVM", host->guests[i]->path);
+		return;
+	}
+}
+
+static struct patient *add_guest(struct visit *visit, const struct guest *guest, const struct facts *facts)
+{
+	struct patient *patient = examination_add(visit->patients->examination, guest->path, facts);
+
+	patient->layer = guest->layer;
+	patient->layer_known = true;
+	patient->guest = guest;
+	patient->wanted = guest->host;
+	patient->outer = guest->parent->guest ? visit->of_guest[guest->parent->guest->index]
+					      : visit->patients->examination->patients[0];
+	patient->nests = TRUTH_NO;
+	patient->nests_why = "the lab file gives it no guests with guests";
+	for (size_t i = 0; i < guest->host->guest_count; i++)
+		if (guest->host->guests[i]->nested) {
+			patient->nests = TRUTH_YES;
+			patient->nests_why = guest->host->guests[i]->path;
+		}
+	note_guests(visit, patient, guest->host);
+	visit->of_guest[guest->index] = patient;
+	return patient;
+}
+
+/* Do guests of this host run under KVM? */
+static enum truth runs_kvm(const struct patient *patient)
+{
+	const struct node *device = facts_node(patient->facts, "/dev/kvm");
+
+	switch (patient->probe) {
+	case PROBE_WORKS:
+		return TRUTH_YES;
+	case PROBE_FAILS:
+		return TRUTH_NO;
+	case PROBE_NOT_ASKED:
+		break;
+	}
+	return device && device->exists == TRUTH_YES && patient->layer > 0 ? TRUTH_YES : TRUTH_UNKNOWN;
+}
+
+static void add_derived(struct visit *visit, const struct guest *guest)
+{
+	struct arena *arena = visit->patients->examination->arena;
+	const struct patient *outer = guest->parent->guest ? visit->of_guest[guest->parent->guest->index]
+							   : visit->patients->examination->patients[0];
+	struct derivation derivation = {.host = outer->facts,
+					.guest = guest,
+					.kvm = runs_kvm(outer),
+					.kernel = image_kernel_version(arena, guest->image)};
+	struct patient *patient = add_guest(visit, guest, derive_facts(arena, &derivation));
+
+	patient->derived = true;
+	patient->unreachable = visit->silent[guest->index];
+}
+
+/* Asks all that run at once; those that answered get their facts. */
+static void ask_guests(struct visit *visit, const struct facts **facts)
+{
+	struct patients *patients = visit->patients;
+	struct arena *arena = patients->examination->arena;
+	size_t count = 0, all = visit->lab->guest_count;
+	struct collect_target *targets = arena_alloc(arena, (all + 1) * sizeof(*targets));
+	struct collect_result *results = arena_alloc(arena, (all + 1) * sizeof(*results));
+
+	for (size_t i = 0; i < all; i++)
+		if (is_host(visit->lab->guests[i]) && is_running(visit, visit->lab->guests[i]) &&
+		    collect_target(patients->inv, arena, visit->lab, visit->lab->guests[i]->path, &targets[count]) ==
+			    EXIT_DONE)
+			count++;
+	collect_all(patients->inv, targets, count, ASK_MS, results);
+	for (size_t i = 0; i < count; i++) {
+		const struct guest *guest = targets[i].guest;
+		struct bundle *bundle;
+
+		if (results[i].err) {
+			visit->silent[guest->index] = arena_strdup(arena, results[i].err->message);
+			continue;
+		}
+		bundle = collections_bundle(&results[i].collection, 1);
+		keep_bundle(patients, bundle);
+		facts[guest->index] = bundle->hosts[0];
+	}
+	collect_clear(results, count);
+}
+
+static void add_guests(struct visit *visit)
+{
+	struct arena *arena = visit->patients->examination->arena;
+	const struct facts **facts = arena_alloc(arena, (visit->lab->guest_count + 1) * sizeof(*facts));
+
+	if (visit->status)
+		ask_guests(visit, facts);
+	for (size_t i = 0; i < visit->lab->guest_count; i++) {
+		const struct guest *guest = visit->lab->guests[i];
+
+		if (!is_host(guest))
+			continue;
+		if (facts[i])
+			add_guest(visit, guest, facts[i]);
+		else
+			add_derived(visit, guest);
+	}
+}
+
+static bool lab_runs(struct patients *patients, const struct lab *lab)
+{
+	struct folders folders;
+
+	return folders_of(patients->examination->arena, lab->name, &folders, NULL) == 0 &&
+	       file_exists(folders.lab_file);
+}
+
+int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe)
+{
+	cleanup_session struct session session = {.lock = -1};
+	struct arena *arena = patients->examination->arena;
+	cleanup_error struct error *err = NULL;
+	struct visit visit = {.patients = patients,
+			      .lab = keep_lab(patients, lab),
+			      .of_guest = arena_alloc(arena, (lab->guest_count + 1) * sizeof(*visit.of_guest)),
+			      .silent = arena_alloc(arena, (lab->guest_count + 1) * sizeof(*visit.silent))};
+	struct lab_status status;
+	struct patient *host;
+	int result = add_this_host(patients, &host);
+
+	if (result != EXIT_DONE)
+		return result;
+	patients->examination->lab = lab;
+	if (lab_runs(patients, lab)) {
+		if (session_open(lab, SESSION_LOOK, "doctor", patients->inv->reporter, patients->inv->cancel, &session,
+				 &err) < 0 ||
+		    session_status(&session, &status, &err) < 0)
+			return invocation_fail(patients->inv, &err);
+		visit.status = &status;
+	}
+	if (lab->root->layer > 0) {
+		host->layer = lab->root->layer;
+		host->host = arena_strdup(arena, lab->root->path);
+	}
+	host->wanted = lab->root;
+	host->nests = truth_of(lab_nests(lab));
+	host->nests_why =
+		arena_printf(arena, "the lab %s%s", lab->name, lab_nests(lab) ? "" : " has no guests with guests");
+	note_guests(&visit, host, lab->root);
+	if (with_probe && host->probe == PROBE_NOT_ASKED)
+		result = probe(patients, host);
+	if (result == EXIT_DONE)
+		add_guests(&visit);
+	return result;
 }

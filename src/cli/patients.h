@@ -29,5 +29,10 @@ void patients_close(struct patients *patients);
 int patients_add_this_host(struct patients *patients, bool probe);
 int patients_add_bundle(struct patients *patients, const char *path);
 int patients_add_root(struct patients *patients, const char *path);
+/*
+ * This host and every guest of the lab that has guests. Those that run are asked through their agents; for the others,
+ * and for those that do not answer, what they will see is derived (doctor/derive.h). The lab is taken over.
+ */
+int patients_add_lab(struct patients *patients, struct lab *lab, bool probe);
 
 #endif

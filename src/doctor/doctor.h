@@ -104,6 +104,8 @@ extern const struct check *const doctor_checks[]; /* NULL-terminated */
 struct examination *examination_new(void);
 void examination_free(struct examination *examination); /* NULL is fine */
 struct patient *examination_add(struct examination *examination, const char *host, const struct facts *facts);
+/* Of hosts of a bundle, once all are added: which runs on which, and in what layer; orders them, outermost first. */
+void examination_relate(struct examination *examination, const struct bundle *bundle);
 /* Runs every check on every patient and sorts: by layer, in it the worst first, then in the table's order. */
 void examination_run(struct examination *examination);
 

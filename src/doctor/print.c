@@ -108,6 +108,7 @@ static const char *after_text(enum afterwards after)
 static void add_finding(struct examination *examination, const struct finding *finding, bool again,
 			const struct style *style, struct strbuf *out)
 {
+	const struct patient *patient = finding->patient;
 	bool bad = finding->result == RESULT_FAIL || finding->result == RESULT_WARN;
 	const char *after = finding->remedy_count ? after_text(finding->after) : NULL;
 	char label[16];
@@ -129,7 +130,9 @@ static void add_finding(struct examination *examination, const struct finding *f
 	add_remedies(out, style, finding);
 	if (finding->fix)
 		add_row(out, style, "fix:",
-			arena_printf(examination->arena, "nestvisor doctor --fix does it: %s", finding->fix->does));
+			arena_printf(examination->arena, "nestvisor %s%s%sdoctor --fix does it: %s",
+				     patient->guest ? "exec " : "", patient->guest ? patient->guest->path : "",
+				     patient->guest ? " -- nestvisor " : "", finding->fix->does));
 	if (after)
 		add_row(out, style, "then:", after);
 	if (!again)
@@ -182,7 +185,7 @@ static void add_folded(struct examination *examination, const struct patient *pa
 }
 
 /* "L0  Debian GNU/Linux 12 (bookworm), Linux 6.1.0-28-amd64, Intel(R) Core(TM) i7-8700, 15.5 GiB" */
-static void add_host(const struct patient *patient, const struct style *style, struct strbuf *out)
+static void add_host(struct arena *arena, const struct patient *patient, const struct style *style, struct strbuf *out)
 {
 	const struct facts *facts = patient->facts;
 	cleanup_strbuf struct strbuf about = {};
@@ -198,7 +201,10 @@ static void add_host(const struct patient *patient, const struct style *style, s
 		strbuf_printf(&about, ", %llu CPUs", (unsigned long long)facts->processor.threads.value);
 	if (facts->memory.total.known)
 		strbuf_printf(&about, ", %s", text_bytes(facts->memory.total.value, bytes));
-	text_paint(out, style, COLOUR_BOLD, patient->host);
+	if (patient->layer_known && patient->layer > 0)
+		text_paint(out, style, COLOUR_BOLD, arena_printf(arena, "L%u %s", patient->layer, patient->host));
+	else
+		text_paint(out, style, COLOUR_BOLD, patient->host);
 	strbuf_add(out, "  ");
 	if (patient->unreachable)
 		strbuf_add(out, "could not be asked, so this is what it should see");
@@ -218,7 +224,7 @@ void findings_text(struct examination *examination, bool all, const struct style
 
 		if (i > 0)
 			strbuf_add_char(out, '\n');
-		add_host(patient, style, out);
+		add_host(examination->arena, patient, style, out);
 		last = NULL;
 		for (size_t j = 0; j < examination->finding_count; j++) {
 			const struct finding *finding = &examination->findings[j];

@@ -15,9 +15,11 @@ const struct field_info *field_info(enum field field)
 	return &fields[field < FIELD_COUNT ? field : FIELD_NONE];
 }
 
+/* The first two letters tell most apart: a word is looked for among hundreds. */
 static bool same(const char *known, const char *word, size_t length)
 {
-	return (length == 0 || known[0] == word[0]) && strncmp(known, word, length) == 0 && known[length] == '\0';
+	return (length == 0 || known[0] == word[0]) && (length < 2 || known[1] == word[1]) &&
+	       strncmp(known, word, length) == 0 && known[length] == '\0';
 }
 
 bool field_is_space(const char *word, size_t length)
