@@ -362,7 +362,7 @@ const struct command command_wsl = {
 		"WSL reads the files when its virtual machine starts. So afterwards, in Windows: wsl --shutdown, and 8 "
 		"seconds later start it again. wsl.conf is root's: use sudo where it has to change.",
 	.operands = (const struct command_operand[]){{.name = "ACTION",
-						      .help = "what to do",
+						      .help = "check or apply",
 						      .choices = (const char *const[]){"check", "apply", NULL}},
 						     {}},
 	.options =

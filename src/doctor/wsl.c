@@ -134,10 +134,12 @@ static void look_nested(const struct check *check, struct examination *examinati
 				      nested.text ? ", though .wslconfig does not switch it off" : "");
 		wsl_evidence(examination, finding, &view, "nestedVirtualization", &nested);
 		finding_evidence(examination, finding, NULL, "neither vmx nor svm among its flags");
-		wsl_remedy(examination, finding, "--nested");
+		if (!nested.setting)
+			wsl_remedy(examination, finding, "--nested");
 		finding_remedy(examination, finding,
-			       "where that changes nothing: VT-x or AMD-V may be off in the firmware, Windows may be a "
-			       "guest itself, or a policy forbids it");
+			       "where WSL was started anew since and it is the same: Windows is older than Windows 11, "
+			       "a guest "
+			       "itself, forbids it by policy, or VT-x or AMD-V is off in the firmware");
 	} else if (!nested.text) {
 		finding_unknown(check, examination, patient,
 				view.windows
@@ -212,6 +214,7 @@ const struct check check_wsl_networking = {
 static enum truth serves_dhcp(const struct wsl_view *view, const struct listener **ret)
 {
 	const struct facts *facts = view->distribution ? view->distribution->facts : NULL;
+	bool networks = false;
 
 	*ret = NULL;
 	if (!facts)
@@ -219,7 +222,9 @@ static enum truth serves_dhcp(const struct wsl_view *view, const struct listener
 	for (size_t i = 0; i < facts->listener_count; i++)
 		if (facts->listeners[i].port.value == 67 && strcmp(facts->listeners[i].protocol, "udp") == 0)
 			*ret = &facts->listeners[i];
-	if (*ret || look_has_libvirt(facts) || facts_link(facts, "virbr0"))
+	for (size_t i = 0; i < facts->document_count; i++)
+		networks = networks || (facts->documents[i].kind && strcmp(facts->documents[i].kind, "network") == 0);
+	if (*ret || networks || look_has_libvirt(facts) || facts_link(facts, "virbr0"))
 		return TRUTH_YES;
 	return facts->links_known == TRUTH_YES ? TRUTH_NO : TRUTH_UNKNOWN;
 }
@@ -248,7 +253,7 @@ static void look_dhcp_port(const struct check *check, struct examination *examin
 	}
 	fails = serves == TRUTH_YES && !listener && view.distribution->facts->listeners_known == TRUTH_YES;
 	finding = finding_add(check, examination, patient, fails ? RESULT_FAIL : RESULT_WARN, "%s",
-			      fails ? "libvirt's dnsmasq does not have port 67: Windows holds it in mirrored mode"
+			      fails ? "libvirt's dnsmasq is not on port 67, which Windows may hold in mirrored mode"
 				    : "a DHCP server such as libvirt's dnsmasq may find port 67 held by Windows");
 	wsl_evidence(examination, finding, &view, "ignoredPorts", &ports);
 	if (listener)
@@ -415,9 +420,8 @@ static void look_firewall(const struct check *check, struct examination *examina
 			"for each port that is published, in PowerShell as administrator: New-NetFirewallHyperVRule "
 			"-Name lab -DisplayName lab -Direction Inbound -VMCreatorId "
 			"'{40E0AC32-46A5-438A-A0B2-2B479E8F2E90}' -Protocol TCP -LocalPorts 3389");
-	} else if (!firewall.text) {
-		finding_unknown(check, examination, patient, "the version of Windows (wsl --version)");
-		return;
+	} else if (!firewall.setting && !(firewall.text && wsl_is_true(firewall.text))) {
+		return; /* a Windows that does not filter WSL, or of unknown age */
 	} else if (wsl_is_true(firewall.text)) {
 		finding = finding_add(check, examination, patient, RESULT_PASS, "Windows' firewall filters WSL, too");
 	} else {
@@ -530,39 +534,62 @@ static bool is_own_route(const struct route *route)
 	       (!route->table || strcmp(route->table, "main") == 0);
 }
 
+static const char *route_text(struct arena *arena, const struct route *route)
+{
+	char to[PREFIX_TEXT_SIZE], via[IP_TEXT_SIZE];
+
+	return arena_printf(arena, "%s via %s", prefix_format(&route->to, to), ip_format(&route->nexthops[0].via, via));
+}
+
+/* All of them, since those of one call replace those of the one before. */
+static const char *apply_routes(struct arena *arena, const struct facts *facts)
+{
+	const char *command = "nestvisor wsl apply";
+
+	for (size_t i = 0; i < facts->route_count; i++)
+		if (is_own_route(&facts->routes[i]))
+			command = arena_printf(arena, "%s --routes \"%s\"", command,
+					       route_text(arena, &facts->routes[i]));
+	return command;
+}
+
+static void look_route(const struct check *check, struct examination *examination, const struct patient *patient,
+		       const struct route *route, const struct setting *command)
+{
+	char to[PREFIX_TEXT_SIZE];
+	struct finding *finding;
+
+	prefix_format(&route->to, to);
+	if (command && strstr(command->value, to)) {
+		finding = finding_add(check, examination, patient, RESULT_PASS,
+				      "the route to %s is made again at every start", to);
+		finding_evidence(examination, finding, &command->origin, "command=%s", command->value);
+		return;
+	}
+	finding = finding_add(check, examination, patient, RESULT_WARN,
+			      "the route to %s is gone after the next wsl --shutdown", to);
+	finding_evidence(examination, finding, &route->origin, "%s", route_text(examination->arena, route));
+	finding_evidence(examination, finding, command ? &command->origin : NULL,
+			 command ? "[boot] command does not make it" : "[boot] has no command");
+	finding_remedy(examination, finding, "%s", apply_routes(examination->arena, patient->facts));
+}
+
 static void look_routes(const struct check *check, struct examination *examination, const struct patient *patient)
 {
-	const struct wsl_key *key = wsl_key(INI_WSLCONF, "boot", "command");
 	const struct facts *facts = patient->facts;
-	const struct setting *command;
-	struct finding *finding;
 	struct wsl_view view;
 
 	if (!wsl_look(examination, patient, INI_WSLCONF, &view))
 		return;
-	command = wsl_setting(facts, key);
 	for (size_t i = 0; i < facts->route_count; i++) {
-		const struct route *route = &facts->routes[i];
-		char to[PREFIX_TEXT_SIZE], via[IP_TEXT_SIZE];
-
-		if (!is_own_route(route))
+		if (!is_own_route(&facts->routes[i]))
 			continue;
-		prefix_format(&route->to, to);
-		ip_format(&route->nexthops[0].via, via);
-		if (command && strstr(command->value, to)) {
-			finding = finding_add(check, examination, patient, RESULT_PASS,
-					      "the route to %s is made again at every start", to);
-			finding_evidence(examination, finding, &command->origin, "command=%s", command->value);
-		} else if (facts->wslconf_known != TRUTH_YES) {
+		if (facts->wslconf_known != TRUTH_YES) {
 			finding_unknown(check, examination, patient, "/etc/wsl.conf");
-		} else {
-			finding = finding_add(check, examination, patient, RESULT_WARN,
-					      "the route to %s is gone after the next wsl --shutdown", to);
-			finding_evidence(examination, finding, &route->origin, "%s via %s", to, via);
-			finding_evidence(examination, finding, command ? &command->origin : NULL,
-					 command ? "[boot] command does not make it" : "[boot] has no command");
-			finding_remedy(examination, finding, "nestvisor wsl apply --routes \"%s via %s\"", to, via);
+			return;
 		}
+		look_route(check, examination, patient, &facts->routes[i],
+			   wsl_setting(facts, wsl_key(INI_WSLCONF, "boot", "command")));
 	}
 }
 

@@ -67,7 +67,10 @@ static size_t visit_unread(const struct check *check, struct examination *examin
 	finding = finding_add(check, examination, patient, RESULT_WARN, "%s: WSL does not take %s: %s", file->name,
 			      setting->key, setting->ignored);
 	evidence(examination, finding, setting);
-	finding_remedy(examination, finding, "mend or remove the line that is in the way, then save the file as UTF-8");
+	finding_remedy(examination, finding,
+		       "keep one line for each key, below its section; mend the line at which WSL stops; save the file "
+		       "as UTF-8 "
+		       "without a byte order mark");
 	return 1;
 }
 
@@ -257,7 +260,9 @@ static size_t visit_effect(const struct check *check, struct examination *examin
 	const struct wsl_key *key = wsl_key(file->reader, setting->section, setting->key);
 	const struct wsl_key *with = key && key->with ? wsl_key_named(file->reader, key->with) : NULL;
 	const struct setting *other = with ? wsl_setting(patient->facts, with) : NULL;
-	const char *value = other ? other->value : with ? with->fallback : NULL;
+	const char *value = !with					      ? NULL
+			    : other && !wsl_value_problem(with, other->value) ? other->value
+									      : with->fallback;
 	struct finding *finding;
 
 	if (setting->ignored || !value)

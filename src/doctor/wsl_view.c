@@ -92,7 +92,7 @@ static void take_versions(struct wsl_view *view, const struct patient *patient)
 
 	if (wsl && !view->build && build_of(wsl->windows)) {
 		view->build = build_of(wsl->windows);
-		view->build_origin = &wsl->origin;
+		view->build_origin = &wsl->windows_origin;
 	}
 	if (wsl && !view->version && wsl->version) {
 		view->version = wsl->version;

@@ -243,14 +243,15 @@ void parse_windows_version(struct reader *reader, const struct asked *asked)
 		while (span_word(&rest, &word))
 			last = word;
 		if (span_find(line, "WSL") != SIZE_MAX && span_find(line, "WSLg") == SIZE_MAX && last.length > 0 &&
-		    last.at[0] >= '0' && last.at[0] <= '9')
+		    last.at[0] >= '0' && last.at[0] <= '9') {
 			text_set(&wsl->version, reader_intern(reader, last));
-		else if (span_find(line, "DXCore") == SIZE_MAX && find_windows(line, &windows))
-			text_set(&wsl->windows, reader_intern(reader, windows));
-		else
+			wsl->origin = wsl->origin.source ? wsl->origin : reader_origin(reader);
+		} else if (span_find(line, "DXCore") == SIZE_MAX && !wsl->windows && find_windows(line, &windows)) {
+			wsl->windows = reader_intern(reader, windows);
+			wsl->windows_origin = reader_origin(reader);
+		} else {
 			continue;
-		if (!wsl->origin.source)
-			wsl->origin = reader_origin(reader);
+		}
 		reader->capture->items++;
 	}
 }

@@ -556,8 +556,12 @@ static const struct member setting_members[] = {TEXT(setting, section, NEEDED),
 						ORIGIN(setting),
 						{}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
-static const struct member wsl_members[] = {
-	TEXT(wsl, networking_mode), TEXT(wsl, version), TEXT(wsl, windows), ORIGIN(wsl), {}};
+static const struct member wsl_members[] = {TEXT(wsl, networking_mode),
+					   TEXT(wsl, version),
+					   ORIGIN(wsl),
+					   TEXT(wsl, windows, .help = "the version of Windows below"),
+					   M(wsl, windows_origin, "windows_origin", SHAPE_ORIGIN),
+					   {}};
 static const struct shape shape_wsl = SHAPE(wsl, wsl_members);
 static const struct member side_members[] = {IP(flow_side, source),	     IP(flow_side, destination),
 					     NUMBER(flow_side, source_port), NUMBER(flow_side, destination_port),

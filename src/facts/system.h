@@ -146,8 +146,9 @@ struct setting {
 struct wsl {
 	const char *networking_mode; /* "nat", "mirrored", "virtioproxy", "none" */
 	const char *version;	     /* "2.3.26", "2.3.26.0" */
-	const char *windows;	     /* below it: "10.0.22631.4602" */
 	struct origin origin;
+	const char *windows; /* below it: "10.0.22631.4602" */
+	struct origin windows_origin;
 };
 
 struct flow_side {
