@@ -70,8 +70,9 @@ const struct processor_kind *look_kvm_kind(const struct patient *patient);
 /* "/sys/module/kvm_intel/parameters/nested" */
 const char *look_parameter(struct arena *arena, const struct processor_kind *kind, const char *parameter);
 
-/* Does it run under a hypervisor itself? */
+/* Does it run under a hypervisor itself? By what it says, and by the hosts around it. */
 enum truth look_is_guest(const struct facts *facts);
+enum truth look_is_inside(const struct patient *patient);
 bool look_is_wsl(const struct facts *facts);
 /* TRUTH_NO: Arm, RISC-V and the like, or a Windows. */
 enum truth look_is_x86(const struct facts *facts);

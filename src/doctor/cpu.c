@@ -49,9 +49,11 @@ static bool svm_taken_away(const struct facts *facts)
 	       (look_flag(facts, "npt") == TRUTH_YES || look_flag(facts, "nrip_save") == TRUTH_YES);
 }
 
-static bool firmware_locked(const struct facts *facts)
+static bool firmware_locked(const struct patient *patient)
 {
-	return look_is_guest(facts) != TRUTH_YES &&
+	const struct facts *facts = patient->facts;
+
+	return look_is_inside(patient) != TRUTH_YES &&
 	       (look_log_line(facts, "kvm.firmware-off", NULL) || svm_taken_away(facts));
 }
 
@@ -75,9 +77,9 @@ static void look_firmware(const struct check *check, struct examination *examina
 	const struct log_line *line = look_log_line(facts, "kvm.firmware-off", NULL);
 	struct finding *finding;
 
-	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES)
+	if (!look_is_host(facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
-	if (firmware_locked(facts)) {
+	if (firmware_locked(patient)) {
 		finding = finding_add(check, examination, patient, RESULT_FAIL,
 				      "the CPU has %s, and the firmware has it switched off and locked",
 				      kind ? kind->extension : "virtualization");
@@ -116,7 +118,7 @@ static void look_virtualization(const struct check *check, struct examination *e
 {
 	const struct facts *facts = patient->facts;
 	const struct processor_kind *kind = look_processor_kind(facts);
-	bool inside = look_is_guest(facts) == TRUTH_YES;
+	bool inside = look_is_inside(patient) == TRUTH_YES;
 	struct finding *finding;
 
 	if (!look_is_host(facts))
@@ -131,7 +133,7 @@ static void look_virtualization(const struct check *check, struct examination *e
 		finding_unknown(check, examination, patient, "the CPU's flags (/proc/cpuinfo)");
 		return;
 	}
-	if (firmware_locked(facts)) /* cpu.firmware says so */
+	if (firmware_locked(patient)) /* cpu.firmware says so */
 		return;
 	/* A KVM that needs no extension: guests run, but none inside guests. */
 	finding = finding_add(check, examination, patient, patient->probe == PROBE_WORKS ? RESULT_WARN : RESULT_FAIL,

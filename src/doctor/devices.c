@@ -89,7 +89,7 @@ static void look_iommu(const struct check *check, struct examination *examinatio
 	struct finding *finding;
 
 	/* Inside a guest there is one only where its host emulates one, and nothing to pass through. */
-	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES)
+	if (!look_is_host(facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	if (groups > 0 || (first && first->exists == TRUTH_YES)) {
 		finding = finding_add(check, examination, patient, RESULT_PASS,
@@ -143,7 +143,7 @@ static void look_groups(const struct check *check, struct examination *examinati
 	size_t at = 0, devices = 0, shared = 0;
 	struct finding *finding;
 
-	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES || count_groups(facts) == 0)
+	if (!look_is_host(facts) || look_is_inside(patient) == TRUTH_YES || count_groups(facts) == 0)
 		return;
 	while ((device = look_next(facts, "/sys/kernel/iommu_groups/*/devices/*/uevent", &at))) {
 		const char *slot = strrchr(

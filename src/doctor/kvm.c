@@ -183,7 +183,7 @@ static void look_paging(const struct check *check, struct examination *examinati
 		finding_evidence(examination, finding, &patient->facts->processor.origin, "no %s among the CPU's flags",
 				 flag);
 		finding_remedy(examination, finding,
-			       look_is_guest(patient->facts) == TRUTH_YES
+			       look_is_inside(patient) == TRUTH_YES
 				       ? "on the host of this guest: give it the whole CPU (host-passthrough)"
 				       : "use a newer CPU: all since about 2010 have it");
 		return;

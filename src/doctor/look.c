@@ -256,3 +256,10 @@ const char *look_parameter(struct arena *arena, const struct processor_kind *kin
 {
 	return arena_printf(arena, "/sys/module/%s/parameters/%s", kind->module, parameter);
 }
+
+enum truth look_is_inside(const struct patient *patient)
+{
+	if (patient->outer || (patient->layer_known && patient->layer > 0))
+		return TRUTH_YES;
+	return look_is_guest(patient->facts);
+}

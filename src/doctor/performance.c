@@ -117,7 +117,7 @@ static void look_cores(const struct check *check, struct examination *examinatio
 	struct finding *finding;
 
 	/* The recommendation is for the machine, not for what it gives to each layer. */
-	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) == TRUTH_YES)
+	if (!look_is_host(patient->facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	if (!processor->threads.known) {
 		finding_unknown(check, examination, patient, "how many CPUs there are (/proc/cpuinfo)");
@@ -187,7 +187,7 @@ static void look_cache(const struct check *check, struct examination *examinatio
 	size_t caches;
 
 	/* A guest sees what its CPU model says, which is not what it has. */
-	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) == TRUTH_YES)
+	if (!look_is_host(patient->facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	total = l3_total(patient->facts, &caches);
 	if (caches == 0) {
@@ -224,7 +224,7 @@ static void look_resctrl(const struct check *check, struct examination *examinat
 	struct finding *finding;
 	size_t count;
 
-	if (!look_is_host(facts) || look_is_guest(facts) == TRUTH_YES)
+	if (!look_is_host(facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	switch (look_flag(facts, "cat_l3")) {
 	case TRUTH_UNKNOWN:
@@ -299,7 +299,7 @@ static void look_temperature(const struct check *check, struct examination *exam
 	struct finding *finding;
 	long temperature;
 
-	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) == TRUTH_YES)
+	if (!look_is_host(patient->facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	sensor = hottest(examination->arena, patient->facts, &temperature);
 	if (!sensor) {
@@ -335,7 +335,7 @@ static void look_throttling(const struct check *check, struct examination *exami
 	bool any = false;
 	struct finding *finding;
 
-	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) == TRUTH_YES)
+	if (!look_is_host(patient->facts) || look_is_inside(patient) == TRUTH_YES)
 		return;
 	while ((count = look_next(facts, CPU "cpu*/thermal_throttle/*_throttle_count", &at))) {
 		unsigned long long value = strtoull(count->value, NULL, 10);
@@ -437,7 +437,7 @@ static void look_scheduler(const struct check *check, struct examination *examin
 	struct finding *finding;
 	size_t disks = 0, at = 0;
 
-	if (!look_is_host(patient->facts) || look_is_guest(patient->facts) != TRUTH_YES)
+	if (!look_is_host(patient->facts) || look_is_inside(patient) != TRUTH_YES)
 		return;
 	while ((queue = next_scheduled(examination->arena, facts, &at, &scheduler))) {
 		const char *name = queue->path + strlen("/sys/block/");
@@ -492,7 +492,7 @@ static void look_halt_poll(const struct check *check, struct examination *examin
 {
 	static const char path[] = "/sys/module/kvm/parameters/halt_poll_ns";
 	struct number poll = look_number(patient->facts, path);
-	bool inside = look_is_guest(patient->facts) == TRUTH_YES;
+	bool inside = look_is_inside(patient) == TRUTH_YES;
 	struct finding *finding;
 
 	if (!look_is_host(patient->facts) || look_loaded(patient->facts, "kvm") == TRUTH_NO)

@@ -121,7 +121,7 @@ static void add_finding(struct examination *examination, const struct finding *f
 	strbuf_add(out, ": ");
 	text_safe(out, finding->why, false);
 	strbuf_add_char(out, '\n');
-	if (!again && finding->result != RESULT_PASS)
+	if (!again && bad)
 		add_row(out, style, "why:", finding->check->matters);
 	if (finding->evidence)
 		add_row(out, style, "seen:", finding->evidence);

@@ -33,7 +33,7 @@ static void look_speedup(const struct check *check, struct examination *examinat
 		finding = finding_add(check, examination, patient, RESULT_WARN, "%s is not in use: %s", speedup->name,
 				      speedup->off);
 		finding_attribute(examination, finding, facts_attribute_entry(facts, path));
-		if (look_is_guest(facts) == TRUTH_YES)
+		if (look_is_inside(patient) == TRUTH_YES)
 			finding_remedy(
 				examination, finding,
 				"on the host of this guest: give it the whole CPU (host-passthrough), and see that %s "

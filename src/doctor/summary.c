@@ -61,7 +61,8 @@ static void add_nesting(const struct examination *examination, const struct pati
 		strbuf_add(out, ", but none inside guests (kvm.nested)");
 		return;
 	case RESULT_NONE:
-		if (result_of(examination, patient, &check_cpu_virtualization) != RESULT_PASS) {
+		if (result_of(examination, patient, &check_cpu_virtualization) == RESULT_FAIL ||
+		    result_of(examination, patient, &check_cpu_virtualization) == RESULT_WARN) {
 			strbuf_add(out, ", but none inside guests (cpu.virtualization)");
 			return;
 		}
@@ -86,6 +87,8 @@ static void add_patient(const struct examination *examination, const struct pati
 	} else if (result_of(examination, patient, &check_kvm_boot) == RESULT_PASS) {
 		strbuf_printf(out, "%s can run guests under KVM", patient->host);
 		add_nesting(examination, patient, out);
+	} else if (result_of(examination, patient, &check_cpu_virtualization) != RESULT_PASS) {
+		strbuf_printf(out, "what %s can run is not known: its processor was not captured", patient->host);
 	} else {
 		strbuf_printf(out, "nothing seen keeps %s from running guests under KVM", patient->host);
 		add_nesting(examination, patient, out);
