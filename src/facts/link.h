@@ -48,7 +48,7 @@ struct link {
 	const char *state;  /* "UP", "DOWN", "UNKNOWN" */
 	struct number mtu;
 	struct mac mac;
-	struct mac permanent_mac;
+	struct mac permanent_mac; /* where it is not the one above */
 	const char *master; /* the bridge or bond it belongs to; "": none; NULL: unknown */
 	const char *parent; /* the link a vlan, macvlan or tunnel stands on, or the peer of a veth in the same namespace */
 	struct number peer_index;  /* of the peer, where it is in another namespace (eth0@if3) */

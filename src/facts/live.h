@@ -24,7 +24,10 @@ void facts_live_system(struct loader *loader);
 
 /* This host, whole: its network and everything else (files.h). It is called what uname(2) says. */
 int bundle_live(struct bundle **ret, struct error **err);
-/* The network alone, in another namespace of this host; the calling thread goes there and comes back. */
+/*
+ * The network alone, some milliseconds where the whole takes tens: in another namespace of this host, to which the
+ * calling thread goes and from which it comes back, or, with -1, in its own.
+ */
 int bundle_live_at(int netns, const char *name, struct bundle **ret, struct error **err);
 
 #endif

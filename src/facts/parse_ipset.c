@@ -10,8 +10,10 @@
 
 struct sets_parser {
 	struct reader *reader;
-	size_t set;   /* index of the set being read; SIZE_MAX: none */
-	bool members; /* ipset list: lines are elements */
+	size_t set;		 /* index of the set being read; SIZE_MAX: none */
+	bool members;		 /* ipset list: lines are elements */
+	struct number *netmasks; /* of each set: an address stands for all that share so many bits with it */
+	size_t netmask_count;
 };
 
 static struct set *current(const struct sets_parser *parser)
@@ -29,13 +31,14 @@ static struct set *use_set(struct sets_parser *parser, struct span name)
 	if (!set) {
 		set = reader_push(parser->reader, ruleset->ipsets, ruleset->ipset_count);
 		*set = (struct set){.kind = SET_IPSET, .name = kept, .origin = reader_origin(parser->reader)};
+		*reader_push(parser->reader, parser->netmasks, parser->netmask_count) = (struct number){};
 	}
 	parser->set = (size_t)(set - ruleset->ipsets);
 	return set;
 }
 
 /* "family inet hashsize 1024 maxelem 65536 timeout 300 range 0-10000" */
-static void take_options(struct set *set, struct span rest)
+static void take_options(struct sets_parser *parser, struct set *set, struct span rest)
 {
 	struct span word, value;
 	uint64_t number;
@@ -51,6 +54,8 @@ static void take_options(struct set *set, struct span rest)
 			set->timeout = number_of(number * 1000);
 		else if (span_is(word, "maxelem"))
 			set->size = span_to_number(value);
+		else if (span_is(word, "netmask"))
+			parser->netmasks[parser->set] = span_to_number(value);
 		else if (span_is(word, "counters") || span_is(word, "comment") || span_is(word, "skbinfo") ||
 			 span_is(word, "forceadd"))
 			rest = before; /* these have no value */
@@ -93,10 +98,13 @@ static void add_port(struct sets_parser *parser, struct expr *key, struct span t
 static struct expr *read_address(struct sets_parser *parser, struct span text)
 {
 	struct arena *arena = parser->reader->pool->arena;
+	struct number netmask = parser->netmasks[parser->set];
 	struct span last = text, first = span_cut(&last, '-');
 	struct prefix prefix;
 	struct ip a, b;
 
+	if (span_ip(text, &a) && number_or(netmask, UINT64_MAX) <= ip_bits(&a))
+		return expr_prefix(arena, &(struct prefix){a, (uint8_t)netmask.value});
 	if (span_prefix(text, &prefix))
 		return prefix.length == 0 ? expr_new(arena, EXPR_ANY, TYPE_ADDRESS) : expr_prefix(arena, &prefix);
 	if (span_ip(first, &a) && span_ip(last, &b) && a.family == b.family)
@@ -191,7 +199,7 @@ static bool take_heading(struct sets_parser *parser, struct span line)
 	if (span_is(key, "Type")) {
 		current(parser)->type = reader_intern(parser->reader, value);
 	} else if (span_is(key, "Header")) {
-		take_options(current(parser), value);
+		take_options(parser, current(parser), value);
 	} else if (span_is(key, "Members")) {
 		current(parser)->elements_known = TRUTH_YES;
 		parser->members = true;
@@ -217,7 +225,7 @@ static bool take_command(struct sets_parser *parser, struct span line)
 		set = use_set(parser, name);
 		set->type = reader_intern(parser->reader, type);
 		set->elements_known = TRUTH_YES;
-		take_options(set, rest);
+		take_options(parser, set, rest);
 		return true;
 	}
 	if (span_is(word, "add") || span_is(word, "-A")) {

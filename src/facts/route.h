@@ -23,13 +23,13 @@ struct route {
 	const char *table; /* "main", "local", "default", "100" */
 	struct number metric;
 	struct number tos;
-	const char *protocol; /* who made it: "kernel", "static", "dhcp", "ra" */
-	const char *scope;
+	const char *protocol; /* who made it: "kernel", "static", "dhcp", "ra"; NULL: unknown, or "boot", which ip(8) leaves out */
+	const char *scope;    /* "link", "host"; NULL: unknown, or "global", which ip(8) leaves out */
 	struct ip source; /* what local packets take as their source */
 	struct number mtu;
 	struct nexthop *nexthops; /* several: multipath */
 	size_t nexthop_count;
-	const char *text; /* as written */
+	const char *text; /* as written, or as ip(8) would; nexthops of several lines are joined */
 	struct origin origin;
 };
 

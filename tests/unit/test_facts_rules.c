@@ -438,6 +438,21 @@ static void test_listing_without_interfaces(void **state)
 	assert_int_equal(rule->statements[0].condition.reason, CONDITION_LACKING);
 }
 
+/* An address of a set with a netmask stands for its network, wherever in the text it is added. */
+static void test_ipset_netmask(void **state)
+{
+	static const char text[] = "create wide hash:ip family inet netmask 24\ncreate one hash:ip family inet\n"
+				   "add one 10.0.7.0\nadd wide 10.0.7.0\n";
+	cleanup_bundle struct bundle *bundle = bundle_from_text("ipset.txt", text, sizeof(text) - 1);
+	const struct ruleset *ruleset = &bundle->hosts[0]->ruleset;
+	cleanup_strbuf struct strbuf out = {};
+
+	print_expr(&out, ruleset_ipset(ruleset, "wide")->elements[0].key);
+	strbuf_add(&out, " ");
+	print_expr(&out, ruleset_ipset(ruleset, "one")->elements[0].key);
+	assert_string_equal(out.text, "10.0.7.0/24 10.0.7.0");
+}
+
 /* An ipset's key follows from its type and the directions. */
 static void test_ipset_key(void **state)
 {
@@ -479,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_stray_options),
 		cmocka_unit_test(test_listing_without_interfaces),
 		cmocka_unit_test(test_ipset_key),
+		cmocka_unit_test(test_ipset_netmask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
