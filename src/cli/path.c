@@ -1,14 +1,17 @@
+#include "render/path.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/factsource.h"
 #include "verify/batch.h"
+#include "verify/ends.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* ---- many questions ---- */
 
@@ -67,19 +70,177 @@ static int answer_lines(struct batch *batch)
 	return batch->bad ? EXIT_USAGE : EXIT_DONE;
 }
 
+/* ---- one question ---- */
+
+struct asked {
+	struct invocation *inv;
+	struct arena *arena;
+	const struct stack *stack;
+	struct question question;
+	struct stack_host *target;
+	struct error **err;
+};
+
+static int wrong_value(struct asked *asked, const char *option, const char *text, const char *wanted)
+{
+	return error_set(asked->err, EINVAL, "--%s %s: not %s", option, text, wanted);
+}
+
+static int read_port(struct asked *asked, const char *option, struct ports *ret, bool *ret_given)
+{
+	const char *text = invocation_string(asked->inv, option);
+	char *end;
+	unsigned long port;
+
+	*ret_given = text != NULL;
+	if (!text)
+		return 0;
+	port = strtoul(text, &end, 10);
+	if (end == text || port > UINT16_MAX || (*end && *end != '/'))
+		return wrong_value(asked, option, text, "a port: 22, 53/udp");
+	*ret = port_of((uint16_t)port);
+	return 0;
+}
+
+/* --proto, or what stands behind the port; without either TCP where there is a port, else a ping. */
+static int read_protocol(struct asked *asked, bool has_port)
+{
+	const char *text = invocation_string(asked->inv, "proto"), *port = invocation_string(asked->inv, "port");
+	const char *slash = port ? strchr(port, '/') : NULL;
+	struct packet *packet = &asked->question.packet;
+	uint64_t number;
+	char *end;
+
+	if (!text && slash)
+		text = slash + 1;
+	if (!text)
+		text = has_port ? "tcp" : "icmp";
+	number = strtoul(text, &end, 10);
+	if ((*end || end == text) && !symbol_find(TYPE_PROTOCOL, text, strlen(text), &number))
+		return wrong_value(asked, "proto", text, "a protocol");
+	if (number > 255)
+		return wrong_value(asked, "proto", text, "a protocol");
+	if (number == PROTOCOL_ICMP && packet->family == AF_INET6)
+		number = PROTOCOL_ICMPV6;
+	packet->protocol = (uint8_t)number;
+	return 0;
+}
+
+static int read_packet(struct asked *asked)
+{
+	struct packet *packet = &asked->question.packet;
+	long long type = invocation_integer(asked->inv, "icmp", -1);
+	const char *state = invocation_string(asked->inv, "state");
+	bool has_port, has_source;
+	int r;
+
+	asked->question.state = strcmp(state, "established") == 0 ? STATE_ESTABLISHED
+				: strcmp(state, "invalid") == 0	  ? STATE_INVALID
+								  : STATE_NEW;
+	if ((r = read_port(asked, "port", &packet->dport, &has_port)) < 0 ||
+	    (r = read_port(asked, "src-port", &packet->sport, &has_source)) < 0 ||
+	    (r = read_protocol(asked, has_port || has_source)) < 0)
+		return r;
+	if ((has_port || has_source) && !packet_has_ports(packet))
+		return error_set(asked->err, EINVAL, "this protocol has no ports");
+	if (type >= 0)
+		packet->icmp_type = (uint8_t)type;
+	question_complete(&asked->question, has_source, has_port, false, type >= 0);
+	return 0;
+}
+
+static int read_question(struct asked *asked)
+{
+	struct invocation *inv = asked->inv;
+	struct ends ends = {.from = invocation_string(inv, "from"),
+			    .to = invocation_string(inv, "to"),
+			    .source = invocation_string(inv, "src"),
+			    .interface = invocation_string(inv, "iif"),
+			    .family = invocation_flag(inv, "ipv6") ? AF_INET6 : 0};
+	int r = ends_resolve(asked->stack, &ends, &asked->question, &asked->target, asked->err);
+
+	return r < 0 ? r : read_packet(asked);
+}
+
+static int exit_status(enum fate fate)
+{
+	return fate == FATE_DELIVERED ? EXIT_DONE : fate == FATE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
+}
+
+/* The packet as it was sent: its source is chosen on the way. */
+static struct packet sent_packet(const struct asked *asked, const struct answer *answer)
+{
+	struct packet packet = asked->question.packet;
+
+	if (!packet.src.family)
+		packet.src = answer->source;
+	return packet;
+}
+
+static int show(struct asked *asked, unsigned flags)
+{
+	struct invocation *inv = asked->inv;
+	const struct answer *there = walk_ask(asked->stack, &asked->question, flags, asked->arena);
+	struct packet packet = sent_packet(asked, there);
+	struct path path = {.packet = &packet, .there = there, .meant = asked->target};
+	cleanup_strbuf struct strbuf out = {};
+
+	if (path_fate(there, asked->target) == FATE_DELIVERED && asked->question.state == STATE_NEW) {
+		path.back = walk_reply(asked->stack, &asked->question, flags, asked->arena);
+		path.asker = asked->question.iif ? NULL : asked->question.at;
+	}
+	if (inv->json) {
+		invocation_answer(inv, path_json(&path));
+	} else {
+		path_text(&path, inv->style, &out);
+		invocation_print_text(inv, out.text);
+	}
+	return exit_status(path_fate(there, asked->target));
+}
+
+static int answer_one(struct invocation *inv, const struct stack *stack, unsigned flags)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	struct asked asked = {.inv = inv, .arena = arena, .stack = stack, .err = &err};
+
+	if (read_question(&asked) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	return show(&asked, flags);
+}
+
+static int check_usage(struct invocation *inv)
+{
+	static const char *const of_one[] = {"from", "to", "src", "iif", "ipv6", "proto", "port", "src-port", "icmp"};
+
+	if (!invocation_flag(inv, "batch")) {
+		if (!invocation_string(inv, "from") || !invocation_string(inv, "to"))
+			return invocation_usage(inv, "--from and --to say whose packet it is and where it goes");
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < sizeof(of_one) / sizeof(*of_one); i++)
+		if (invocation_given(inv, of_one[i]))
+			return invocation_usage(inv, "--batch takes its questions from standard input, not from --%s",
+						of_one[i]);
+	return inv->json ? invocation_usage(inv, "--batch always answers in JSON, one line each") : EXIT_DONE;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_bundle struct bundle *bundle = NULL;
 	cleanup_stack struct stack *stack = NULL;
 	cleanup_free char *host = NULL;
-	struct batch batch = {.inv = inv, .flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0};
-	int status = factsource_bundle(inv, NULL, &bundle, &host);
+	unsigned flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0;
+	int status = check_usage(inv);
 
+	if (status == EXIT_DONE)
+		status = factsource_bundle(inv, NULL, &bundle, &host);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);
-	batch.stack = stack;
-	return answer_lines(&batch);
+	if (invocation_flag(inv, "batch"))
+		return answer_lines(&(struct batch){.inv = inv, .stack = stack, .flags = flags});
+	return answer_one(inv, stack, flags);
 }
 
 const struct command command_path = {
@@ -89,21 +250,88 @@ const struct command command_path = {
 	.description =
 		"Pushes one packet through the hosts as the kernel would: bridges, routes, rules of iptables and "
 		"nftables, "
-		"translation, connection tracking, and the same for the answer. Each step names where it comes from.",
+		"translation, connection tracking; then what answers it, on its way back. Each step says which rule, "
+		"route or "
+		"sysctl it rests on, and where that stands.\n"
+		"\n"
+		"Where a fact is missing, or a rule depends on what no packet shows, as a rate or a clock, both ways "
+		"are tried. "
+		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.",
 	.options =
 		(const struct command_option[]){
-			FACTSOURCE_OPTIONS,
+			{.name = "from",
+			 .kind = OPTION_STRING,
+			 .argument = "END",
+			 .help = "who sends it: a host, an address, or world",
+			 .complete = COMPLETE_HOST,
+			 .no_env = true},
+			{.name = "to",
+			 .kind = OPTION_STRING,
+			 .argument = "END",
+			 .help = "where it goes: a host, an address, or world",
+			 .complete = COMPLETE_HOST,
+			 .no_env = true},
+			{.name = "port",
+			 .letter = 'p',
+			 .kind = OPTION_STRING,
+			 .argument = "PORT[/PROTO]",
+			 .help = "the port it goes to; any if left out",
+			 .no_env = true},
+			{.name = "src-port",
+			 .kind = OPTION_STRING,
+			 .argument = "PORT",
+			 .help = "the port it comes from; any that hosts choose if left out",
+			 .no_env = true},
+			{.name = "proto",
+			 .kind = OPTION_STRING,
+			 .argument = "PROTO",
+			 .help = "tcp, udp, icmp, a number; tcp where there is a port, else a ping",
+			 .no_env = true},
+			{.name = "icmp",
+			 .kind = OPTION_INTEGER,
+			 .argument = "TYPE",
+			 .help = "the type of an ICMP packet",
+			 .minimum = 0,
+			 .maximum = 255,
+			 .no_env = true},
+			{.name = "state",
+			 .kind = OPTION_CHOICE,
+			 .help = "what it is to connection tracking",
+			 .choices = (const char *const[]){"new", "established", "invalid", NULL},
+			 .fallback = "new",
+			 .no_env = true},
+			{.name = "src",
+			 .kind = OPTION_STRING,
+			 .argument = "ADDRESS",
+			 .help = "the address it is sent from, also a forged one",
+			 .no_env = true},
+			{.name = "iif",
+			 .kind = OPTION_STRING,
+			 .argument = "INTERFACE",
+			 .help = "it arrives at the host --from by this interface, with the address --src",
+			 .no_env = true},
+			{.name = "ipv6", .letter = '6', .help = "over IPv6, where no address says which"},
 			{.name = "batch",
-			 .help = "answer the questions on standard input, one JSON object a line, in order"},
+			 .help = "answer the questions on standard input, one JSON object a line, in order",
+			 .no_env = true},
 			{.name = "assume", .help = "where a fact is missing, take what is usual and say so"},
+			FACTSOURCE_OPTIONS,
 			{}},
 	.examples =
 		(const struct command_example[]){
-			{"nestvisor path --batch --facts bundle/ < questions.jsonl", "many questions at once"}, {}},
-	.statuses = (const struct command_status[]){{EXIT_DONE, "delivered"},
+			{"nestvisor path --from L0 --to hv1/win11 --port 3389", "may L0 use remote desktop on win11?"},
+			{"nestvisor path --from hv1/win11 --to world --port 53/udp",
+			 "may its questions for names leave?"},
+			{"nestvisor path --facts bundle/ --from vm1 --to 192.168.124.91",
+			 "a ping, in facts that were captured"},
+			{"nestvisor path --batch --facts bundle/ < questions.jsonl", "many questions at once"},
+			{}},
+	.statuses = (const struct command_status[]){{EXIT_DONE, "delivered, or all questions answered"},
 						    {EXIT_FAILED, "not delivered"},
+						    {EXIT_USAGE, "wrong usage, or a line that is no question"},
 						    {EXIT_UNKNOWN, "unknown: a fact is missing"},
 						    {}},
+	.json = "path",
 	.lab = true,
 	.run = run,
 };

@@ -547,23 +547,21 @@ static enum ruling run_chain(struct hop *hop, const struct stack_chain *base)
 
 /* ---- a hook ---- */
 
+static void assume_gap(const struct hop *hop, enum stack_gap_kind kind)
+{
+	if (hop->host->gaps[kind])
+		walk_assume(hop->walk, stack_gap_command(kind), "%s: no rules in %s, which were not captured",
+			    hop->host->name, stack_gap_name(kind));
+}
+
 /* What of the rules was not captured; said once for each host. */
 static void assume_gaps(const struct hop *hop, enum stack_family family)
 {
 	static const enum stack_gap_kind kinds[STACK_FAMILY_COUNT] = {
 		[STACK_IP4] = GAP_XTABLES4, [STACK_IP6] = GAP_XTABLES6, [STACK_BRIDGE] = GAP_EBTABLES};
-	enum stack_gap_kind kind = kinds[family];
-	bool nft = hop->host->gaps[GAP_NFTABLES], xt = hop->host->gaps[kind];
-	struct walk *walk = hop->walk;
 
-	if (nft && xt)
-		walk_assume(walk, walk_text(walk, "nft list ruleset; %s", stack_gap_command(kind)),
-			    "%s: no rules in %s and %s, which were not captured", hop->host->name,
-			    stack_gap_name(GAP_NFTABLES), stack_gap_name(kind));
-	else if (nft || xt)
-		walk_assume(walk, stack_gap_command(nft ? GAP_NFTABLES : kind),
-			    "%s: no rules in %s, which were not captured", hop->host->name,
-			    stack_gap_name(nft ? GAP_NFTABLES : kind));
+	assume_gap(hop, GAP_NFTABLES);
+	assume_gap(hop, kinds[family]);
 }
 
 static bool is_source_hook(enum hook hook)

@@ -362,7 +362,7 @@ struct ip fib_select_address(const struct stack_host *host, const struct stack_l
 	return ip;
 }
 
-struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)
+static struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)
 {
 	const struct route *route = found->route ? found->route->route : NULL;
 	bool gateway = found->nexthop && found->nexthop->via.family == dst->family;
@@ -695,16 +695,21 @@ bool fib_route_input(struct hop *hop)
 
 /* ---- packets that are sent ---- */
 
-bool fib_route_output(struct hop *hop)
+static struct fib_found lookup_output(struct hop *hop)
 {
 	struct fib_query query = query_of(hop);
-	struct fib_found found;
-	struct stack_link *loopback = stack_link(hop->host, "lo");
 
 	query.iif = NULL;
 	if (!hop->packet.src.family)
 		query.src = NULL;
-	found = fib_lookup(hop->walk, &query);
+	return fib_lookup(hop->walk, &query);
+}
+
+bool fib_route_output(struct hop *hop)
+{
+	struct fib_found found = lookup_output(hop);
+	struct stack_link *loopback = stack_link(hop->host, "lo");
+
 	if (found.outcome != FIB_FOUND)
 		return lose_route(hop, &found);
 	if (found.type == ROUTE_TYPE_LOCAL && loopback)
@@ -712,6 +717,23 @@ bool fib_route_output(struct hop *hop)
 	record_route(hop, &found);
 	hop->route = found;
 	return true;
+}
+
+/* Sockets choose their address by the route; then the packet is routed with it. */
+bool fib_choose_source(struct hop *hop)
+{
+	struct fib_found found;
+
+	if (hop->packet.src.family)
+		return true;
+	found = lookup_output(hop);
+	if (found.outcome != FIB_FOUND)
+		return lose_route(hop, &found);
+	hop->packet.src = fib_source(hop->host, &found, &hop->packet.dst);
+	hop->walk->answer->source = hop->packet.src;
+	if (!hop->packet.src.family)
+		walk_lose(hop, LOST_NO_SOURCE, "%s has no address to send from", hop->host->name);
+	return hop->packet.src.family != 0;
 }
 
 /* ---- questions of rules ---- */

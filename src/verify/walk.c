@@ -156,19 +156,6 @@ static void loop_back(struct hop *hop, struct stack_link *loopback)
 	hop_route_in(hop);
 }
 
-/* Sockets choose their address by the route; then the packet is routed with it. */
-static bool choose_source(struct hop *hop)
-{
-	if (hop->packet.src.family)
-		return true;
-	if (!fib_route_output(hop))
-		return false;
-	hop->packet.src = fib_source(hop->host, &hop->route, &hop->packet.dst);
-	if (!hop->packet.src.family)
-		walk_lose(hop, LOST_NO_SOURCE, "%s has no address to send from", hop->host->name);
-	return hop->packet.src.family != 0;
-}
-
 static void send_out(struct hop *hop)
 {
 	struct step *step = walk_step(hop, STEP_SEND);
@@ -178,7 +165,7 @@ static void send_out(struct hop *hop)
 	hop->sent_here = true;
 	if (hop->host->facts->system == SYSTEM_WINDOWS)
 		walk_assume(hop->walk, NULL, "%s: Windows' firewall lets it out", hop->host->name);
-	if (!choose_source(hop) || !fib_route_output(hop))
+	if (!fib_choose_source(hop) || !fib_route_output(hop))
 		return;
 	out = hop->route.link;
 	if (hook_run(hop, family_of(hop), HOOK_OUTPUT, NULL, out) == RULING_STOP)
@@ -271,6 +258,11 @@ void walk_run(struct walk *walk)
 	go(walk, question);
 	if (!walk_ended(walk))
 		walk_unknown(walk, NULL, NULL, "where the packet goes");
+}
+
+bool walk_arrived(const struct answer *answer, const struct stack_host *meant)
+{
+	return answer->fate == FATE_DELIVERED && (!meant || (answer->where == meant && !answer->out));
 }
 
 /* ---- the answer to a packet ---- */

@@ -107,6 +107,7 @@ struct assumption {
 struct answer {
 	enum fate fate;
 	struct stack_host *where;
+	struct ip source;		   /* the address it was sent from, where the host chose it */
 	struct packet packet;		   /* as it was at its end */
 	const struct stack_link *out;	   /* delivered to what was not captured: the interface it left by */
 	const struct stack_link *out_port; /* the port, where that is a bridge */
@@ -134,6 +135,9 @@ struct answer *walk_ask(const struct stack *stack, const struct question *questi
 /* The way of the answer that the packet of a question gets where it is delivered; NULL: it is not. */
 struct answer *walk_reply(const struct stack *stack, const struct question *question, unsigned flags,
 			  struct arena *arena);
+
+/* Did it come to the host that was meant? NULL: delivered anywhere will do. */
+bool walk_arrived(const struct answer *answer, const struct stack_host *meant);
 
 const char *fate_word(enum fate fate);		       /* "delivered" */
 const char *lost_reason_word(enum lost_reason reason); /* "rp_filter" */

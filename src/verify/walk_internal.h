@@ -137,15 +137,14 @@ uint8_t fib_address_type(struct walk *walk, struct stack_host *host, const struc
 			 const struct stack_link *link);
 /* Is the address one of the host's own, at whatever interface? */
 bool fib_is_local(struct walk *walk, struct stack_host *host, const struct ip *address);
-/* The address that the host would send from. Family 0: it has none. */
-struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst);
 /* The address of an interface that is taken toward another; family 0: it has none that will do. */
 struct ip fib_link_address(const struct stack_link *link, const struct ip *toward);
 /* The address that a host takes toward another: one of the interface's, if it has one, else of any. */
 struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward);
 /* An arrived packet: sets hop->route, or ends the walk. */
 bool fib_route_input(struct hop *hop);
-/* One that is sent. */
+/* One that is sent: first its source, where it has none, then its route. */
+bool fib_choose_source(struct hop *hop);
 bool fib_route_output(struct hop *hop);
 bool fib_uses_link(const struct fib_found *found, const struct stack_link *link); /* one of its next hops does */
 /* Would the route to the packet's source, or destination, leave by a link? As nftables' fib asks (nft_fib_ipv4.c). */
