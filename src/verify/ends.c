@@ -1,0 +1,292 @@
+#include "verify/ends.h"
+
+#include "base/error.h"
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Somebody on the internet. */
+static const struct ip world4 = {AF_INET, {8, 8, 8, 8}},
+		       world6 = {AF_INET6, {0x20, 0x01, 0x48, 0x60, 0x48, 0x60, [14] = 0x88, 0x88}};
+
+/* By name; L0 and l0 are the same. */
+static struct stack_host *find_host(const struct stack *stack, const char *name)
+{
+	struct stack_host *host = stack_host(stack, name);
+
+	for (size_t i = 0; i < stack->host_count && !host; i++)
+		if (strcasecmp(stack->hosts[i].name, name) == 0)
+			host = &stack->hosts[i];
+	return host;
+}
+
+/* Unless one of the hosts is called so. */
+static bool is_world(const struct stack *stack, const char *name)
+{
+	return strcasecmp(name, "world") == 0 && !find_host(stack, name);
+}
+
+static struct stack_host *owner(const struct stack *stack, const struct ip *address)
+{
+	for (size_t i = 0; i < stack->host_count && !ip_is_loopback(address); i++)
+		if (stack_link_with_address(&stack->hosts[i], address))
+			return &stack->hosts[i];
+	return NULL;
+}
+
+static int no_such_end(const struct stack *stack, const char *option, const char *name, struct error **err)
+{
+	int r = error_set(err, EINVAL, "--%s %s: neither a host of these facts nor an address", option, name);
+	cleanup_strbuf struct strbuf hosts = {};
+
+	for (size_t i = 0; i < stack->host_count; i++)
+		strbuf_printf(&hosts, "%s%s", i ? ", " : "", stack->hosts[i].name);
+	if (hosts.length)
+		error_hint(err, "the hosts are %s; \"world\" is everything outside", hosts.text);
+	return r;
+}
+
+/* ---- which address of a host ---- */
+
+static bool is_reachable(const struct address *address)
+{
+	const struct ip *ip = &address->prefix.ip;
+
+	return !ip_is_loopback(ip) && !ip_is_link_local(ip) && !(address->scope && strcmp(address->scope, "host") == 0);
+}
+
+/* Both are on one subnet, and the interfaces may well be on one link. */
+static bool is_near(const struct stack_host *from, const struct address *address)
+{
+	for (size_t i = 0; from && i < from->link_count; i++)
+		for (size_t j = 0; j < from->links[i].link->address_count; j++)
+			if (is_reachable(&from->links[i].link->addresses[j]) &&
+			    prefix_contains(&from->links[i].link->addresses[j].prefix, &address->prefix.ip) &&
+			    !ip_equal(&from->links[i].link->addresses[j].prefix.ip, &address->prefix.ip))
+				return true;
+	return false;
+}
+
+/* The one on the asker's own subnet; else that of a network card rather than that of a bridge for guests. */
+static const struct address *choose_address(const struct stack_host *host, const struct stack_host *from,
+					    uint8_t family)
+{
+	const struct address *best = NULL;
+	unsigned best_rank = 0;
+
+	for (size_t i = 0; i < host->link_count; i++) {
+		const struct stack_link *link = &host->links[i];
+
+		for (size_t j = 0; j < link->link->address_count; j++) {
+			const struct address *address = &link->link->addresses[j];
+			unsigned rank = 1;
+
+			if (address->prefix.ip.family != family || !is_reachable(address))
+				continue;
+			rank += is_near(from, address) ? 4 : 0;
+			rank += link->is_bridge ? 0 : 2;
+			rank += link->link->up == TRUTH_NO ? 0 : 1;
+			if (rank > best_rank) {
+				best = address;
+				best_rank = rank;
+			}
+		}
+	}
+	return best;
+}
+
+/* ---- where the world is ---- */
+
+static const struct ip *gateway_of(const struct stack_route *route)
+{
+	return route->to.length == 0 && route->route->type == ROUTE_TYPE_UNICAST && route->route->nexthop_count &&
+			       route->route->nexthops[0].dev
+		       ? &route->route->nexthops[0].via
+		       : NULL;
+}
+
+/* The interface of a host's default route, where that leads out of what was captured. */
+static struct stack_link *way_out(const struct stack *stack, struct stack_host *host, uint8_t family)
+{
+	const struct stack_fib *fib = stack_fib(family == AF_INET ? &host->routing4 : &host->routing6, "main");
+
+	for (size_t i = 0; fib && i < fib->route_count; i++) {
+		const struct ip *gateway = gateway_of(&fib->routes[i]);
+		const struct stack_host *next = gateway && gateway->family ? owner(stack, gateway) : NULL;
+
+		if (gateway && (!next || next == host))
+			return stack_link(host, fib->routes[i].route->nexthops[0].dev);
+	}
+	return NULL;
+}
+
+/* An address on one of the host's own links, or what its default route leads to. */
+static struct stack_link *way_to(const struct stack *stack, struct stack_host *host, const struct ip *address)
+{
+	for (size_t i = 0; i < host->link_count; i++)
+		for (size_t j = 0; j < host->links[i].link->address_count; j++) {
+			const struct prefix *prefix = &host->links[i].link->addresses[j].prefix;
+
+			if (prefix->length < ip_bits(&prefix->ip) && prefix_contains(prefix, address) &&
+			    !host->links[i].loopback)
+				return &host->links[i];
+		}
+	return way_out(stack, host, address->family);
+}
+
+/* Of several hosts with a way out, L0 is the one nearest to the world. */
+static struct stack_link *entrance(const struct stack *stack, const struct ip *address)
+{
+	struct stack_host *l0 = find_host(stack, "L0");
+	struct stack_link *found = l0 ? way_to(stack, l0, address) : NULL;
+
+	for (size_t i = 0; i < stack->host_count && !found; i++)
+		found = way_to(stack, &stack->hosts[i], address);
+	return found;
+}
+
+/* ---- the two ends ---- */
+
+struct resolver {
+	const struct stack *stack;
+	const struct ends *ends;
+	struct question *question;
+	struct stack_host *target;
+	struct error **err;
+};
+
+static uint8_t family_of_word(const char *word)
+{
+	struct ip ip;
+
+	return word && ip_parse(word, &ip) ? ip.family : 0;
+}
+
+/* What the addresses say, else what was asked for, else what the target has. */
+static uint8_t choose_family(const struct resolver *resolver)
+{
+	const struct ends *ends = resolver->ends;
+	uint8_t family = family_of_word(ends->to);
+
+	if (!family)
+		family = family_of_word(ends->from);
+	if (!family)
+		family = family_of_word(ends->source);
+	if (!family)
+		family = ends->family;
+	if (family)
+		return family;
+	return resolver->target && !choose_address(resolver->target, NULL, AF_INET) &&
+			       choose_address(resolver->target, NULL, AF_INET6)
+		       ? AF_INET6
+		       : AF_INET;
+}
+
+static int from_outside(struct resolver *resolver, const struct ip *address)
+{
+	struct question *question = resolver->question;
+	struct stack_link *link = entrance(resolver->stack, address);
+	char text[IP_TEXT_SIZE];
+
+	if (!link)
+		return error_set(resolver->err, EINVAL, "no host of these facts has a way to %s",
+				 ip_format(address, text));
+	question->at = link->host;
+	question->iif = link->master ? link->master : link;
+	question->packet.src = *address;
+	return 0;
+}
+
+static int resolve_from(struct resolver *resolver, uint8_t family)
+{
+	const struct ends *ends = resolver->ends;
+	struct question *question = resolver->question;
+	struct ip address;
+
+	if (is_world(resolver->stack, ends->from))
+		return from_outside(resolver, family == AF_INET ? &world4 : &world6);
+	if ((question->at = find_host(resolver->stack, ends->from)))
+		return 0;
+	if (!ip_parse(ends->from, &address))
+		return no_such_end(resolver->stack, "from", ends->from, resolver->err);
+	question->packet.src = address;
+	question->at = owner(resolver->stack, &address);
+	return question->at ? 0 : from_outside(resolver, &address);
+}
+
+static int resolve_to(struct resolver *resolver, uint8_t family)
+{
+	struct packet *packet = &resolver->question->packet;
+	const struct address *address;
+
+	if (is_world(resolver->stack, resolver->ends->to)) {
+		packet->dst = family == AF_INET ? world4 : world6;
+		return 0;
+	}
+	if (ip_parse(resolver->ends->to, &packet->dst))
+		return 0;
+	address = choose_address(resolver->target, resolver->question->at, family);
+	if (!address)
+		return error_set(resolver->err, EINVAL, "%s has no %s address that others could reach",
+				 resolver->target->name, family == AF_INET ? "IPv4" : "IPv6");
+	packet->dst = address->prefix.ip;
+	return 0;
+}
+
+static int find_target(struct resolver *resolver)
+{
+	const char *to = resolver->ends->to;
+	struct ip address;
+
+	if (is_world(resolver->stack, to))
+		return 0;
+	resolver->target = find_host(resolver->stack, to);
+	if (resolver->target)
+		return 0;
+	if (!ip_parse(to, &address))
+		return no_such_end(resolver->stack, "to", to, resolver->err);
+	resolver->target = owner(resolver->stack, &address);
+	return 0;
+}
+
+static int resolve_details(struct resolver *resolver)
+{
+	const struct ends *ends = resolver->ends;
+	struct question *question = resolver->question;
+
+	if (ends->source && !ip_parse(ends->source, &question->packet.src))
+		return error_set(resolver->err, EINVAL, "%s is no address", ends->source);
+	if (ends->interface) {
+		question->iif = stack_link(question->at, ends->interface);
+		if (!question->iif)
+			return error_set(resolver->err, EINVAL, "%s has no interface %s", question->at->name,
+					 ends->interface);
+		if (!question->packet.src.family)
+			return error_set(resolver->err, EINVAL,
+					 "a packet that arrives by %s needs the address it comes from",
+					 ends->interface);
+	}
+	if (question->packet.src.family && question->packet.src.family != question->packet.dst.family)
+		return error_set(resolver->err, EINVAL, "the two ends are of two address families");
+	question->packet.family = question->packet.dst.family;
+	return 0;
+}
+
+int ends_resolve(const struct stack *stack, const struct ends *ends, struct question *question,
+		 struct stack_host **ret_target, struct error **err)
+{
+	struct resolver resolver = {.stack = stack, .ends = ends, .question = question, .err = err};
+	uint8_t family;
+	int r = find_target(&resolver);
+
+	if (r < 0)
+		return r;
+	family = choose_family(&resolver);
+	if ((r = resolve_from(&resolver, family)) < 0 || (r = resolve_to(&resolver, family)) < 0 ||
+	    (r = resolve_details(&resolver)) < 0)
+		return r;
+	*ret_target = resolver.target;
+	return 0;
+}
