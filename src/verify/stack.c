@@ -139,8 +139,8 @@ static struct stack_sysctl bridge_sysctl(const struct stack_host *host, const ch
 	const struct facts *facts = host->facts;
 	struct stack_sysctl sysctl = read_sysctl(facts, name);
 
-	/* The module br_netfilter brings them: a host that showed all of its sysctls and not these has it not. */
-	if (!sysctl.value.known && facts->sysctls_known == TRUTH_YES) {
+	/* The module br_netfilter brings them: a kernel without these has it not. */
+	if (facts_sysctl_absent(facts, name)) {
 		sysctl.value = number_of(0);
 		sysctl.inferred = true;
 	}
