@@ -201,6 +201,14 @@ static void put_forwarding(struct strbuf *out, const struct style *style, const 
 	put_line(out, style, "forwarding", line.text);
 }
 
+static bool is_covered(const struct ruleset *ruleset, bool xtables)
+{
+	for (size_t i = 0; i < ruleset->coverage_count; i++)
+		if ((ruleset->coverage[i].backend != BACKEND_NFTABLES) == xtables)
+			return true;
+	return false;
+}
+
 static void put_rules(struct strbuf *out, const struct style *style, const struct facts *facts)
 {
 	cleanup_strbuf struct strbuf line = {0};
@@ -210,17 +218,16 @@ static void put_rules(struct strbuf *out, const struct style *style, const struc
 	for (size_t i = 0; i < ruleset->table_count; i++) {
 		const struct table *table = &ruleset->tables[i];
 		bool xtables = table->backend != BACKEND_NFTABLES;
-		size_t before = rules[xtables];
 
 		for (size_t j = 0; j < table->chain_count; j++)
 			if (!table->chains[j].shadowed)
 				rules[xtables] += table->chains[j].rule_count;
-		tables[xtables] += rules[xtables] > before || xtables;
+		tables[xtables]++;
 	}
-	if (ruleset->coverage_count || ruleset->table_count) {
+	if (tables[0] || is_covered(ruleset, false))
 		put_item(&line, "%zu of nftables", rules[0]);
+	if (tables[1] || is_covered(ruleset, true))
 		put_item(&line, "%zu of iptables and its kin in %zu tables", rules[1], tables[1]);
-	}
 	if (ruleset->ipset_count)
 		put_item(&line, "%zu ipsets", ruleset->ipset_count);
 	put_line(out, style, "rules", line.text);

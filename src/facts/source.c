@@ -29,7 +29,8 @@
 
 /* What is looked for in PATH. */
 #define PROGRAMS                                                                                                       \
-	"qemu-system-x86_64 qemu-system-x86_64-microvm qemu-kvm qemu-img qemu-system-aarch64 libvirtd virtqemud virsh virt-host-validate "        \
+	"qemu-system-x86_64 qemu-system-x86_64-microvm qemu-kvm qemu-img qemu-system-aarch64 libvirtd virtqemud "      \
+	"virsh virt-host-validate "                                                                                    \
 	"swtpm swtpm_setup dnsmasq nft iptables iptables-nft iptables-legacy ip6tables ebtables ipset conntrack ip "   \
 	"bridge brctl ss tc docker dockerd podman firewall-cmd firewalld ufw systemctl rc-service passt pasta ssh "    \
 	"xorriso mtools mcopy genisoimage cloud-localds virtiofsd VBoxManage vmware modprobe rdmsr nestvisor "         \
@@ -117,6 +118,11 @@ static const struct source sources[] = {
 	{"ebtables-legacy-save.txt", "firewall", "rules of the older ebtables", SOURCE_COMMAND,
 	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 4096, NULL,
 	 "! grep -q '^ebtable_' /proc/modules 2>/dev/null || t ebtables-legacy-save", "ebtables-legacy-save"},
+	{"ebtables-save.txt", "firewall", "rules of ebtables, where there is only one of its kinds", SOURCE_COMMAND,
+	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 4096, NULL,
+	 "if command -v ebtables-nft-save >/dev/null || command -v ebtables-legacy-save >/dev/null; then skip; "
+	 "else ! grep -q '^ebtable_' /proc/modules 2>/dev/null || t ebtables-save; fi",
+	 "ebtables-save"},
 	{"ipset-save.txt", "firewall", "sets of iptables", SOURCE_COMMAND, SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 8192,
 	 NULL, "[ ! -d /sys/module/ip_set ] || t ipset save", "ipset"},
 	{"values-netfilter.txt", "firewall", "which tables the older iptables has", SOURCE_VALUES, SOURCE_NETWORK, 64,
@@ -234,7 +240,7 @@ static const struct source sources[] = {
 	 "/sys/module/nf_tables /sys/module/br_netfilter /run/systemd/system /run/WSL "
 	 "/proc/sys/fs/binfmt_misc/WSLInterop "
 	 "/run/libvirt /run/libvirt/libvirt-sock /run/libvirt/libvirt-sock-ro /run/libvirt/virtqemud-sock "
-	 "/run/libvirtd.pid /run/libvirt/virtqemud.pid "
+	 "/run/libvirtd.pid /run/libvirt/virtqemud.pid /run/user/*/libvirt/*-sock "
 	 "/run/docker.sock /run/docker.pid /run/podman/podman.sock /run/firewalld.pid /run/ufw.lock "
 	 "/etc/libvirt /etc/libvirt/qemu /etc/libvirt/qemu/*.xml /etc/libvirt/qemu/networks/*.xml "
 	 "/etc/libvirt/nwfilter /var/lib/libvirt /var/lib/libvirt/images /var/lib/libvirt/qemu "
@@ -286,6 +292,8 @@ static const struct source sources[] = {
 	 NULL, "t qemu-kvm --version", "qemu-kvm"},
 	{"libvirtd-version.txt", "programs", "libvirt's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
 	 "t libvirtd --version", "libvirtd"},
+	{"virsh-version.txt", "programs", "virsh's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
+	 "t virsh --version", "virsh"},
 	{"swtpm-version.txt", "programs", "swtpm's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
 	 "t swtpm --version", "swtpm"},
 	{"dnsmasq-version.txt", "programs", "dnsmasq's version", SOURCE_COMMAND, SOURCE_SHORT, 16, NULL,
@@ -319,6 +327,12 @@ static const struct source sources[] = {
 	 512, NULL,
 	 "x=$(dmesg 2>/dev/null || t journalctl -q -k -b --no-pager -o short-monotonic) && "
 	 "{ printf '%s\\n' \"$x\" | grep -iE '" KERNEL_LINES "' | tail -n 1000; }",
+	 NULL},
+	{"log-audit.txt", "logs", "what SELinux or AppArmor denied to virtual machines", SOURCE_COMMAND, SOURCE_SECRETS,
+	 512, NULL,
+	 "if [ -r /var/log/audit/audit.log ]; then echo '==> /var/log/audit/audit.log <=='; "
+	 "grep -E 'avc:.*denied|apparmor=.DENIED' /var/log/audit/audit.log | grep -E 'qemu|svirt|virt|swtpm' | "
+	 "tail -n 200; else absent; fi",
 	 NULL},
 	{"log-qemu.txt", "logs", "the ends of QEMU's logs", SOURCE_TAILS, SOURCE_SECRETS, 1024,
 	 "/var/log/libvirt/qemu/*.log /run/nestvisor/*/guests/*/qemu.log", NULL, NULL},

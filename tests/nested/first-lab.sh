@@ -56,6 +56,11 @@ check "the console of L2 answers" console hv1/a 15
 check "graph draws the layers" says "L2 a" nv graph --format mermaid
 check "capture asks L1 and L2 through their agents" nv capture -q hv1 hv1/a -o bundle.tar
 check "and has what L2 says" says 192.168.124.91/24 nv facts hv1.a --facts bundle.tar
+mkdir bin
+printf '#!/bin/sh\nexec %s -i /var/lib/nestvisor/first/ssh_key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "$@"\n' "$(command -v ssh)" > bin/ssh
+chmod +x bin/ssh
+check "capture asks by ssh, too" nv exec L0 -- env PATH="$work/bin:$PATH" "$nestvisor" capture -q ssh://root@192.168.122.191 -o ssh.tar
+check "and has what L1 says" says 192.168.122.191/24 nv facts --facts ssh.tar
 check "and every rule of the lab's network in L1 is understood" bash -c "$nestvisor facts hv1-lab-first --facts bundle.tar --stats --json | python3 -c '
 import json, sys
 stats = json.load(sys.stdin)[\"stats\"]
