@@ -501,6 +501,10 @@ static void look_halt_poll(const struct check *check, struct examination *examin
 		finding_unknown(check, examination, patient, path);
 		return;
 	}
+	if (poll.value > 0 && look_is_inside(patient) == TRUTH_UNKNOWN) {
+		finding_unknown(check, examination, patient, "whether this host is a guest itself");
+		return;
+	}
 	if (inside && poll.value > 0) {
 		finding = finding_add(
 			check, examination, patient, RESULT_WARN,

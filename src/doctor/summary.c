@@ -92,7 +92,7 @@ static void add_patient(const struct examination *examination, const struct pati
 	} else {
 		strbuf_printf(out, "nothing seen keeps %s from running guests under KVM", patient->host);
 		add_nesting(examination, patient, out);
-		strbuf_add(out, ", but no guest was booted to see it");
+		strbuf_add(out, " (no guest was booted to see it)");
 	}
 }
 
