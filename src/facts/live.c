@@ -6,10 +6,23 @@
 #include "facts/relation.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+
+struct mac live_mac(const struct nlattr *attribute)
+{
+	struct mac mac = {};
+
+	if (attribute && mnl_attr_get_payload_len(attribute) == sizeof(mac.bytes)) {
+		memcpy(mac.bytes, mnl_attr_get_payload(attribute), sizeof(mac.bytes));
+		mac.known = true;
+	}
+	return mac;
+}
 
 struct capture *live_capture(struct live *live, const char *source, const char *command)
 {
@@ -70,6 +83,38 @@ int live_dump(struct netlink *nl, struct nlmsghdr *request, netlink_each each, v
 		r = netlink_ask(nl, request, each, data);
 	}
 	return r;
+}
+
+static int by_index(const void *a, const void *b)
+{
+	const struct live_interface *left = a, *right = b;
+
+	return left->index < right->index ? -1 : left->index > right->index;
+}
+
+void live_sort_interfaces(struct live *live)
+{
+	if (live->interface_count)
+		qsort(live->interfaces, live->interface_count, sizeof(*live->interfaces), by_index);
+}
+
+const struct live_interface *live_find_interface(const struct live *live, uint32_t index)
+{
+	if (live->interface_count == 0)
+		return NULL;
+	return bsearch(&(struct live_interface){.index = index}, live->interfaces, live->interface_count,
+		       sizeof(*live->interfaces), by_index);
+}
+
+const char *live_interface(struct live *live, uint32_t index)
+{
+	const struct live_interface *interface = live_find_interface(live, index);
+	char name[IF_NAMESIZE];
+
+	if (interface || index == 0 || !if_indextoname(index, name))
+		return interface ? interface->name : NULL;
+	live->facts->links_known = TRUTH_NO;
+	return pool_text(live->pool, name);
 }
 
 int facts_live_network(struct loader *loader, struct error **err)

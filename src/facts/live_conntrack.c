@@ -26,16 +26,6 @@ struct connection_dump {
 	bool more; /* than CONNECTIONS_MAX */
 };
 
-static struct number u16_of(const struct nlattr *attribute)
-{
-	return attribute ? number_of(ntohs(mnl_attr_get_u16(attribute))) : (struct number){};
-}
-
-static struct number u32_of(const struct nlattr *attribute)
-{
-	return attribute ? number_of(ntohl(mnl_attr_get_u32(attribute))) : (struct number){};
-}
-
 static struct number u8_of(const struct nlattr *attribute)
 {
 	return attribute ? number_of(mnl_attr_get_u8(attribute)) : (struct number){};
@@ -58,11 +48,11 @@ static void take_side(struct flow_side *side, const struct nlattr *tuple, struct
 	side->destination = ip[CTA_IP_V4_DST] ? netlink_get_ip(ip[CTA_IP_V4_DST], AF_INET)
 					      : netlink_get_ip(ip[CTA_IP_V6_DST], AF_INET6);
 	*ret_protocol = u8_of(proto[CTA_PROTO_NUM]);
-	side->source_port = u16_of(proto[CTA_PROTO_SRC_PORT]);
-	side->destination_port = u16_of(proto[CTA_PROTO_DST_PORT]);
+	side->source_port = live_be16(proto[CTA_PROTO_SRC_PORT]);
+	side->destination_port = live_be16(proto[CTA_PROTO_DST_PORT]);
 	side->icmp_type = u8_of(proto[proto[CTA_PROTO_ICMP_TYPE] ? CTA_PROTO_ICMP_TYPE : CTA_PROTO_ICMPV6_TYPE]);
 	side->icmp_code = u8_of(proto[proto[CTA_PROTO_ICMP_CODE] ? CTA_PROTO_ICMP_CODE : CTA_PROTO_ICMPV6_CODE]);
-	side->icmp_id = u16_of(proto[proto[CTA_PROTO_ICMP_ID] ? CTA_PROTO_ICMP_ID : CTA_PROTO_ICMPV6_ID]);
+	side->icmp_id = live_be16(proto[proto[CTA_PROTO_ICMP_ID] ? CTA_PROTO_ICMP_ID : CTA_PROTO_ICMPV6_ID]);
 }
 
 static void take_counters(struct flow_side *side, const struct nlattr *counters)
@@ -124,14 +114,14 @@ static void take_connection(const struct nlmsghdr *message, void *data)
 		return;
 	take_counters(&connection.original, a[CTA_COUNTERS_ORIG]);
 	take_counters(&connection.reply, a[CTA_COUNTERS_REPLY]);
-	status = u32_of(a[CTA_STATUS]).value;
+	status = live_be32(a[CTA_STATUS]).value;
 	connection.unreplied = !(status & IPS_SEEN_REPLY);
 	connection.assured = status & IPS_ASSURED;
 	connection.offloaded = status & (IPS_OFFLOAD | IPS_HW_OFFLOAD);
 	connection.state = state_of(a[CTA_PROTOINFO]);
-	connection.timeout = u32_of(a[CTA_TIMEOUT]);
-	connection.mark = u32_of(a[CTA_MARK]);
-	connection.zone = u16_of(a[CTA_ZONE]);
+	connection.timeout = live_be32(a[CTA_TIMEOUT]);
+	connection.mark = live_be32(a[CTA_MARK]);
+	connection.zone = live_be16(a[CTA_ZONE]);
 	netlink_nested(a[CTA_HELP], help, CTA_HELP_MAX);
 	if (help[CTA_HELP_NAME])
 		connection.helper = pool_text(live->pool, mnl_attr_get_str(help[CTA_HELP_NAME]));
@@ -171,6 +161,10 @@ void live_connections(struct live *live)
 		live_unknown(live, SOURCE, "conntrack -L", "connections: %s", strerror(-r));
 		return;
 	}
-	live_capture(live, SOURCE, "conntrack -L")->items = (uint32_t)facts->connection_count;
 	facts->connections_known = dump.more ? TRUTH_NO : TRUTH_YES;
+	if (dump.more)
+		live_unknown(live, SOURCE, "conntrack -L", "there are more than %d connections: the rest was left out",
+			     CONNECTIONS_MAX);
+	else
+		live_capture(live, SOURCE, "conntrack -L")->items = (uint32_t)facts->connection_count;
 }

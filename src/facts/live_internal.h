@@ -6,6 +6,8 @@
 #include "facts/live.h"
 #include "facts/parse.h"
 
+#define LIVE_ROUTE "netlink:route" /* the source of what rtnetlink says */
+
 enum live_names {
 	LIVE_TABLES,	/* of routes: rt_tables */
 	LIVE_PROTOCOLS, /* who made a route: rt_protos */
@@ -32,6 +34,24 @@ struct live {
 	size_t interface_count;
 };
 
+/* Attributes that may be missing (NULL): then what they say is unknown. Those of netfilter are in network order. */
+static inline struct number live_u32(const struct nlattr *attribute)
+{
+	return attribute ? number_of(mnl_attr_get_u32(attribute)) : (struct number){};
+}
+
+static inline struct number live_be16(const struct nlattr *attribute)
+{
+	return attribute ? number_of(be16toh(mnl_attr_get_u16(attribute))) : (struct number){};
+}
+
+static inline struct number live_be32(const struct nlattr *attribute)
+{
+	return attribute ? number_of(be32toh(mnl_attr_get_u32(attribute))) : (struct number){};
+}
+
+struct mac live_mac(const struct nlattr *attribute); /* of Ethernet; other addresses are none */
+
 /* An interface that was asked, with the command that shows the same to a person. */
 struct capture *live_capture(struct live *live, const char *source, const char *command);
 /* Why the last one of these shows nothing, or not all: on the capture, and as a note. */
@@ -55,8 +75,11 @@ enum { LIVE_DUMPS_MAX = 5 };
  */
 int live_dump(struct netlink *nl, struct nlmsghdr *request, netlink_each each, void *data, size_t *count);
 
-/* The name of an interface, or NULL. */
-const char *live_interface(const struct live *live, uint32_t index);
+/* Links by their index, once live_links() has put them here in any order. */
+void live_sort_interfaces(struct live *live);
+const struct live_interface *live_find_interface(const struct live *live, uint32_t index);
+/* The name of an interface, or NULL; of one that came up since the links were read it is known, and nothing else. */
+const char *live_interface(struct live *live, uint32_t index);
 /* The name iproute2 has for a number, or the number. */
 const char *live_name(struct live *live, enum live_names kind, uint32_t number);
 void live_read_names(struct live *live);

@@ -34,7 +34,7 @@ struct set_writer {
 
 static uint32_t u32_of(const struct nlattr *attribute)
 {
-	return attribute ? ntohl(mnl_attr_get_u32(attribute)) : 0;
+	return (uint32_t)live_be32(attribute).value;
 }
 
 /* {IPADDR_IPV4} or {IPADDR_IPV6} */

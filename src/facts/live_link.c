@@ -15,19 +15,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOURCE "netlink:route"
-
 static const char *attribute_text(struct live *live, const struct nlattr *attribute)
 {
 	return attribute ? pool_intern(live->pool, (struct span){mnl_attr_get_payload(attribute),
 								 strnlen(mnl_attr_get_payload(attribute),
 									 mnl_attr_get_payload_len(attribute))})
 			 : NULL;
-}
-
-static struct number attribute_u32(const struct nlattr *attribute)
-{
-	return attribute ? number_of(mnl_attr_get_u32(attribute)) : (struct number){};
 }
 
 static struct number attribute_u16(const struct nlattr *attribute)
@@ -38,17 +31,6 @@ static struct number attribute_u16(const struct nlattr *attribute)
 static enum truth attribute_truth(const struct nlattr *attribute)
 {
 	return attribute ? truth_of(mnl_attr_get_u8(attribute) != 0) : TRUTH_UNKNOWN;
-}
-
-static struct mac attribute_mac(const struct nlattr *attribute)
-{
-	struct mac mac = {};
-
-	if (attribute && mnl_attr_get_payload_len(attribute) == sizeof(mac.bytes)) {
-		memcpy(mac.bytes, mnl_attr_get_payload(attribute), sizeof(mac.bytes));
-		mac.known = true;
-	}
-	return mac;
 }
 
 /* An address that is not "any". */
@@ -165,7 +147,7 @@ static void take_port(struct link *link, const struct nlattr *data)
 	port->locked = attribute_truth(a[IFLA_BRPORT_LOCKED]);
 	port->neigh_suppress = attribute_truth(a[IFLA_BRPORT_NEIGH_SUPPRESS]);
 	port->priority = attribute_u16(a[IFLA_BRPORT_PRIORITY]);
-	port->cost = attribute_u32(a[IFLA_BRPORT_COST]);
+	port->cost = live_u32(a[IFLA_BRPORT_COST]);
 }
 
 /* Which attributes of a kind of tunnel hold what; 0: it has none of these. */
@@ -207,15 +189,14 @@ static void take_tunnel(struct link *link, const struct nlattr *data, uint32_t *
 	if (!kind)
 		return;
 	netlink_nested(data, a, TUNNEL_ATTRIBUTES);
-	tunnel->id = attribute_u32(a[kind->id]);
+	tunnel->id = live_u32(a[kind->id]);
 	tunnel->local = attribute_ip(a[kind->local]);
 	if (!tunnel->local.family)
 		tunnel->local = attribute_ip(a[kind->local6]);
 	tunnel->remote = attribute_ip(a[kind->remote]);
 	if (!tunnel->remote.family)
 		tunnel->remote = attribute_ip(a[kind->remote6]);
-	if (a[kind->port])
-		tunnel->port = number_of(be16toh(mnl_attr_get_u16(a[kind->port])));
+	tunnel->port = live_be16(a[kind->port]);
 	*ret_device = a[kind->link] ? mnl_attr_get_u32(a[kind->link]) : 0;
 }
 
@@ -277,18 +258,18 @@ static void take_link(const struct nlmsghdr *message, void *data)
 	if (!link.kind)
 		link.kind = hardware_kind(live, header->ifi_type);
 	link.state = a[IFLA_OPERSTATE] ? state_name(mnl_attr_get_u8(a[IFLA_OPERSTATE])) : NULL;
-	link.mtu = attribute_u32(a[IFLA_MTU]);
-	link.mac = attribute_mac(a[IFLA_ADDRESS]);
-	link.permanent_mac = attribute_mac(a[IFLA_PERM_ADDRESS]);
+	link.mtu = live_u32(a[IFLA_MTU]);
+	link.mac = live_mac(a[IFLA_ADDRESS]);
+	link.permanent_mac = live_mac(a[IFLA_PERM_ADDRESS]);
 	if (link.permanent_mac.known && link.mac.known && memcmp(link.permanent_mac.bytes, link.mac.bytes, 6) == 0)
 		link.permanent_mac = (struct mac){};
 	link.qdisc = attribute_text(live, a[IFLA_QDISC]);
 	link.alias = attribute_text(live, a[IFLA_IFALIAS]);
-	link.group = attribute_u32(a[IFLA_GROUP]);
-	link.peer_netnsid = attribute_u32(a[IFLA_LINK_NETNSID]);
+	link.group = live_u32(a[IFLA_GROUP]);
+	link.peer_netnsid = live_u32(a[IFLA_LINK_NETNSID]);
 	link.xdp = xdp_text(live, a[IFLA_XDP]);
 	link.addresses4_known = link.addresses6_known = TRUTH_NO; /* until they were asked for */
-	*arena_push(arena, link.origins, link.origin_count) = (struct origin){.source = SOURCE};
+	*arena_push(arena, link.origins, link.origin_count) = (struct origin){.source = LIVE_ROUTE};
 	pending.master = a[IFLA_MASTER] ? mnl_attr_get_u32(a[IFLA_MASTER]) : 0;
 	pending.lower = a[IFLA_LINK] ? mnl_attr_get_u32(a[IFLA_LINK]) : 0;
 	pending.elsewhere = a[IFLA_LINK_NETNSID] != NULL;
@@ -299,34 +280,12 @@ static void take_link(const struct nlmsghdr *message, void *data)
 	live_link_sysctls(live, link.name, a[IFLA_AF_SPEC]);
 }
 
-static int by_index(const void *a, const void *b)
-{
-	const struct live_interface *left = a, *right = b;
-
-	return left->index < right->index ? -1 : left->index > right->index;
-}
-
-static const struct live_interface *find_interface(const struct live *live, uint32_t index)
-{
-	if (live->interface_count == 0)
-		return NULL;
-	return bsearch(&(struct live_interface){.index = index}, live->interfaces, live->interface_count,
-		       sizeof(*live->interfaces), by_index);
-}
-
-const char *live_interface(const struct live *live, uint32_t index)
-{
-	const struct live_interface *interface = find_interface(live, index);
-
-	return interface ? interface->name : NULL;
-}
-
 static void settle_names(struct live *live, const struct pending *pending, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct link *link = &live->facts->links[i];
 		const struct live_interface *lower =
-			pending[i].elsewhere ? NULL : find_interface(live, pending[i].lower);
+			pending[i].elsewhere ? NULL : live_find_interface(live, pending[i].lower);
 
 		if (pending[i].master)
 			link->master = live_interface(live, pending[i].master);
@@ -381,7 +340,7 @@ static void take_address(const struct nlmsghdr *message, void *data)
 	struct live *live = dump->live;
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[IFA_MAX + 1];
-	struct address address = {.origin = {.source = SOURCE}};
+	struct address address = {.origin = {.source = LIVE_ROUTE}};
 	struct ip other;
 
 	if (message->nlmsg_type != RTM_NEWADDR || (header->ifa_family != AF_INET && header->ifa_family != AF_INET6))
@@ -406,7 +365,7 @@ static void hand_out(struct live *live, const struct address_dump *dump)
 	struct facts *facts = live->facts;
 
 	for (size_t i = 0; i < dump->count; i++) {
-		const struct live_interface *interface = find_interface(live, dump->items[i].index);
+		const struct live_interface *interface = live_find_interface(live, dump->items[i].index);
 		struct link *link;
 
 		if (!interface) /* came up since */
@@ -434,7 +393,7 @@ static void read_addresses(struct live *live)
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifaddrmsg));
 	r = live_dump(&live->route, request, take_address, &dump, &dump.count);
 	if (r < 0)
-		live_unknown(live, SOURCE, "ip addr", "addresses: %s", strerror(-r));
+		live_unknown(live, LIVE_ROUTE, "ip addr", "addresses: %s", strerror(-r));
 	else
 		hand_out(live, &dump);
 }
@@ -442,7 +401,7 @@ static void read_addresses(struct live *live)
 int live_links(struct live *live, struct error **err)
 {
 	struct nlmsghdr *request = netlink_begin(&live->route, RTM_GETLINK, NLM_F_DUMP);
-	struct capture *capture = live_capture(live, SOURCE, "ip -d addr");
+	struct capture *capture = live_capture(live, LIVE_ROUTE, "ip -d addr");
 	struct link_dump dump = {.live = live};
 	struct facts *facts = live->facts;
 	size_t sysctls = facts->sysctl_count;
@@ -462,8 +421,7 @@ int live_links(struct live *live, struct error **err)
 	facts->links_known = r == 0 ? TRUTH_YES : TRUTH_NO;
 	capture->items = (uint32_t)facts->link_count;
 	/* Names and flags of all are needed first; the order of the dump is not that of the indexes everywhere. */
-	if (live->interface_count)
-		qsort(live->interfaces, live->interface_count, sizeof(*live->interfaces), by_index);
+	live_sort_interfaces(live);
 	settle_names(live, dump.pending, dump.pending_count);
 	if (facts->link_count)
 		qsort(facts->links, facts->link_count, sizeof(*facts->links), links_by_index);

@@ -6,19 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOURCE "netlink:route"
-
-static struct mac link_address(const struct nlattr *attribute)
-{
-	struct mac mac = {};
-
-	if (attribute && mnl_attr_get_payload_len(attribute) == sizeof(mac.bytes)) {
-		memcpy(mac.bytes, mnl_attr_get_payload(attribute), sizeof(mac.bytes));
-		mac.known = true;
-	}
-	return mac;
-}
-
 static const char *state_name(uint16_t state)
 {
 	static const struct {
@@ -52,11 +39,11 @@ static void take_neighbour(const struct nlmsghdr *message, void *data)
 	*arena_push(live->pool->arena, facts->neighbours, facts->neighbour_count) = (struct neighbour){
 		.ip = netlink_get_ip(a[NDA_DST], header->ndm_family),
 		.dev = live_interface(live, (uint32_t)header->ndm_ifindex),
-		.mac = link_address(a[NDA_LLADDR]),
+		.mac = live_mac(a[NDA_LLADDR]),
 		.state = proxy ? NULL : state_name(header->ndm_state),
 		.router = truth_of(header->ndm_flags & NTF_ROUTER),
 		.proxy = truth_of(proxy),
-		.origin = {.source = SOURCE},
+		.origin = {.source = LIVE_ROUTE},
 	};
 }
 
@@ -66,11 +53,11 @@ static void take_fdb_entry(const struct nlmsghdr *message, void *data)
 	struct facts *facts = live->facts;
 	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[NDA_MAX + 1];
-	struct fdb_entry entry = {.origin = {.source = SOURCE}};
+	struct fdb_entry entry = {.origin = {.source = LIVE_ROUTE}};
 	size_t length;
 
 	netlink_attributes(message, sizeof(*header), a, NDA_MAX);
-	entry.mac = link_address(a[NDA_LLADDR]);
+	entry.mac = live_mac(a[NDA_LLADDR]);
 	if (message->nlmsg_type != RTM_NEWNEIGH || header->ndm_family != AF_BRIDGE || !entry.mac.known)
 		return;
 	entry.dev = live_interface(live, (uint32_t)header->ndm_ifindex);
@@ -104,10 +91,10 @@ static int dump(struct live *live, uint8_t family, uint8_t flags, netlink_each e
 static enum truth settle(struct live *live, const char *command, const char *what, size_t count, int result)
 {
 	if (result == 0) {
-		live_capture(live, SOURCE, command)->items = (uint32_t)count;
+		live_capture(live, LIVE_ROUTE, command)->items = (uint32_t)count;
 		return TRUTH_YES;
 	}
-	live_unknown(live, SOURCE, command, "%s: %s", what, strerror(-result));
+	live_unknown(live, LIVE_ROUTE, command, "%s: %s", what, strerror(-result));
 	return count ? TRUTH_NO : TRUTH_UNKNOWN;
 }
 

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOURCE "netlink:route"
-
 static struct prefix prefix_of(const struct nlattr *attribute, uint8_t length, uint8_t family)
 {
 	struct ip ip = netlink_get_ip(attribute, family);
@@ -18,11 +16,6 @@ static struct prefix prefix_of(const struct nlattr *attribute, uint8_t length, u
 	if (!ip.family && length) /* the network 0.0.0.0 */
 		ip.family = family;
 	return ip.family ? (struct prefix){ip, length} : (struct prefix){};
-}
-
-static struct number number_of_attribute(const struct nlattr *attribute)
-{
-	return attribute ? number_of(mnl_attr_get_u32(attribute)) : (struct number){};
 }
 
 static struct port_range ports_of(const struct nlattr *attribute)
@@ -182,7 +175,7 @@ static void take_rule(const struct nlmsghdr *message, void *data)
 	struct facts *facts = live->facts;
 	const struct fib_rule_hdr *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[FRA_MAX + 1], *attribute;
-	struct policy_rule rule = {.family = header->family, .origin = {.source = SOURCE}};
+	struct policy_rule rule = {.family = header->family, .origin = {.source = LIVE_ROUTE}};
 	uint32_t table;
 
 	if (message->nlmsg_type != RTM_NEWRULE || (header->family != AF_INET && header->family != AF_INET6))
@@ -203,12 +196,12 @@ static void take_rule(const struct nlmsghdr *message, void *data)
 	if (rule.action == POLICY_RULE_LOOKUP && !rule.l3mdev)
 		rule.table = live_name(live, LIVE_TABLES, table);
 	if (rule.action == POLICY_RULE_GOTO)
-		rule.goto_priority = number_of_attribute(a[FRA_GOTO]);
+		rule.goto_priority = live_u32(a[FRA_GOTO]);
 	/* All ones: none. */
 	if (a[FRA_SUPPRESS_PREFIXLEN] && mnl_attr_get_u32(a[FRA_SUPPRESS_PREFIXLEN]) != UINT32_MAX)
-		rule.suppress_prefix_length = number_of_attribute(a[FRA_SUPPRESS_PREFIXLEN]);
+		rule.suppress_prefix_length = live_u32(a[FRA_SUPPRESS_PREFIXLEN]);
 	if (a[FRA_SUPPRESS_IFGROUP] && mnl_attr_get_u32(a[FRA_SUPPRESS_IFGROUP]) != UINT32_MAX)
-		rule.suppress_group = number_of_attribute(a[FRA_SUPPRESS_IFGROUP]);
+		rule.suppress_group = live_u32(a[FRA_SUPPRESS_IFGROUP]);
 	rule.text = rule_text(live, &rule);
 	*arena_push(live->pool->arena, facts->policy_rules, facts->policy_rule_count) = rule;
 }
@@ -224,10 +217,10 @@ static enum truth read_rules(struct live *live, uint8_t family, const char *comm
 	header->family = family;
 	r = live_dump(&live->route, request, take_rule, live, &facts->policy_rule_count);
 	if (r < 0) {
-		live_unknown(live, SOURCE, command, "policy rules: %s", strerror(-r));
+		live_unknown(live, LIVE_ROUTE, command, "policy rules: %s", strerror(-r));
 		return facts->policy_rule_count > before ? TRUTH_NO : TRUTH_UNKNOWN;
 	}
-	live_capture(live, SOURCE, command)->items = (uint32_t)(facts->policy_rule_count - before);
+	live_capture(live, LIVE_ROUTE, command)->items = (uint32_t)(facts->policy_rule_count - before);
 	return TRUTH_YES;
 }
 

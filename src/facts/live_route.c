@@ -17,8 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOURCE "netlink:route"
-
 _Static_assert((int)ROUTE_TYPE_UNICAST == RTN_UNICAST && (int)ROUTE_TYPE_XRESOLVE == RTN_XRESOLVE,
 	       "types of routes have the kernel's numbers");
 
@@ -189,7 +187,7 @@ static struct number metric_of(const struct nlattr *metrics, uint16_t type)
 	const struct nlattr *a[RTAX_MAX + 1];
 
 	netlink_nested(metrics, a, RTAX_MAX);
-	return a[type] ? number_of(mnl_attr_get_u32(a[type])) : (struct number){};
+	return live_u32(a[type]);
 }
 
 /* A member that is NULL stands for what ip(8) leaves out: the protocol boot, the scope global. */
@@ -200,7 +198,7 @@ static void take_route(const struct nlmsghdr *message, void *data)
 	struct facts *facts = live->facts;
 	const struct rtmsg *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[RTA_MAX + 1];
-	struct route route = {.family = dump->family, .type = header->rtm_type, .origin = {.source = SOURCE}};
+	struct route route = {.family = dump->family, .type = header->rtm_type, .origin = {.source = LIVE_ROUTE}};
 
 	if (message->nlmsg_type != RTM_NEWROUTE || header->rtm_family != dump->family ||
 	    (header->rtm_flags & RTM_F_CLONED))
@@ -212,8 +210,7 @@ static void take_route(const struct nlmsghdr *message, void *data)
 	if (a[RTA_SRC] && header->rtm_src_len)
 		route.from = (struct prefix){netlink_get_ip(a[RTA_SRC], dump->family), header->rtm_src_len};
 	route.table = live_name(live, LIVE_TABLES, a[RTA_TABLE] ? mnl_attr_get_u32(a[RTA_TABLE]) : header->rtm_table);
-	if (a[RTA_PRIORITY])
-		route.metric = number_of(mnl_attr_get_u32(a[RTA_PRIORITY]));
+	route.metric = live_u32(a[RTA_PRIORITY]);
 	if (header->rtm_tos)
 		route.tos = number_of(header->rtm_tos);
 	if (header->rtm_protocol != RTPROT_BOOT)
@@ -327,12 +324,12 @@ static void read_routes(struct live *live, uint8_t family, const char *command)
 	for (size_t i = before; i < facts->route_count; i++)
 		facts->routes[i].text = route_text(live, &facts->routes[i]);
 	if (r < 0) {
-		live_unknown(live, SOURCE, command, "routes: %s", strerror(-r));
+		live_unknown(live, LIVE_ROUTE, command, "routes: %s", strerror(-r));
 		return;
 	}
-	live_capture(live, SOURCE, command)->items = (uint32_t)(facts->route_count - before);
+	live_capture(live, LIVE_ROUTE, command)->items = (uint32_t)(facts->route_count - before);
 	*arena_push(live->pool->arena, facts->route_coverage, facts->route_coverage_count) =
-		(struct route_coverage){family, NULL, {.source = SOURCE}};
+		(struct route_coverage){family, NULL, {.source = LIVE_ROUTE}};
 }
 
 void live_routes(struct live *live)

@@ -184,8 +184,7 @@ static void add_settings(struct live *live, const char *family, const char *inte
 		if (names[i].index - first >= length)
 			continue;
 		snprintf(text, sizeof(text), "%d", values[names[i].index - first]);
-		add(live, name_of(live, family, interface, names[i].name), pool_text(live->pool, text),
-		    "netlink:route");
+		add(live, name_of(live, family, interface, names[i].name), pool_text(live->pool, text), LIVE_ROUTE);
 	}
 }
 
