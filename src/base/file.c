@@ -98,7 +98,7 @@ static int copy_attributes(int from, int to)
 	ssize_t length = flistxattr(from, names, sizeof(names));
 
 	if (length < 0)
-		return errno == ENOTSUP ? 0 : -errno;
+		return errno == ENOTSUP || errno == ENOSYS ? 0 : -errno;
 	for (const char *name = names; name < names + length; name += strlen(name) + 1) {
 		ssize_t size = fgetxattr(from, name, value, sizeof(value));
 
@@ -112,20 +112,19 @@ static int copy_attributes(int from, int to)
 	return 0;
 }
 
-/* All of a new file, onto the disk. `like`: whose owner, mode and attributes it gets; -1: it gets `mode`. */
-static int fill(int fd, const void *data, size_t length, mode_t mode, int like)
+/*
+ * File systems without modes (vfat, Windows' drives in WSL) show the same one for every file, and refuse others: what
+ * they show is then all there is to have.
+ */
+static int set_mode(int fd, mode_t mode)
 {
-	int r = write_all(fd, data, length);
+	struct stat st;
 
-	if (r == 0 && like >= 0)
-		r = copy_owner(like, fd, &mode);
-	if (r == 0 && fchmod(fd, mode) < 0)
-		r = -errno;
-	if (r == 0 && like >= 0)
-		r = copy_attributes(like, fd);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	return r;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((st.st_mode & 07777) == mode || fchmod(fd, mode) == 0)
+		return 0;
+	return errno == EPERM && (geteuid() == 0 || st.st_uid == geteuid()) ? 0 : -errno;
 }
 
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
@@ -139,8 +138,8 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, errno, "cannot write %s", path);
-	r = fill(fd, data, length, mode, -1);
-	if (r == 0 && rename(temporary, path) < 0)
+	r = write_all(fd, data, length);
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0) {
 		unlink(temporary);
@@ -177,7 +176,15 @@ int file_write_like(const char *path, const char *like, const void *data, size_t
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(err, errno, "cannot write %s", path);
-	r = fill(fd, data, length, mode, old);
+	r = write_all(fd, data, length);
+	if (r == 0 && old >= 0)
+		r = copy_owner(old, fd, &mode);
+	if (r == 0)
+		r = set_mode(fd, mode);
+	if (r == 0 && old >= 0)
+		r = copy_attributes(old, fd);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
 	if (r < 0) {
 		unlink(path);
 		return error_errno(err, r, "cannot write %s", path);

@@ -35,6 +35,17 @@
 
 enum { LIMIT = 1 << 20 };
 
+/* Stands in for the C library's, so that a test can have a file system without modes. */
+static bool refuse_modes;
+
+int fchmod(int fd, mode_t mode)
+{
+	if (!refuse_modes)
+		return (int)syscall(SYS_fchmod, fd, mode);
+	errno = EPERM;
+	return -1;
+}
+
 /* A folder of its own for each test: `etc` is what is mended, `state` is nestvisor's. */
 struct fixture {
 	char top[40];
@@ -280,6 +291,30 @@ static void test_owner(void **state)
 	assert_int_equal(undo(f, NULL), 1);
 	assert_int_equal(stat(f->hosts, &st), 0);
 	assert_true(st.st_uid == 12 && st.st_gid == 34 && (st.st_mode & 07777) == 04750);
+}
+
+/* On a drive of Windows every file has one mode, and chmod(2) says EPERM. */
+static void test_no_modes(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	/* The records are nestvisor's own, and must be private. */
+	f->fix.action_count = 2;
+	refuse_modes = true;
+	apply_fails(f, EPERM, "cannot write");
+	check_before(f);
+	refuse_modes = false;
+	assert_true(apply(f));
+	assert_int_equal(undo(f, NULL), 1);
+
+	assert_int_equal(file_write_like(f->log, f->hosts, "x", 1, 0640, NULL), -EEXIST);
+	assert_int_equal(unlink(f->log), 0);
+	refuse_modes = true;
+	assert_int_equal(file_write_like(f->log, f->hosts, "off\n", 4, 0640, NULL), 0);
+	refuse_modes = false;
+	assert_int_equal(stat(f->log, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
 }
 
 /* Only what is missing is done, and only that is taken back. */
@@ -783,15 +818,25 @@ static void test_torn_journal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_there_and_back),    TEST(test_owner),
-		TEST(test_partly_done),	      TEST(test_failing_action),
-		TEST(test_failing_undo),      TEST(test_not_safe),
-		TEST(test_changed_since),     TEST(test_order),
-		TEST(test_no_regular_file),   TEST(test_link_since),
-		TEST(test_changed_meanwhile), TEST(test_locked),
-		TEST(test_commands),	      TEST(test_preview),
-		TEST(test_full_disk),	      TEST(test_killed_applying),
-		TEST(test_killed_undoing),    TEST(test_killed_then_applied),
+		TEST(test_there_and_back),
+		TEST(test_owner),
+		TEST(test_no_modes),
+		TEST(test_partly_done),
+		TEST(test_failing_action),
+		TEST(test_failing_undo),
+		TEST(test_not_safe),
+		TEST(test_changed_since),
+		TEST(test_order),
+		TEST(test_no_regular_file),
+		TEST(test_link_since),
+		TEST(test_changed_meanwhile),
+		TEST(test_locked),
+		TEST(test_commands),
+		TEST(test_preview),
+		TEST(test_full_disk),
+		TEST(test_killed_applying),
+		TEST(test_killed_undoing),
+		TEST(test_killed_then_applied),
 		TEST(test_torn_journal),
 	};
 
