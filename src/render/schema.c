@@ -325,6 +325,39 @@ static const struct schema schemas[] = {
 		},
 		"required": ["changes"]
 	})},
+	{"reach", 1, "who may open a connection to whom, as a host's rules decide", JSON({
+		"properties": {
+			"host": {"type": "string"},
+			"hook": {"type": "string"},
+			"protocol": {"type": "integer", "minimum": 0},
+			"classes": {"type": "array", "description": "addresses that the rules cannot tell apart",
+				"items": {"type": "object", "required": ["id", "family", "addresses"], "properties": {
+					"id": {"type": "integer", "minimum": 0},
+					"family": {"enum": ["ip", "ip6"]},
+					"addresses": {"type": "array", "description": "an address, a prefix, or FIRST-LAST", "items": {"type": "string"}}
+				}}},
+			"edges": {"type": "array", "description": "from which class to which some packet gets through",
+				"items": {"type": "object", "required": ["from", "to", "ports", "undecided", "sure"], "properties": {
+					"from": {"type": "integer", "minimum": 0},
+					"to": {"type": "integer", "minimum": 0},
+					"ports": {"type": "array", "description": "of those asked for", "items": {"type": "integer"}},
+					"undecided": {"type": "array", "description": "those of them that only may get through",
+						"items": {"type": "integer"}},
+					"sure": {"type": "boolean", "description": "something gets through in any case"}
+				}}},
+			"undecided": {"type": "array", "description": "rules that no packet decides: rates, chance, payload, what was blanked",
+				"items": {"type": "object", "required": ["table", "chain", "index", "source", "text"], "properties": {
+					"table": {"type": "string"},
+					"chain": {"type": "string"},
+					"index": {"type": "integer", "minimum": 1},
+					"source": {"type": "string"},
+					"text": {"type": "string"}
+				}}},
+			"unknown": {"type": "array", "description": "families of which no rules are known at this hook",
+				"items": {"enum": ["ip", "ip6"]}}
+		},
+		"required": ["host", "hook", "protocol", "classes", "edges", "undecided", "unknown"]
+	})},
 	{"schemas", 1, "the answers that have a schema", JSON({
 		"properties": {
 			"schemas": {"type": "array", "items": {"type": "object", "required": ["name", "schema", "summary"], "properties": {

@@ -35,25 +35,28 @@ void chains_rule_changed(struct chains *chains, const struct stack_chain *chain,
 /* The packets that may end in one of these ways, and those that do in any case; `kinds` are bits: END_BIT(). */
 struct bounds chains_bounds(struct chains *chains, diagram function, unsigned kinds);
 
-/*
- * Which rules decide what becomes of packets of a set that enters a chain: those that end the way of some of them, in
- * the order in which they are met. Also those that may or may not, whose conditions cannot be decided.
- */
-struct deciding_rule {
+/* The packets that may come to just this end, and those that an effect makes of a set. */
+pset chains_ending(struct chains *chains, diagram function, struct end end);
+pset chains_changed(struct chains *chains, pset set, effect done);
+/* All packets that go on from where a set got to, as what was done on the way left them. */
+pset chains_going_on(struct chains *chains, diagram function, pset set);
+
+/* A rule that packets of a set get to. */
+struct met_rule {
 	const struct stack_chain *chain;
 	const struct rule *rule; /* NULL: the chain's policy */
-	struct bounds packets;	 /* of the set, that it ends the way of */
-	unsigned kinds;		 /* how */
+	pset packets;		 /* those of the set, as they are there */
 };
-struct deciding_rules {
-	struct deciding_rule *items;
-	size_t count, capacity;
-};
-void chains_deciding(struct chains *chains, const struct stack_chain *chain, pset set, struct deciding_rules *ret);
-void deciding_rules_free(struct deciding_rules *rules);
+typedef void met_visitor(void *context, const struct met_rule *met);
 
-/* The statements of a rule that cannot be decided for packets of the set, for people: "limit rate 5/second". */
-size_t chains_undecided(struct chains *chains, const struct stack_chain *chain, const struct rule *rule, pset set,
-			const struct statement ***ret);
+/*
+ * The rules by which packets of a set that enters a chain may end in one of these ways, each with those packets, in the
+ * order in which they are met.
+ */
+void chains_deciding(struct chains *chains, const struct stack_chain *chain, pset set, unsigned kinds,
+		     met_visitor *visitor, void *context);
+/* The rules whose conditions cannot be decided for packets of the set, where that matters for what becomes of them. */
+void chains_undecided(struct chains *chains, const struct stack_chain *chain, pset set, met_visitor *visitor,
+		      void *context);
 
 #endif

@@ -479,6 +479,11 @@ diagram pset_for_all_values(struct space *space, const struct diagram_operator *
 	return diagram_quantify(space, operator, d, &all);
 }
 
+pset pset_forget_bits(struct space *space, pset a, struct pset_bits bits, wide mask)
+{
+	return pset_for_all_values(space, & or, a, bits, mask);
+}
+
 pset pset_after(struct space *space, pset a, struct pset_bits bits, wide value, wide mask)
 {
 	return pset_and(space, pset_for_all_values(space, & or, a, bits, mask),

@@ -112,6 +112,8 @@ typedef uint64_t pset_fields;
 
 /* The packets that are in the set if they may have any value of those fields in place of theirs. */
 pset pset_forget(struct space *space, pset a, pset_fields fields);
+pset pset_forget_bits(struct space *space, pset a, struct pset_bits bits, wide mask);
+
 /* Below, a mask of a field asked in ranges (ports, lengths) has all of its bits or none. */
 
 /* The packets that would be in the set if the bits of the mask of this field were those of the value. This is also what
