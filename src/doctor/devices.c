@@ -199,7 +199,7 @@ static void look_sriov(const struct check *check, struct examination *examinatio
 	const struct attribute *total, *first = NULL;
 	unsigned long long possible = 0, used = 0;
 	struct finding *finding;
-	size_t at = 0;
+	size_t at = 0, count;
 
 	if (!look_is_host(facts))
 		return;
@@ -210,6 +210,10 @@ static void look_sriov(const struct check *check, struct examination *examinatio
 		first = first ? first : total;
 		possible += strtoull(total->value, NULL, 10);
 		used += number_or(look_number(facts, used_path), 0);
+	}
+	if (!look_below(facts, "/sys/class/net/", &count)) {
+		finding_unknown(check, examination, patient, "what its network cards can (/sys/class/net)");
+		return;
 	}
 	if (possible == 0) /* an ordinary card: nothing to advise */
 		return;

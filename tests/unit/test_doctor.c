@@ -24,6 +24,41 @@ static struct bundle *load_case(const char *name)
 	return load(path);
 }
 
+enum { CHECKS_MAX = 256, RESULTS = RESULT_FAIL + 1 };
+
+/* What each check said in any of these tests: see test_each_result(). */
+static bool seen[CHECKS_MAX][RESULTS];
+
+static size_t check_index(const struct check *check)
+{
+	size_t index = 0;
+
+	while (doctor_checks[index] && doctor_checks[index] != check)
+		index++;
+	assert_true(index < CHECKS_MAX);
+	return index;
+}
+
+static void run(struct examination *examination)
+{
+	examination_run(examination);
+	for (size_t i = 0; i < examination->finding_count; i++) {
+		const struct finding *finding = &examination->findings[i];
+
+		seen[check_index(finding->check)][finding->result] = true;
+		assert_true(finding->why && *finding->why);
+		/* What is wrong has something to do about it, and something that it rests on. */
+		if (finding->result == RESULT_FAIL || finding->result == RESULT_WARN) {
+			if (!finding->remedy_count || !finding->evidence)
+				fail_msg("%s: \"%s\" has no %s", finding->check->id, finding->why,
+					 finding->evidence ? "remedy" : "evidence");
+		}
+		if (finding->fix && !finding->check->fixable)
+			fail_msg("%s has a fix and says that it has none", finding->check->id);
+		assert_true(!finding->fix || finding->fix->action_count > 0);
+	}
+}
+
 static struct examination *examine(const struct bundle *bundle)
 {
 	struct examination *examination = examination_new();
@@ -31,7 +66,7 @@ static struct examination *examine(const struct bundle *bundle)
 	for (size_t i = 0; i < bundle->host_count; i++)
 		examination_add(examination, bundle->hosts[i]->name, bundle->hosts[i]);
 	examination_relate(examination, bundle);
-	examination_run(examination);
+	run(examination);
 	return examination;
 }
 
@@ -101,7 +136,7 @@ static void test_nothing(void **state)
 	struct examination *examination = examination_new();
 
 	examination_add(examination, "empty", &facts);
-	examination_run(examination);
+	run(examination);
 	assert_true(examination->finding_count > 20);
 	for (size_t i = 0; i < examination->finding_count; i++)
 		if (examination->findings[i].result != RESULT_UNKNOWN)
@@ -111,8 +146,6 @@ static void test_nothing(void **state)
 	examination_free(examination);
 }
 
-enum { CHECKS_MAX = 256 };
-
 /* The worst that each check says. */
 static void worst(const struct facts *facts, enum result *results)
 {
@@ -120,7 +153,7 @@ static void worst(const struct facts *facts, enum result *results)
 	size_t count = 0;
 
 	examination_add(examination, "host", facts);
-	examination_run(examination);
+	run(examination);
 	while (doctor_checks[count])
 		results[count++] = RESULT_NONE;
 	assert_true(count < CHECKS_MAX);
@@ -205,6 +238,267 @@ static void test_less_never_passes(void **state)
 	}
 }
 
+/* A host of a case with some of its facts changed. */
+struct changed {
+	struct bundle *bundle;
+	struct facts facts;
+	struct examination *examination;
+	struct patient *patient;
+};
+
+static struct changed change(const char *name)
+{
+	struct changed changed = {.bundle = load_case(name), .examination = examination_new()};
+
+	changed.facts = *changed.bundle->hosts[0];
+	return changed;
+}
+
+static void add_changed(struct changed *changed)
+{
+	changed->patient = examination_add(changed->examination, "host", &changed->facts);
+}
+
+/* The first finding of a check, which must be there. */
+static const struct finding *found(struct changed *changed, const struct check *check)
+{
+	run(changed->examination);
+	for (size_t i = 0; i < changed->examination->finding_count; i++)
+		if (changed->examination->findings[i].check == check)
+			return &changed->examination->findings[i];
+	fail_msg("%s says nothing", check->id);
+	return NULL;
+}
+
+static void changed_clear(struct changed *changed)
+{
+	examination_free(changed->examination);
+	bundle_free(changed->bundle);
+}
+
+static void set_attribute(struct changed *changed, const char *path, const char *value)
+{
+	struct attribute *entry = (struct attribute *)(uintptr_t)facts_attribute_entry(&changed->facts, path);
+
+	assert_non_null(entry);
+	entry->value = value;
+}
+
+static void drop_flag(struct changed *changed, const char *flag)
+{
+	struct processor *processor = &changed->facts.processor;
+
+	for (size_t i = 0; i < processor->flag_count; i++)
+		if (strcmp(processor->flags[i], flag) == 0)
+			processor->flags[i] = "lm";
+}
+
+static void test_probe(void **state)
+{
+	struct changed works = change("intel"), fails = change("intel"), without = change("inside-l1");
+
+	add_changed(&works);
+	works.patient->probe = PROBE_WORKS;
+	assert_int_equal(found(&works, &check_kvm_boot)->result, RESULT_PASS);
+	assert_int_equal(examination_status(works.examination), 0);
+	assert_string_equal(examination_summary(works.examination),
+			    "host can run guests under KVM and guests inside guests.");
+
+	add_changed(&fails);
+	fails.patient->probe = PROBE_FAILS;
+	fails.patient->probe_why = "a guest under KVM does not print a word within 5 s";
+	assert_int_equal(found(&fails, &check_kvm_boot)->result, RESULT_FAIL);
+	assert_non_null(strstr(examination_summary(fails.examination), "does not print a word"));
+	assert_non_null(strstr(examination_summary(fails.examination), "emulated (TCG)"));
+
+	/* A KVM that needs no extension: guests run, but none inside guests. */
+	drop_flag(&without, "svm");
+	drop_flag(&without, "npt");
+	add_changed(&without);
+	without.patient->probe = PROBE_WORKS;
+	assert_int_equal(found(&without, &check_cpu_virtualization)->result, RESULT_WARN);
+	assert_non_null(strstr(examination_summary(without.examination), "but none inside guests"));
+	changed_clear(&works);
+	changed_clear(&fails);
+	changed_clear(&without);
+}
+
+/* Who is to hand the extension down, by what the machine calls itself. */
+static void test_outer_remedies(void **state)
+{
+	static const struct {
+		const char *maker, *remedy;
+	} hosts[] = {{"VMware, Inc.", "vhv.enable"},
+		     {"innotek GmbH", "--nested-hw-virt on"},
+		     {"Microsoft Corporation", "ExposeVirtualizationExtensions"},
+		     {"QEMU", "host-passthrough"},
+		     {"Amazon EC2", "nested virtualization"}};
+
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++) {
+		struct changed changed = change("inside-l1");
+		const struct finding *finding;
+
+		drop_flag(&changed, "svm");
+		set_attribute(&changed, "/sys/class/dmi/id/sys_vendor", hosts[i].maker);
+		add_changed(&changed);
+		finding = found(&changed, &check_cpu_virtualization);
+		assert_int_equal(finding->result, RESULT_FAIL);
+		if (!strstr(finding->remedy[0], hosts[i].remedy))
+			fail_msg("on %s: %s", hosts[i].maker, finding->remedy[0]);
+		changed_clear(&changed);
+	}
+}
+
+/* AMD's firmware lock shows itself in flags that belong to svm and stay. */
+static void test_firmware_of_amd(void **state)
+{
+	struct changed changed = change("amd");
+
+	drop_flag(&changed, "svm");
+	add_changed(&changed);
+	assert_int_equal(found(&changed, &check_cpu_firmware)->result, RESULT_FAIL);
+	for (size_t i = 0; i < changed.examination->finding_count; i++)
+		assert_true(changed.examination->findings[i].check != &check_cpu_virtualization);
+	changed_clear(&changed);
+}
+
+static void test_module_not_loaded(void **state)
+{
+	struct changed changed = change("intel");
+	const struct finding *finding;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < changed.facts.module_count; i++)
+		if (strcmp(changed.facts.modules[i].name, "kvm_intel") != 0 &&
+		    strcmp(changed.facts.modules[i].name, "tun") != 0)
+			changed.facts.modules[kept++] = changed.facts.modules[i];
+	changed.facts.module_count = kept;
+	for (size_t i = 0; i < changed.facts.node_count; i++)
+		if (strcmp(changed.facts.nodes[i].path, "/dev/net/tun") == 0)
+			changed.facts.nodes[i].exists = TRUTH_NO;
+	changed.facts.attribute_count = 0;
+	add_changed(&changed);
+	finding = found(&changed, &check_kvm_module);
+	assert_int_equal(finding->result, RESULT_FAIL);
+	assert_non_null(finding->fix);
+	assert_int_equal(found(&changed, &check_net_tun)->result, RESULT_FAIL);
+	changed_clear(&changed);
+}
+
+static void keep_attributes(struct changed *changed, const char *end)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < changed->facts.attribute_count; i++) {
+		size_t length = strlen(changed->facts.attributes[i].path);
+
+		if (length >= strlen(end) && strcmp(changed->facts.attributes[i].path + length - strlen(end), end) == 0)
+			changed->facts.attributes[kept++] = changed->facts.attributes[i];
+	}
+	changed->facts.attribute_count = kept;
+}
+
+static void test_partly_captured(void **state)
+{
+	struct changed modules = change("intel"), groups = change("intel");
+
+	modules.facts.module_count = modules.facts.attribute_count = 0;
+	modules.facts.modules_known = TRUTH_UNKNOWN;
+	add_changed(&modules);
+	assert_int_equal(found(&modules, &check_kvm_module)->result, RESULT_UNKNOWN);
+	keep_attributes(&groups, "/type");
+	add_changed(&groups);
+	assert_int_equal(found(&groups, &check_device_groups)->result, RESULT_UNKNOWN);
+	changed_clear(&modules);
+	changed_clear(&groups);
+}
+
+static void test_nesting_used(void **state)
+{
+	struct changed used = change("intel"), idle = change("intel");
+
+	add_changed(&used);
+	used.patient->nests = TRUTH_YES;
+	used.patient->nests_why = "the lab first";
+	assert_int_equal(found(&used, &check_kvm_nested_used)->result, RESULT_PASS);
+	add_changed(&idle);
+	idle.patient->nests = TRUTH_NO;
+	assert_int_equal(found(&idle, &check_kvm_nested_used)->result, RESULT_WARN);
+	changed_clear(&used);
+	changed_clear(&idle);
+}
+
+/* What is written where: the last file by name counts, and what the command line says against it is told. */
+static void test_nesting_kept(void **state)
+{
+	struct changed off = change("intel"), young = change("old-kernel");
+	const struct finding *finding;
+
+	set_attribute(&off, "/etc/modprobe.d/kvm.conf", "options kvm-intel nested=0 ept=1");
+	add_changed(&off);
+	finding = found(&off, &check_kvm_nested_persistent);
+	assert_int_equal(finding->result, RESULT_WARN);
+	assert_non_null(finding->fix);
+
+	/* On by hand, on a kernel that has it off by default. */
+	set_attribute(&young, "/sys/module/kvm_intel/parameters/nested", "Y");
+	add_changed(&young);
+	assert_int_equal(found(&young, &check_kvm_nested_persistent)->result, RESULT_WARN);
+	changed_clear(&off);
+	changed_clear(&young);
+}
+
+/* Beside nesting AVIC is of no use before 5.19, and of use from then on. */
+static void test_avic(void **state)
+{
+	static const struct {
+		const char *release, *avic;
+		enum result result;
+	} rows[] = {{"5.15.0-1-amd64", "N", RESULT_PASS},
+		    {"5.15.0-1-amd64", "Y", RESULT_WARN},
+		    {"6.1.0-1-amd64", "Y", RESULT_PASS},
+		    {"6.1.0-1-amd64", "N", RESULT_WARN},
+		    {NULL, "Y", RESULT_UNKNOWN}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct changed changed = change("amd");
+
+		changed.facts.kernel.release = rows[i].release;
+		set_attribute(&changed, "/sys/module/kvm_amd/parameters/avic", rows[i].avic);
+		add_changed(&changed);
+		assert_int_equal(found(&changed, &check_cpu_avic)->result, rows[i].result);
+		changed_clear(&changed);
+	}
+}
+
+/*
+ * Every check gave each of its results in one of these tests: it passed, it found something wrong, and it did not know.
+ * Left out are those with tests of their own: logs (test_doctor_logs), WSL (test_wsl), labs (test_doctor_lab).
+ */
+static void test_each_result(void **state)
+{
+	static const char *const elsewhere[] = {"logs.", "wsl.", "cpu.layers", "cpu.match", "memory.layers", "net.mtu"};
+	cleanup_strbuf struct strbuf missing = {};
+
+	for (size_t i = 0; doctor_checks[i]; i++) {
+		const char *id = doctor_checks[i]->id;
+		bool tested_here = true;
+
+		for (size_t j = 0; j < sizeof(elsewhere) / sizeof(*elsewhere); j++)
+			tested_here = tested_here && strncmp(id, elsewhere[j], strlen(elsewhere[j])) != 0;
+		if (!tested_here)
+			continue;
+		if (!seen[i][RESULT_PASS])
+			strbuf_printf(&missing, "%s never passed\n", id);
+		if (!seen[i][RESULT_WARN] && !seen[i][RESULT_FAIL])
+			strbuf_printf(&missing, "%s never found anything wrong\n", id);
+		if (!seen[i][RESULT_UNKNOWN])
+			strbuf_printf(&missing, "%s was never unknown\n", id);
+	}
+	if (missing.length)
+		fail_msg("%s", missing.text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +507,15 @@ int main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_less_never_passes),
+		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_outer_remedies),
+		cmocka_unit_test(test_firmware_of_amd),
+		cmocka_unit_test(test_module_not_loaded),
+		cmocka_unit_test(test_partly_captured),
+		cmocka_unit_test(test_nesting_used),
+		cmocka_unit_test(test_nesting_kept),
+		cmocka_unit_test(test_avic),
+		cmocka_unit_test(test_each_result),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
