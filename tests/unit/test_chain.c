@@ -546,6 +546,57 @@ static void test_change(void **state)
 	}
 }
 
+struct met {
+	struct space *space;
+	pset packets;
+	size_t rules;
+};
+
+static void meet(void *context, const struct met_rule *rule)
+{
+	struct met *met = context;
+
+	assert_false(pset_is_empty(rule->packets));
+	met->packets = pset_or(met->space, met->packets, rule->packets);
+	met->rules++;
+}
+
+/* The rules that accept, each with its packets, make up all that is accepted; nothing open, nothing undecided. */
+static void test_deciding(void **state)
+{
+	for (int round = 0; round < 60; round++) {
+		cleanup_space struct space *space = pset_space_new((size_t)512 << 20, NULL);
+		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_stack struct stack *stack = NULL;
+		cleanup_chains struct chains *chains = NULL;
+		cleanup_strbuf struct strbuf text = {};
+		struct met accepting = {space, PSET_EMPTY, 0}, undecided = {space, PSET_EMPTY, 0};
+		const struct stack_hook *hook;
+		struct bounds accepted;
+		struct model model;
+
+		any_model(&model);
+		for (unsigned chain = 0; chain < CHAINS; chain++)
+			for (size_t i = 0; i < model.counts[chain]; i++)
+				if (model.rules[chain][i].action == SET_MARK)
+					model.rules[chain][i].action = NOTHING;
+		write_nft(&text, &model);
+		bundle = bundle_from_text("nft-ruleset.txt", text.text, text.length);
+		stack = stack_new(bundle);
+		hook = &stack->hosts[0].hooks[STACK_IP4][HOOK_FORWARD];
+		chains = chains_new(space, &stack->hosts[0], NULL, NULL);
+		accepted = chains_bounds(chains, chains_hook(chains, hook), END_BIT(END_ACCEPT));
+		chains_deciding(chains, hook->chains[0], PSET_FULL, END_BIT(END_ACCEPT), meet, &accepting);
+		chains_undecided(chains, hook->chains[0], PSET_FULL, meet, &undecided);
+		assert_true(accepting.packets == accepted.may);
+		if (undecided.rules == 0)
+			assert_true(bounds_are_exact(accepted));
+		else
+			assert_true(pset_is_subset(space, pset_minus(space, accepted.may, accepted.must),
+						   undecided.packets));
+	}
+}
+
 /* ---- what the random rules do not have ---- */
 
 struct loaded {
@@ -740,8 +791,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_iptables), cmocka_unit_test(test_nft),	  cmocka_unit_test(test_slice),
-		cmocka_unit_test(test_change),	 cmocka_unit_test(test_nft_sets), cmocka_unit_test(test_ipset),
-		cmocka_unit_test(test_hook),	 cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_change),	 cmocka_unit_test(test_deciding), cmocka_unit_test(test_nft_sets),
+		cmocka_unit_test(test_ipset),	 cmocka_unit_test(test_hook),	  cmocka_unit_test(test_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
