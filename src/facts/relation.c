@@ -183,7 +183,7 @@ static struct place *find_mac(const struct relator *relator, const uint8_t mac[6
 	for (end = low; end < relator->mac_count && memcmp(relator->macs[end].key, mac + 1, 5) == 0; end++)
 		continue;
 	*ret_count = end - low;
-	return &relator->macs[low];
+	return relator->mac_count ? &relator->macs[low] : NULL;
 }
 
 static const char *name_or_null(const json_t *value)
