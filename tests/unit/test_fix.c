@@ -504,7 +504,8 @@ static void test_commands(void **state)
 {
 	struct fixture *f = *state;
 	cleanup_strbuf struct strbuf commands = {}, script = {};
-	cleanup_free char *quoted = NULL, *crlf = print("%s/crlf", f->etc), *first = print("%s/modprobe.d", f->etc);
+	cleanup_free char *quoted = NULL, *crlf = print("%s/crlf", f->etc);
+
 	f->actions[0].text = "it's\n\n# 100 %\n";
 	f->actions[0].length = strlen(f->actions[0].text);
 	f->actions[1] = (struct fix_action){
