@@ -291,6 +291,19 @@ static int load_single(struct gatherer *gatherer, const char *path, bool *ret_do
 	return 0;
 }
 
+/* How the hosts hang together, once they are all there. */
+static int relate(struct gatherer *gatherer, const char *path, struct error **err)
+{
+	if (gatherer->bundle->host_count == 0) {
+		error_set(err, ENOENT, "%s holds no captured output of any host", path);
+		error_hint(err, "put one folder per host into it, with files named after commands: ip-addr.txt, "
+				"iptables-save.txt");
+		return -ENOENT;
+	}
+	relate_hosts(&gatherer->pool, gatherer->bundle, gatherer->links, gatherer->links_source);
+	return 0;
+}
+
 static int load(struct gatherer *gatherer, const char *path, struct error **err)
 {
 	bool done = false;
@@ -307,34 +320,46 @@ static int load(struct gatherer *gatherer, const char *path, struct error **err)
 		if (r == 0)
 			r = load_tree(gatherer, "", err);
 	}
-	if (r < 0 || done)
-		return r;
-	if (gatherer->bundle->host_count == 0) {
-		error_set(err, ENOENT, "%s holds no captured output of any host", path);
-		error_hint(err, "put one folder per host into it, with files named after commands: ip-addr.txt, "
-				"iptables-save.txt");
-		return -ENOENT;
-	}
-	relate_hosts(&gatherer->pool, gatherer->bundle, gatherer->links, gatherer->links_source);
-	return 0;
+	return r < 0 || done ? r : relate(gatherer, path, err);
+}
+
+static void begin(struct gatherer *gatherer)
+{
+	struct arena *arena = arena_new();
+
+	*gatherer = (struct gatherer){
+		.pool = {.arena = arena}, .tree = {.arena = arena}, .bundle = arena_new_struct(arena, struct bundle)};
+	gatherer->bundle->arena = arena;
+}
+
+/* The bundle, where r says that it was loaded; else nothing is left of it. */
+static int end(struct gatherer *gatherer, int r, struct bundle **ret)
+{
+	json_decref(gatherer->links);
+	if (r < 0)
+		bundle_free(gatherer->bundle);
+	else
+		*ret = gatherer->bundle;
+	return r;
 }
 
 int bundle_load(const char *path, struct bundle **ret, struct error **err)
 {
-	struct arena *arena = arena_new();
-	struct bundle *bundle = arena_new_struct(arena, struct bundle);
-	struct gatherer gatherer = {.pool = {.arena = arena}, .tree = {.arena = arena}, .bundle = bundle};
+	struct gatherer gatherer;
+
+	begin(&gatherer);
+	return end(&gatherer, load(&gatherer, path, err), ret);
+}
+
+int bundle_from_archive(const char *name, const char *data, size_t length, struct bundle **ret, struct error **err)
+{
+	struct gatherer gatherer;
 	int r;
 
-	bundle->arena = arena;
-	r = load(&gatherer, path, err);
-	json_decref(gatherer.links);
-	if (r < 0) {
-		arena_free(arena);
-		return r;
-	}
-	*ret = bundle;
-	return 0;
+	begin(&gatherer);
+	gatherer.name = arena_strdup(gatherer.pool.arena, name);
+	r = load_archive(&gatherer, data, length, err);
+	return end(&gatherer, r < 0 ? r : relate(&gatherer, name, err), ret);
 }
 
 struct bundle *bundle_from_texts(const char *host, const struct capture_text *texts, size_t count)

@@ -54,6 +54,8 @@ struct bundle {
  * made. What is in a file is never an error, it only becomes a note; that nothing can be read at all is one.
  */
 int bundle_load(const char *path, struct bundle **ret, struct error **err);
+/* A tar archive in memory; `name` is what origins of a single host in it call it. */
+int bundle_from_archive(const char *name, const char *data, size_t length, struct bundle **ret, struct error **err);
 /* One host from one text, as if it were the content of a file of that name. */
 struct bundle *bundle_from_text(const char *source, const char *text, size_t length);
 /* One host from several texts: `name` says what one is, as a file in a bundle is called, `source` is cited for it. */

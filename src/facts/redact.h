@@ -14,8 +14,8 @@
 
 #define REDACTED "[redacted]"
 
-/* A copy without secrets, NUL-terminated, to be freed; *ret_count: how many were taken out. Doing it twice changes
- * nothing more. */
+/* A copy without secrets, NUL-terminated, to be freed; *ret_count: how many were taken out. What is redacted already
+ * stays as it is. */
 char *redact_text(const char *text, size_t length, size_t *ret_length, size_t *ret_count);
 
 #endif

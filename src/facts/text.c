@@ -22,15 +22,15 @@ bool span_is(struct span span, const char *text)
 {
 	if (span.length == 0) /* there may be no address either */
 		return text[0] == '\0';
-	/* Words are looked for in long lists: nearly all differ in their first letter. */
-	return text[0] == span.at[0] && strncmp(text, span.at, span.length) == 0 && text[span.length] == '\0';
+	/* Words are looked for in long lists: nearly all differ in their first letter. A span may hold NULs. */
+	return text[0] == span.at[0] && strncmp(text, span.at, span.length) == 0 && strlen(text) == span.length;
 }
 
 bool span_is_nocase(struct span span, const char *text)
 {
 	if (span.length == 0)
 		return text[0] == '\0';
-	return strncasecmp(text, span.at, span.length) == 0 && text[span.length] == '\0';
+	return strncasecmp(text, span.at, span.length) == 0 && strlen(text) == span.length;
 }
 
 bool span_starts(struct span span, const char *text)
