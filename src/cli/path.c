@@ -4,10 +4,9 @@
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/factsource.h"
+#include "cli/question.h"
 #include "verify/batch.h"
-#include "verify/ends.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,101 +71,6 @@ static int answer_lines(struct batch *batch)
 
 /* ---- one question ---- */
 
-struct asked {
-	struct invocation *inv;
-	struct arena *arena;
-	const struct stack *stack;
-	struct question question;
-	struct stack_host *target;
-	struct error **err;
-};
-
-static int wrong_value(struct asked *asked, const char *option, const char *text, const char *wanted)
-{
-	return error_set(asked->err, EINVAL, "--%s %s: not %s", option, text, wanted);
-}
-
-static int read_port(struct asked *asked, const char *option, struct ports *ret, bool *ret_given)
-{
-	const char *text = invocation_string(asked->inv, option);
-	char *end;
-	unsigned long port;
-
-	*ret_given = text != NULL;
-	if (!text)
-		return 0;
-	port = strtoul(text, &end, 10);
-	if (end == text || port > UINT16_MAX || (*end && *end != '/'))
-		return wrong_value(asked, option, text, "a port: 22, 53/udp");
-	*ret = port_of((uint16_t)port);
-	return 0;
-}
-
-/* --proto, or what stands behind the port; without either TCP where there is a port, else a ping. */
-static int read_protocol(struct asked *asked, bool has_port)
-{
-	const char *text = invocation_string(asked->inv, "proto"), *port = invocation_string(asked->inv, "port");
-	const char *slash = port ? strchr(port, '/') : NULL;
-	struct packet *packet = &asked->question.packet;
-	uint64_t number;
-	char *end;
-
-	if (!text && slash)
-		text = slash + 1;
-	if (!text)
-		text = has_port ? "tcp" : "icmp";
-	number = strtoul(text, &end, 10);
-	if ((*end || end == text) && !symbol_find(TYPE_PROTOCOL, text, strlen(text), &number))
-		return wrong_value(asked, "proto", text, "a protocol");
-	if (number > 255)
-		return wrong_value(asked, "proto", text, "a protocol");
-	if (number == PROTOCOL_ICMP && packet->family == AF_INET6)
-		number = PROTOCOL_ICMPV6;
-	packet->protocol = (uint8_t)number;
-	return 0;
-}
-
-static int read_packet(struct asked *asked)
-{
-	struct packet *packet = &asked->question.packet;
-	long long type = invocation_integer(asked->inv, "icmp", -1);
-	const char *state = invocation_string(asked->inv, "state");
-	bool has_port, has_source;
-	int r;
-
-	asked->question.state = strcmp(state, "established") == 0 ? STATE_ESTABLISHED
-				: strcmp(state, "invalid") == 0	  ? STATE_INVALID
-								  : STATE_NEW;
-	if ((r = read_port(asked, "port", &packet->dport, &has_port)) < 0 ||
-	    (r = read_port(asked, "src-port", &packet->sport, &has_source)) < 0 ||
-	    (r = read_protocol(asked, has_port || has_source)) < 0)
-		return r;
-	if ((has_port || has_source) && !packet_has_ports(packet))
-		return error_set(asked->err, EINVAL, "this protocol has no ports");
-	if (type >= 0)
-		packet->icmp_type = (uint8_t)type;
-	question_complete(&asked->question, has_source, has_port, false, type >= 0);
-	return 0;
-}
-
-static int read_question(struct asked *asked)
-{
-	struct invocation *inv = asked->inv;
-	struct ends ends = {.from = invocation_string(inv, "from"),
-			    .to = invocation_string(inv, "to"),
-			    .source = invocation_string(inv, "src"),
-			    .interface = invocation_string(inv, "iif"),
-			    .family = invocation_flag(inv, "ipv6") ? AF_INET6 : 0};
-	int r = ends_resolve(asked->stack, &ends, &asked->question, &asked->target, asked->err);
-
-	return r < 0 ? r : read_packet(asked);
-}
-
-static int exit_status(enum fate fate)
-{
-	return fate == FATE_DELIVERED ? EXIT_DONE : fate == FATE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
-}
-
 /* The packet as it was sent: its source is chosen on the way. */
 static struct packet sent_packet(const struct asked *asked, const struct answer *answer)
 {
@@ -177,16 +81,16 @@ static struct packet sent_packet(const struct asked *asked, const struct answer 
 	return packet;
 }
 
-static int show(struct asked *asked, unsigned flags)
+static int show(struct invocation *inv, const struct stack *stack, const struct asked *asked, struct arena *arena,
+		unsigned flags)
 {
-	struct invocation *inv = asked->inv;
-	const struct answer *there = walk_ask(asked->stack, &asked->question, flags, asked->arena);
+	const struct answer *there = walk_ask(stack, &asked->question, flags, arena);
 	struct packet packet = sent_packet(asked, there);
 	struct path path = {.packet = &packet, .there = there, .meant = asked->target};
 	cleanup_strbuf struct strbuf out = {};
 
 	if (path_fate(there, asked->target) == FATE_DELIVERED && asked->question.state == STATE_NEW) {
-		path.back = walk_reply(asked->stack, &asked->question, flags, asked->arena);
+		path.back = walk_reply(stack, &asked->question, flags, arena);
 		path.asker = asked->question.iif ? NULL : asked->question.at;
 	}
 	if (inv->json) {
@@ -195,29 +99,26 @@ static int show(struct asked *asked, unsigned flags)
 		path_text(&path, inv->style, &out);
 		invocation_print_text(inv, out.text);
 	}
-	return exit_status(path_fate(there, asked->target));
+	return question_status(path_fate(there, asked->target));
 }
 
 static int answer_one(struct invocation *inv, const struct stack *stack, unsigned flags)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
-	struct asked asked = {.inv = inv, .arena = arena, .stack = stack, .err = &err};
+	struct asked asked;
 
-	if (read_question(&asked) < 0)
+	if (question_read(inv, stack, &asked, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	return show(&asked, flags);
+	return show(inv, stack, &asked, arena, flags);
 }
 
 static int check_usage(struct invocation *inv)
 {
 	static const char *const of_one[] = {"from", "to", "src", "iif", "ipv6", "proto", "port", "src-port", "icmp"};
 
-	if (!invocation_flag(inv, "batch")) {
-		if (!invocation_string(inv, "from") || !invocation_string(inv, "to"))
-			return invocation_usage(inv, "--from and --to say whose packet it is and where it goes");
-		return EXIT_DONE;
-	}
+	if (!invocation_flag(inv, "batch"))
+		return question_check(inv);
 	for (size_t i = 0; i < sizeof(of_one) / sizeof(*of_one); i++)
 		if (invocation_given(inv, of_one[i]))
 			return invocation_usage(inv, "--batch takes its questions from standard input, not from --%s",
@@ -259,58 +160,7 @@ const struct command command_path = {
 		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.",
 	.options =
 		(const struct command_option[]){
-			{.name = "from",
-			 .kind = OPTION_STRING,
-			 .argument = "END",
-			 .help = "who sends it: a host, an address, or world",
-			 .complete = COMPLETE_HOST,
-			 .no_env = true},
-			{.name = "to",
-			 .kind = OPTION_STRING,
-			 .argument = "END",
-			 .help = "where it goes: a host, an address, or world",
-			 .complete = COMPLETE_HOST,
-			 .no_env = true},
-			{.name = "port",
-			 .letter = 'p',
-			 .kind = OPTION_STRING,
-			 .argument = "PORT[/PROTO]",
-			 .help = "the port it goes to; any if left out",
-			 .no_env = true},
-			{.name = "src-port",
-			 .kind = OPTION_STRING,
-			 .argument = "PORT",
-			 .help = "the port it comes from; any that hosts choose if left out",
-			 .no_env = true},
-			{.name = "proto",
-			 .kind = OPTION_STRING,
-			 .argument = "PROTO",
-			 .help = "tcp, udp, icmp, a number; tcp where there is a port, else a ping",
-			 .no_env = true},
-			{.name = "icmp",
-			 .kind = OPTION_INTEGER,
-			 .argument = "TYPE",
-			 .help = "the type of an ICMP packet",
-			 .minimum = 0,
-			 .maximum = 255,
-			 .no_env = true},
-			{.name = "state",
-			 .kind = OPTION_CHOICE,
-			 .help = "what it is to connection tracking",
-			 .choices = (const char *const[]){"new", "established", "invalid", NULL},
-			 .fallback = "new",
-			 .no_env = true},
-			{.name = "src",
-			 .kind = OPTION_STRING,
-			 .argument = "ADDRESS",
-			 .help = "the address it is sent from, also a forged one",
-			 .no_env = true},
-			{.name = "iif",
-			 .kind = OPTION_STRING,
-			 .argument = "INTERFACE",
-			 .help = "it arrives at the host --from by this interface, with the address --src",
-			 .no_env = true},
-			{.name = "ipv6", .letter = '6', .help = "over IPv6, where no address says which"},
+			QUESTION_OPTIONS,
 			{.name = "batch",
 			 .help = "answer the questions on standard input, one JSON object a line, in order",
 			 .no_env = true},

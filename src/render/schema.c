@@ -250,6 +250,39 @@ static const struct schema schemas[] = {
 		},
 		"required": ["name", "id", "carriers"]
 	})},
+	{"why", 1, "why a packet does not arrive", JSON({
+		"properties": {
+			"from": {"type": "string"},
+			"to": {"type": "string"},
+			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
+			"causes": {"type": "array", "description": "in the order in which they are met", "items": {"$ref": "#/$defs/cause"}},
+			"mendable": {"type": "boolean"},
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
+		},
+		"required": ["from", "to", "verdict", "causes", "mendable", "assumptions"],
+		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+	})},
+	{"fix", 1, "the changes that let a packet arrive", JSON({
+		"properties": {
+			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"], "description": "before"},
+			"changes": {"type": "array", "items": {"type": "object", "required": ["host", "kind", "command", "undo", "permanent"], "properties": {
+				"host": {"type": "string"},
+				"kind": {"enum": ["route", "rule", "nat", "sysctl", "link"]},
+				"command": {"type": "string"},
+				"undo": {"type": ["string", "null"]},
+				"permanent": {"type": "array", "items": {"type": "object", "required": ["how", "file", "text"], "properties": {
+					"how": {"type": "string"},
+					"file": {"type": ["string", "null"]},
+					"text": {"type": "string", "description": "what stands in the file, or a command"}
+				}}}
+			}}},
+			"verified": {"type": "boolean", "description": "with the changes the packet arrives and its answer comes back"},
+			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
+		},
+		"required": ["verdict", "changes", "verified", "causes", "assumptions"],
+		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+	})},
 	{"path", 1, "one packet's way, and that of what answers it", JSON({
 		"properties": {
 			"packet": {"type": "string", "description": "as it was sent"},

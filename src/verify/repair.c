@@ -63,15 +63,6 @@ static const struct stack_host *owner_of(const struct stack *stack, const struct
 	return NULL;
 }
 
-bool repair_arrived(const struct stack *stack, const struct answer *answer, const char *to)
-{
-	const struct stack_host *meant = to ? stack_host(stack, to) : NULL;
-
-	if (answer->fate != FATE_DELIVERED)
-		return false;
-	return meant ? !answer->out && answer->where == meant : true;
-}
-
 static void take_assumptions(struct search *search, const struct answer *answer)
 {
 	struct repair *repair = search->repair;
@@ -100,7 +91,7 @@ static struct trial try(struct search *search, size_t count)
 	question = trial.question = question_in(search->arena, trial.stack, search->question);
 	trial.answer = walk_ask(trial.stack, question, WALK_ASSUME, search->arena);
 	take_assumptions(search, trial.answer);
-	if (!repair_arrived(trial.stack, trial.answer, search->to)) {
+	if (!walk_arrived(trial.answer, search->to ? stack_host(trial.stack, search->to) : NULL)) {
 		trial.failed = trial.answer;
 		return trial;
 	}
@@ -108,7 +99,7 @@ static struct trial try(struct search *search, size_t count)
 		return trial;
 	trial.reply = walk_reply(trial.stack, question, WALK_ASSUME, search->arena);
 	take_assumptions(search, trial.reply);
-	if (!repair_arrived(trial.stack, trial.reply, question->iif ? NULL : question->at->name))
+	if (!walk_arrived(trial.reply, question->iif ? NULL : question->at))
 		trial.failed = trial.reply;
 	return trial;
 }

@@ -39,7 +39,4 @@ struct repair {
 struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
 			   const char *to, bool both);
 
-/* Did it end where it was meant to? */
-bool repair_arrived(const struct stack *stack, const struct answer *answer, const char *to);
-
 #endif

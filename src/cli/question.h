@@ -1,0 +1,78 @@
+/* One question about a packet, as the commands that prove take it from their options: path, why, fix. */
+#ifndef NESTVISOR_CLI_QUESTION_H
+#define NESTVISOR_CLI_QUESTION_H
+
+#include "cli/command.h"
+#include "verify/walk.h"
+
+struct asked {
+	struct question question;
+	struct stack_host *target; /* the host that is meant by --to; NULL: the world, or whoever has the address */
+};
+
+/* The options such a command lists among its own. */
+#define QUESTION_OPTIONS                                                                                               \
+	{.name = "from",                                                                                               \
+	 .kind = OPTION_STRING,                                                                                        \
+	 .argument = "END",                                                                                            \
+	 .help = "who sends it: a host, an address, or world",                                                         \
+	 .complete = COMPLETE_HOST,                                                                                    \
+	 .no_env = true},                                                                                              \
+		{.name = "to",                                                                                         \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "END",                                                                                    \
+		 .help = "where it goes: a host, an address, or world",                                                \
+		 .complete = COMPLETE_HOST,                                                                            \
+		 .no_env = true},                                                                                      \
+		{.name = "port",                                                                                       \
+		 .letter = 'p',                                                                                        \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "PORT[/PROTO]",                                                                           \
+		 .help = "the port it goes to; any if left out",                                                       \
+		 .no_env = true},                                                                                      \
+		{.name = "src-port",                                                                                   \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "PORT",                                                                                   \
+		 .help = "the port it comes from; any that hosts choose if left out",                                  \
+		 .no_env = true},                                                                                      \
+		{.name = "proto",                                                                                      \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "PROTO",                                                                                  \
+		 .help = "tcp, udp, icmp, a number; tcp where there is a port, else a ping",                           \
+		 .no_env = true},                                                                                      \
+		{.name = "icmp",                                                                                       \
+		 .kind = OPTION_INTEGER,                                                                               \
+		 .argument = "TYPE",                                                                                   \
+		 .help = "the type of an ICMP packet",                                                                 \
+		 .minimum = 0,                                                                                         \
+		 .maximum = 255,                                                                                       \
+		 .no_env = true},                                                                                      \
+		{.name = "state",                                                                                      \
+		 .kind = OPTION_CHOICE,                                                                                \
+		 .help = "what it is to connection tracking",                                                          \
+		 .choices = (const char *const[]){"new", "established", "invalid", NULL},                              \
+		 .fallback = "new",                                                                                    \
+		 .no_env = true},                                                                                      \
+		{.name = "src",                                                                                        \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "ADDRESS",                                                                                \
+		 .help = "the address it is sent from, also a forged one",                                             \
+		 .no_env = true},                                                                                      \
+		{.name = "iif",                                                                                        \
+		 .kind = OPTION_STRING,                                                                                \
+		 .argument = "INTERFACE",                                                                              \
+		 .help = "it arrives at the host --from by this interface, with the address --src",                    \
+		 .no_env = true},                                                                                      \
+	{                                                                                                              \
+		.name = "ipv6", .letter = '6', .help = "over IPv6, where no address says which"                        \
+	}
+
+/* Were --from and --to given? EXIT_DONE, or the usage error's status with the reason printed. */
+int question_check(struct invocation *inv);
+/* -EINVAL, with what is wrong and what would be right. */
+int question_read(struct invocation *inv, const struct stack *stack, struct asked *ret, struct error **err);
+
+/* 0 delivered, 1 not, 4 unknown */
+int question_status(enum fate fate);
+
+#endif

@@ -1,0 +1,13 @@
+/* What `why` and `fix` have in common: a question, answered by looking for what mends it. */
+#ifndef NESTVISOR_CLI_REPAIR_H
+#define NESTVISOR_CLI_REPAIR_H
+
+#include "cli/factsource.h"
+#include "cli/question.h"
+#include "render/repair.h"
+
+int repair_command(struct invocation *inv,
+		   void (*text)(const struct repair_view *view, const struct style *style, struct strbuf *out),
+		   json_t *(*json)(const struct repair_view *view));
+
+#endif

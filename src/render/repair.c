@@ -1,0 +1,202 @@
+#include "render/repair.h"
+
+#include "base/cleanup.h"
+#include "verify/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 100 };
+
+static const char *source_of(const struct origin *origin, char ret[ORIGIN_TEXT_SIZE])
+{
+	return origin && origin->source ? origin_format(origin, ret) : NULL;
+}
+
+static void put_packet(const struct repair_view *view, struct strbuf *out)
+{
+	strbuf_add(out, " (");
+	packet_format(view->packet, out);
+	strbuf_add(out, ")");
+}
+
+static void put_assumptions(const struct repair *repair, const struct style *style, struct strbuf *out)
+{
+	if (!repair->assumption_count)
+		return;
+	strbuf_add(out, "\nTaken for granted, because it was not captured:\n");
+	for (size_t i = 0; i < repair->assumption_count; i++) {
+		const struct assumption *assumption = &repair->assumptions[i];
+
+		strbuf_add(out, "- ");
+		text_safe(out, assumption->text, false);
+		if (assumption->command) {
+			strbuf_add(out, " (");
+			text_paint(out, style, COLOUR_DIM, assumption->command);
+			strbuf_add(out, ")");
+		}
+		strbuf_add_char(out, '\n');
+	}
+}
+
+/* ---- why ---- */
+
+static void put_cause(const struct cause *cause, size_t number, struct strbuf *out)
+{
+	char source[ORIGIN_TEXT_SIZE];
+	const char *from = source_of(cause->origin, source);
+
+	if (number == 0)
+		strbuf_add(out, cause->reply ? "The packet arrives, but its answer does not: " : "");
+	else if (cause->reply)
+		strbuf_add(out, " And the answer would not come back: ");
+	else
+		strbuf_add(out, number == 1 ? " That mended, it would still not arrive: " : " And then: ");
+	text_safe(out, cause->what, false);
+	if (from)
+		strbuf_printf(out, " [%s]", from);
+	strbuf_add_char(out, '.');
+}
+
+void why_text(const struct repair_view *view, const struct style *style, struct strbuf *out)
+{
+	const struct repair *repair = view->repair;
+	cleanup_strbuf struct strbuf paragraph = {0}, head = {0};
+
+	if (!repair->cause_count) {
+		strbuf_printf(out, "%s reaches %s", view->from, view->to);
+		put_packet(view, out);
+		strbuf_add(out, repair->reply ? ", and the answer comes back.\n" : ".\n");
+		put_assumptions(repair, style, out);
+		return;
+	}
+	strbuf_printf(&head, "%s does not reach %s", view->from, view->to);
+	text_paint(out, style, COLOUR_BOLD, head.text);
+	put_packet(view, out);
+	strbuf_add(out, ".\n\n");
+	for (size_t i = 0; i < repair->cause_count; i++)
+		put_cause(&repair->causes[i], i, &paragraph);
+	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
+	if (repair->mended)
+		strbuf_printf(out, "\n`nestvisor fix`, asked the same, says which %s.\n",
+			      repair->change_count == 1 ? "change mends it" : "changes mend it");
+	else
+		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
+	put_assumptions(repair, style, out);
+}
+
+static json_t *causes_json(const struct repair *repair)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < repair->cause_count; i++) {
+		const struct cause *cause = &repair->causes[i];
+		char source[ORIGIN_TEXT_SIZE];
+
+		json_array_append_new(list, json_pack("{s:s, s:s*, s:b, s:s, s:o, s:o}", "what", cause->what, "host",
+						      cause->answer->where ? cause->answer->where->name : NULL, "reply",
+						      cause->reply, "verdict", fate_word(cause->answer->fate), "source",
+						      text_json(source_of(cause->origin, source)), "answer",
+						      answer_json(cause->answer)));
+	}
+	return list;
+}
+
+static const char *verdict(const struct repair *repair)
+{
+	if (!repair->cause_count)
+		return "delivered";
+	return fate_word(repair->causes[0].answer->fate == FATE_DELIVERED ? FATE_LOST : repair->causes[0].answer->fate);
+}
+
+json_t *why_json(const struct repair_view *view)
+{
+	const struct repair *repair = view->repair;
+
+	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o}", "from", view->from, "to", view->to, "verdict",
+			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "assumptions",
+			 assumptions_json(repair->assumptions, repair->assumption_count));
+}
+
+/* ---- fix ---- */
+
+static void put_indented(const char *text, struct strbuf *out)
+{
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+		cleanup_free char *line = strndup(text, length);
+
+		if (!line)
+			abort();
+		strbuf_add(out, "      ");
+		text_safe(out, line, false);
+		strbuf_add_char(out, '\n');
+		text += length + (text[length] == '\n');
+	}
+}
+
+static void put_change(const struct change *change, const struct style *style, struct strbuf *out)
+{
+	strbuf_add(out, "\non ");
+	text_paint(out, style, COLOUR_BOLD, change->host);
+	strbuf_printf(out, " (%s)\n  ", change_kind_word(change->kind));
+	text_paint(out, style, COLOUR_GREEN, change->command);
+	strbuf_add_char(out, '\n');
+	for (size_t i = 0; i < change->permanent_count; i++) {
+		const struct permanent *permanent = &change->permanent[i];
+
+		strbuf_printf(out, "  %s it lasts%s%s (%s):\n", i ? "or" : "so that", permanent->file ? ", in " : "",
+			      permanent->file ? permanent->file : "", permanent->how);
+		put_indented(permanent->text, out);
+	}
+	if (change->undo)
+		strbuf_printf(out, "  taken back with: %s\n", change->undo);
+}
+
+void fix_text(const struct repair_view *view, const struct style *style, struct strbuf *out)
+{
+	const struct repair *repair = view->repair;
+
+	if (!repair->cause_count) {
+		strbuf_printf(out, "%s reaches %s", view->from, view->to);
+		put_packet(view, out);
+		strbuf_add(out, ": there is nothing to mend.\n");
+		put_assumptions(repair, style, out);
+		return;
+	}
+	if (!repair->mended) {
+		why_text(view, style, out);
+		return;
+	}
+	strbuf_printf(out, "%zu change%s, with which %s reaches %s", repair->change_count,
+		      repair->change_count == 1 ? "" : "s", view->from, view->to);
+	put_packet(view, out);
+	strbuf_add(out, repair->after_reply ? ", and the answer comes back:\n" : ":\n");
+	for (size_t i = 0; i < repair->change_count; i++)
+		put_change(repair->changes[i], style, out);
+	put_assumptions(repair, style, out);
+}
+
+static json_t *change_json(const struct change *change)
+{
+	json_t *permanent = json_array();
+
+	for (size_t i = 0; i < change->permanent_count; i++)
+		json_array_append_new(permanent, json_pack("{s:s, s:o, s:s}", "how", change->permanent[i].how, "file",
+							   text_json(change->permanent[i].file), "text",
+							   change->permanent[i].text));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "host", change->host, "kind", change_kind_word(change->kind),
+			 "command", change->command, "undo", text_json(change->undo), "permanent", permanent);
+}
+
+json_t *fix_json(const struct repair_view *view)
+{
+	const struct repair *repair = view->repair;
+	json_t *changes = json_array();
+
+	for (size_t i = 0; i < repair->change_count; i++)
+		json_array_append_new(changes, change_json(repair->changes[i]));
+	return json_pack("{s:s, s:o, s:b, s:o, s:o}", "verdict", verdict(repair), "changes", changes, "verified",
+			 repair->mended || !repair->cause_count, "causes", causes_json(repair), "assumptions",
+			 assumptions_json(repair->assumptions, repair->assumption_count));
+}
