@@ -13,6 +13,14 @@ static enum stack_family family_of(const struct hop *hop)
 	return hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6;
 }
 
+/* All chains of the bridge family at a hook where br_netfilter has nothing to do between them. */
+static enum ruling run_all(struct hop *hop, enum hook hook, struct stack_link *in, struct stack_link *out)
+{
+	enum ruling ruling = hook_run_bridge(hop, hook, in, out, true);
+
+	return ruling == RULING_CONTINUE ? hook_run_bridge(hop, hook, in, out, false) : ruling;
+}
+
 /* Do ip's rules see what this bridge forwards? For all bridges or for this one. */
 static bool calls_ip(struct hop *hop, const struct stack_link *bridge)
 {
@@ -56,7 +64,7 @@ static void leave(struct hop *hop, struct stack_link *bridge, struct stack_link 
 		  bool forwarded)
 {
 	hop->out_port = port;
-	if (hook_run(hop, STACK_BRIDGE, HOOK_POSTROUTING, forwarded ? hop->in_port : NULL, port) == RULING_STOP)
+	if (run_all(hop, HOOK_POSTROUTING, forwarded ? hop->in_port : NULL, port) == RULING_STOP)
 		return;
 	if (forwarded && hop->bridge_info &&
 	    hook_run(hop, family_of(hop), HOOK_POSTROUTING, NULL, bridge) == RULING_STOP)
@@ -101,7 +109,7 @@ void bridge_send(struct hop *hop, struct stack_link *bridge, const struct target
 		return;
 	}
 	record_bridge(hop, bridge, port);
-	if (!port_works(hop, port) || hook_run(hop, STACK_BRIDGE, HOOK_OUTPUT, NULL, port) == RULING_STOP)
+	if (!port_works(hop, port) || run_all(hop, HOOK_OUTPUT, NULL, port) == RULING_STOP)
 		return;
 	leave(hop, bridge, port, target, false);
 }
@@ -139,9 +147,11 @@ static void forward(struct hop *hop, struct stack_link *bridge, const struct tar
 	hop->out_port = port;
 	if (!may_forward(hop, hop->in_port, port))
 		return;
+	if (hook_run_bridge(hop, HOOK_FORWARD, hop->in_port, port, true) == RULING_STOP)
+		return;
 	if (hop->bridge_info && hook_run(hop, family_of(hop), HOOK_FORWARD, bridge, bridge) == RULING_STOP)
 		return;
-	if (hook_run(hop, STACK_BRIDGE, HOOK_FORWARD, hop->in_port, port) == RULING_STOP)
+	if (hook_run_bridge(hop, HOOK_FORWARD, hop->in_port, port, false) == RULING_STOP)
 		return;
 	leave(hop, bridge, port, target, true);
 }
@@ -151,34 +161,49 @@ static void forward(struct hop *hop, struct stack_link *bridge, const struct tar
 static void take_up(struct hop *hop, struct stack_link *bridge, bool prerouted)
 {
 	record_bridge(hop, bridge, NULL);
-	if (hook_run(hop, STACK_BRIDGE, HOOK_INPUT, hop->in_port, NULL) == RULING_STOP)
+	if (run_all(hop, HOOK_INPUT, hop->in_port, NULL) == RULING_STOP)
 		return;
 	hop->iif = bridge;
 	hop_receive(hop, prerouted);
 }
 
 /*
- * The destination was translated before the bridge decides (br_nf_pre_routing_finish). If the new one is on this
- * bridge, too, the frame is bridged on to it, otherwise it is routed; IPv6 always goes up.
+ * The destination was translated before the bridge decides. Where the new one is behind this bridge, too, the frame is
+ * bridged on to it, whatever MAC it was for; that needs no forwarding. Otherwise it is routed.
  */
 static void redirect(struct hop *hop, struct stack_link *bridge)
 {
+	bool v4 = hop->packet.family == AF_INET;
 	struct target target;
 
-	hop->iif = bridge;
-	if (!fib_route_input(hop))
+	if (v4 && bridge->forwarding4.value.known && bridge->forwarding4.value.value == 0) {
+		if (!fib_route_output(hop))
+			return;
+		if (hop->route.link != bridge) {
+			walk_lose(hop, LOST_FORWARDING_OFF, "%s does not forward", hop->host->name);
+			return;
+		}
+	} else if (!fib_route_input(hop)) {
 		return;
+	}
 	if (hop->route.link != bridge || hop->route.type == ROUTE_TYPE_LOCAL) {
 		take_up(hop, bridge, true);
 		return;
 	}
-	target = segment_resolve(hop->walk, bridge,
-				 hop->route.nexthop && hop->route.nexthop->via.family ? &hop->route.nexthop->via
-										      : &hop->packet.dst);
+	target = segment_resolve(hop->walk, bridge, fib_next_hop(hop));
 	hop->packet.dst_mac = target.mac;
 	hop->route = (struct fib_found){};
-	hop->iif = NULL;
 	forward(hop, bridge, &target);
+}
+
+/* ebtables' broute takes frames from the bridge: the port is then an interface as any other. */
+static bool is_brouted(struct hop *hop, struct stack_link *port)
+{
+	if (hook_run_bridge(hop, HOOK_BROUTING, port, NULL, true) == RULING_CONTINUE || !hop->brouted)
+		return false;
+	hop->iif = port;
+	hop_receive(hop, false);
+	return true;
 }
 
 void bridge_receive(struct hop *hop, struct stack_link *port, const struct target *target)
@@ -188,17 +213,17 @@ void bridge_receive(struct hop *hop, struct stack_link *port, const struct targe
 	bool prerouted;
 
 	hop->in_port = port;
-	if (!port_works(hop, port) || hook_run(hop, STACK_BRIDGE, HOOK_BROUTING, port, NULL) == RULING_STOP ||
-	    hook_run(hop, STACK_BRIDGE, HOOK_PREROUTING, port, NULL) == RULING_STOP)
+	if (!port_works(hop, port) || is_brouted(hop, port) || walk_ended(hop->walk) ||
+	    hook_run_bridge(hop, HOOK_PREROUTING, port, NULL, true) == RULING_STOP)
 		return;
 	before = hop->packet.dst;
 	prerouted = hop->bridge_info = calls_ip(hop, bridge);
 	hop->iif = bridge;
 	if (prerouted && hook_run(hop, family_of(hop), HOOK_PREROUTING, bridge, NULL) == RULING_STOP)
 		return;
-	if (walk_ended(hop->walk))
+	if (hook_run_bridge(hop, HOOK_PREROUTING, port, NULL, false) == RULING_STOP)
 		return;
-	if (prerouted && !ip_equal(&before, &hop->packet.dst) && target->link != bridge)
+	if (prerouted && !ip_equal(&before, &hop->packet.dst))
 		redirect(hop, bridge);
 	else if (target->link == bridge)
 		take_up(hop, bridge, prerouted);

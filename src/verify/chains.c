@@ -435,6 +435,10 @@ static enum ruling end_walk(const struct run *run, enum fate fate, const struct 
 
 	if (run->hop->walk->rehearsal)
 		return RULING_CONTINUE;
+	if (run->hop->hook == HOOK_BROUTING) { /* there, to drop means to route */
+		run->hop->brouted = true;
+		return RULING_STOP;
+	}
 	answer->fate = fate;
 	answer->where = run->hop->host;
 	answer->packet = run->hop->packet;
@@ -640,7 +644,7 @@ static enum ruling catch_up(struct hop *hop, struct progress *progress, int64_t 
 {
 	bool tracks = hop->hook == HOOK_PREROUTING || hop->hook == HOOK_OUTPUT;
 
-	if (hop->hook == HOOK_FORWARD || hop->family > STACK_IP6)
+	if (hop->hook == HOOK_FORWARD)
 		return RULING_CONTINUE;
 	if (tracks && !progress->tracked && priority > STACK_PRIORITY_CONNTRACK) {
 		progress->tracked = true;
@@ -662,22 +666,28 @@ static size_t count_nat_chains(const struct stack_hook *chains, size_t first)
 	return count;
 }
 
+static void enter_hook(struct hop *hop, enum stack_family family, enum hook hook, struct stack_link *in,
+		       struct stack_link *out)
+{
+	hop->family = family;
+	hop->hook = hook;
+	hop->in = in;
+	hop->out = out;
+}
+
 enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, struct stack_link *in,
 		     struct stack_link *out)
 {
 	const struct stack_hook *chains = &hop->host->hooks[family][hook];
 	struct progress progress = {};
 
-	hop->family = family;
-	hop->hook = hook;
-	hop->in = in;
-	hop->out = out;
+	enter_hook(hop, family, hook, in, out);
 	assume_gaps(hop, family);
 	for (size_t i = 0; i < chains->count; i++) {
 		const struct stack_chain *chain = chains->chains[i];
 		enum ruling ruling;
 
-		if (family <= STACK_IP6 && chain->chain->type == CHAIN_NAT) {
+		if (chain->chain->type == CHAIN_NAT) {
 			size_t count = count_nat_chains(chains, i);
 
 			ruling = catch_up(hop, &progress, nat_priority(hook));
@@ -699,12 +709,25 @@ enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, 
 	return RULING_CONTINUE;
 }
 
+enum ruling hook_run_bridge(struct hop *hop, enum hook hook, struct stack_link *in, struct stack_link *out, bool early)
+{
+	const struct stack_hook *chains = &hop->host->hooks[STACK_BRIDGE][hook];
+
+	enter_hook(hop, STACK_BRIDGE, hook, in, out);
+	assume_gaps(hop, STACK_BRIDGE);
+	for (size_t i = 0; i < chains->count; i++) {
+		if ((chains->chains[i]->chain->priority < 0) != early)
+			continue;
+		if (run_chain(hop, chains->chains[i]) == RULING_STOP || walk_ended(hop->walk))
+			return RULING_STOP;
+	}
+	return RULING_CONTINUE;
+}
+
 enum ruling hook_run_device(struct hop *hop, const struct stack_hook *chains, enum hook hook, struct stack_link *link)
 {
-	hop->family = hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6;
-	hop->hook = hook;
-	hop->in = hook == HOOK_INGRESS ? link : NULL;
-	hop->out = hook == HOOK_INGRESS ? NULL : link;
+	enter_hook(hop, hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6, hook, hook == HOOK_INGRESS ? link : NULL,
+		   hook == HOOK_INGRESS ? NULL : link);
 	for (size_t i = 0; i < chains->count; i++)
 		if (run_chain(hop, chains->chains[i]) == RULING_STOP || walk_ended(hop->walk))
 			return RULING_STOP;

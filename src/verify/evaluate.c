@@ -460,6 +460,42 @@ static enum truth match_any_port(const struct scene *scene, enum match_op op, co
 	return op == MATCH_NEQ ? truth_not(truth) : truth;
 }
 
+/*
+ * addrtype of ip6tables (xt_addrtype.c, match_type6): every type that is asked for must hold, and an address is unicast
+ * also where it is the host's own.
+ */
+static enum truth match_type6(const struct scene *scene, const struct expr *fib, const struct expr *right)
+{
+	struct hop *hop = scene->hop;
+	const struct ip *address = fib->fib.flags & FIB_SADDR ? &hop->packet.src : &hop->packet.dst;
+	bool multicast = ip_is_multicast(address), any = ip_is_any(address), routed = false;
+	struct value type = fib_value(scene, fib);
+	enum truth truth = TRUTH_YES;
+
+	for (uint64_t kind = 0; kind <= ROUTE_TYPE_XRESOLVE; kind++) {
+		struct values wanted = {.items = {value_of_number(kind)}, .count = 1};
+
+		if (is_equal(scene, &wanted, right) != TRUTH_YES)
+			continue;
+		if ((kind == ROUTE_TYPE_MULTICAST && !multicast) ||
+		    (kind == ROUTE_TYPE_UNICAST && (multicast || any)) || (kind == ROUTE_TYPE_UNSPEC && !any))
+			return TRUTH_NO;
+		if (kind == ROUTE_TYPE_LOCAL || kind == ROUTE_TYPE_ANYCAST || kind == ROUTE_TYPE_UNREACHABLE) {
+			struct stack_part part = {.kind = PART_RANGE, .low = kind, .high = kind};
+
+			truth = truth_or(routed ? truth : TRUTH_NO, value_in(&type, &part));
+			routed = true;
+		}
+	}
+	return truth;
+}
+
+static bool is_type6(const struct scene *scene, const struct expr *left)
+{
+	return left->kind == EXPR_FIB && left->fib.result == FIB_RESULT_TYPE && scene->hop->packet.family == AF_INET6 &&
+	       scene->chain->table->table->backend != BACKEND_NFTABLES;
+}
+
 enum truth evaluate_match(const struct scene *scene, const struct statement *statement)
 {
 	const struct expr *left = statement->match.left, *right = statement->match.right;
@@ -472,6 +508,11 @@ enum truth evaluate_match(const struct scene *scene, const struct statement *sta
 	}
 	if (left->kind == EXPR_FIELD && left->field.field == FIELD_XT_PORT)
 		return match_any_port(scene, statement->match.op, right);
+	if (is_type6(scene, left)) {
+		enum truth truth = match_type6(scene, left, right);
+
+		return statement->match.op == MATCH_NEQ ? truth_not(truth) : truth;
+	}
 	values = evaluate_values(scene, left);
 	return match_values(scene, &values, statement->match.op, right);
 }

@@ -255,8 +255,7 @@ static const struct stack_route *find_local(const struct stack_host *host, const
 }
 
 /* Only the local table is asked, whatever the policy rules say (inet_addr_type in fib_frontend.c). */
-uint8_t fib_address_type(struct walk *walk, struct stack_host *host, const struct ip *address,
-			 const struct stack_link *link)
+uint8_t fib_address_type(struct stack_host *host, const struct ip *address, const struct stack_link *link)
 {
 	const struct stack_route *route = find_local(host, address);
 	const struct nexthop *nexthop;
@@ -265,25 +264,17 @@ uint8_t fib_address_type(struct walk *walk, struct stack_host *host, const struc
 		return ROUTE_TYPE_BROADCAST;
 	if (ip_is_multicast(address))
 		return ROUTE_TYPE_MULTICAST;
-	if (!route) {
-		struct fib_query query = {
-			.host = host, .family = address->family, .dst = address, .mark = number_of(0)};
-		struct fib_found found;
-
-		if (address->family == AF_INET)
-			return ROUTE_TYPE_UNICAST;
-		found = fib_lookup(walk, &query);
-		return found.outcome == FIB_FOUND ? found.type : ROUTE_TYPE_UNREACHABLE;
-	}
+	if (!route)
+		return ROUTE_TYPE_UNICAST;
 	nexthop = route->route->nexthop_count ? &route->route->nexthops[0] : NULL;
 	if (link && (!nexthop || !nexthop->dev || strcmp(nexthop->dev, link->name) != 0))
 		return ROUTE_TYPE_UNICAST;
 	return route->route->type;
 }
 
-bool fib_is_local(struct walk *walk, struct stack_host *host, const struct ip *address)
+bool fib_is_local(struct stack_host *host, const struct ip *address)
 {
-	return fib_address_type(walk, host, address, NULL) == ROUTE_TYPE_LOCAL;
+	return fib_address_type(host, address, NULL) == ROUTE_TYPE_LOCAL;
 }
 
 /* ---- source addresses ---- */
@@ -734,6 +725,13 @@ bool fib_choose_source(struct hop *hop)
 	if (!hop->packet.src.family)
 		walk_lose(hop, LOST_NO_SOURCE, "%s has no address to send from", hop->host->name);
 	return hop->packet.src.family != 0;
+}
+
+const struct ip *fib_next_hop(const struct hop *hop)
+{
+	const struct nexthop *nexthop = hop->route.nexthop;
+
+	return nexthop && nexthop->via.family ? &nexthop->via : &hop->packet.dst;
 }
 
 /* ---- questions of rules ---- */

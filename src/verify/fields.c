@@ -87,7 +87,7 @@ static struct value packet_type(const struct hop *hop)
 	if (packet->dst_mac.known && packet->dst_mac.bytes[0] & 1)
 		return value_of_number(1);
 	if (!hop->sent_here && (ip_is_limited_broadcast(&packet->dst) ||
-				fib_address_type(hop->walk, hop->host, &packet->dst, NULL) == ROUTE_TYPE_BROADCAST))
+				fib_address_type(hop->host, &packet->dst, NULL) == ROUTE_TYPE_BROADCAST))
 		return value_of_number(1);
 	return value_of_number(0);
 }
@@ -377,14 +377,9 @@ static struct value tcp_value(const struct hop *hop, enum field field)
 	}
 }
 
-/* The address of the next router, or the destination itself. */
 static struct value next_hop(const struct hop *hop, bool v4)
 {
-	const struct nexthop *nexthop = hop->route.nexthop;
-
-	if (is_v4(hop) != v4 || !hop->route.type)
-		return absent;
-	return value_of_ip(nexthop && nexthop->via.family ? &nexthop->via : &hop->packet.dst);
+	return is_v4(hop) == v4 && hop->route.type ? value_of_ip(fib_next_hop(hop)) : absent;
 }
 
 /* br_netfilter knows the ports only of frames whose packets it hands to ip's hooks. */
@@ -467,6 +462,31 @@ struct value field_value(const struct scene *scene, const struct expr *expr)
 
 /* ---- fib ---- */
 
+/* IPv6 asks all tables, not only the local one (nft_fib6_eval_type). */
+static struct value type_value6(struct hop *hop, uint8_t flags, const struct ip *address, const struct stack_link *link)
+{
+	struct fib_found found = fib_reverse(hop, flags);
+
+	switch (found.outcome) {
+	case FIB_UNKNOWN:
+		return unknown;
+	case FIB_BLACKHOLE:
+		return value_of_number(ROUTE_TYPE_BLACKHOLE);
+	case FIB_PROHIBIT:
+		return value_of_number(ROUTE_TYPE_PROHIBIT);
+	case FIB_NO_ROUTE:
+	case FIB_UNREACHABLE:
+		return value_of_number(ROUTE_TYPE_UNREACHABLE);
+	case FIB_FOUND:
+		break;
+	}
+	if (found.type == ROUTE_TYPE_ANYCAST)
+		return value_of_number(ROUTE_TYPE_ANYCAST);
+	if (found.type == ROUTE_TYPE_LOCAL && (!link || found.link == link))
+		return value_of_number(ROUTE_TYPE_LOCAL);
+	return value_of_number(ip_is_multicast(address) ? ROUTE_TYPE_MULTICAST : ROUTE_TYPE_UNICAST);
+}
+
 /*
  * "fib saddr . iif oif": the interface that packets to that address leave by; "" where there is none, or where, with
  * iif or oif asked for, it is another one than the packet's (nft_fib4_eval, nft_fib6_eval).
@@ -480,7 +500,8 @@ struct value fib_value(const struct scene *scene, const struct expr *expr)
 	struct fib_found found;
 
 	if (expr->fib.result == FIB_RESULT_TYPE)
-		return value_of_number(fib_address_type(hop->walk, hop->host, address, link));
+		return is_v4(hop) ? value_of_number(fib_address_type(hop->host, address, link))
+				  : type_value6(hop, flags, address, link);
 	if (hop->hook == HOOK_PREROUTING && hop->looped)
 		return of_link(hop->in);
 	found = fib_reverse(hop, flags);

@@ -4,13 +4,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static const struct ip *next_hop(const struct hop *hop)
-{
-	const struct nexthop *nexthop = hop->route.nexthop;
-
-	return nexthop && nexthop->via.family ? &nexthop->via : &hop->packet.dst;
-}
-
 static void record_neighbour(struct hop *hop, const struct ip *address, const struct target *target)
 {
 	struct step *step;
@@ -25,7 +18,7 @@ static void record_neighbour(struct hop *hop, const struct ip *address, const st
 
 void link_transmit(struct hop *hop, struct stack_link *out)
 {
-	const struct ip *address = next_hop(hop);
+	const struct ip *address = fib_next_hop(hop);
 	char text[IP_TEXT_SIZE];
 	struct target target;
 

@@ -149,7 +149,7 @@ static bool has_address(const struct stack_link *link, const struct ip *address)
  * IPv4: a host answers for all of its addresses on every interface, unless arp_ignore says otherwise. IPv6: only for
  * those of the interface (ndisc_recv_ns).
  */
-static bool answers(struct walk *walk, const struct stack_link *link, const struct ip *address)
+static bool answers(const struct stack_link *link, const struct ip *address)
 {
 	if (has_address(link, address))
 		return true;
@@ -157,7 +157,7 @@ static bool answers(struct walk *walk, const struct stack_link *link, const stru
 		return false;
 	if (number_or(link->arp_ignore.value, 0) > 0)
 		return false;
-	return fib_is_local(walk, link->host, address) || number_or(link->proxy_arp.value, 0) > 0;
+	return fib_is_local(link->host, address) || number_or(link->proxy_arp.value, 0) > 0;
 }
 
 static const struct neighbour *known_neighbour(const struct stack_link *from, const struct ip *address)
@@ -215,7 +215,7 @@ struct target segment_resolve(struct walk *walk, const struct stack_link *from, 
 		if (search.ends[i] != from && has_address(search.ends[i], address))
 			return target_of(search.ends[i]);
 	for (size_t i = 0; i < search.end_count; i++)
-		if (search.ends[i] != from && answers(walk, search.ends[i], address))
+		if (search.ends[i] != from && answers(search.ends[i], address))
 			return target_of(search.ends[i]);
 	return target;
 }

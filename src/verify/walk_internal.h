@@ -90,6 +90,7 @@ struct hop {
 	enum stack_family family;
 	enum hook hook;
 	struct stack_link *in, *out; /* as rules see them; NULL: none */
+	bool brouted;		     /* taken from the bridge by broute: routed instead */
 	bool bridge_info;	     /* br_netfilter keeps the ports for ip's rules (physdev) */
 };
 
@@ -132,11 +133,12 @@ struct fib_query {
 	bool swapped;			/* its ports are the other way round */
 };
 struct fib_found fib_lookup(struct walk *walk, const struct fib_query *query);
-/* ROUTE_TYPE_* of an address, as addrtype and fib tell it; `link`: as if it were the only interface. */
-uint8_t fib_address_type(struct walk *walk, struct stack_host *host, const struct ip *address,
-			 const struct stack_link *link);
+/* ROUTE_TYPE_* of an address by the local table; `link`: as if it were the only interface. */
+uint8_t fib_address_type(struct stack_host *host, const struct ip *address, const struct stack_link *link);
 /* Is the address one of the host's own, at whatever interface? */
-bool fib_is_local(struct walk *walk, struct stack_host *host, const struct ip *address);
+bool fib_is_local(struct stack_host *host, const struct ip *address);
+/* Behind hop->route: the next router, or the destination itself. */
+const struct ip *fib_next_hop(const struct hop *hop);
 /* The address of an interface that is taken toward another; family 0: it has none that will do. */
 struct ip fib_link_address(const struct stack_link *link, const struct ip *toward);
 /* The address that a host takes toward another: one of the interface's, if it has one, else of any. */
@@ -166,6 +168,11 @@ enum ruling {
 };
 enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, struct stack_link *in,
 		     struct stack_link *out);
+/*
+ * The bridge family's chains at one of its hooks, with br_netfilter between them: first those of a priority below 0,
+ * then it hands the packet to ip's hooks, then the others (enum nf_br_hook_priorities).
+ */
+enum ruling hook_run_bridge(struct hop *hop, enum hook hook, struct stack_link *in, struct stack_link *out, bool early);
 enum ruling hook_run_device(struct hop *hop, const struct stack_hook *chains, enum hook hook, struct stack_link *link);
 
 /* ---- links (segment.c) ---- */
