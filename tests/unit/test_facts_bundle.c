@@ -5,6 +5,7 @@
 #include "facts_check.h"
 
 #include "facts/shape.h"
+#include "facts/text.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -695,6 +696,19 @@ static void test_nameless(void **state)
 	assert_int_equal(table->chains[0].rule_count, 1);
 }
 
+/* What a guest answers may hold NULs: a piece with one in it is no word, and nothing behind the word is read. */
+static void test_words_with_nul(void **state)
+{
+	char *word = strdup("ss");
+	static const struct span piece = {"ss\0\0\0\0", 6}, ss = {"ss", 2}, SS = {"SS", 2};
+
+	assert_false(span_is(piece, word));
+	assert_false(span_is_nocase(piece, word));
+	assert_true(span_is(ss, word));
+	assert_true(span_is_nocase(SS, word));
+	free(word);
+}
+
 static void test_errors(void **state)
 {
 	cleanup_error struct error *err = NULL;
@@ -805,6 +819,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_strange_names),
 		cmocka_unit_test(test_nameless),
+		cmocka_unit_test(test_words_with_nul),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_system),
