@@ -437,7 +437,6 @@ const struct check check_wsl_firewall = {
 	.title = "the firewall of Windows before WSL",
 	.severity = SEVERITY_NOTE,
 	.matters = "It is invisible from Linux: what every rule in WSL allows may still not arrive.",
-	.after = AFTER_WSL,
 	.look = look_firewall,
 };
 
