@@ -1,8 +1,11 @@
 /* The lab's rules in its namespace: what rules.c says, loaded and checked by ruleset.c. */
+#include "model/isolation.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "model/lab.h"
+#include "net/batch.h"
+#include "net/elements.h"
 #include "net/net_internal.h"
 #include "net/rules.h"
 #include "net/ruleset.h"
@@ -49,14 +52,30 @@ static int look_above(struct net *net, struct prefix **ret, size_t *ret_count, s
 	return 0;
 }
 
+/* Borrowed; where nobody has set any, a new one of the lab file's, which is then the caller's, too. */
+static const struct isolation *isolation_of(const struct net *net, struct isolation **ret_own)
+{
+	if (!net->isolation && !*ret_own)
+		*ret_own = isolation_new(net->lab);
+	return net->isolation ? net->isolation : *ret_own;
+}
+
+void net_set_isolation(struct net *net, const struct isolation *isolation)
+{
+	pthread_mutex_lock(&net->mutex);
+	net->isolation = isolation;
+	pthread_mutex_unlock(&net->mutex);
+}
+
 static int format(struct net *net, struct strbuf *text, struct error **err)
 {
+	cleanup_isolation struct isolation *own = NULL;
 	cleanup_free struct prefix *above = NULL;
 	size_t count = 0;
 	int r = net->lab->root->layer > 0 ? look_above(net, &above, &count, err) : 0;
 
 	if (r == 0)
-		rules_format(net->lab, above, count, text);
+		rules_format(isolation_of(net, &own), above, count, text);
 	return r;
 }
 
@@ -88,11 +107,20 @@ int net_check_rules(struct net *net, bool *ret_same, struct error **err)
 	return r < 0 ? error_wrap(err, "rules") : 0;
 }
 
+static int load(struct net *net, const char *record, const char *text, struct error **err)
+{
+	const struct ruleset set = {.netns = net->netns, .tables = tables, .record = record};
+	cleanup_isolation struct isolation *own = NULL;
+	cleanup_strbuf struct strbuf openings = {0};
+
+	rules_format_openings(isolation_of(net, &own), &openings);
+	return ruleset_load(&set, text, openings.text, err);
+}
+
 static int make_rules(struct net *net, struct error **err)
 {
 	cleanup_free char *record = net_file(net->run_dir, "rules", ".inside", "");
 	cleanup_strbuf struct strbuf text = {0};
-	const struct ruleset set = {.netns = net->netns, .tables = tables, .record = record};
 	struct netlink *inside;
 	bool same = false;
 	int r = net_inside(net, &inside, err); /* says what to do where there is no namespace */
@@ -101,7 +129,7 @@ static int make_rules(struct net *net, struct error **err)
 		r = format(net, &text, err);
 	if (r == 0)
 		r = check(net, record, text.text, &same, err);
-	return r < 0 || same ? r : ruleset_load(&set, text.text, err);
+	return r < 0 || same ? r : load(net, record, text.text, err);
 }
 
 int net_make_rules(struct net *net, struct error **err)
@@ -110,6 +138,160 @@ int net_make_rules(struct net *net, struct error **err)
 
 	pthread_mutex_lock(&net->mutex);
 	r = make_rules(net, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "rules") : 0;
+}
+
+/* ─── switching ─── */
+
+/* How many elements from `at` on are of one table and set. */
+static size_t run_length(const struct elements *list, size_t at)
+{
+	size_t end = at;
+
+	while (end < list->count && list->items[end].table == list->items[at].table &&
+	       list->items[end].set == list->items[at].set)
+		end++;
+	return end - at;
+}
+
+/*
+ * Elements that may have ended by themselves cannot be deleted one by one: the kernel knows them or does not. Where any
+ * of such a set differs, it is emptied and filled anew with what is left of each.
+ */
+static void refill(struct batch *batch, uint8_t table, enum element_set_id set, const struct element *after,
+		   size_t count)
+{
+	batch_flush(batch, table, set);
+	for (size_t i = 0; i < count; i++)
+		if (after[i].open_ms > 0)
+			batch_add(batch, &after[i], 1);
+}
+
+static bool all_same(const struct element *before, size_t before_count, const struct element *after, size_t after_count)
+{
+	if (before_count != after_count)
+		return false;
+	for (size_t i = 0; i < before_count; i++)
+		if (element_compare(&before[i], &after[i]) != 0 || !element_same(&before[i], &after[i]))
+			return false;
+	return true;
+}
+
+/* Two sorted runs of one set: what is only in the first goes, what is only in the second comes. Deletions first, for an
+ * element that becomes another one is both. */
+static size_t exchange(struct batch *batch, const struct element *before, size_t before_count,
+		       const struct element *after, size_t after_count)
+{
+	struct elements gone = {.items = calloc(before_count + 1, sizeof(*before))};
+	struct elements come = {.items = calloc(after_count + 1, sizeof(*after))};
+	size_t i = 0, j = 0, changes;
+
+	if (!gone.items || !come.items)
+		abort();
+	while (i < before_count || j < after_count) {
+		int order = i == before_count ? 1 : j == after_count ? -1 : element_compare(&before[i], &after[j]);
+
+		if (order == 0 && element_same(&before[i], &after[j])) {
+			i++;
+			j++;
+			continue;
+		}
+		if (order <= 0)
+			gone.items[gone.count++] = before[i++];
+		if (order >= 0)
+			come.items[come.count++] = after[j++];
+	}
+	if (gone.count)
+		batch_delete(batch, gone.items, gone.count);
+	if (come.count)
+		batch_add(batch, come.items, come.count);
+	changes = gone.count + come.count;
+	elements_clear(&gone);
+	elements_clear(&come);
+	return changes;
+}
+
+/* Fills the batch with all that leads from one list to the other; returns how many elements that are. */
+static size_t difference(struct batch *batch, const struct elements *before, const struct elements *after)
+{
+	size_t i = 0, j = 0, changes = 0;
+
+	while (i < before->count || j < after->count) {
+		const struct element *a = i < before->count ? &before->items[i] : NULL;
+		const struct element *b = j < after->count ? &after->items[j] : NULL;
+		int order = !a ? 1 : !b ? -1 : (int)(a->table * 256 + a->set) - (int)(b->table * 256 + b->set);
+		size_t n = order <= 0 ? run_length(before, i) : 0, m = order >= 0 ? run_length(after, j) : 0;
+		const struct element *any = order <= 0 ? a : b;
+
+		if (!element_sets[any->set].timeout) {
+			changes += exchange(batch, before->items + i, n, after->items + j, m);
+		} else if (!all_same(before->items + i, n, after->items + j, m)) {
+			refill(batch, any->table, (enum element_set_id)any->set, after->items + j, m);
+			changes += n + m;
+		}
+		i += n;
+		j += m;
+	}
+	return changes;
+}
+
+/* The quick way. -ESTALE where the rules in the kernel are not known to be those of before. */
+static int switch_elements(struct net *net, const char *record, const char *before_text, const char *after_text,
+			   const struct isolation *before, const struct isolation *after, struct net_switched *ret,
+			   struct error **err)
+{
+	const struct ruleset set = {.netns = net->netns, .tables = tables, .record = record};
+	cleanup_elements struct elements old = {0}, new = {0};
+	cleanup_batch struct batch *batch = NULL;
+	uint32_t generation;
+	int r = ruleset_generation(&set, before_text, &generation);
+
+	if (r < 0)
+		return r;
+	batch = batch_new();
+	elements_collect(before, &old);
+	elements_collect(after, &new);
+	ret->elements = difference(batch, &old, &new);
+	if (!ret->elements)
+		return 0;
+	r = batch_commit(batch, net->netns, generation, &ret->transaction_ns, err);
+	return r < 0 ? r : ruleset_note(&set, after_text, generation + 1, err);
+}
+
+static int isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+{
+	cleanup_free char *record = net_file(net->run_dir, "rules", ".inside", "");
+	cleanup_strbuf struct strbuf old_text = {0}, new_text = {0};
+	cleanup_isolation struct isolation *own = NULL;
+	cleanup_error struct error *unread = NULL;
+	const struct isolation *before = isolation_of(net, &own);
+	struct netlink *inside;
+	int r = net_inside(net, &inside, err);
+
+	*ret = (struct net_switched){0};
+	if (r == 0)
+		r = format(net, &old_text, err);
+	net->isolation = after;
+	if (r == 0)
+		r = format(net, &new_text, err);
+	if (r < 0)
+		return r;
+	r = switch_elements(net, record, old_text.text, new_text.text, before, after, ret, &unread);
+	if (r == 0)
+		return 0;
+	/* Somebody else has changed the rules, or they are of another lab: all of them anew, in one transaction, too.
+	 */
+	*ret = (struct net_switched){.reloaded = true};
+	return load(net, record, new_text.text, err);
+}
+
+int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+{
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = isolate(net, after, ret, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "rules") : 0;
 }

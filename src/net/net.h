@@ -22,6 +22,7 @@ struct cancel;
 struct error;
 struct guest;
 struct host;
+struct isolation;
 struct lab;
 struct network;
 struct nic;
@@ -63,6 +64,22 @@ int net_remove_network(struct net *net, const char *bridge, struct error **err);
 int net_make_rules(struct net *net, struct error **err);
 /* Whether the rules in the kernel are the ones that net_make_rules would make. */
 int net_check_rules(struct net *net, bool *ret_same, struct error **err);
+
+/* Which guests the rules hold, from now on; it must outlive the net. NULL, as at first: those that the lab file says.
+ */
+void net_set_isolation(struct net *net, const struct isolation *isolation);
+
+/*
+ * From the isolation that is set to another one, which is then set: one transaction that changes elements of sets, in
+ * both tables. Where the rules in the kernel are not those that they should be, all of them are loaded anew instead.
+ * The caller sees to it that no other process does the same at this moment.
+ */
+struct net_switched {
+	bool reloaded;		  /* all rules anew */
+	size_t elements;	  /* that came or went; 0: there was nothing to do */
+	long long transaction_ns; /* how long the kernel took for it */
+};
+int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err);
 
 /* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used.
  */

@@ -26,7 +26,8 @@ struct net {
 	struct net_names names;
 	pthread_mutex_t mutex; /* over all below: netlink sockets carry one request at a time */
 	int netns;
-	struct netlink inside, root; /* opened when first used */
+	struct netlink inside, root;	   /* opened when first used */
+	const struct isolation *isolation; /* borrowed; NULL: what the lab file says */
 };
 
 /* The sockets of the two namespaces. With the mutex held. */

@@ -27,13 +27,3 @@ const struct prefix *reach_subnet(const struct network *network, uint8_t family)
 {
 	return family == AF_INET ? &network->subnet4 : &network->subnet6;
 }
-
-enum world reach_world(const struct guest *guest)
-{
-	enum world world = WORLD_OPEN;
-
-	for (; guest; guest = guest->parent->guest)
-		if (guest->world > world)
-			world = guest->world;
-	return world;
-}

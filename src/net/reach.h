@@ -21,8 +21,4 @@ const struct network *reach_entry(const struct host *root, const struct network 
 /* The subnet of a family; family 0 where the network has none. */
 const struct prefix *reach_subnet(const struct network *network, uint8_t family);
 
-/* The strictest of a guest's own setting and those of the guests that it lies in: a host that is cut takes all below
- * along. */
-enum world reach_world(const struct guest *guest);
-
 #endif

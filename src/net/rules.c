@@ -1,25 +1,36 @@
 /*
- * Two tables. Whatever depends on the lab's guests and networks is in sets, and what the chains say is nearly the same
- * for every lab: a packet costs the same in a lab of two guests and of two thousand, and cutting a guest is adding an
- * element.
+ * Two tables. Whatever depends on the lab's guests and networks is in sets, and what the chains say is the same for
+ * every lab: a packet costs the same in a lab of two guests and of two thousand. Who is cut or sealed is in a few of
+ * those sets (elements.c), so switching a guest is changing elements and nothing else.
  *
  * table bridge nestvisor: every frame, also between guests of one network
  *   prerouting  what comes from a tap must be the tap's own: Ethernet source, ARP sender, IP source (its addresses,
  *               its link-local one, and the routed subnets behind it), neighbour advertisements only for these, and
  *               neither DHCP answers nor router advertisements. An interface that is neither a known tap nor a tunnel
- * gets nothing in: a cable is plugged in after its rules are there, or it is dead. Frames of cut guests are marked.
- *   forward     nothing to or from sealed guests
+ *               gets nothing in: a cable is plugged in after its rules are there, or it is dead. Marks what a guest
+ *               that is cut sends.
+ *   forward     nothing to or from sealed guests; neighbours as far as the cut leaves them
  *   output      the same; and nothing that came from the world to the taps of cut guests
  *
  * table inet nestvisor: what is routed
- *   forward     sealed and cut come before `established`, so that they end flows that live; then the uplink of the
- * network decides input       the host's own services: DHCP and DNS where the network has them; no DNS for the cut
+ *   prerouting  marks by address what guests of deeper layers send that are cut
+ *   forward     what is cut comes before `established`, so that it ends flows that live; then the uplink of the network
+ *               decides
+ *   input       the host's own services: DHCP and DNS where the network has them; no DNS for the cut
  *   output      the administrator's packets: everywhere but to the sealed
  *   postrouting networks with uplink nat leave with the transit address, so that two labs can have the same subnet
  *
  * A direct guest is known by its tap, which it cannot forge: cut and sealed hold for all that comes out of it, whatever
  * addresses it has given itself. A guest of a deeper layer is known by its address as far as its host routes it with
  * its own; behind an uplink nat it cannot be told from its host's other guests here, and is the host's business.
+ *
+ * How a guest is held is the chain that the verdict maps lead to, "<from or to>_<mode>":
+ *   cut     nothing to the world, and nothing of it back
+ *   strict  the same, and of the other guests only those that are cut, too
+ *   alone   the same, and no other guest at all
+ *   sealed  nothing
+ * Each of them asks first whether the guest is open for a while: sets whose elements end by themselves, so that the cut
+ * comes back whatever has become of nestvisor.
  *
  * At L0 all that leaves by `world` has left the lab. On a deeper host it has not: an answer to a connection from above
  * (the administrator's) and the subnets that the host is attached to stay open to a cut guest, and L0 does the rest.
@@ -29,6 +40,7 @@
 #include "net/rules.h"
 
 #include "model/lab.h"
+#include "net/elements.h"
 #include "net/link.h"
 #include "net/net_internal.h"
 #include "net/network.h"
@@ -40,8 +52,17 @@
 #include <sys/socket.h>
 
 /* Bits of the packet mark, which is not seen outside the namespace. */
-#define FROM_CUT   "0x00000001"
-#define FROM_WORLD "0x00000002"
+#define CUT	      "0x00000001" /* its sender is cut, and not open for a while */
+#define FROM_WORLD    "0x00000002" /* it came by the uplink, and is not from a place that its receiver keeps */
+#define ALONE	      "0x00000004" /* its sender has no neighbours */
+#define STRICT	      "0x00000008" /* its sender has only neighbours that are cut */
+#define FROM_GUEST    "0x00000010" /* it came from a tap or a tunnel */
+#define TO_CUT	      "0x00000020" /* its receiver is cut */
+#define CUT_STRICT    "0x00000009"
+#define CUT_ALONE     "0x00000005"
+#define CUT_OR_GUEST  "0x00000011"
+#define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
+#define STRICT_TO_CUT "0x00000028"
 
 struct set {
 	struct strbuf *out;
@@ -122,80 +143,87 @@ static bool has_dns(const struct network *network)
 	return network->dns;
 }
 
-/* The addresses of guests, at any depth, that are cut or sealed and can be seen from here. */
-static void add_guest_addresses(struct strbuf *out, const struct lab *lab, const char *name, uint8_t family,
-				enum world world)
+/* The sets of one table that say who is cut; elements that end by themselves are added behind the tables. */
+static void add_isolation_sets(struct strbuf *out, const struct elements *elements, uint8_t table)
 {
-	struct set set = set_begin(out, name, family == AF_INET ? "ipv4_addr" : "ipv6_addr", false);
-	char text[IP_TEXT_SIZE];
+	size_t next = 0;
 
-	for (size_t i = 0; i < lab->guest_count; i++) {
-		const struct guest *guest = lab->guests[i];
+	for (size_t i = 0; i < SET_COUNT; i++) {
+		const struct element_set *set = &element_sets[i];
+		bool six = set->family == AF_INET6, begun = false;
 
-		if (reach_world(guest) != world)
+		while (next < elements->count && elements->items[next].table < table)
+			next++;
+		if (!(set->tables & table))
 			continue;
-		for (size_t j = 0; j < guest->nic_count; j++)
-			if (nic_ip(&guest->nics[j], family, text) &&
-			    reach_entry(lab->root, guest->nics[j].network, family))
-				set_add(&set, "%s", text);
+		strbuf_printf(out, "\t%s %s {\n\t\ttype %s%s%s\n", set->jump ? "map" : "set", set->name,
+			      set->key == KEY_TAP     ? "ifname"
+			      : set->key != KEY_ALLOW ? (six ? "ipv6_addr" : "ipv4_addr")
+			      : six		      ? "ipv6_addr . ipv6_addr . inet_proto . inet_service"
+						      : "ipv4_addr . ipv4_addr . inet_proto . inet_service",
+			      set->jump ? " : verdict" : "", "");
+		if (set->key == KEY_SUBNET || set->key == KEY_ALLOW || set->timeout)
+			strbuf_printf(out, "\t\tflags %s%s%s\n", set->timeout ? "timeout" : "",
+				      set->timeout && set->key == KEY_SUBNET ? ", " : "",
+				      set->key == KEY_SUBNET || set->key == KEY_ALLOW ? "interval" : "");
+		for (; next < elements->count && elements->items[next].table == table && elements->items[next].set == i;
+		     next++) {
+			if (set->timeout)
+				continue;
+			strbuf_add(out, begun ? ", " : "\t\telements = { ");
+			element_format(&elements->items[next], out);
+			begun = true;
+		}
+		strbuf_add(out, begun ? " }\n\t}\n" : "\t}\n");
 	}
-	set_end(&set);
 }
 
-/* The same for the subnets behind guests that are hosts. */
-static void add_guest_subnets(struct strbuf *out, const struct lab *lab, const char *name, uint8_t family,
-			      enum world world)
+#define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"
+
+/*
+ * The chains that the verdict maps lead to, for one kind of map: `from` and `to` are their names' beginnings,
+ * `open_from` and `open_to` the rules that let a guest pass that is open for a while.
+ */
+static void add_mode_chains(struct strbuf *out, const char *from, const char *open_from, const char *to,
+			    const char *open_to)
 {
-	struct set set = set_begin(out, name, family == AF_INET ? "ipv4_addr" : "ipv6_addr", true);
-	char text[PREFIX_TEXT_SIZE];
+	static const struct {
+		enum element_mode mode;
+		const char *from, *to;
+	} rules[] = {
+		{MODE_CUT, ADD_MARK(CUT), "\t\tmeta mark & " FROM_WORLD " == " FROM_WORLD " drop\n" ADD_MARK(TO_CUT)},
+		{MODE_STRICT, ADD_MARK(CUT_STRICT),
+		 "\t\tmeta mark & " FROM_WORLD " == " FROM_WORLD " drop\n"
+		 "\t\tmeta mark & " CUT_OR_GUEST " == " FROM_GUEST " drop\n" ADD_MARK(TO_CUT)},
+		{MODE_ALONE, ADD_MARK(CUT_ALONE), "\t\tmeta mark & " FROM_ANYBODY " != 0 drop\n" ADD_MARK(TO_CUT)},
+		{MODE_SEALED, "\t\tdrop\n", "\t\tdrop\n"},
+	};
 
-	for (size_t i = 0; i < lab->network_count; i++) {
-		const struct network *network = lab->networks[i];
-		const struct prefix *subnet = reach_subnet(network, family);
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
+		const char *mode = element_mode_name(rules[i].mode);
 
-		if (network->owner != lab->root && subnet->ip.family && reach_world(network->owner->guest) == world &&
-		    reach_entry(lab->root, network, family))
-			set_add(&set, "%s", element_of(subnet, text));
+		strbuf_printf(out, "\tchain %s_%s {\n%s%s\t}\n", from, mode, open_from, rules[i].from);
+		strbuf_printf(out, "\tchain %s_%s {\n%s%s\t}\n", to, mode, open_to, rules[i].to);
 	}
-	set_end(&set);
 }
 
-static void add_world_sets(struct strbuf *out, const struct lab *lab)
+static void add_address_chains(struct strbuf *out)
 {
-	add_guest_addresses(out, lab, "cut4", AF_INET, WORLD_CUT);
-	add_guest_addresses(out, lab, "cut6", AF_INET6, WORLD_CUT);
-	add_guest_subnets(out, lab, "cut_subnets4", AF_INET, WORLD_CUT);
-	add_guest_subnets(out, lab, "cut_subnets6", AF_INET6, WORLD_CUT);
+	add_mode_chains(out, "from", "\t\tip saddr @open4 return\n\t\tip6 saddr @open6 return\n", "to",
+			"\t\tip daddr @open4 return\n\t\tip6 daddr @open6 return\n");
+	add_mode_chains(out, "net_from", "\t\tip saddr @open_net4 return\n\t\tip6 saddr @open_net6 return\n", "net_to",
+			"\t\tip daddr @open_net4 return\n\t\tip6 daddr @open_net6 return\n");
 }
 
-static void add_sealed_sets(struct strbuf *out, const struct lab *lab)
-{
-	add_guest_addresses(out, lab, "sealed4", AF_INET, WORLD_SEALED);
-	add_guest_addresses(out, lab, "sealed6", AF_INET6, WORLD_SEALED);
-	add_guest_subnets(out, lab, "sealed_subnets4", AF_INET, WORLD_SEALED);
-	add_guest_subnets(out, lab, "sealed_subnets6", AF_INET6, WORLD_SEALED);
-}
+static const char from_rules[] = "\t\tip saddr vmap @from4\n"
+				 "\t\tip saddr vmap @from_net4\n"
+				 "\t\tip6 saddr vmap @from6\n"
+				 "\t\tip6 saddr vmap @from_net6\n";
 
-static const char sealed_rules[] = "\t\tip saddr @sealed4 drop\n"
-				   "\t\tip daddr @sealed4 drop\n"
-				   "\t\tip6 saddr @sealed6 drop\n"
-				   "\t\tip6 daddr @sealed6 drop\n"
-				   "\t\tip saddr @sealed_subnets4 drop\n"
-				   "\t\tip daddr @sealed_subnets4 drop\n"
-				   "\t\tip6 saddr @sealed_subnets6 drop\n"
-				   "\t\tip6 daddr @sealed_subnets6 drop\n";
-
-/* Jumps for packets of cut guests, known by the mark that their tap put on, or by their address. */
-static void add_from_cut(struct strbuf *out, const char *chain)
-{
-	strbuf_printf(out,
-		      "\t\tmeta mark & " FROM_CUT " == " FROM_CUT " jump %s\n"
-		      "\t\tip saddr @cut4 jump %s\n"
-		      "\t\tip6 saddr @cut6 jump %s\n"
-		      "\t\tip saddr @cut_subnets4 jump %s\n"
-		      "\t\tip6 saddr @cut_subnets6 jump %s\n",
-		      chain, chain, chain, chain, chain);
-}
+static const char to_rules[] = "\t\tip daddr vmap @to4\n"
+			       "\t\tip daddr vmap @to_net4\n"
+			       "\t\tip6 daddr vmap @to6\n"
+			       "\t\tip6 daddr vmap @to_net6\n";
 
 static void add_above(struct strbuf *out, const struct prefix *above, size_t count, const char *name, uint8_t family)
 {
@@ -208,29 +236,28 @@ static void add_above(struct strbuf *out, const struct prefix *above, size_t cou
 	set_end(&set);
 }
 
-/* What a cut guest may not send, and what may not be sent to it: as far as this is seen from L0, and from a deeper
- * host. */
+/* What a guest that is cut sends to anybody but its host, and what comes from the world: as far as this is seen from
+ * L0, and from a deeper host. */
 static void add_cut_chains(struct strbuf *out, bool outermost)
 {
-	const char *others = outermost ? "" : "ct direction reply ";
-
-	strbuf_add(out, "\tchain from_cut {\n");
+	strbuf_add(out, "\tchain leaves_cut {\n"
+			"\t\tip saddr . ip daddr . meta l4proto . th dport @allow4 return\n"
+			"\t\tip6 saddr . ip6 daddr . meta l4proto . th dport @allow6 return\n");
 	if (!outermost)
 		strbuf_add(out, "\t\toifname \"" NET_WORLD "\" ct direction reply return\n"
 				"\t\toifname \"" NET_WORLD "\" meta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
-				"\t\toifname \"" NET_WORLD "\" ip daddr @above4 return\n"
-				"\t\toifname \"" NET_WORLD "\" ip6 daddr @above6 return\n");
-	strbuf_add(out, "\t\toifname \"" NET_WORLD "\" drop\n\t}\n");
-	/* The tap's part of this is in the bridge table, where the tap is known. */
-	strbuf_printf(out,
-		      "\tchain from_world {\n"
-		      "\t\t%smeta mark set meta mark | " FROM_WORLD "\n"
-		      "\t\t%sip daddr @cut4 drop\n"
-		      "\t\t%sip6 daddr @cut6 drop\n"
-		      "\t\t%sip daddr @cut_subnets4 drop\n"
-		      "\t\t%sip6 daddr @cut_subnets6 drop\n"
-		      "\t}\n",
-		      others, others, others, others, others);
+				"\t\toifname \"" NET_WORLD "\" meta mark & " CUT_ALONE " == " CUT
+				" meta mark & " CUT_STRICT " == " CUT " ip daddr @above4 return\n"
+				"\t\toifname \"" NET_WORLD "\" meta mark & " CUT_ALONE " == " CUT
+				" meta mark & " CUT_STRICT " == " CUT " ip6 daddr @above6 return\n");
+	strbuf_add(out, "\t\toifname \"" NET_WORLD "\" drop\n"
+			"\t\tmeta mark & " ALONE " == " ALONE " drop\n\t}\n");
+	strbuf_add(out, "\tchain from_world {\n");
+	if (!outermost) /* what those above have begun, administrators among them */
+		strbuf_add(out, "\t\tct direction original return\n");
+	strbuf_add(out,
+		   "\t\tip daddr . ip saddr . meta l4proto . th sport @allow4 return\n"
+		   "\t\tip6 daddr . ip6 saddr . meta l4proto . th sport @allow6 return\n" ADD_MARK(FROM_WORLD) "\t}\n");
 	strbuf_add(out, "\tchain services_for_cut {\n"
 			"\t\tmeta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
 			"\t}\n");
@@ -238,11 +265,14 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 
 static void add_forward(struct strbuf *out)
 {
-	strbuf_add(out, "\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n");
-	strbuf_add(out, sealed_rules);
-	add_from_cut(out, "from_cut");
+	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n");
+	strbuf_add(out, from_rules);
+	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
+			"\t\tiifname \"" NET_WORLD "\" jump from_world\n"
+			"\t\tmeta mark & " CUT " == " CUT " jump leaves_cut\n");
+	strbuf_add(out, to_rules);
 	strbuf_add(out,
-		   "\t\tiifname \"" NET_WORLD "\" jump from_world\n"
+		   "\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
 		   /* Ways with a smaller MTU ahead, whoever swallows the ICMP that says so (RFC 4821, section 1). */
 		   "\t\toifname \"" NET_WORLD "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
 		   "\t\tiifname \"" NET_WORLD "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
@@ -262,10 +292,9 @@ static void add_host_chains(struct strbuf *out)
 {
 	strbuf_add(out, "\tchain input {\n"
 			"\t\ttype filter hook input priority 0; policy drop;\n"
-			"\t\tiifname \"lo\" accept\n");
-	strbuf_add(out, sealed_rules);
-	add_from_cut(out, "services_for_cut");
-	strbuf_add(out, "\t\tct state { established, related } accept\n"
+			"\t\tiifname \"lo\" accept\n"
+			"\t\tmeta mark & " CUT " == " CUT " jump services_for_cut\n"
+			"\t\tct state { established, related } accept\n"
 			"\t\ticmp type { echo-request } accept\n"
 			"\t\ticmpv6 type { echo-request, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, "
 			"mld-listener-query, mld-listener-report, mld2-listener-report } accept\n"
@@ -273,7 +302,7 @@ static void add_host_chains(struct strbuf *out)
 			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 accept\n"
 			"\t}\n");
 	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n");
-	strbuf_add(out, sealed_rules);
+	strbuf_add(out, to_rules);
 	strbuf_add(out, "\t}\n");
 	strbuf_add(out, "\tchain postrouting {\n"
 			"\t\ttype nat hook postrouting priority 100; policy accept;\n"
@@ -282,7 +311,8 @@ static void add_host_chains(struct strbuf *out)
 			"\t}\n");
 }
 
-static void format_inet(const struct lab *lab, const struct prefix *above, size_t above_count, struct strbuf *out)
+static void format_inet(const struct lab *lab, const struct elements *elements, const struct prefix *above,
+			size_t above_count, struct strbuf *out)
 {
 	const struct host *root = lab->root;
 	bool outermost = root->layer == 0;
@@ -303,12 +333,12 @@ static void format_inet(const struct lab *lab, const struct prefix *above, size_
 	for (size_t i = 0; i < root->network_count; i++)
 		set_add(&set, "\"%s\" . \"%s\"", root->networks[i]->bridge, root->networks[i]->bridge);
 	set_end(&set);
-	add_world_sets(out, lab);
-	add_sealed_sets(out, lab);
+	add_isolation_sets(out, elements, IN_INET);
 	if (!outermost) {
 		add_above(out, above, above_count, "above4", AF_INET);
 		add_above(out, above, above_count, "above6", AF_INET6);
 	}
+	add_address_chains(out);
 	add_cut_chains(out, outermost);
 	add_forward(out);
 	add_host_chains(out);
@@ -334,18 +364,6 @@ static void add_taps(struct strbuf *out, const struct lab *lab, const char *name
 static void tap_itself(struct set *set, const struct lab *lab, const struct nic *nic)
 {
 	set_add(set, "\"%s\"", nic->tap);
-}
-
-static void tap_if_cut(struct set *set, const struct lab *lab, const struct nic *nic)
-{
-	if (nic->guest->world == WORLD_CUT)
-		tap_itself(set, lab, nic);
-}
-
-static void tap_if_sealed(struct set *set, const struct lab *lab, const struct nic *nic)
-{
-	if (nic->guest->world == WORLD_SEALED)
-		tap_itself(set, lab, nic);
 }
 
 static void tap_without_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
@@ -587,24 +605,27 @@ static void add_tap_chains(struct strbuf *out)
 
 static void add_bridge_chains(struct strbuf *out)
 {
+	add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to", "\t\toifname @tap_open return\n");
+	add_address_chains(out);
 	strbuf_add(out, "\tchain prerouting {\n"
-			"\t\ttype filter hook prerouting priority -300; policy accept;\n"
-			"\t\tiifname @sealed_taps drop\n"
-			"\t\tiifname @tunnels accept\n"
-			"\t\tiifname . ether saddr != @tap_mac drop\n"
-			"\t\tiifname @cut_taps meta mark set meta mark | " FROM_CUT "\n"
-			"\t\tether type vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
-			"ip6 : jump from_tap_ip6 }\n"
-			"\t}\n");
+			"\t\ttype filter hook prerouting priority -300; policy accept;\n" ADD_MARK(
+				FROM_GUEST) "\t\tiifname @tunnels accept\n"
+					    "\t\tiifname . ether saddr != @tap_mac drop\n"
+					    "\t\tiifname vmap @tap_from\n"
+					    "\t\tether type vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
+					    "ip6 : jump from_tap_ip6 }\n"
+					    "\t}\n");
 	strbuf_add(out, "\tchain forward {\n"
-			"\t\ttype filter hook forward priority -300; policy accept;\n"
-			"\t\toifname @sealed_taps drop\n");
-	strbuf_add(out, sealed_rules);
-	strbuf_add(out, "\t}\n");
+			"\t\ttype filter hook forward priority -300; policy accept;\n");
+	strbuf_add(out, from_rules);
+	strbuf_add(out, "\t\toifname vmap @tap_to\n");
+	strbuf_add(out, to_rules);
+	strbuf_add(out, "\t\tmeta mark & " ALONE " == " ALONE " drop\n"
+			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
+			"\t}\n");
 	strbuf_add(out, "\tchain output {\n"
 			"\t\ttype filter hook output priority -300; policy accept;\n"
-			"\t\toifname @sealed_taps drop\n"
-			"\t\toifname @cut_taps meta mark & " FROM_WORLD " == " FROM_WORLD " drop\n"
+			"\t\toifname vmap @tap_to\n"
 			"\t}\n");
 }
 
@@ -622,12 +643,10 @@ static void add_tunnels(struct strbuf *out, const struct host *root)
 	set_end(&set);
 }
 
-static void format_bridge(const struct lab *lab, struct strbuf *out)
+static void format_bridge(const struct lab *lab, const struct elements *elements, struct strbuf *out)
 {
 	strbuf_add(out, "table bridge nestvisor {\n");
 	add_tunnels(out, lab->root);
-	add_taps(out, lab, "cut_taps", "ifname", false, tap_if_cut);
-	add_taps(out, lab, "sealed_taps", "ifname", false, tap_if_sealed);
 	add_taps(out, lab, "guarded", "ifname", false, tap_if_guarded);
 	add_taps(out, lab, "any_ip4", "ifname", false, tap_without_ip4);
 	add_taps(out, lab, "any_ip6", "ifname", false, tap_without_ip6);
@@ -641,15 +660,43 @@ static void format_bridge(const struct lab *lab, struct strbuf *out)
 	add_owned(out, lab, "owned4", AF_INET);
 	add_owned(out, lab, "owned6", AF_INET6);
 	add_gateways6(out, lab);
-	add_sealed_sets(out, lab);
+	add_isolation_sets(out, elements, IN_BRIDGE);
 	add_advert_chain(out, lab);
 	add_tap_chains(out);
 	add_bridge_chains(out);
 	strbuf_add(out, "}\n");
 }
 
-void rules_format(const struct lab *lab, const struct prefix *above, size_t above_count, struct strbuf *out)
+static void add_opening(const struct element *element, const char *begin, struct strbuf *out)
 {
-	format_inet(lab, above, above_count, out);
-	format_bridge(lab, out);
+	strbuf_printf(out, "%s element %s nestvisor %s { ", begin, element->table == IN_INET ? "inet" : "bridge",
+		      element_sets[element->set].name);
+	element_format(element, out);
+}
+
+void rules_format(const struct isolation *isolation, const struct prefix *above, size_t above_count, struct strbuf *out)
+{
+	cleanup_elements struct elements elements = {0};
+
+	elements_collect(isolation, &elements);
+	format_inet(isolation->lab, &elements, above, above_count, out);
+	format_bridge(isolation->lab, &elements, out);
+	for (size_t i = 0; i < elements.count; i++)
+		if (element_sets[elements.items[i].set].timeout) {
+			add_opening(&elements.items[i], "#", out);
+			strbuf_printf(out, " until %lld }\n", elements.items[i].until);
+		}
+}
+
+void rules_format_openings(const struct isolation *isolation, struct strbuf *out)
+{
+	cleanup_elements struct elements elements = {0};
+
+	elements_collect(isolation, &elements);
+	strbuf_add(out, "");
+	for (size_t i = 0; i < elements.count; i++)
+		if (element_sets[elements.items[i].set].timeout && elements.items[i].open_ms > 0) {
+			add_opening(&elements.items[i], "add", out);
+			strbuf_printf(out, " timeout %lldms }\n", elements.items[i].open_ms);
+		}
 }

@@ -146,7 +146,7 @@ static int put_deletions(struct nftables *nft, const struct ruleset *set, struct
 	return r;
 }
 
-int ruleset_load(const struct ruleset *set, const char *text, struct error **err)
+int ruleset_load(const struct ruleset *set, const char *text, const char *besides, struct error **err)
 {
 	cleanup_strbuf struct strbuf commands = {0}, listing = {0};
 	cleanup_nftables struct nftables nft = NFTABLES_CLOSED;
@@ -160,6 +160,8 @@ int ruleset_load(const struct ruleset *set, const char *text, struct error **err
 	if (generation != 1) /* where there never was a rule, there is none */
 		r = put_deletions(&nft, set, &commands, err);
 	strbuf_add(&commands, text);
+	if (besides)
+		strbuf_add(&commands, besides);
 	if (r == 0)
 		r = nftables_run(&nft, commands.text, NULL, err);
 	if (r < 0)
@@ -202,6 +204,28 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	*ret_same = strcmp(now.text, listing) == 0;
 	/* Somebody changed something else: note that this, too, is known to be good. */
 	return *ret_same ? write_record(set, header, text, listing, err) : 0;
+}
+
+int ruleset_generation(const struct ruleset *set, const char *text, uint32_t *ret)
+{
+	cleanup_free char *record = NULL;
+	char header[HEADER_SIZE];
+	size_t length;
+
+	if (file_read(set->record, RECORD_LIMIT, &record, &length, NULL) < 0)
+		return -ESTALE;
+	describe(set->netns, text, header, ret);
+	return header[0] && strncmp(record, header, strlen(header)) == 0 ? 0 : -ESTALE;
+}
+
+int ruleset_note(const struct ruleset *set, const char *text, uint32_t generation, struct error **err)
+{
+	char header[HEADER_SIZE];
+	uint32_t now;
+
+	describe(set->netns, text, header, &now);
+	/* Somebody came right behind us: what is there is not known, and the next check says so. */
+	return now == generation ? write_record(set, header, text, "", err) : 0;
 }
 
 int ruleset_list(int netns, const char *command, char **ret, struct error **err)

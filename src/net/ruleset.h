@@ -6,6 +6,7 @@
 #define NESTVISOR_NET_RULESET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct error;
 
@@ -16,8 +17,19 @@ struct ruleset {
 	bool shared;		   /* others have rules in this namespace, too */
 };
 
-/* Replaces the tables by those of the text, or makes them: at no moment is there half of either. */
-int ruleset_load(const struct ruleset *set, const char *text, struct error **err);
+/*
+ * Replaces the tables by those of the text, or makes them: at no moment is there half of either. `besides`: commands
+ * for the same transaction that are not part of what is compared later; or NULL.
+ */
+int ruleset_load(const struct ruleset *set, const char *text, const char *besides, struct error **err);
+
+/*
+ * For whoever changes elements by a transaction of his own, in a namespace that is not shared. The first tells the
+ * generation of the rules, which are those of the text: -ESTALE where they are not, or are not known to be. The second
+ * notes that since that transaction, which made the generation this one, they are those of another text.
+ */
+int ruleset_generation(const struct ruleset *set, const char *text, uint32_t *ret);
+int ruleset_note(const struct ruleset *set, const char *text, uint32_t generation, struct error **err);
 
 /* Whether the kernel has what loading this text gives. */
 int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, struct error **err);

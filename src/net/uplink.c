@@ -221,7 +221,7 @@ static int set_root_rules(struct net *net, const struct net_transit *transit, st
 			      ip_format(&transit->inside6.ip, ip));
 	strbuf_add(&text, "\t}\n}\n");
 	r = ruleset_check(&set, text.text, &same, err);
-	return r < 0 || same ? r : ruleset_load(&set, text.text, err);
+	return r < 0 || same ? r : ruleset_load(&set, text.text, NULL, err);
 }
 
 /*

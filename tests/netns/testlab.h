@@ -85,6 +85,7 @@ static inline struct guest *testlab_guest(struct lab *lab, struct host *host, co
 
 	guest->name = arena_strdup(lab->arena, name);
 	guest->path = testlab_path(lab, host, name);
+	guest->index = lab->guest_count;
 	model_derive_id(lab->name, guest->path, guest->id);
 	guest->parent = host;
 	guest->layer = host->layer + 1;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "model/isolation.h"
 #include "net/dnsmasq.h"
 #include "net/link.h"
 #include "net/net_internal.h"
@@ -77,21 +78,6 @@ static void ways_through_the_layers(void **state)
 	assert_null(reach_nic(f->hv2, AF_INET6));
 	f->inner->uplink = UPLINK_NONE;
 	assert_null(reach_entry(root, f->core, AF_INET)); /* no further than the first that does not route */
-}
-
-static void the_strictest_world_counts(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(reach_world(f->c), WORLD_OPEN);
-	f->hv1->world = WORLD_CUT;
-	assert_int_equal(reach_world(f->c), WORLD_CUT);
-	f->c->world = WORLD_SEALED;
-	assert_int_equal(reach_world(f->c), WORLD_SEALED);
-	assert_int_equal(reach_world(f->hv2), WORLD_CUT);
-	f->c->world = WORLD_OPEN;
-	f->hv2->world = WORLD_SEALED;
-	assert_int_equal(reach_world(f->c), WORLD_SEALED);
 }
 
 static void link_local_follows_the_mac(void **state)
@@ -252,13 +238,20 @@ static size_t count(const char *text, const char *what)
 	return n;
 }
 
+static void format(const struct lab *lab, struct strbuf *out)
+{
+	cleanup_isolation struct isolation *isolation = isolation_new(lab);
+
+	rules_format(isolation, NULL, 0, out);
+}
+
 /* Guests are elements of sets: however many there are, the chains are as long. */
 static void rules_do_not_grow_with_guests(void **state)
 {
 	struct fixture *f = *state;
 	cleanup_strbuf struct strbuf few = {0}, many = {0};
 
-	rules_format(f->lab, NULL, 0, &few);
+	format(f->lab, &few);
 	for (int i = 0; i < 40; i++) {
 		char name[16], address[32];
 
@@ -266,7 +259,7 @@ static void rules_do_not_grow_with_guests(void **state)
 		snprintf(address, sizeof(address), "192.168.122.%d", 10 + i);
 		testlab_nic(f->lab, testlab_guest(f->lab, f->lab->root, name), f->lab_network, address, NULL);
 	}
-	rules_format(f->lab, NULL, 0, &many);
+	format(f->lab, &many);
 	assert_int_equal(count(few.text, "\n"), count(many.text, "\n"));
 	assert_non_null(strstr(many.text, "\"g39-0\" . 192.168.122.49"));
 }
@@ -278,13 +271,15 @@ static void rules_know_what_is_behind_a_guest(void **state)
 
 	f->hv2->world = WORLD_CUT;
 	f->h->world = WORLD_CUT; /* hidden: cannot be told from hv1 here */
-	rules_format(f->lab, NULL, 0, &sb);
+	format(f->lab, &sb);
 	assert_non_null(strstr(sb.text, "\"hv1-0\" . 192.168.122.191, \"hv1-1\" . 192.168.122.192"));
 	assert_non_null(strstr(sb.text, "\"hv1-0\" . 192.168.124.0/24, \"hv1-0\" . 10.7.0.0/16, "
 					"\"hv1-1\" . 192.168.124.0/24, \"hv1-1\" . 10.7.0.0/16"));
-	assert_non_null(strstr(sb.text, "set cut4 {\n\t\ttype ipv4_addr\n\t\telements = { 192.168.124.2, 10.7.0.9 }"));
-	assert_non_null(strstr(sb.text, "set cut_subnets4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n"
-					"\t\telements = { 10.7.0.0/16 }"));
+	assert_non_null(strstr(sb.text, "map from4 {\n\t\ttype ipv4_addr : verdict\n"
+					"\t\telements = { 10.7.0.9 : jump from_cut, 192.168.124.2 : jump from_cut }"));
+	assert_non_null(strstr(sb.text, "map from_net4 {\n\t\ttype ipv4_addr : verdict\n\t\tflags interval\n"
+					"\t\telements = { 10.7.0.0/16 : jump net_from_cut }"));
+	assert_null(strstr(sb.text, "192.168.125.2 : "));
 	assert_null(strstr(sb.text, "192.168.125"));
 }
 
@@ -294,7 +289,6 @@ int main(void)
 {
 	const struct CMUnitTest all[] = {
 		TEST(ways_through_the_layers),
-		TEST(the_strictest_world_counts),
 		cmocka_unit_test(link_local_follows_the_mac),
 		cmocka_unit_test(names_come_from_the_lab),
 		cmocka_unit_test(resolvers_but_the_machines_own),

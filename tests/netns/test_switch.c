@@ -1,0 +1,379 @@
+/* Guests switched at run time: by elements of sets alone, in every mode, for a while, and back. */
+#include "isolation_lab.h"
+
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "model/isolation.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Each of them lives as long as the test, for the network borrows it. */
+struct switching {
+	struct fixture *f;
+	struct isolation *states[16];
+	size_t count;
+	struct net_switched last;
+};
+
+static struct switching start(struct fixture *f)
+{
+	struct switching s = {.f = f};
+
+	isolation_make_all(f);
+	s.states[s.count++] = isolation_new(f->lab);
+	net_set_isolation(f->net, s.states[0]);
+	return s;
+}
+
+static void stop(struct switching *s)
+{
+	net_set_isolation(s->f->net, NULL);
+	for (size_t i = 0; i < s->count; i++)
+		isolation_free(s->states[i]);
+}
+
+/* Prepares the next state; change_done() makes it real. */
+static struct isolation *change(struct switching *s)
+{
+	assert_true(s->count < sizeof(s->states) / sizeof(*s->states));
+	s->states[s->count] = isolation_copy(s->states[s->count - 1]);
+	return s->states[s->count];
+}
+
+static void change_done(struct switching *s)
+{
+	bool same = false;
+
+	OK(net_isolate(s->f->net, s->states[s->count++], &s->last, &problem));
+	OK(net_check_rules(s->f->net, &same, &problem));
+	assert_true(same);
+}
+
+static void set(struct switching *s, const struct guest *guest, struct isolation_setting setting)
+{
+	isolation_set(change(s), guest, &setting);
+	change_done(s);
+}
+
+static void set_world(struct switching *s, const struct guest *guest, enum world world)
+{
+	set(s, guest, (struct isolation_setting){.world = world});
+}
+
+/* All that the kernel has in the namespace, in an order that does not depend on how it came there. */
+static char *ruleset(void)
+{
+	return machine_run(
+		"nsenter --net=/run/netns/nestvisor-iso-test nft -s list ruleset | sed 's/expires [^ ,]*//g' | "
+		"tr -s ' ,\\t' '\\n\\n\\n' | sort");
+}
+
+/* What elements were changed to is what loading everything gives. */
+static void elements_and_texts_agree(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	cleanup_free char *open = ruleset(), *opened = NULL;
+	struct allowance allowed[3];
+
+	assert_true(allowance_parse("203.0.113.7:443", &allowed[0]));
+	assert_true(allowance_parse("198.51.100.0/24", &allowed[1]));
+	assert_true(allowance_parse("[2001:db8:7::/48]:53/udp", &allowed[2]));
+	for (enum world world = WORLD_CUT; world <= WORLD_SEALED; world++)
+		for (enum neighbours neighbours = NEIGHBOURS_KEEP; neighbours <= NEIGHBOURS_DROP; neighbours++) {
+			struct isolation *next = change(&s);
+			cleanup_free char *by_elements = NULL, *by_text = NULL;
+			const struct isolation_setting setting = {
+				.world = world, .neighbours = neighbours, .allowed = allowed, .allowed_count = 3};
+
+			isolation_set(next, f->a, &setting);
+			isolation_set(next, f->hv, &setting);
+			isolation_set(next, f->dhcp, &setting);
+			change_done(&s);
+			assert_false(s.last.reloaded);
+			if (world == WORLD_CUT || neighbours == NEIGHBOURS_KEEP) /* sealed is sealed */
+				assert_true(s.last.elements > 10);
+			by_elements = ruleset();
+			machine_do("nsenter --net=/run/netns/nestvisor-iso-test nft flush ruleset");
+			OK(net_make_rules(f->net, &problem));
+			by_text = ruleset();
+			assert_string_equal(by_elements, by_text);
+		}
+	isolation_free(s.states[s.count]);
+	s.states[s.count] = isolation_new(f->lab);
+	change_done(&s);
+	assert_false(s.last.reloaded);
+	opened = ruleset();
+	assert_string_equal(open, opened);
+	/* Once more the same is nothing. */
+	change(&s);
+	change_done(&s);
+	assert_int_equal(s.last.elements, 0);
+	stop(&s);
+}
+
+static void what_others_did_to_the_rules_is_mended(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+
+	machine_do("nsenter --net=/run/netns/nestvisor-iso-test nft flush ruleset");
+	set_world(&s, f->a, WORLD_CUT);
+	assert_true(s.last.reloaded);
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	machine_do("nsenter --net=/run/netns/nestvisor-iso-test nft insert rule inet nestvisor forward accept");
+	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	set_world(&s, f->b, WORLD_CUT);
+	assert_true(s.last.reloaded);
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_false(reaches_world(f, f->pb, NULL, "203.0.113.1", PORT));
+	set_world(&s, f->b, WORLD_OPEN);
+	assert_false(s.last.reloaded);
+	assert_true(reaches_world(f, f->pb, NULL, "203.0.113.1", PORT));
+	stop(&s);
+}
+
+static void cut_and_open(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	struct talk admin, outside;
+
+	assert_true(tcp_open(&admin, net_netns_fd(f->net), f->pa->netns, "192.168.122.10", 22));
+	assert_true(tcp_open(&outside, f->pa->netns, f->m->world, "203.0.113.1", 80));
+	assert_true(tcp_say(outside.client, outside.server, "before"));
+	set_world(&s, f->a, WORLD_CUT);
+	assert_int_equal(send(outside.client, "leak", 4, 0), 4);
+	assert_int_equal(send(outside.server, "leak", 4, 0), 4);
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_false(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	assert_true(udp_silent(outside.server));
+	assert_true(udp_silent(outside.client));
+	assert_true(tcp_say(admin.client, admin.server, "still"));
+	assert_true(tcp_say(admin.server, admin.client, "here"));
+	assert_true(talks(f->pa->netns, f->pb->netns, NULL, "192.168.122.11"));
+	set_world(&s, f->a, WORLD_OPEN);
+	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_true(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	tcp_close(&admin);
+	tcp_close(&outside);
+	stop(&s);
+}
+
+static struct isolation_setting open_for(long long ms)
+{
+	struct isolation_clock now;
+
+	isolation_clock_read(&now);
+	return (struct isolation_setting){
+		.world = WORLD_CUT, .open_until = now.wall + ms / 1000, .open_deadline = now.monotonic + ms};
+}
+
+static void until_closed(struct fixture *f, const struct peer *peer, const char *source)
+{
+	long long deadline = clock_ms() + 20000;
+
+	while (reaches_world(f, peer, source, "203.0.113.1", PORT))
+		assert_true(clock_ms() < deadline);
+}
+
+/* Nobody but the kernel ends it. */
+static void an_opening_ends_by_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	bool same = false;
+
+	set_world(&s, f->a, WORLD_CUT);
+	set(&s, f->a, open_for(3600 * 1000));
+	assert_false(s.last.reloaded);
+	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_true(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	assert_true(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	/* A host with all that is behind it. */
+	set(&s, f->a, open_for(1500));
+	set(&s, f->hv, open_for(1500));
+	until_closed(f, f->pa, NULL);
+	assert_false(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	until_closed(f, f->phv, "192.168.124.91");
+	assert_false(reaches_world(f, f->phv, "fd00:7::9", "2001:db8::1", PORT));
+	/* Nothing is to be mended then, and the next change is one of elements. */
+	OK(net_check_rules(f->net, &same, &problem));
+	assert_true(same);
+	set(&s, f->hv, open_for(3600 * 1000));
+	assert_false(s.last.reloaded);
+	assert_true(reaches_world(f, f->phv, "192.168.124.91", "203.0.113.1", PORT));
+	assert_true(reaches_world(f, f->phv, "fd00:7::9", "2001:db8::1", PORT));
+	/* Rules that are loaded anew meanwhile leave it as it is. */
+	machine_do("nsenter --net=/run/netns/nestvisor-iso-test nft flush ruleset");
+	OK(net_make_rules(f->net, &problem));
+	assert_true(reaches_world(f, f->phv, "192.168.124.91", "203.0.113.1", PORT));
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	set_world(&s, f->hv, WORLD_CUT);
+	assert_false(reaches_world(f, f->phv, "192.168.124.91", "203.0.113.1", PORT));
+	stop(&s);
+}
+
+/* The fence is the host's: where neighbours are kept apart, no guest can send one. The sender has had an answer from
+ * the host by then, so what it sent before has been dealt with. */
+static bool passes_between(struct fixture *f, const struct peer *from, const struct peer *to, const char *source,
+			   const char *to_address)
+{
+	int fd = frame_listen(to->netns), host = udp_bind(net_netns_fd(f->net), AF_INET, NULL, 0);
+	struct frame frame;
+	bool seen;
+
+	frame_udp4(&frame, frame_everyone, from->mac, source, "192.168.122.255", 1, 2, "to a neighbour");
+	frame_send(from, frame.bytes, frame.length);
+	peer_do(from, "ping -c1 -W10 -q 192.168.122.1");
+	assert_int_equal(udp_send(host, to_address, PORT, "FENCE"), 0);
+	seen = frame_seen_before(fd, "to a neighbour", "FENCE");
+	close(host);
+	close(fd);
+	return seen;
+}
+
+/* Whether a datagram gets from one guest to another through their gateway. */
+static bool routed_between(struct fixture *f, const struct peer *from, const struct peer *to, const char *address)
+{
+	int family = strchr(address, ':') ? AF_INET6 : AF_INET, server = udp_bind(to->netns, family, NULL, PORT);
+	int client = udp_bind(from->netns, family, NULL, 0), host = udp_bind(net_netns_fd(f->net), family, NULL, 0);
+	char buffer[16] = "";
+	bool reached = false;
+
+	peer_do(from, "ping -c1 -W10 -q %s",
+		family == AF_INET ? (from == f->pf ? "192.168.123.1" : "192.168.122.1")
+				  : (from == f->pf ? "fd00:123::1" : "fd00:122::1"));
+	udp_send(client, address, PORT, "over");
+	peer_do(from, "ping -c1 -W10 -q %s", from == f->pf ? "192.168.123.1" : "192.168.122.1");
+	assert_int_equal(udp_send(host, address, PORT, "fence"), 0);
+	while (strcmp(buffer, "fence") != 0) {
+		struct timeval patience = {.tv_sec = 10};
+		ssize_t n;
+
+		setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		n = recv(server, buffer, sizeof(buffer) - 1, 0);
+		if (n < 0)
+			fail_msg("the fence did not arrive");
+		buffer[n] = '\0';
+		reached |= strcmp(buffer, "over") == 0;
+	}
+	close(server);
+	close(client);
+	close(host);
+	return reached;
+}
+
+static void alone_among_neighbours(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	struct talk admin, neighbour;
+
+	assert_true(passes_between(f, f->pa, f->pb, "192.168.122.10", "192.168.122.11"));
+	assert_true(routed_between(f, f->pa, f->pf, "192.168.123.10"));
+	assert_true(tcp_open(&admin, net_netns_fd(f->net), f->pa->netns, "192.168.122.10", 22));
+	assert_true(tcp_open(&neighbour, f->pf->netns, f->pa->netns, "192.168.122.10", 23));
+	set(&s, f->a, (struct isolation_setting){.world = WORLD_CUT, .neighbours = NEIGHBOURS_DROP});
+	assert_false(passes_between(f, f->pa, f->pb, "192.168.122.10", "192.168.122.11"));
+	assert_false(routed_between(f, f->pa, f->pf, "192.168.123.10"));
+	assert_false(routed_between(f, f->pa, f->pf, "fd00:123::10"));
+	assert_false(routed_between(f, f->pf, f->pa, "192.168.122.10"));
+	assert_false(routed_between(f, f->pf, f->pa, "fd00:122::10"));
+	assert_int_equal(send(neighbour.client, "leak", 4, 0), 4);
+	assert_int_equal(send(neighbour.server, "leak", 4, 0), 4);
+	assert_true(tcp_say(admin.client, admin.server, "still"));
+	assert_true(tcp_say(admin.server, admin.client, "here"));
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_true(udp_silent(neighbour.client));
+	assert_true(udp_silent(neighbour.server));
+	assert_true(passes_between(f, f->pb, f->ps, "192.168.122.11", "192.168.122.12"));
+	/* One that lies behind a host is known by its address. */
+	set(&s, f->deep, (struct isolation_setting){.world = WORLD_CUT, .neighbours = NEIGHBOURS_DROP});
+	assert_false(passes_between(f, f->phv, f->pb, "192.168.124.91", "192.168.122.11"));
+	assert_true(passes_between(f, f->phv, f->pb, "192.168.122.20", "192.168.122.11"));
+	assert_true(talks(net_netns_fd(f->net), f->phv->netns, NULL, "192.168.124.91"));
+	tcp_close(&admin);
+	tcp_close(&neighbour);
+	stop(&s);
+}
+
+/* An open neighbour could carry on what it is given. */
+static void no_open_relay(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+
+	set(&s, f->a, (struct isolation_setting){.world = WORLD_CUT, .neighbours = NEIGHBOURS_CUT});
+	assert_false(passes_between(f, f->pa, f->pb, "192.168.122.10", "192.168.122.11"));
+	assert_false(passes_between(f, f->pb, f->pa, "192.168.122.11", "192.168.122.10"));
+	assert_false(routed_between(f, f->pa, f->pf, "192.168.123.10"));
+	assert_false(routed_between(f, f->pf, f->pa, "192.168.122.10"));
+	set_world(&s, f->b, WORLD_CUT);
+	set_world(&s, f->far, WORLD_CUT);
+	assert_false(passes_between(f, f->pa, f->ps, "192.168.122.10", "192.168.122.12"));
+	assert_true(talks(f->pa->netns, f->pb->netns, NULL, "192.168.122.11"));
+	assert_true(talks(f->pb->netns, f->pa->netns, NULL, "192.168.122.10"));
+	assert_true(routed_between(f, f->pa, f->pf, "192.168.123.10"));
+	assert_true(routed_between(f, f->pf, f->pa, "192.168.122.10"));
+	assert_true(talks(net_netns_fd(f->net), f->pa->netns, NULL, "192.168.122.10"));
+	/* Open for a while is open. */
+	set(&s, f->far, open_for(3600 * 1000));
+	assert_false(routed_between(f, f->pa, f->pf, "192.168.123.10"));
+	assert_false(routed_between(f, f->pf, f->pa, "192.168.122.10"));
+	stop(&s);
+}
+
+static void chosen_places_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	struct allowance allowed[2];
+	struct talk kept;
+
+	assert_true(allowance_parse("203.0.113.1:443", &allowed[0]));
+	assert_true(allowance_parse("2001:db8::1", &allowed[1]));
+	assert_true(tcp_open(&kept, f->pa->netns, f->m->world, "203.0.113.1", 443));
+	set(&s, f->a, (struct isolation_setting){.world = WORLD_CUT, .allowed = allowed, .allowed_count = 2});
+	assert_true(tcp_say(kept.client, kept.server, "question"));
+	assert_true(tcp_say(kept.server, kept.client, "answer"));
+	assert_true(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", 443)); /* UDP was not said */
+	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
+	assert_true(talks(f->pa->netns, f->m->world, NULL, "2001:db8::1"));
+	/* Another guest's places are its own. */
+	set_world(&s, f->b, WORLD_CUT);
+	assert_false(reaches_world(f, f->pb, NULL, "2001:db8::1", PORT));
+	set_world(&s, f->a, WORLD_CUT);
+	assert_false(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
+	tcp_close(&kept);
+	stop(&s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, isolation_set_up, isolation_tear_down)
+
+static int tests(void)
+{
+	const struct CMUnitTest all[] = {
+		TEST(elements_and_texts_agree),
+		TEST(what_others_did_to_the_rules_is_mended),
+		TEST(cut_and_open),
+		TEST(an_opening_ends_by_itself),
+		TEST(alone_among_neighbours),
+		TEST(no_open_relay),
+		TEST(chosen_places_stay),
+	};
+
+	return cmocka_run_group_tests_name("switch", all, NULL, NULL);
+}
+
+int main(void)
+{
+	return machine_main(tests);
+}
