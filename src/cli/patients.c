@@ -8,6 +8,7 @@
 #include "base/places.h"
 #include "cli/collect.h"
 #include "config/config.h"
+#include "doctor/checks.h"
 #include "doctor/derive.h"
 #include "driver/driver.h"
 #include "facts/files.h"
@@ -176,6 +177,13 @@ static void look_at_labs(struct patients *patients, struct patient *patient)
 		patient->nests_why = running ? "the labs that run here have no guests with guests" : "no lab runs here";
 }
 
+/* A hypervisor of a lab, also where the lab's state is gone: its image was told so (image.h). */
+static bool is_inside(struct patients *patients, const struct patient *patient)
+{
+	return patient->layer > 0 ||
+	       look_kernel_word(patients->examination->arena, patient->facts, "nestvisor.host") != NULL;
+}
+
 static int probe(struct patients *patients, struct patient *patient)
 {
 	struct invocation *inv = patients->inv;
@@ -183,8 +191,8 @@ static int probe(struct patients *patients, struct patient *patient)
 	cleanup_error struct error *err = NULL;
 	enum accelerator accelerator;
 
-	if (driver_probe(patient->layer > 0 ? PROBE_INSIDE | PROBE_BOOT : 0, inv->reporter, inv->cancel, &accelerator,
-			 &why, &err) < 0) {
+	if (driver_probe(is_inside(patients, patient) ? PROBE_INSIDE | PROBE_BOOT : 0, inv->reporter, inv->cancel,
+			 &accelerator, &why, &err) < 0) {
 		if (cancel_requested(inv->cancel))
 			return invocation_fail(inv, &err);
 		/* That it could not be asked is no answer. */

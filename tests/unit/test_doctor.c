@@ -499,6 +499,26 @@ static void test_each_result(void **state)
 		fail_msg("%s", missing.text);
 }
 
+/* Every check has its place in the manual, and no two checks the same id. */
+static void test_manual(void **state)
+{
+	cleanup_free char *path = source_path("docs/doctor.md"), *manual = NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	size_t length;
+
+	manual = read_file(path, &length);
+	for (size_t i = 0; doctor_checks[i]; i++) {
+		const char *place = strchr(check_manual(arena, doctor_checks[i]), '#') + 1;
+
+		if (!strstr(manual, arena_printf(arena, "<a id=\"%s\"></a>", place)))
+			fail_msg("docs/doctor.md has no place %s", place);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(doctor_checks[i]->id, doctor_checks[j]->id);
+		assert_true(strlen(doctor_checks[i]->title) > 0 && strlen(doctor_checks[i]->matters) > 0);
+		assert_true(doctor_checks[i]->matters[strlen(doctor_checks[i]->matters) - 1] == '.');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_nesting_kept),
 		cmocka_unit_test(test_avic),
 		cmocka_unit_test(test_each_result),
+		cmocka_unit_test(test_manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
