@@ -4,6 +4,7 @@
  * wrong.
  */
 #include "facts_check.h"
+#include "walk_cases.h"
 
 #include "base/arena.h"
 #include "verify/batch.h"
@@ -95,9 +96,92 @@ static void test_kernel_sample(void **state)
 	assert_int_equal(count, 252);
 }
 
+/* ---- small hosts ---- */
+
+static void put_file(const char *folder, const char *name, const char *text)
+{
+	cleanup_free char *path = NULL;
+
+	assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0644, NULL), 0);
+}
+
+static void build(const struct walk_scenario *scenario, const char *folder)
+{
+	for (size_t i = 0; i < 4 && scenario->hosts[i].name; i++) {
+		cleanup_free char *host = NULL;
+
+		assert_true(asprintf(&host, "%s/hosts/%s", folder, scenario->hosts[i].name) > 0);
+		assert_int_equal(dir_make(host, 0755, NULL), 0);
+		put_file(host, "session.txt", scenario->hosts[i].session);
+	}
+	if (scenario->links)
+		put_file(folder, "links.json", scenario->links);
+}
+
+/* ' stands for " in cases. */
+static json_t *case_json(const char *text)
+{
+	cleanup_free char *quoted = strdup(text);
+	cleanup_error struct error *err = NULL;
+	json_t *json = NULL;
+
+	for (char *at = quoted; *at; at++)
+		if (*at == '\'')
+			*at = '"';
+	if (json_parse(quoted, strlen(quoted), text, &json, &err) < 0)
+		fail_msg("%s", err->message);
+	return json;
+}
+
+static json_t *base_question(const struct walk_scenario *scenario)
+{
+	json_t *base = case_json("{'at': 'r', 'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'tcp',"
+				 " 'sport': 40000, 'dport': 22, 'state': 'new'}");
+	cleanup_json json_t *own = scenario->base ? case_json(scenario->base) : json_object();
+
+	json_object_update(base, own);
+	return base;
+}
+
+static void check_case(const struct walk_scenario *scenario, const struct stack *stack, const struct walk_case *test)
+{
+	cleanup_json json_t *question = base_question(scenario), *own = case_json(test->question);
+	cleanup_json json_t *wanted = case_json(test->answer), *answer = NULL;
+	const char *key;
+	json_t *value;
+
+	json_object_update(question, own);
+	answer = ask(stack, question, 0);
+	json_object_foreach (wanted, key, value) {
+		cleanup_free char *text = json_text(answer);
+
+		if (!json_equal(value, json_object_get(answer, key)))
+			fail_msg("%s\n  asked  %s\n  wanted %s\n  is     %s", scenario->name, test->question,
+				 test->answer, text);
+	}
+}
+
+static void test_small_hosts(void **state)
+{
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
+		char folder[] = "/tmp/nestvisor-walk-XXXXXX";
+		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_stack struct stack *stack = NULL;
+
+		assert_non_null(mkdtemp(folder));
+		build(&scenarios[i], folder);
+		bundle = load(folder);
+		assert_int_equal(dir_remove(folder, NULL), 0);
+		stack = stack_new(bundle);
+		for (size_t j = 0; j < 12 && scenarios[i].cases[j].question; j++)
+			check_case(&scenarios[i], stack, &scenarios[i].cases[j]);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernel_sample)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernel_sample), cmocka_unit_test(test_small_hosts)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
