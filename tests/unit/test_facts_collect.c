@@ -18,6 +18,29 @@
 
 static const struct selection everything;
 
+/* All that the tests write; it goes also where one of them fails. */
+static char scratch[] = "/tmp/nestvisor-test-collect.XXXXXX";
+
+static int make_scratch(void **state)
+{
+	return mkdtemp(scratch) ? 0 : -1;
+}
+
+static int remove_scratch(void **state)
+{
+	return dir_remove(scratch, NULL);
+}
+
+/* A new folder there, to be freed. */
+static char *new_folder(const char *name)
+{
+	char *path;
+
+	assert_true(asprintf(&path, "%s/%s", scratch, name) > 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	return path;
+}
+
 /* One run of the script here. */
 struct run {
 	char word[SCRIPT_WORD_SIZE];
@@ -180,8 +203,7 @@ static void test_shells(void **state)
 /* With no tools but busybox's, as in the smallest guests. NESTVISOR_BUSYBOX says where it is, else PATH. */
 static void test_busybox(void **state)
 {
-	char folder[] = "/tmp/nestvisor-test-collect.XXXXXX";
-	cleanup_free char *found = NULL, *path = NULL;
+	cleanup_free char *found = NULL, *path = NULL, *folder = NULL;
 	const char *busybox = getenv("NESTVISOR_BUSYBOX");
 	cleanup_run struct run run = {0};
 	cleanup_error struct error *err = NULL;
@@ -191,7 +213,7 @@ static void test_busybox(void **state)
 		return;
 	}
 	busybox = busybox ? busybox : found;
-	assert_non_null(mkdtemp(folder));
+	folder = new_folder("busybox");
 	{
 		/* `--install -s` links to /proc/self/exe's path: works wherever the program is. */
 		const char *make[] = {busybox, "--install", "-s", folder, NULL};
@@ -203,7 +225,6 @@ static void test_busybox(void **state)
 		assert_true(asprintf(&path, "PATH=%s", folder) > 0);
 		run_script(&run, argv, path);
 	}
-	dir_remove(folder, NULL);
 	check_run(&run);
 	check_understood(&run);
 }
@@ -324,9 +345,8 @@ static char *write_bundle(const struct collection *collection)
 	cleanup_json json_t *manifest = collection_manifest(collection);
 	cleanup_free char *text = json_dumps(manifest, 0);
 	cleanup_strbuf struct strbuf out = {0};
-	char *path = strdup("/tmp/nestvisor-test-bundle.XXXXXX.tar");
+	char *path;
 	char name[256];
-	int fd;
 
 	for (size_t i = 0; i < collection->item_count; i++) {
 		const struct item *each = &collection->items[i];
@@ -338,10 +358,8 @@ static char *write_bundle(const struct collection *collection)
 	snprintf(name, sizeof(name), "hosts/%s/%s", collection->host, MANIFEST_NAME);
 	assert_int_equal(tar_add(&out, name, text, strlen(text), 0600, 0, NULL), 0);
 	tar_end(&out);
-	fd = mkstemps(path, 4);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, out.text, out.length), out.length);
-	close(fd);
+	assert_true(asprintf(&path, "%s/bundle.tar", scratch) > 0);
+	assert_int_equal(file_write_atomic(path, out.text, out.length, 0600, NULL), 0);
 	return path;
 }
 
@@ -366,7 +384,6 @@ static void test_bundle_again(void **state)
 		bundle_free(again);
 		direct = collections_bundle(collection, 1);
 		again = load(path);
-		unlink(path);
 		assert_int_equal(again->host_count, 1);
 		assert_string_equal(again->hosts[0]->name, "here");
 		assert_int_equal(again->hosts[0]->capture_count, direct->hosts[0]->capture_count);
@@ -572,12 +589,10 @@ static void check_machine(const struct facts *facts)
 
 static void test_root(void **state)
 {
-	char folder[] = "/tmp/nestvisor-test-root.XXXXXX";
-	cleanup_free char *root = NULL, *link = NULL, *archive = NULL;
+	cleanup_free char *folder = new_folder("machine"), *root = NULL, *link = NULL, *archive = NULL;
 	cleanup_bundle struct bundle *of_root = NULL, *of_folder = NULL, *of_archive = NULL;
 	cleanup_error struct error *err = NULL;
 
-	assert_non_null(mkdtemp(folder));
 	make_machine(folder);
 	assert_true(asprintf(&root, "%s/root", folder) > 0);
 	/* a link that would lead out of the folder stays in it, where there is no such file */
@@ -603,8 +618,6 @@ static void test_root(void **state)
 		check_machine(of_archive->hosts[0]);
 		assert_non_null(facts_link(of_archive->hosts[0], "lo"));
 	}
-	unlink(archive);
-	dir_remove(folder, NULL);
 }
 
 static struct bundle *of_text(const char *name, const char *text)
@@ -681,5 +694,5 @@ int main(void)
 		cmocka_unit_test(test_host),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

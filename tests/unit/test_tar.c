@@ -16,6 +16,19 @@
 
 #include <cmocka.h>
 
+/* All that the tests write; it goes also where one of them fails. */
+static char scratch[] = "/tmp/nestvisor-test-tar.XXXXXX";
+
+static int make_scratch(void **state)
+{
+	return mkdtemp(scratch) ? 0 : -1;
+}
+
+static int remove_scratch(void **state)
+{
+	return dir_remove(scratch, NULL);
+}
+
 static const char long_path[] = "hosts/a-host-whose-name-is-quite-long-indeed-and-does-not-fit/"
 				"and-a-file-whose-name-is-long-too-but-fits-into-one-hundred-bytes.txt";
 
@@ -96,7 +109,8 @@ static void test_real_tar(void **state)
 {
 	static const char *const formats[] = {"--format=ustar", "--format=gnu", "--format=pax", "--format=v7",
 					      "--format=oldgnu"};
-	char folder[] = "/tmp/nestvisor-test-tar.XXXXXX", name[300];
+	const char *folder = scratch;
+	char name[300];
 	cleanup_output struct process_output output = {0};
 	cleanup_strbuf struct strbuf out = make();
 	cleanup_free char *program = NULL, *archive = NULL, *deep = NULL;
@@ -105,7 +119,6 @@ static void test_real_tar(void **state)
 		print_message("no tar here\n");
 		return;
 	}
-	assert_non_null(mkdtemp(folder));
 	assert_true(asprintf(&archive, "%s/a.tar", folder) > 0);
 	assert_int_equal(file_write_atomic(archive, out.text, out.length, 0600, NULL), 0);
 	{
@@ -145,7 +158,6 @@ static void test_real_tar(void **state)
 		assert_true(readme);
 		assert_true(found || short_names);
 	}
-	dir_remove(folder, NULL);
 }
 
 /* Whatever the length it is cut to, reading ends, and never with more files than there are. */
@@ -204,5 +216,5 @@ int main(void)
 		cmocka_unit_test(test_cut_off), cmocka_unit_test(test_damaged), cmocka_unit_test(test_compressed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
