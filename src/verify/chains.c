@@ -640,12 +640,23 @@ static int32_t nat_priority(enum hook hook)
 	return is_source_hook(hook) ? STACK_PRIORITY_NAT_SOURCE : STACK_PRIORITY_NAT_DESTINATION;
 }
 
+/* To track connections the kernel puts fragments together, and takes them apart again when they leave. */
+static void defragment(struct hop *hop)
+{
+	if (hop->packet.fragment == FRAGMENT_NONE || !flow_tracks(hop))
+		return;
+	hop->fragment = hop->packet.fragment;
+	hop->packet.fragment = FRAGMENT_NONE;
+}
+
 static enum ruling catch_up(struct hop *hop, struct progress *progress, int64_t priority)
 {
 	bool tracks = hop->hook == HOOK_PREROUTING || hop->hook == HOOK_OUTPUT;
 
 	if (hop->hook == HOOK_FORWARD)
 		return RULING_CONTINUE;
+	if (tracks && priority > STACK_PRIORITY_DEFRAGMENT)
+		defragment(hop);
 	if (tracks && !progress->tracked && priority > STACK_PRIORITY_CONNTRACK) {
 		progress->tracked = true;
 		flow_track(hop);

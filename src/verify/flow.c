@@ -39,6 +39,26 @@ static struct flow *find_flow(const struct walk *walk, const struct stack_host *
 	return NULL;
 }
 
+const struct packet *flow_left(struct walk *walk, const struct stack_host *host, const struct packet *packet,
+			       bool reply)
+{
+	for (size_t i = 0; i < walk->flow_count; i++) {
+		const struct flow *flow = walk->flows[i];
+		struct packet *left = arena_new_struct(walk->arena, struct packet);
+		struct tuple tuple = reply ? tuple_inverse(&flow->reply) : flow->original;
+
+		if (flow->host != host)
+			continue;
+		*left = *packet;
+		left->src = tuple.src;
+		left->dst = tuple.dst;
+		left->sport = tuple.sport;
+		left->dport = tuple.dport;
+		return left;
+	}
+	return NULL;
+}
+
 /* Combinations of flags that no TCP sends (tcp_valid_flags in nf_conntrack_proto_tcp.c); PSH, ECE and CWR do not count.
  */
 static bool tcp_flags_valid(uint8_t flags)
@@ -99,22 +119,21 @@ static void record(struct hop *hop, const char *effect)
 	step->text = "connection tracking";
 }
 
-/* An ICMP error belongs to the connection that it is about, and goes the way of its answers. */
+/*
+ * An ICMP error belongs to the connection that it is about (nf_conntrack_inet_error): what is inside, turned round, is
+ * a packet that goes the error's way.
+ */
 static bool track_error(struct hop *hop)
 {
 	struct tuple inner = tuple_of(hop->packet.inner);
 	bool reply;
 
+	inner = tuple_inverse(&inner);
 	hop->flow = find_flow(hop->walk, hop->host, &inner, &reply);
-	if (!hop->flow) { /* what it is about has been translated already */
-		inner = tuple_inverse(&inner);
-		hop->flow = find_flow(hop->walk, hop->host, &inner, &reply);
-		reply = !reply;
-	}
 	if (!hop->flow)
 		return false;
 	hop->tracked = TRACKED_RELATED;
-	hop->reply = !reply;
+	hop->reply = reply;
 	record(hop, "related");
 	return true;
 }
@@ -178,6 +197,23 @@ static const char *end_text(struct walk *walk, const struct ip *ip, const struct
 	return walk_text(walk, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, ports->first);
 }
 
+/* What an ICMP error is about goes the other way: its source is where the error goes (nf_nat_icmp_reply_translation).
+ */
+static void translate_inner(struct hop *hop, bool source, const struct tuple *wanted)
+{
+	struct packet *inner = arena_new_struct(hop->walk->arena, struct packet);
+
+	*inner = *hop->packet.inner;
+	if (source) {
+		inner->dst = wanted->src;
+		inner->dport = packet_has_ports(inner) ? wanted->sport : inner->dport;
+	} else {
+		inner->src = wanted->dst;
+		inner->sport = packet_has_ports(inner) ? wanted->dport : inner->sport;
+	}
+	hop->packet.inner = inner;
+}
+
 /*
  * The answers' tuple says how packets of the original direction are to look, and the original tuple how the answers
  * are. Both hooks of a host together turn one into the other, the destination at the first and the source at the
@@ -206,6 +242,8 @@ const char *flow_translate(struct hop *hop, bool source)
 	}
 	if (packet_is_icmp(packet) && source && hop->tracked != TRACKED_RELATED)
 		packet->icmp_id = wanted.sport.first;
+	if (packet->inner)
+		translate_inner(hop, source, &wanted);
 	if (source ? ip_equal(&before.src, &packet->src) && before.sport.first == packet->sport.first
 		   : ip_equal(&before.dst, &packet->dst) && before.dport.first == packet->dport.first)
 		return NULL;

@@ -49,6 +49,8 @@ static void hand_over(struct hop *hop, struct stack_link *to, const struct targe
 {
 	struct hop next = hop_begin(hop->walk, to->host, &hop->packet);
 
+	if (hop->fragment != FRAGMENT_NONE)
+		next.packet.fragment = hop->fragment;
 	hop_arrive(&next, to, target);
 }
 

@@ -59,6 +59,8 @@ void walk_deliver_outside(struct hop *hop, const struct stack_link *out, const s
 
 static void take_in(struct hop *hop)
 {
+	if (hop->packet.family == AF_INET) /* put together before input; IPv6 does so behind it */
+		hop->packet.fragment = FRAGMENT_NONE;
 	if (hook_run(hop, family_of(hop), HOOK_INPUT, hop->iif, NULL) == RULING_CONTINUE)
 		deliver(hop);
 }
@@ -246,15 +248,30 @@ static void rehearse(struct walk *walk, const struct question *first)
 		walk->flows[i]->seen_reply = true;
 }
 
+/* An ICMP error: what it is about is the connection's first packet, as it was where the error comes from. */
+static struct question about(struct walk *walk, const struct question *question)
+{
+	struct question error = *question;
+	const struct packet *packet = &question->first->packet;
+	const struct packet *left = flow_left(walk, question->at, packet, question->reply);
+
+	error.packet.inner = left ? left : packet;
+	return error;
+}
+
 void walk_run(struct walk *walk)
 {
 	const struct question *question = walk->question;
+	struct question error;
 
 	walk->to_invalid = question->state == STATE_INVALID;
 	if (question->state == STATE_ESTABLISHED)
 		rehearse(walk, question->first ? question->first : question);
-	else if (question->state == STATE_RELATED && question->first)
+	if (question->state == STATE_RELATED && question->first) {
 		rehearse(walk, question->first);
+		error = about(walk, question);
+		question = &error;
+	}
 	go(walk, question);
 	if (!walk_ended(walk))
 		walk_unknown(walk, NULL, NULL, "where the packet goes");

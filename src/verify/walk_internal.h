@@ -79,9 +79,10 @@ struct hop {
 	struct stack_link *iif;	    /* came in by; of locally sent ones NULL, then the loopback */
 	struct stack_link *in_port; /* the bridge port below it */
 	struct stack_link *out_port;
-	bool sent_here;	    /* by the host itself */
-	bool looped;	    /* on its way back in over the loopback */
-	struct number mark; /* unknown: a rule set it to what no packet shows */
+	bool sent_here;		/* by the host itself */
+	enum fragment fragment; /* what the packet was before connection tracking put it together */
+	bool looped;		/* on its way back in over the loopback */
+	struct number mark;	/* unknown: a rule set it to what no packet shows */
 	enum tracked tracked;
 	bool reply; /* direction within the flow */
 	struct flow *flow;
@@ -156,6 +157,9 @@ struct fib_found fib_reverse(struct hop *hop, uint8_t flags);
 
 void flow_track(struct hop *hop);	 /* the conntrack hook */
 bool flow_tracks(const struct hop *hop); /* does the host track this family? */
+/* The packet that a connection began with, as it leaves the host; NULL: the host tracks none. */
+const struct packet *flow_left(struct walk *walk, const struct stack_host *host, const struct packet *packet,
+			       bool reply);
 struct flow *flow_add(struct walk *walk, struct stack_host *host, const struct tuple *original);
 /* Applies what was decided for the flow, at a hook. Gives the effect for people, or NULL: nothing changed. */
 const char *flow_translate(struct hop *hop, bool source);

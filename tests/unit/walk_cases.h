@@ -432,6 +432,37 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'icmp_type': 129}", "{'verdict': 'rejected', 'answered': 'icmp 1/4'}"},
 	  {"{'dst': 'fd00:b::2', 'icmp_type': 128}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"},
 	  {"{'dst': 'fd00:b::2', 'proto': 'udp'}", "{'verdict': 'delivered'}"}}},
+
+	{"ICMP errors belong to what they are about, and are translated with it",
+	 {{"r", ROUTER IPTABLES "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				":POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth1 -j MASQUERADE\nCOMMIT\n"
+				"*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				"-A FORWARD -m conntrack --ctstate RELATED -j ACCEPT\n"
+				"-A FORWARD -s 10.0.0.2/32 -j ACCEPT\nCOMMIT\n"}},
+	 NULL,
+	 "{'iif': 'eth1', 'src': '10.0.1.2', 'dst': '10.0.1.1', 'proto': 'icmp', 'icmp_type': 3, 'icmp_code': 3}",
+	 {{"{'state': 'related', 'direction': 'reply', 'of': {'at': 'r', 'iif': 'eth0', 'src': '10.0.0.2',"
+	   " 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 5000, 'dport': 53}}",
+	   "{'verdict': 'delivered', 'to': 'out interface eth0 of host r', 'dst': '10.0.0.2'}"},
+	  /* from a router on the way */
+	  {"{'state': 'related', 'direction': 'reply', 'src': '10.0.1.9', 'of': {'at': 'r', 'iif': 'eth0',"
+	   " 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 5000, 'dport': 53}}",
+	   "{'verdict': 'delivered', 'src': '10.0.1.9', 'dst': '10.0.0.2'}"},
+	  {"{'state': 'invalid'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"}}},
+
+	{"connection tracking puts fragments together, and so does local delivery",
+	 {{"plain", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				    "-A INPUT -p udp -m udp --dport 22 -j DROP\n"
+				    "-A FORWARD -p udp -m udp --dport 22 -j DROP\nCOMMIT\n"},
+	  {"tracking", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				       "-A FORWARD -m conntrack --ctstate INVALID -j DROP\n"
+				       "-A FORWARD -p udp -m udp --dport 22 -j DROP\nCOMMIT\n"}},
+	 NULL,
+	 "{'proto': 'udp', 'fragment': 'later'}",
+	 {{"{'at': 'plain'}", "{'verdict': 'delivered'}"},
+	  {"{'at': 'plain', 'fragment': 'first'}", "{'verdict': 'dropped'}"},
+	  {"{'at': 'plain', 'dst': '10.0.0.1'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"},
+	  {"{'at': 'tracking'}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
 };
 
 #endif
