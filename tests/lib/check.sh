@@ -39,6 +39,21 @@ says() {
 	case $all in *"$want"*) ;; *) printf 'without "%s":\n%s\n' "$want" "$all"; return 1 ;; esac
 }
 
+# found HOST ID RESULT TEXT COMMAND…: the doctor's answer in JSON has this finding, with the text in why or evidence.
+found() {
+	local finding="$1 $2 $3 $4"
+	shift 4
+	"$@" 2>/dev/null | python3 -c '
+import json, sys
+host, id, result, *text = sys.argv[1].split(" ", 3)
+checks = [c for c in json.load(sys.stdin)["checks"] if c["host"] == host and c["id"] == id]
+for c in checks:
+    print(c["result"], c["why"], c["evidence"], c["derived"])
+    if c["result"] == result and text[0] in (c["why"] + (c["evidence"] or "")):
+        sys.exit(0)
+sys.exit("no such finding")' "$finding"
+}
+
 # until_true SECONDS COMMAND…: for things of other processes that give no event; ends as soon as it holds.
 until_true() {
 	local end=$((SECONDS + $1))

@@ -30,6 +30,8 @@ check "L3 has its address" says 10.103.0.2 nv exec g1/g2/g3 -- ip address
 check "L0 pings L3" nv exec L0 -- ping -c2 -W5 10.103.0.2
 check "L3 pings L0's gateway" nv exec g1/g2/g3 -- ping -c2 -W5 10.101.0.1
 check "status sees all three" bash -c "[ \$($nestvisor status --json | grep -o '\"state\": *\"running\"' | wc -l) = 3 ]"
+check "doctor in L2 sees nesting, handed on by L1" found g1/g2 kvm.nested pass kvm_amd nv exec g1/g2 -- nestvisor doctor --json
+check "doctor in L2 sees that KVM works there" found g1/g2 kvm.boot pass "g1/g2/g3 runs under KVM" nv exec g1/g2 -- nestvisor doctor --json
 check "down" nv down
 check "leaves nothing" clean
 check "a lab of four layers of guests is planned" status 3 nv plan "$here/../../examples/deep.nest.yaml"

@@ -11,6 +11,7 @@ nv() { "$nestvisor" "$@"; }
 
 network_facts > before
 check "plan says what up would do" status 3 nv plan
+check "doctor derives what L1 will see" found hv1 kvm.nested pass "the image" nv doctor first.nest.yaml --json
 check "up brings up three layers" nv up
 check "up again does nothing" says "everything runs" nv up
 check "plan finds nothing to do" status 0 nv plan
@@ -25,6 +26,14 @@ def walk(gs):
 states = {g[\"path\"]: g[\"state\"] for g in walk(lab[\"guests\"])}
 assert states == {\"hv1\": \"running\", \"hv1/a\": \"running\", \"hv1/b\": \"running\"}, states'"
 check "L1 is nested" says 1 nv exec hv1 -- sh -c 'cat /sys/module/kvm_*/parameters/nested'
+in_l1() { nv exec hv1 -- "$@"; }
+check "doctor in L1 sees that nesting is on" found hv1 kvm.nested pass kvm_amd in_l1 nestvisor doctor --json
+check "doctor in L1 sees that KVM works" found hv1 kvm.boot pass "runs under KVM" in_l1 nestvisor doctor --json
+check "doctor in L1 boots a guest where none runs" found L0 kvm.boot pass "said so on its console" in_l1 env NESTVISOR_RUN_DIR=/nowhere nestvisor doctor --json
+in_l1 sh -c 'rm /var/cache/nestvisor/probe.json; mv /usr/share/qemu/qboot.rom /tmp'
+check "doctor in L1 cites QEMU where none boots" found L0 kvm.boot fail "could not load PC BIOS" in_l1 env NESTVISOR_RUN_DIR=/nowhere nestvisor doctor --json
+in_l1 sh -c 'rm /var/cache/nestvisor/probe.json; mv /tmp/qboot.rom /usr/share/qemu'
+check "doctor asks L1 of a lab that runs" found hv1 kvm.boot pass "hv1/a runs under KVM" nv doctor first --json
 for guest in hv1 hv1/a hv1/b; do
 	check "$guest runs commands" says Linux nv exec "$guest" -- uname -s
 	check "$guest has its name" says "${guest##*/}" nv exec "$guest" -- hostname
