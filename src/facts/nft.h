@@ -18,8 +18,8 @@ enum token_kind {
 
 struct token {
 	enum token_kind kind;
-	struct span text;
 	uint32_t line;
+	struct span text;
 	uint64_t number;
 	struct ip ip;
 };
