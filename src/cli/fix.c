@@ -1,3 +1,4 @@
+#include "cli/batch.h"
 #include "cli/repair.h"
 
 static int run(struct invocation *inv)
@@ -16,7 +17,7 @@ const struct command command_fix = {
 		       "the host uses, and how to make them last there. Each was tried on the facts before it is "
 		       "shown; nothing "
 		       "is changed.",
-	.options = (const struct command_option[]){QUESTION_OPTIONS, FACTSOURCE_OPTIONS, {}},
+	.options = (const struct command_option[]){QUESTION_OPTIONS, BATCH_OPTION, FACTSOURCE_OPTIONS, {}},
 	.examples = (const struct command_example[]){{"nestvisor fix --from L0 --to hv1/a --port 22",
 						      "may L0 use ssh on a, and if not, what mends it?"},
 						     {"nestvisor fix --facts bundle/ --from wsl2 --to vm2 --port 22",

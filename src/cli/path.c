@@ -2,74 +2,18 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
+#include "cli/batch.h"
 #include "cli/command.h"
 #include "cli/factsource.h"
 #include "cli/question.h"
 #include "verify/batch.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
-/* ---- many questions ---- */
-
-struct batch {
-	struct invocation *inv;
+struct asker {
 	const struct stack *stack;
 	unsigned flags;
-	unsigned long line;
-	bool bad; /* a line was no question */
 };
-
-static void print_line(struct batch *batch, json_t *answer, const json_t *question)
-{
-	static const char *const kept[] = {"id", "scenario"};
-	cleanup_json json_t *line = json_object();
-	cleanup_free char *text = NULL;
-
-	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
-		if (json_object_get(question, kept[i]))
-			json_object_set(line, kept[i], json_object_get(question, kept[i]));
-	json_object_update(line, answer);
-	json_decref(answer);
-	text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
-	invocation_print(batch->inv, "%s\n", text);
-}
-
-static void answer_line(struct batch *batch, const char *text, size_t length)
-{
-	cleanup_arena struct arena *arena = arena_new();
-	cleanup_error struct error *err = NULL;
-	cleanup_json json_t *json = NULL;
-	struct question *question = NULL;
-	char what[32];
-
-	snprintf(what, sizeof(what), "line %lu", batch->line);
-	if (json_parse(text, length, what, &json, &err) < 0 ||
-	    question_from_json(batch->stack, json, arena, &question, &err) < 0) {
-		batch->bad = true;
-		print_line(batch, json_pack("{s:{s:s}}", "error", "message", err->message), json);
-		return;
-	}
-	print_line(batch, answer_json(walk_ask(batch->stack, question, batch->flags, arena)), json);
-}
-
-static int answer_lines(struct batch *batch)
-{
-	cleanup_free char *line = NULL;
-	size_t capacity = 0;
-	ssize_t length;
-
-	while ((length = getline(&line, &capacity, stdin)) > 0) {
-		batch->line++;
-		if (strspn(line, " \t\r\n") < (size_t)length)
-			answer_line(batch, line, (size_t)length);
-	}
-	return batch->bad ? EXIT_USAGE : EXIT_DONE;
-}
-
-/* ---- one question ---- */
 
 /* The packet as it was sent: its source is chosen on the way. */
 static struct packet sent_packet(const struct asked *asked, const struct answer *answer)
@@ -113,17 +57,11 @@ static int answer_one(struct invocation *inv, const struct stack *stack, unsigne
 	return show(inv, stack, &asked, arena, flags);
 }
 
-static int check_usage(struct invocation *inv)
+static json_t *answer_of(const void *context, const struct question *question, struct arena *arena)
 {
-	static const char *const of_one[] = {"from", "to", "src", "iif", "ipv6", "proto", "port", "src-port", "icmp"};
+	const struct asker *asker = context;
 
-	if (!invocation_flag(inv, "batch"))
-		return question_check(inv);
-	for (size_t i = 0; i < sizeof(of_one) / sizeof(*of_one); i++)
-		if (invocation_given(inv, of_one[i]))
-			return invocation_usage(inv, "--batch takes its questions from standard input, not from --%s",
-						of_one[i]);
-	return inv->json ? invocation_usage(inv, "--batch always answers in JSON, one line each") : EXIT_DONE;
+	return answer_json(walk_ask(asker->stack, question, asker->flags, arena));
 }
 
 static int run(struct invocation *inv)
@@ -132,7 +70,7 @@ static int run(struct invocation *inv)
 	cleanup_stack struct stack *stack = NULL;
 	cleanup_free char *host = NULL;
 	unsigned flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0;
-	int status = check_usage(inv);
+	int status = batch_check(inv);
 
 	if (status == EXIT_DONE)
 		status = factsource_bundle(inv, NULL, &bundle, &host);
@@ -140,7 +78,7 @@ static int run(struct invocation *inv)
 		return status;
 	stack = stack_new(bundle);
 	if (invocation_flag(inv, "batch"))
-		return answer_lines(&(struct batch){.inv = inv, .stack = stack, .flags = flags});
+		return batch_run(inv, stack, answer_of, &(struct asker){stack, flags});
 	return answer_one(inv, stack, flags);
 }
 
@@ -158,15 +96,12 @@ const struct command command_path = {
 		"Where a fact is missing, or a rule depends on what no packet shows, as a rate or a clock, both ways "
 		"are tried. "
 		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.",
-	.options =
-		(const struct command_option[]){
-			QUESTION_OPTIONS,
-			{.name = "batch",
-			 .help = "answer the questions on standard input, one JSON object a line, in order",
-			 .no_env = true},
-			{.name = "assume", .help = "where a fact is missing, take what is usual and say so"},
-			FACTSOURCE_OPTIONS,
-			{}},
+	.options = (const struct command_option[]){QUESTION_OPTIONS,
+						   BATCH_OPTION,
+						   {.name = "assume",
+						    .help = "where a fact is missing, take what is usual and say so"},
+						   FACTSOURCE_OPTIONS,
+						   {}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor path --from L0 --to hv1/win11 --port 3389", "may L0 use remote desktop on win11?"},

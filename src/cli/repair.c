@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "cli/batch.h"
 
 #include <string.h>
 
@@ -15,33 +16,56 @@ static int status_of(const struct invocation *inv, const struct repair *repair)
 	return first->answer->fate == FATE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
 }
 
-int repair_command(struct invocation *inv,
-		   void (*text)(const struct repair_view *view, const struct style *style, struct strbuf *out),
-		   json_t *(*json)(const struct repair_view *view))
+/* An address is whoever it leads to, also by translation; a host is that host. */
+static const char *meant_host(const struct invocation *inv, const struct asked *asked)
+{
+	struct ip ip;
+
+	return asked->target && !ip_parse(invocation_string(inv, "to"), &ip) ? asked->target->name : NULL;
+}
+
+static struct packet sent_packet(const struct question *question, const struct repair *repair)
+{
+	struct packet packet = question->packet;
+
+	if (!packet.src.family)
+		packet.src = repair->answer->source;
+	return packet;
+}
+
+struct batch_context {
+	const struct bundle *bundle;
+	repair_json *json;
+};
+
+static json_t *answer_of(const void *data, const struct question *question, struct arena *arena)
+{
+	const struct batch_context *context = data;
+	char to[IP_TEXT_SIZE];
+	struct repair_view view = {.from = question->at->name, .to = ip_format(&question->packet.dst, to)};
+	struct packet packet;
+
+	view.repair = repair_find(arena, context->bundle, question, NULL, question->state == STATE_NEW);
+	packet = sent_packet(question, view.repair);
+	view.packet = &packet;
+	return context->json(&view);
+}
+
+static int answer_one(struct invocation *inv, const struct bundle *bundle, const struct stack *stack, repair_text *text,
+		      repair_json *json)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_bundle struct bundle *bundle = NULL;
-	cleanup_stack struct stack *stack = NULL;
 	cleanup_error struct error *err = NULL;
 	cleanup_strbuf struct strbuf out = {0};
-	cleanup_free char *host = NULL;
 	struct repair_view view = {.from = invocation_string(inv, "from"), .to = invocation_string(inv, "to")};
 	struct packet packet;
 	struct asked asked;
-	int status = question_check(inv);
 
-	if (status == EXIT_DONE)
-		status = factsource_bundle(inv, NULL, &bundle, &host);
-	if (status != EXIT_DONE)
-		return status;
-	stack = stack_new(bundle);
 	if (question_read(inv, stack, &asked, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	view.repair = repair_find(arena, bundle, &asked.question, asked.target ? asked.target->name : NULL,
-				  asked.question.state == STATE_NEW);
-	packet = asked.question.packet;
-	if (!packet.src.family)
-		packet.src = view.repair->answer->source;
+	view.repair =
+		repair_find(arena, bundle, &asked.question, meant_host(inv, &asked), asked.question.state == STATE_NEW);
+	packet = sent_packet(&asked.question, view.repair);
 	view.packet = &packet;
 	if (inv->json) {
 		invocation_answer(inv, json(&view));
@@ -50,4 +74,21 @@ int repair_command(struct invocation *inv,
 		invocation_print_text(inv, out.text);
 	}
 	return status_of(inv, view.repair);
+}
+
+int repair_command(struct invocation *inv, repair_text *text, repair_json *json)
+{
+	cleanup_bundle struct bundle *bundle = NULL;
+	cleanup_stack struct stack *stack = NULL;
+	cleanup_free char *host = NULL;
+	int status = batch_check(inv);
+
+	if (status == EXIT_DONE)
+		status = factsource_bundle(inv, NULL, &bundle, &host);
+	if (status != EXIT_DONE)
+		return status;
+	stack = stack_new(bundle);
+	if (invocation_flag(inv, "batch"))
+		return batch_run(inv, stack, answer_of, &(struct batch_context){bundle, json});
+	return answer_one(inv, bundle, stack, text, json);
 }

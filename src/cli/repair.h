@@ -6,8 +6,9 @@
 #include "cli/question.h"
 #include "render/repair.h"
 
-int repair_command(struct invocation *inv,
-		   void (*text)(const struct repair_view *view, const struct style *style, struct strbuf *out),
-		   json_t *(*json)(const struct repair_view *view));
+typedef void repair_text(const struct repair_view *view, const struct style *style, struct strbuf *out);
+typedef json_t *repair_json(const struct repair_view *view);
+
+int repair_command(struct invocation *inv, repair_text *text, repair_json *json);
 
 #endif

@@ -196,7 +196,9 @@ json_t *fix_json(const struct repair_view *view)
 
 	for (size_t i = 0; i < repair->change_count; i++)
 		json_array_append_new(changes, change_json(repair->changes[i]));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o}", "verdict", verdict(repair), "changes", changes, "verified",
-			 repair->mended || !repair->cause_count, "causes", causes_json(repair), "assumptions",
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "verdict", verdict(repair), "changes", changes,
+			 "verified", repair->mended || !repair->cause_count, "after", answer_json(repair->after),
+			 "reply", repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
+			 causes_json(repair), "assumptions",
 			 assumptions_json(repair->assumptions, repair->assumption_count));
 }

@@ -277,10 +277,12 @@ static const struct schema schemas[] = {
 				}}}
 			}}},
 			"verified": {"type": "boolean", "description": "with the changes the packet arrives and its answer comes back"},
+			"after": {"type": "object", "description": "what becomes of the packet with the changes, as path --batch gives it"},
+			"reply": {"type": ["object", "null"], "description": "and of what answers it; null: not asked, or it does not arrive"},
 			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
-		"required": ["verdict", "changes", "verified", "causes", "assumptions"],
+		"required": ["verdict", "changes", "verified", "after", "reply", "causes", "assumptions"],
 		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
 	})},
 	{"path", 1, "one packet's way, and that of what answers it", JSON({

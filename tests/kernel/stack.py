@@ -2,6 +2,7 @@
 import ipaddress
 import os
 import re
+import shutil
 
 import kernel
 import packets
@@ -156,6 +157,20 @@ class Stack:
             if not 0 <= number < len(lines) or re.match(r"[*:}]|COMMIT|table |chain |type ", lines[number]):
                 raise kernel.Failed("%s of %s: %s\n%s" % (argv, host.name, done.stderr.strip(), lines[number] if 0 <= number < len(lines) else ""))
             self.left_out.append(lines.pop(number))
+
+    def shell(self, name, command):
+        """As its owner would type it: where iptables is the legacy one, it is called iptables all the same."""
+        path = self.legacy_path() + ":" + os.environ["PATH"] if self.legacy(name) else os.environ["PATH"]
+        return self.world.hosts[name].run(["env", "PATH=" + path, "sh", "-c", command], check=False)
+
+    def legacy_path(self):
+        """A folder in which iptables is iptables-legacy."""
+        path = "/run/netns/legacy"
+        if not os.path.isdir(path):
+            os.mkdir(path)
+            for name in ("iptables", "ip6tables", "iptables-save", "ip6tables-save"):
+                os.symlink(shutil.which(name.replace("tables", "tables-legacy", 1)), path + "/" + name)
+        return path
 
     # facts
 

@@ -1,0 +1,125 @@
+"""Scenarios in rounds: each is built, asked about, and taken down; many of them side by side."""
+import json
+import multiprocessing
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import kernel
+import stack
+
+
+def public(value):
+    return {key: item for key, item in value.items() if not key.startswith("_") and key not in ("from", "reply_too", "seq")}
+
+
+def token_of(number):
+    return 0x4E560000 + 16 * number  # apart: a TCP answer acknowledges the token plus one
+
+
+class Round:
+    """One scenario, built: questions asked of the kernel and of nestvisor."""
+
+    def __init__(self, nestvisor, scenario):
+        self.nestvisor = nestvisor
+        self.folder = tempfile.mkdtemp(prefix="nestvisor-agree-")
+        self.stack = None
+        try:
+            self.stack = stack.Stack(scenario)
+            cables = self.stack.capture(self.folder)
+            with open(self.folder + "/links.json", "w") as file:
+                json.dump(cables, file)
+            self.stack.watch()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        if self.stack:
+            self.stack.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, questions, idle=0.012):
+        """Questions and the kernel's answers; where one has reply_too, the reply's are put behind it."""
+        asked, answers = [], []
+        for question in questions:
+            answer = self.stack.ask(question, token_of(len(asked)), idle)
+            asked.append(dict(question, id=len(asked) + 1))
+            answers.append(answer)
+            if question.get("reply_too") and answer["verdict"] == "delivered" and (question["proto"] == "udp" or "_stub" in answer):
+                back = self.stack.reply(question, answer)
+                answers.append(self.stack.ask(back, token_of(len(asked)), idle, ack=token_of(len(asked) - 1) + 1, fresh=False))
+                asked.append(dict(back, id=len(asked) + 1))
+        return asked, answers
+
+    def program(self, questions, command="path"):
+        text = "".join(json.dumps(public(q)) + "\n" for q in questions)
+        done = subprocess.run([self.nestvisor, command, "--batch", "--facts", self.folder], input=text, capture_output=True, text=True, timeout=120)
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+        if len(lines) != len(questions):
+            raise kernel.Failed("nestvisor answered %d of %d questions: %s" % (len(lines), len(questions), done.stderr.strip()[:400]))
+        return lines
+
+    def disagreements(self, questions, idle=0.012):
+        asked, answers = self.ask(questions, idle)
+        told = self.program(asked)
+        return [(q, a, t, why) for q, a, t in zip(asked, answers, told) for why in [difference(a, t)] if why], len(asked), answers, asked
+
+
+def difference(kernel_says, told):
+    """None where both agree; what both name is compared."""
+    if kernel_says["verdict"] != told.get("verdict"):
+        return "verdict"
+    fields = {"delivered": ("where", "to", "sport", "dport"), "lost": (), "dropped": ("where", "table", "chain"), "rejected": ("where", "table", "chain")}
+    for field in fields[kernel_says["verdict"]]:
+        if told.get(field) is not None and kernel_says.get(field) is not None and told[field] != kernel_says[field]:
+            return field
+    if kernel_says["verdict"] == "delivered":
+        for field in ("src", "dst"):
+            if told.get(field) and kernel_says.get(field) and not stack.addresses_equal(told[field], kernel_says[field]):
+                return field
+    rules = told.get("rules") or []
+    if kernel_says.get("index") and rules and rules[-1].get("index") is not None and rules[-1]["index"] != kernel_says["index"]:
+        return "index of the rule"
+    return None
+
+
+def worker(function, arguments, seeds, results):
+    kernel.LIBC.unshare(0x00020000 | kernel.CLONE_NEWNET)  # CLONE_NEWNS: /run/netns of its own
+    subprocess.run("mount --make-rprivate / && mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip link set lo up", shell=True, check=True)
+    end = time.monotonic() + arguments.seconds
+    try:
+        for seed in seeds:
+            if time.monotonic() > end:
+                break
+            try:
+                results.put((seed, function(arguments, seed)))
+            except (kernel.Failed, subprocess.TimeoutExpired) as error:
+                results.put((seed, str(error)))
+    finally:
+        results.put(None)
+
+
+def run_seeds(arguments, function):
+    """Yields (seed, function(arguments, seed)), in any order; a text in its place says why it could not be asked."""
+    first, count = (int(word) for word in arguments.seeds.split(":"))
+    results, seeds = multiprocessing.Queue(), list(range(first, first + count))
+    workers = [multiprocessing.Process(target=worker, args=(function, arguments, seeds[i::arguments.jobs], results)) for i in range(arguments.jobs)]
+    for process in workers:
+        process.start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    running = len(workers)
+    try:
+        while running:
+            row = results.get()
+            if row is None:
+                running -= 1
+            else:
+                yield row
+    finally:
+        for process in workers:
+            process.terminate()
+            process.join()
