@@ -59,9 +59,38 @@ static enum truth policy_matches(struct hop *hop, const struct statement *statem
 	return truth_of((strcmp(policy->value, "none") == 0) != policy->negated);
 }
 
+/* To write an address down always succeeds; whether it is there already depends on what came before. */
+static enum truth recent_matches(const struct statement *statement)
+{
+	const struct argument *set = argument(statement, "set");
+
+	return set ? truth_of(!set->negated) : TRUTH_UNKNOWN;
+}
+
+/* Is it usual, for the first packet of its kind, that the condition holds? */
+static bool is_usual(const struct statement *statement)
+{
+	static const char *const unless_often[] = {"connlimit", "connbytes", "recent"};
+	const char *name;
+
+	if (statement->kind != STATEMENT_CONDITION)
+		return true;
+	if (statement->condition.negated || argument(statement, "hashlimit-above") ||
+	    argument(statement, "connlimit-above") || statement->condition.reason == CONDITION_PAYLOAD)
+		return false;
+	name = statement->condition.name;
+	for (size_t i = 0; i < sizeof(unless_often) / sizeof(*unless_often); i++)
+		if (strcmp(name, unless_often[i]) == 0)
+			return false;
+	return true;
+}
+
 static enum truth condition(struct hop *hop, const struct statement *statement)
 {
 	const char *name = statement->condition.name;
+
+	if (strcmp(name, "recent") == 0)
+		return recent_matches(statement);
 
 	if (strcmp(name, "owner") == 0)
 		return owner_matches(hop, statement);
@@ -123,16 +152,16 @@ static bool applies(struct ruling_rule *it)
 {
 	const struct hop *hop = it->scene.hop;
 	const struct statement *unsure = it->unsure;
-	bool unusual;
+	bool usual;
 
 	if (!unsure)
 		return true;
 	it->unsure = NULL;
-	unusual = unsure->kind == STATEMENT_CONDITION && unsure->condition.negated;
-	return (walk_decide(hop->walk, 2, unusual ? "it does not" : "it does", NULL,
+	usual = is_usual(unsure);
+	return (walk_decide(hop->walk, 2, usual ? "it does" : "it does not", NULL,
 			    "%s: whether rule %u of chain %s, \"%s\", matches: it depends %s", hop->host->name,
 			    it->rule->index, it->scene.chain->chain->name, it->rule->text ? it->rule->text : "",
-			    reason_text(unsure)) == 0) != unusual;
+			    reason_text(unsure)) == 0) == usual;
 }
 
 static bool take_verdict(struct ruling_rule *it, const struct verdict *verdict)

@@ -463,6 +463,22 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'at': 'plain', 'fragment': 'first'}", "{'verdict': 'dropped'}"},
 	  {"{'at': 'plain', 'dst': '10.0.0.1'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"},
 	  {"{'at': 'tracking'}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
+
+	{"conditions that only look as if they depended on more than the packet",
+	 {{"r", ROUTER IPTABLES
+	   "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	   "-A FORWARD -p tcp -m tcp --dport 1 -m recent --set --name seen --rsource -j DROP\n"
+	   "-A FORWARD -p tcp -m tcp --dport 2 -m recent --update --seconds 60 --name seen --rsource -j DROP\n"
+	   "-A FORWARD -p tcp -m tcp --dport 3 -m owner --uid-owner 0 -j DROP\n"
+	   "-A FORWARD -p tcp -m tcp --dport 4 -m policy --dir in --pol none -j DROP\n"
+	   "-A FORWARD -p tcp -m tcp --dport 5 -m comment --comment \"limit\" -j DROP\nCOMMIT\n"}},
+	 NULL,
+	 NULL,
+	 {{"{'dport': 1}", "{'verdict': 'dropped'}"},
+	  {"{'dport': 2}", "{'verdict': 'unknown'}"},
+	  {"{'dport': 3}", "{'verdict': 'delivered'}"},
+	  {"{'dport': 4}", "{'verdict': 'dropped'}"},
+	  {"{'dport': 5}", "{'verdict': 'dropped'}"}}},
 };
 
 #endif
