@@ -1,7 +1,8 @@
 /* Which host of a bundle runs on which, and so in what layer each is. */
 #include "doctor/doctor.h"
 
-#include "doctor/checks.h"
+#include "base/arena.h"
+#include "facts/topology.h"
 
 #include <string.h>
 
@@ -13,38 +14,15 @@ static struct patient *find_patient(const struct examination *examination, const
 	return NULL;
 }
 
-static bool runs_on(const struct patient *patient, const struct patient *outer)
+static void set_layer(const struct examination *examination, const struct topology_host *host)
 {
-	for (; patient; patient = patient->outer)
-		if (patient == outer)
-			return true;
-	return false;
-}
+	struct patient *patient = find_patient(examination, host->facts->name);
 
-static void set_outer(struct patient *inner, const struct patient *outer)
-{
-	/* Captures that contradict each other must not make a ring of it. */
-	if (inner && outer && inner != outer && !inner->outer && !runs_on(outer, inner))
-		inner->outer = outer;
-}
-
-/* A tap is the host's end of its guest's cable; WSL shares the interfaces of the Windows that it runs on. */
-static void apply_relation(const struct examination *examination, const struct relation *relation)
-{
-	struct patient *first, *second;
-
-	if (relation->end_count != 2)
+	if (!patient)
 		return;
-	first = find_patient(examination, relation->ends[0].host);
-	second = find_patient(examination, relation->ends[1].host);
-	if (!first || !second)
-		return;
-	if (relation->kind == RELATION_TAP)
-		set_outer(second, first);
-	else if (relation->kind == RELATION_MIRRORED && first->facts->system == SYSTEM_WINDOWS)
-		set_outer(second, first);
-	else if (relation->kind == RELATION_MIRRORED && second->facts->system == SYSTEM_WINDOWS)
-		set_outer(first, second);
+	patient->outer = host->parent ? find_patient(examination, host->parent->facts->name) : NULL;
+	patient->layer = host->layer;
+	patient->layer_known = host->layer_known;
 }
 
 static unsigned depth(const struct patient *patient)
@@ -54,22 +32,6 @@ static unsigned depth(const struct patient *patient)
 	for (; patient->outer; patient = patient->outer)
 		steps++;
 	return steps;
-}
-
-static const struct patient *outermost(const struct patient *patient)
-{
-	while (patient->outer)
-		patient = patient->outer;
-	return patient;
-}
-
-static void set_layer(struct patient *patient)
-{
-	const struct patient *base = outermost(patient);
-	bool physical = base->facts->system == SYSTEM_WINDOWS || look_is_guest(base->facts) == TRUTH_NO;
-
-	patient->layer_known = physical || look_is_wsl(base->facts);
-	patient->layer = depth(patient) + (physical ? 0 : 1);
 }
 
 /* Stable: hosts of one depth stay in the order of their names. */
@@ -87,13 +49,15 @@ static void order_by_depth(struct examination *examination)
 
 void examination_relate(struct examination *examination, const struct bundle *bundle)
 {
+	cleanup_arena struct arena *arena = arena_new();
+	const struct topology *topology = topology_new(arena, bundle);
+
 	examination->bundle = bundle;
-	for (size_t i = 0; i < bundle->relation_count; i++)
-		apply_relation(examination, &bundle->relations[i]);
+	for (size_t i = 0; i < topology->host_count; i++)
+		set_layer(examination, &topology->hosts[i]);
 	for (size_t i = 0; i < examination->patient_count; i++) {
 		struct patient *patient = examination->patients[i];
 
-		set_layer(patient);
 		if (!patient->outer)
 			continue;
 		/* What has guests here that have guests uses nesting. */

@@ -394,3 +394,17 @@ struct facts *bundle_host(const struct bundle *bundle, const char *name)
 			return bundle->hosts[i];
 	return NULL;
 }
+
+struct facts *bundle_machine(const struct bundle *bundle, const struct facts *host)
+{
+	static const char mark[] = "-lab-";
+	const char *at = strstr(host->name, mark);
+
+	for (size_t i = 0; at && i < bundle->host_count; i++) {
+		const char *name = bundle->hosts[i]->name;
+
+		if (strlen(name) == (size_t)(at - host->name) && strncmp(name, host->name, strlen(name)) == 0)
+			return bundle->hosts[i];
+	}
+	return NULL;
+}

@@ -15,7 +15,7 @@ struct error;
 
 enum relation_kind {
 	RELATION_NONE,
-	RELATION_CABLE, /* given by links.json: what one end sends the other receives */
+	RELATION_CABLE, /* links.json says so, or it is one veth: what one end sends the other receives */
 	RELATION_TAP, /* a tap and the NIC of the guest behind it: their MACs say so (libvirt: fe:… and 52:54:00…) */
 	RELATION_LEARNED,   /* a bridge learned the second end's MAC on the first, its port */
 	RELATION_NEIGHBOUR, /* the first end's host knows the second's MAC as a neighbour: on one link */
@@ -73,5 +73,10 @@ static inline void bundle_freep(struct bundle **bundle)
 #define cleanup_bundle __attribute__((cleanup(bundle_freep)))
 
 struct facts *bundle_host(const struct bundle *bundle, const char *name); /* NULL: none */
+/*
+ * The machine of a host that is only a lab's network on it: `capture` makes a host of its own of the network namespace
+ * and calls it MACHINE-lab-NAME. NULL: it is a machine itself.
+ */
+struct facts *bundle_machine(const struct bundle *bundle, const struct facts *host);
 
 #endif

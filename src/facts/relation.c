@@ -1,6 +1,7 @@
 /*
  * Which interface of one host is which of another.
  * - links.json says it outright.
+ * - The two ends of a veth between a machine and a network namespace of its know each other's index.
  * - libvirt and others give a tap the MAC of the guest's NIC behind it with fe in front (virNetDevTapCreate), so a tap
  *   fe:54:00:fc:38:e0 belongs to the NIC 52:54:00:fc:38:e0.
  * - A bridge learns on which port a MAC is.
@@ -228,6 +229,27 @@ static void take_cables(struct relator *relator, const json_t *links, const char
 				.interface = pool_text(relator->pool, name_or_null(json_array_get(row, end + 1)))};
 		add_evidence(relator, relation, &origin);
 		mark_cable(relator, relation);
+	}
+}
+
+static bool is_other_end(const struct link *one, const struct link *other)
+{
+	return one->kind && other->kind && strcmp(one->kind, "veth") == 0 && strcmp(other->kind, "veth") == 0 &&
+	       one->index.known && other->index.known && one->peer_index.known && other->peer_index.known &&
+	       one->peer_index.value == other->index.value && other->peer_index.value == one->index.value;
+}
+
+static void find_veths(struct relator *relator)
+{
+	for (size_t h = 0; h < relator->bundle->host_count; h++) {
+		const struct facts *inside = relator->bundle->hosts[h],
+				   *machine = bundle_machine(relator->bundle, inside);
+
+		for (size_t i = 0; machine && i < machine->link_count; i++)
+			for (size_t j = 0; j < inside->link_count; j++)
+				if (is_other_end(&machine->links[i], &inside->links[j]))
+					join(relator, RELATION_CABLE, machine, &machine->links[i], inside,
+					     &inside->links[j], NULL, "the two ends of one veth");
 	}
 }
 
@@ -495,6 +517,7 @@ void relate_hosts(struct pool *pool, struct bundle *bundle, const json_t *links,
 
 	collect(&relator);
 	take_cables(&relator, links, source);
+	find_veths(&relator);
 	find_taps(&relator);
 	find_learned(&relator);
 	find_mirrored(&relator);

@@ -232,11 +232,16 @@ static bool is_called_wsl(const struct topology_link *link)
 	return strstr(link->link->name, "WSL") != NULL;
 }
 
+static struct topology_host *machine_of(struct topology_host *host)
+{
+	return host->machine ? host->machine : host;
+}
+
 /* Whose guest is the host of the second end, as far as this join says? */
 static bool is_nesting(const struct topology_join *join, const struct topology_link *upper,
 		       const struct topology_link *lower)
 {
-	if (upper->host == lower->host)
+	if (machine_of(upper->host) == machine_of(lower->host))
 		return false;
 	switch (join->relation->kind) {
 	case RELATION_TAP:
@@ -273,21 +278,70 @@ static void nest(const struct topology_join *join)
 	for (size_t i = 0; i < join->end_count; i++)
 		for (size_t j = 0; j < join->end_count; j++) {
 			const struct topology_link *upper = join->ends[i], *lower = join->ends[j];
+			struct topology_host *host, *guest;
 
-			if (!upper || !lower || lower->host->parent || !is_nesting(join, upper, lower) ||
-			    !may_nest(lower->host, upper->host))
+			if (!upper || !lower || !is_nesting(join, upper, lower))
 				continue;
-			lower->host->parent = upper->host;
-			lower->host->wsl = lower->host->wsl || is_windows(upper->host);
+			host = machine_of(upper->host);
+			guest = machine_of(lower->host);
+			if (guest->parent || !may_nest(guest, host))
+				continue;
+			guest->parent = host;
+			guest->wsl = guest->wsl || is_windows(host);
 		}
 }
 
-static void set_layer(struct topology_host *host)
+/* Does a host say of itself that it is a guest? */
+static enum truth says_guest(const struct topology_host *host)
 {
-	for (size_t i = 0; i < host->guest_count; i++) {
-		host->guests[i]->layer = host->layer + 1;
-		host->guests[i]->unseen_host = host->unseen_host;
-		set_layer(host->guests[i]);
+	const struct processor *processor = &host->facts->processor;
+
+	if (host->wsl)
+		return TRUTH_YES;
+	if (is_windows(host)) /* that runs WSL2 is the machine itself; another may be anybody's guest */
+		return host->guest_count > 0 ? TRUTH_NO : TRUTH_UNKNOWN;
+	if (has_word(processor->flags, processor->flag_count, "hypervisor"))
+		return TRUTH_YES;
+	return processor->flags_known == TRUTH_YES ? TRUTH_NO : TRUTH_UNKNOWN;
+}
+
+static void set_layer(struct topology_host *host, unsigned layer, bool known)
+{
+	host->layer = layer;
+	host->layer_known = known;
+	host->is_guest = layer > 0;
+	for (size_t i = 0; i < host->namespace_count; i++) {
+		host->namespaces[i]->layer = layer;
+		host->namespaces[i]->layer_known = known;
+	}
+	for (size_t i = 0; i < host->guest_count; i++)
+		set_layer(host->guests[i], layer + 1, known);
+}
+
+static void set_layers(struct topology_host *root)
+{
+	enum truth guest = says_guest(root);
+
+	/* WSL2 runs on Windows, and Windows on the machine; of other guests nobody knows how deep they are. */
+	set_layer(root, guest == TRUTH_YES, guest == TRUTH_NO || root->wsl);
+}
+
+static void find_machines(struct builder *builder)
+{
+	for (size_t i = 0; i < builder->topology->host_count; i++) {
+		struct topology_host *host = &builder->topology->hosts[i];
+		const struct facts *machine = bundle_machine(builder->bundle, host->facts);
+
+		if (machine)
+			host->machine = find_host(builder, machine->name);
+	}
+	for (size_t i = 0; i < builder->topology->host_count; i++) {
+		struct topology_host *host = &builder->topology->hosts[i];
+
+		if (host->machine && host->machine->machine)
+			host->machine = NULL; /* "a-lab-b-lab-c": a name that only looks so */
+		if (host->machine)
+			*arena_push(builder->arena, host->machine->namespaces, host->machine->namespace_count) = host;
 	}
 }
 
@@ -302,17 +356,11 @@ static void stack_hosts(struct builder *builder)
 
 		if (host->parent)
 			*arena_push(builder->arena, host->parent->guests, host->parent->guest_count) = host;
-		else
+		else if (!host->machine)
 			*arena_push(builder->arena, topology->roots, topology->root_count) = host;
 	}
-	for (size_t i = 0; i < topology->root_count; i++) {
-		struct topology_host *root = topology->roots[i];
-
-		root->unseen_host = root->wsl || has_word(root->facts->processor.flags,
-							  root->facts->processor.flag_count, "hypervisor");
-		root->layer = root->unseen_host;
-		set_layer(root);
-	}
+	for (size_t i = 0; i < topology->root_count; i++)
+		set_layers(topology->roots[i]);
 }
 
 /* Ways out. */
@@ -415,7 +463,8 @@ static enum truth forwards(const struct facts *facts, const char *sysctl)
 static void add_host(struct builder *builder, struct topology_host *host, const struct facts *facts)
 {
 	host->facts = facts;
-	host->wsl = facts->kernel.release && strcasestr(facts->kernel.release, "microsoft");
+	host->wsl = facts->kernel.release && (strcasestr(facts->kernel.release, "microsoft-standard") ||
+					      strcasestr(facts->kernel.release, "WSL2"));
 	host->forwards4 = forwards(facts, "net.ipv4.ip_forward");
 	host->forwards6 = forwards(facts, "net.ipv6.conf.all.forwarding");
 	add_links(builder, host);
@@ -438,6 +487,7 @@ struct topology *topology_new(struct arena *arena, const struct bundle *bundle)
 	add_cables(&builder, false);
 	add_cables(&builder, true);
 	add_subnets(&builder);
+	find_machines(&builder);
 	stack_hosts(&builder);
 	for (size_t i = 0; i < topology->host_count; i++) {
 		add_ways(&builder, &topology->hosts[i]);

@@ -64,8 +64,13 @@ struct topology_host {
 	struct topology_host *parent; /* NULL: none that was captured */
 	struct topology_host **guests;
 	size_t guest_count;
-	unsigned layer;
-	bool unseen_host; /* it is a guest of a host that was not captured: its layer is the least that it can be */
+	struct topology_host
+		*machine; /* of which it is a network namespace alone (bundle_machine()); NULL: of its own */
+	struct topology_host **namespaces;
+	size_t namespace_count;
+	unsigned layer;	  /* where it is not known: the least that it can be */
+	bool layer_known; /* no: its outermost host may be a guest itself */
+	bool is_guest;	  /* of a host that was captured, or of another: then its CPU or kernel says so */
 	bool wsl;
 	struct topology_link *links; /* as in facts->links */
 	size_t link_count;
@@ -80,7 +85,7 @@ struct topology_host {
 struct topology {
 	struct topology_host *hosts; /* as in bundle->hosts */
 	size_t host_count;
-	struct topology_host **roots; /* those without a parent, in that order */
+	struct topology_host **roots; /* machines without a parent, in that order */
 	size_t root_count;
 	struct topology_join *joins; /* neighbours and subnets only where nothing better connects their ends */
 	size_t join_count;

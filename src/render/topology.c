@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,6 +25,16 @@ bool link_is_drawn(const struct topology_link *link)
 		if (address_is_drawn(&link->link->addresses[i]))
 			return true;
 	return false;
+}
+
+const char *layer_name(const struct topology_host *host, char ret[LAYER_TEXT_SIZE])
+{
+	const struct topology_host *root = host->machine ? host->machine : host;
+
+	while (root->parent)
+		root = root->parent;
+	snprintf(ret, LAYER_TEXT_SIZE, "L%u%s", host->layer, host->layer_known ? "" : root->is_guest ? "+" : "?");
+	return ret;
 }
 
 /* What a capture calls the kind of a link may be anything. */

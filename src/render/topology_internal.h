@@ -9,6 +9,10 @@
 bool link_is_drawn(const struct topology_link *link);
 bool address_is_drawn(const struct address *address);
 
+/* "L1"; "L1+": at least; "L0?": nobody said whether that host is a guest itself. */
+enum { LAYER_TEXT_SIZE = 16 };
+const char *layer_name(const struct topology_host *host, char ret[LAYER_TEXT_SIZE]);
+
 const char *link_role_name(const struct topology_link *link); /* "bridge", "tap", "vlan", "interface" */
 const char *relation_name(enum relation_kind kind);	      /* "cable", "tap", … */
 

@@ -55,8 +55,9 @@ static void add_host(const struct topology *topology, const struct topology_host
 
 	if (host->parent)
 		json_object_set_new(node, "host", json_string(host_id(topology, host->parent, id)));
-	if (host->unseen_host)
-		json_object_set_new(node, "layer_at_least", json_true());
+	if (host->machine)
+		json_object_set_new(node, "namespace_of", json_string(host_id(topology, host->machine, id)));
+	json_object_set_new(node, "layer_known", json_boolean(host->layer_known));
 	if (host->facts->system != SYSTEM_UNKNOWN)
 		json_object_set_new(node, "system",
 				    json_string(host->facts->system == SYSTEM_WINDOWS ? "windows" : "linux"));

@@ -67,10 +67,12 @@ static bool is_drawn(const struct topology_link *link)
 
 static void add_host(struct chart *chart, const struct topology_host *host)
 {
+	char layer[LAYER_TEXT_SIZE];
 	bool empty = true;
 
 	begin_line(chart);
-	strbuf_printf(chart->out, "subgraph h%zu[\"L%u ", (size_t)(host - chart->topology->hosts), host->layer);
+	strbuf_printf(chart->out, "subgraph h%zu[\"%s ", (size_t)(host - chart->topology->hosts),
+		      host->machine ? "network" : layer_name(host, layer));
 	mermaid_label(chart->out, host->facts->name);
 	if (host->facts->system == SYSTEM_WINDOWS)
 		strbuf_add(chart->out, ", Windows");
@@ -84,9 +86,12 @@ static void add_host(struct chart *chart, const struct topology_host *host)
 		add_link(chart, &host->links[i]);
 		empty = false;
 	}
+	for (size_t i = 0; i < host->namespace_count; i++)
+		add_host(chart, host->namespaces[i]);
 	for (size_t i = 0; i < host->guest_count; i++)
 		add_host(chart, host->guests[i]);
-	if (empty && host->guest_count == 0) { /* Mermaid draws an empty subgraph as a node, somewhere else */
+	if (empty && host->guest_count == 0 &&
+	    host->namespace_count == 0) { /* Mermaid draws an empty subgraph as a node, somewhere else */
 		begin_line(chart);
 		strbuf_printf(chart->out, "e%zu[\"no addresses\"]\n", (size_t)(host - chart->topology->hosts));
 	}

@@ -27,7 +27,7 @@ enum item_kind {
 	ITEM_OTHERS, /* links that are not worth a line of their own */
 	ITEM_WAY,
 	ITEM_LACKING,
-	ITEM_GUEST,
+	ITEM_HOST,
 };
 
 struct item {
@@ -259,7 +259,7 @@ static void add_item(struct drawing *d, const struct item *item, bool last)
 	case ITEM_LACKING:
 		add_lacking(d, item->of, last);
 		break;
-	case ITEM_GUEST:
+	case ITEM_HOST:
 		add_host(d, item->of, last);
 		break;
 	}
@@ -268,9 +268,12 @@ static void add_item(struct drawing *d, const struct item *item, bool last)
 static void add_host_line(struct drawing *d, const struct topology_host *host)
 {
 	const struct facts *facts = host->facts;
+	char layer[LAYER_TEXT_SIZE];
 
-	strbuf_printf(d->out, "L%u ", host->layer);
+	strbuf_printf(d->out, "%s ", layer_name(host, layer));
 	text_paint(d->out, d->style, COLOUR_BOLD, facts->name);
+	if (host->machine)
+		strbuf_add(d->out, "  a network namespace");
 	if (facts->system == SYSTEM_WINDOWS)
 		strbuf_add(d->out, "  Windows");
 	else if (host->wsl)
@@ -285,7 +288,7 @@ static void add_host_line(struct drawing *d, const struct topology_host *host)
 	}
 	if (host->forwards4 == TRUTH_NO && host->guest_count)
 		text_paint(d->out, d->style, COLOUR_YELLOW, "  does not forward");
-	if (host->unseen_host && !host->parent)
+	if (host->is_guest && !host->parent)
 		strbuf_add(d->out, "  itself a guest, of a host that was not captured");
 	strbuf_add_char(d->out, '\n');
 }
@@ -315,8 +318,10 @@ static void add_host(struct drawing *d, const struct topology_host *host, bool l
 		push(d, &items, &count, ITEM_WAY, &host->ways[i]);
 	if (lacks(host))
 		push(d, &items, &count, ITEM_LACKING, host);
+	for (size_t i = 0; i < host->namespace_count; i++)
+		push(d, &items, &count, ITEM_HOST, host->namespaces[i]);
 	for (size_t i = 0; i < host->guest_count; i++)
-		push(d, &items, &count, ITEM_GUEST, host->guests[i]);
+		push(d, &items, &count, ITEM_HOST, host->guests[i]);
 	for (size_t i = 0; i < count; i++)
 		add_item(d, &items[i], i + 1 == count);
 	tree_end(&d->tree, before);

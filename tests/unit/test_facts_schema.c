@@ -4,6 +4,7 @@
  */
 #include "facts_check.h"
 
+#include "base/arena.h"
 #include "schema_check.h"
 
 /* One definition a line: few enough to look through. */
@@ -86,9 +87,73 @@ static void test_bundles_fit(void **state)
 		check_fits(names[i]);
 }
 
+/* Names that docs/facts.md must explain, each in backquotes. */
+static void check_explained(const char *text, const char *name)
+{
+	cleanup_free char *quoted = NULL;
+
+	assert_true(asprintf(&quoted, "`%s`", name) > 0);
+	if (!strstr(text, quoted))
+		fail_msg("docs/facts.md does not say what %s is", quoted);
+}
+
+static void check_names(const char *text, const json_t *schema, const char *definition, const char *member)
+{
+	const json_t *properties =
+		json_object_get(json_object_get(json_object_get(schema, "$defs"), definition), "properties");
+	const json_t *names = json_object_get(json_object_get(properties, member), "enum");
+
+	assert_true(json_array_size(names) > 0);
+	for (size_t i = 0; i < json_array_size(names); i++)
+		check_explained(text, json_string_value(json_array_get(names, i)));
+}
+
+static void test_documented(void **state)
+{
+	cleanup_free char *path = source_path("docs/facts.md"), *text = NULL;
+	cleanup_json json_t *schema = bundle_schema();
+	const char *name;
+	json_t *member;
+	size_t length;
+
+	text = read_file(path, &length);
+	json_object_foreach (json_object_get(json_object_get(json_object_get(schema, "$defs"), "facts"), "properties"),
+			     name, member)
+		if (!strstr(name, "_known"))
+			check_explained(text, name);
+	check_names(text, schema, "statement", "kind");
+	check_names(text, schema, "statement", "reason");
+	check_names(text, schema, "statement", "op");
+	check_names(text, schema, "statement", "nat");
+	check_names(text, schema, "expr", "kind");
+	check_names(text, schema, "relation", "kind");
+	check_names(text, schema, "rule", "understood");
+}
+
+/* The example is a document. */
+static void test_example(void **state)
+{
+	cleanup_free char *path = source_path("docs/facts.md"), *text = NULL;
+	cleanup_json json_t *document = NULL;
+	cleanup_bundle struct bundle *bundle = NULL;
+	struct arena *arena = arena_new();
+	size_t length, start, end;
+
+	text = read_file(path, &length);
+	start = (size_t)(strstr(text, "```json\n") - text) + strlen("```json\n");
+	assert_true(start < length);
+	end = (size_t)(strstr(text + start, "```") - text);
+	assert_int_equal(json_parse(text + start, end - start, path, &document, NULL), 0);
+	bundle = arena_new_struct(arena, struct bundle);
+	bundle->arena = arena;
+	assert_int_equal(bundle_from_json(document, bundle, NULL), 0);
+	assert_string_equal(bundle->hosts[0]->links[0].name, "vnet0");
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_schema), cmocka_unit_test(test_bundles_fit)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_schema), cmocka_unit_test(test_bundles_fit),
+					   cmocka_unit_test(test_documented), cmocka_unit_test(test_example)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -370,8 +370,81 @@ static void test_layers(void **state)
 	check_parent(&picture, "a", NULL, 1);
 	check_parent(&picture, "b", NULL, 0);
 	check_parent(&picture, "c", "a", 2);
-	assert_true(picture.topology->hosts[0].unseen_host);
-	assert_non_null(strstr(tree, "L1 a  itself a guest, of a host that was not captured"));
+	assert_true(picture.topology->hosts[0].is_guest);
+	assert_non_null(strstr(tree, "L1+ a  itself a guest, of a host that was not captured"));
+	assert_non_null(strstr(tree, "L2+ c"));
+	assert_non_null(strstr(tree, "L0? b"));
+}
+
+/* A lab's network on a host is a namespace of it, and its taps carry the host's guests. */
+static void test_namespaces(void **state)
+{
+	cleanup_picture struct picture picture = picture_of_json("{\"hosts\": [{\"name\": \"hv1\", \"links\": [" LINK(
+		"eth0",
+		"") "]},"
+		    "{\"name\": \"hv1-lab-x\", \"links\": [" LINK(
+			    "vnet0",
+			    "") "]},"
+				"{\"name\": \"hv1.a\", \"links\": [" LINK(
+					"eth0",
+					"") "]},"
+					    "{\"name\": \"l0\", \"processor\": {\"flags\": [\"svm\"], \"flags_known\": "
+					    "\"yes\"}, "
+					    "\"links\": [" LINK(
+						    "eth0",
+						    "") "]},"
+							"{\"name\": \"l0-lab-x\", \"links\": [" LINK(
+								"vnet0",
+								"") "]}],"
+								    "\"relations\": [" TAP(
+									    "l0-lab-x", "vnet0", "hv1",
+									    "eth0") ", " TAP("hv1-lab-x", "vnet0",
+											     "hv1.a",
+											     "eth0") "], \"notes\": "
+												     "[]}");
+	cleanup_free char *tree = tree_of(&picture, "x");
+
+	check_parent(&picture, "l0", NULL, 0);
+	check_parent(&picture, "hv1", "l0", 1);
+	check_parent(&picture, "hv1.a", "hv1", 2);
+	check_parent(&picture, "hv1-lab-x", NULL, 1);
+	assert_int_equal(picture.topology->root_count, 1);
+	assert_non_null(strstr(tree, "   ├─ L0 l0-lab-x  a network namespace"));
+}
+
+static void write_capture(const char *folder, const char *host, const char *text)
+{
+	cleanup_free char *below = NULL, *path = NULL;
+
+	assert_true(asprintf(&below, "%s/%s", folder, host) > 0);
+	assert_true(asprintf(&path, "%s/ip-d-addr.txt", below) > 0);
+	assert_int_equal(mkdir(below, 0700), 0);
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* The ends of a veth between a machine and a namespace of its are found by their indices; others are not. */
+static void test_veth(void **state)
+{
+	char folder[] = "/tmp/nestvisor-topology-XXXXXX";
+	cleanup_bundle struct bundle *bundle = NULL;
+
+	assert_non_null(mkdtemp(folder));
+	write_capture(
+		folder, "l0",
+		"7: up@if2: <UP> mtu 1500\n    link/ether 52:54:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n    veth\n"
+		"8: other@if2: <UP> mtu 1500\n    link/ether 52:54:00:00:00:02 brd ff:ff:ff:ff:ff:ff\n    veth\n");
+	write_capture(
+		folder, "l0-lab-x",
+		"2: uplink@if7: <UP> mtu 1500\n    link/ether 52:54:00:00:00:03 brd ff:ff:ff:ff:ff:ff\n    veth\n");
+	write_capture(
+		folder, "l1",
+		"2: uplink@if7: <UP> mtu 1500\n    link/ether 52:54:00:00:00:04 brd ff:ff:ff:ff:ff:ff\n    veth\n");
+	bundle = load(folder);
+	dir_remove(folder, NULL);
+	assert_int_equal(bundle->relation_count, 1);
+	assert_int_equal(bundle->relations[0].kind, RELATION_CABLE);
+	assert_string_equal(bundle->relations[0].ends[0].interface, "up");
+	assert_string_equal(bundle->relations[0].ends[1].host, "l0-lab-x");
 }
 
 /* WSL2 behind Windows' NAT: the switch is called after it. */
@@ -467,8 +540,10 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),	cmocka_unit_test(test_owners_drawing), cmocka_unit_test(test_circle),
-		cmocka_unit_test(test_layers),	cmocka_unit_test(test_wsl_nat),	       cmocka_unit_test(test_nat),
+		cmocka_unit_test(test_golden),	   cmocka_unit_test(test_owners_drawing),
+		cmocka_unit_test(test_circle),	   cmocka_unit_test(test_layers),
+		cmocka_unit_test(test_namespaces), cmocka_unit_test(test_veth),
+		cmocka_unit_test(test_wsl_nat),	   cmocka_unit_test(test_nat),
 		cmocka_unit_test(test_hostile),
 	};
 
