@@ -130,6 +130,20 @@ static void test_documented(void **state)
 	check_names(text, schema, "rule", "understood");
 }
 
+/* What stands between the marks of the first block of JSON. */
+static json_t *parse_example(const char *text)
+{
+	const char *start = strstr(text, "```json\n"), *end;
+	json_t *document = NULL;
+
+	assert_non_null(start);
+	start += strlen("```json\n");
+	end = strstr(start, "```");
+	assert_non_null(end);
+	assert_int_equal(json_parse(start, (size_t)(end - start), "docs/facts.md", &document, NULL), 0);
+	return document;
+}
+
 /* The example is a document. */
 static void test_example(void **state)
 {
@@ -137,13 +151,10 @@ static void test_example(void **state)
 	cleanup_json json_t *document = NULL;
 	cleanup_bundle struct bundle *bundle = NULL;
 	struct arena *arena = arena_new();
-	size_t length, start, end;
+	size_t length;
 
 	text = read_file(path, &length);
-	start = (size_t)(strstr(text, "```json\n") - text) + strlen("```json\n");
-	assert_true(start < length);
-	end = (size_t)(strstr(text + start, "```") - text);
-	assert_int_equal(json_parse(text + start, end - start, path, &document, NULL), 0);
+	document = parse_example(text);
 	bundle = arena_new_struct(arena, struct bundle);
 	bundle->arena = arena;
 	assert_int_equal(bundle_from_json(document, bundle, NULL), 0);
