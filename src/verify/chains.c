@@ -587,14 +587,38 @@ static void assume_gap(const struct hop *hop, enum stack_gap_kind kind)
 			    hop->host->name, stack_gap_name(kind));
 }
 
+/*
+ * Whoever captured ip6tables and not iptables left something out: unseen rules may drop the packet, or not. Nothing at
+ * all is what there is to capture where nobody set up a firewall.
+ */
+static enum ruling fill_gap(struct hop *hop, enum stack_gap_kind kind)
+{
+	enum stack_gap_kind sibling = kind == GAP_XTABLES4 ? GAP_XTABLES6 : GAP_XTABLES4;
+	const bool *gaps = hop->host->gaps;
+	struct answer *answer = hop->walk->answer;
+
+	if (kind == GAP_EBTABLES || !gaps[kind] || gaps[sibling] || !gaps[GAP_NFTABLES])
+		return RULING_CONTINUE;
+	if (walk_decide(hop->walk, 2, "none", stack_gap_command(kind), "%s: the rules in %s", hop->host->name,
+			stack_gap_name(kind)) == 0 ||
+	    hop->walk->rehearsal)
+		return RULING_CONTINUE;
+	answer->fate = FATE_DROPPED;
+	answer->where = hop->host;
+	answer->packet = hop->packet;
+	answer->hook = hop->hook;
+	return RULING_STOP;
+}
+
 /* What of the rules was not captured; said once for each host. */
-static void assume_gaps(const struct hop *hop, enum stack_family family)
+static enum ruling assume_gaps(struct hop *hop, enum stack_family family)
 {
 	static const enum stack_gap_kind kinds[STACK_FAMILY_COUNT] = {
 		[STACK_IP4] = GAP_XTABLES4, [STACK_IP6] = GAP_XTABLES6, [STACK_BRIDGE] = GAP_EBTABLES};
 
 	assume_gap(hop, GAP_NFTABLES);
 	assume_gap(hop, kinds[family]);
+	return fill_gap(hop, kinds[family]);
 }
 
 static bool is_source_hook(enum hook hook)
@@ -722,7 +746,8 @@ enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, 
 	struct progress progress = {};
 
 	enter_hook(hop, family, hook, in, out);
-	assume_gaps(hop, family);
+	if (assume_gaps(hop, family) == RULING_STOP)
+		return RULING_STOP;
 	for (size_t i = 0; i < chains->count; i++) {
 		const struct stack_chain *chain = chains->chains[i];
 		enum ruling ruling;
@@ -754,7 +779,8 @@ enum ruling hook_run_bridge(struct hop *hop, enum hook hook, struct stack_link *
 	const struct stack_hook *chains = &hop->host->hooks[STACK_BRIDGE][hook];
 
 	enter_hook(hop, STACK_BRIDGE, hook, in, out);
-	assume_gaps(hop, STACK_BRIDGE);
+	if (assume_gaps(hop, STACK_BRIDGE) == RULING_STOP)
+		return RULING_STOP;
 	for (size_t i = 0; i < chains->count; i++) {
 		if ((chains->chains[i]->chain->priority < 0) != early)
 			continue;

@@ -208,13 +208,34 @@ static struct fib_found of_action(enum policy_action action, const struct stack_
 				  .policy = policy};
 }
 
+/* Without having seen them they are taken for the usual ones, unless there are tables that only others would ask. */
+static bool policies_unknown(struct walk *walk, const struct fib_query *query, const struct stack_routing *routing)
+{
+	static const char *const usual[] = {"local", "main", "default"};
+	const char *command = query->family == AF_INET ? "ip rule" : "ip -6 rule";
+	size_t others = 0;
+
+	if (routing->policies_known)
+		return false;
+	for (size_t i = 0; i < routing->fib_count; i++) {
+		others += routing->fibs[i].route_count > 0;
+		for (size_t j = 0; j < sizeof(usual) / sizeof(*usual); j++)
+			if (strcmp(routing->fibs[i].name, usual[j]) == 0 && routing->fibs[i].route_count > 0)
+				others--;
+	}
+	if (others)
+		walk_unknown(walk, query->host, command, "%s: which policy rules there are", query->host->name);
+	else
+		walk_assume(walk, command, "%s: the policy rules are the usual ones", query->host->name);
+	return others > 0;
+}
+
 struct fib_found fib_lookup(struct walk *walk, const struct fib_query *query)
 {
 	const struct stack_routing *routing = routing_of(query->host, query->family);
 
-	if (!routing->policies_known)
-		walk_assume(walk, query->family == AF_INET ? "ip rule" : "ip -6 rule",
-			    "%s: the policy rules are the usual ones", query->host->name);
+	if (policies_unknown(walk, query, routing))
+		return (struct fib_found){.outcome = FIB_UNKNOWN};
 	for (size_t i = 0; i < routing->policy_count; i++) {
 		const struct stack_policy *policy = &routing->policies[i];
 		const struct policy_rule *rule = policy->rule;
@@ -427,12 +448,13 @@ static bool has_usual_rules(const struct stack_routing *routing)
 	return true;
 }
 
-static bool has_addresses(const struct stack_link *link, uint8_t family)
+/* Where they were not captured it is taken to have some, as interfaces that packets come in by mostly do. */
+static bool has_addresses4(const struct stack_link *link)
 {
 	for (size_t i = 0; i < link->link->address_count; i++)
-		if (link->link->addresses[i].prefix.ip.family == family)
+		if (link->link->addresses[i].prefix.ip.family == AF_INET)
 			return true;
-	return false;
+	return link->link->addresses4_known != TRUTH_YES;
 }
 
 static bool lose_local_source(struct hop *hop)
@@ -465,6 +487,13 @@ static bool fails_rp_filter(struct hop *hop, const char *why, bool loose)
 	return (mode == 1 || (mode == 2 && !loose)) && lose_rp_filter(hop, why);
 }
 
+/* Is the packet's source an address of this host's? Where the addresses were not captured the local table knows. */
+static bool has_source(const struct hop *hop)
+{
+	return stack_link_with_address(hop->host, &hop->packet.src) ||
+	       (hop->iif->link->addresses4_known != TRUTH_YES && fib_is_local(hop->host, &hop->packet.src));
+}
+
 /* True: lost. fib_validate_source(): `out` is where it is to leave by, or NULL where it is for the host. */
 static bool source_fails(struct hop *hop, const struct stack_link *out)
 {
@@ -478,7 +507,7 @@ static bool source_fails(struct hop *hop, const struct stack_link *out)
 	/* Without rp_filter and policy rules the kernel only looks whether it has that address itself. */
 	if (hop->iif->rp_filter.value.known && hop->iif->rp_filter.value.value == 0 && hop->iif != out &&
 	    has_usual_rules(&hop->host->routing4))
-		return stack_link_with_address(hop->host, &hop->packet.src) && lose_local_source(hop);
+		return has_source(hop) && lose_local_source(hop);
 	if (!(query.mark.known && query.mark.value == 0) &&
 	    !walk_sysctl_or(hop, &hop->iif->src_valid_mark, sysctl_name(hop, "src_valid_mark"), 0))
 		query.mark = number_of(0);
@@ -499,7 +528,7 @@ static bool source_fails(struct hop *hop, const struct stack_link *out)
 	}
 	if (fib_uses_link(&found, hop->iif) || (found.type == ROUTE_TYPE_LOCAL && hop->iif->loopback))
 		return false;
-	return fails_rp_filter(hop, "it is not the way back to", has_addresses(hop->iif, AF_INET));
+	return fails_rp_filter(hop, "it is not the way back to", has_addresses4(hop->iif));
 }
 
 static void record_route(struct hop *hop, const struct fib_found *found)

@@ -196,6 +196,12 @@ static void apply(struct flow *flow, bool source, const struct ip *address, cons
 	flow->reply = tuple_inverse(&now);
 }
 
+static bool addresses_unknown(const struct hop *hop, const struct stack_link *link)
+{
+	return link && (hop->packet.family == AF_INET ? link->link->addresses4_known : link->link->addresses6_known) !=
+			       TRUTH_YES;
+}
+
 bool nat_setup(const struct scene *scene, const struct nat *nat, const char **ret_effect)
 {
 	struct hop *hop = scene->hop;
@@ -220,6 +226,11 @@ bool nat_setup(const struct scene *scene, const struct nat *nat, const char **re
 		return true;
 	now = tuple_inverse(&hop->flow->reply);
 	address = new_address(scene, nat, &mapping, source ? &now.src : &now.dst);
+	if (!address.family && addresses_unknown(hop, source ? hop->out : hop->iif)) {
+		walk_unknown(hop->walk, hop->host, "ip addr", "%s: the addresses of %s", hop->host->name,
+			     (source && hop->out ? hop->out : hop->iif)->name);
+		return true;
+	}
 	if (!address.family)
 		return false;
 	ports = new_port(hop, nat, source, &mapping, source ? &now.sport : &now.dport);
