@@ -276,6 +276,7 @@ static void test_owners_drawing(void **state)
 
 	if (stat(path, &st) < 0) {
 		print_message("there is no %s\n", path);
+		free(steal_pointer(&path)); /* skip() does not come back */
 		skip();
 	}
 	cleanup_picture struct picture picture = picture_of(load(path));
