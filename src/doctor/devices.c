@@ -22,7 +22,8 @@ static void look_device_node(const struct check *check, struct examination *exam
 	if (!look_is_host(patient->facts))
 		return;
 	/* The modules are loaded when their device is opened, so that the node alone says that it works. */
-	if (there == TRUTH_YES || look_loaded(patient->facts, device->module) == TRUTH_YES) {
+	if (there == TRUTH_YES ||
+	    (there == TRUTH_UNKNOWN && look_loaded(patient->facts, device->module) == TRUTH_YES)) {
 		finding = finding_add(check, examination, patient, RESULT_PASS, "%s is there", device->node);
 		finding_evidence(examination, finding, node ? &node->origin : NULL, "%s",
 				 there == TRUTH_YES ? device->node : device->module);
