@@ -110,19 +110,47 @@ struct bounds conditions_all(struct space *space, struct conditions *conditions)
 
 /* ---- values of one field ---- */
 
+static bool within(wide value, const struct interval *intervals, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (value >= intervals[i].first && value <= intervals[i].last)
+			return true;
+	return false;
+}
+
+/* Of all ports only those that are asked about count. */
+static pset asked_ports(const struct match_scope *scope, const struct interval *intervals, size_t count)
+{
+	const struct slice *slice = scope->slice;
+	struct interval *kept = calloc(slice->port_count, sizeof(*kept));
+	size_t used = 0;
+	pset set;
+
+	if (!kept)
+		abort();
+	for (size_t i = 0; i < slice->port_count; i++)
+		if (within(slice->ports[i], intervals, count))
+			kept[used++] = (struct interval){i ? slice->ports[i] : 0,
+							 i + 1 < slice->port_count ? slice->ports[i + 1] - 1u : 65535};
+	set = pset_intervals(scope->space, PSET_DPORT, kept, used);
+	free(kept);
+	return set;
+}
+
 pset match_values(const struct match_scope *scope, struct pset_bits bits, const struct interval *intervals,
 		  size_t count)
 {
+	const struct slice *slice = scope->slice;
 	wide value;
 
-	if (!scope->slice || !(scope->slice->fixed & PSET_BIT(bits.field)))
-		return pset_bits_intervals(scope->space, bits, intervals, count);
-	value = scope->slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
-	value &= ~(wide)0 >> (128 - bits.count);
-	for (size_t i = 0; i < count; i++)
-		if (value >= intervals[i].first && value <= intervals[i].last)
-			return PSET_FULL;
-	return PSET_EMPTY;
+	if (slice && slice->fixed & PSET_BIT(bits.field)) {
+		value = slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
+		value &= ~(wide)0 >> (128 - bits.count);
+		return within(value, intervals, count) ? PSET_FULL : PSET_EMPTY;
+	}
+	if (slice && slice->port_count && bits.field == PSET_DPORT && bits.count == pset_field_bits(PSET_DPORT))
+		return asked_ports(scope, intervals, count);
+	return pset_bits_intervals(scope->space, bits, intervals, count);
 }
 
 static pset masked_values(const struct match_scope *scope, struct pset_bits bits, wide value, wide mask)

@@ -35,10 +35,14 @@ struct bounds bounds_within(struct space *space, struct bounds a, struct bounds 
 
 /*
  * A question about packets with certain values only: nothing depends on those fields then, and all sets become smaller.
+ * With `ports`, the question is only about these destination ports, rising: others are as the next lower one of them
+ * (or the first), so that sets tell apart no more than is asked for.
  */
 struct slice {
 	pset_fields fixed;
 	struct packet_values values;
+	const uint16_t *ports;
+	size_t port_count;
 };
 
 /* What routing says, for `fib` and addrtype: see flow.h. NULL stands for: unknown. */

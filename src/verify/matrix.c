@@ -5,6 +5,9 @@
  */
 #include "verify/matrix.h"
 
+#include "base/error.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,164 +75,204 @@ static diagram tell_apart(struct space *space, struct pairs *pairs, diagram *fun
 	return count ? functions[0] : diagram_of(0);
 }
 
-/* A run of addresses that are one class as destinations (or as sources). */
-struct run {
-	struct interval interval;
-	uint32_t part;
+/* A partition of all addresses: runs that rise, and which part each is of. */
+struct partition {
+	struct part_run {
+		struct interval interval;
+		uint32_t part;
+	} * runs;
+	size_t run_count, part_count;
+	diagram *functions; /* of each part: of destinations what they are as functions of the sources */
 };
 
-struct runs {
-	struct run *items; /* rising, over all addresses */
-	size_t count;
-};
-
-static int compare_runs(const void *a, const void *b)
+static void partition_free(struct partition *partition)
 {
-	const struct run *left = a, *right = b;
-
-	return (left->interval.first > right->interval.first) - (left->interval.first < right->interval.first);
+	free(partition->runs);
+	free(partition->functions);
 }
 
-static struct runs runs_of(const struct pset_parts *parts)
+/* Addresses are of one part if they lead to the same. */
+static struct partition partition_by(struct space *space, diagram function, enum pset_field field)
 {
-	struct runs runs = {};
+	struct partition partition = {};
+	struct pairs numbers = {};
+	struct pset_run *runs;
 
-	for (size_t i = 0; i < parts->count; i++)
-		runs.count += parts->items[i].interval_count;
-	runs.items = calloc(runs.count + 1, sizeof(*runs.items));
-	if (!runs.items)
+	partition.run_count = pset_runs(space, function, field, &runs);
+	partition.runs = calloc(partition.run_count + 1, sizeof(*partition.runs));
+	partition.functions = calloc(partition.run_count + 1, sizeof(*partition.functions));
+	if (!partition.runs || !partition.functions)
 		abort();
-	runs.count = 0;
-	for (size_t i = 0; i < parts->count; i++)
-		for (size_t j = 0; j < parts->items[i].interval_count; j++)
-			runs.items[runs.count++] = (struct run){parts->items[i].intervals[j], (uint32_t)i};
-	qsort(runs.items, runs.count, sizeof(*runs.items), compare_runs);
-	return runs;
+	for (size_t i = 0; i < partition.run_count; i++) {
+		uint32_t part = pair_number(&numbers, 0, runs[i].below);
+
+		partition.runs[i].interval = runs[i].interval;
+		partition.runs[i].part = part;
+		partition.functions[part] = runs[i].below;
+	}
+	partition.part_count = numbers.count;
+	free(numbers.table);
+	free(runs);
+	return partition;
 }
 
-/* Where the two partitions meet. */
-static struct runs meet(struct pairs *pairs, const struct runs *a, const struct runs *b)
-{
-	struct runs runs = {.items = calloc(a->count + b->count + 1, sizeof(*runs.items))};
-	wide first = 0;
-
-	if (!runs.items)
-		abort();
-	for (size_t i = 0, j = 0; i < a->count && j < b->count;) {
-		wide last = a->items[i].interval.last < b->items[j].interval.last ? a->items[i].interval.last
-										  : b->items[j].interval.last;
-		uint32_t part = pair_number(pairs, a->items[i].part, b->items[j].part);
-
-		if (runs.count && runs.items[runs.count - 1].part == part)
-			runs.items[runs.count - 1].interval.last = last;
-		else
-			runs.items[runs.count++] = (struct run){{first, last}, part};
-		i += a->items[i].interval.last == last;
-		j += b->items[j].interval.last == last;
-		first = last + 1;
-	}
-	return runs;
-}
-
-/* Classes of runs with the same part; parts are numbered as they first appear. */
-static void make_classes(struct matrix *matrix, const struct runs *runs, size_t part_count)
-{
-	size_t *sizes = calloc(part_count + 1, sizeof(*sizes)), used = 0;
-
-	matrix->intervals = calloc(runs->count + 1, sizeof(*matrix->intervals));
-	matrix->classes = calloc(part_count + 1, sizeof(*matrix->classes));
-	if (!sizes || !matrix->intervals || !matrix->classes)
-		abort();
-	matrix->class_count = part_count;
-	for (size_t i = 0; i < runs->count; i++)
-		sizes[runs->items[i].part]++;
-	for (size_t i = 0; i < part_count; i++) {
-		matrix->classes[i].intervals = &matrix->intervals[used];
-		used += sizes[i];
-	}
-	for (size_t i = 0; i < runs->count; i++) {
-		struct matrix_class *class = &matrix->classes[runs->items[i].part];
-
-		class->intervals[class->interval_count++] = runs->items[i].interval;
-	}
-	free(sizes);
-}
-
-static void make_edges(struct matrix *matrix, const struct space *space, const pset *services, size_t count)
-{
-	size_t classes = matrix->class_count;
-	struct packet_values packet = {};
-
-	matrix->edges = calloc(classes * classes + 1, sizeof(*matrix->edges));
-	if (!matrix->edges)
-		abort();
-	for (size_t to = 0; to < classes; to++) {
-		packet.fields[PSET_DADDR] = matrix->classes[to].intervals[0].first;
-		for (size_t from = 0; from < classes; from++) {
-			packet.fields[PSET_SADDR] = matrix->classes[from].intervals[0].first;
-			for (size_t i = 0; i < count; i++)
-				if (pset_contains(space, services[i], &packet))
-					matrix->edges[from * classes + to] |= UINT64_C(1) << i;
-		}
-	}
-}
-
-/* The parts of the destinations, each with its function of the sources. */
-static struct pset_parts *part_destinations(struct space *space, const pset *services, size_t count)
+static struct partition partition_destinations(struct space *space, const pset *services, size_t count)
 {
 	diagram *functions = calloc(count + 1, sizeof(*functions));
-	struct pset_parts *parts;
+	struct partition partition;
 	struct pairs pairs = {};
 
 	if (!functions)
 		abort();
 	memcpy(functions, services, count * sizeof(*functions));
-	parts = pset_parts_new(space, tell_apart(space, &pairs, functions, count), PSET_DADDR);
+	partition = partition_by(space, tell_apart(space, &pairs, functions, count), PSET_DADDR);
 	free(functions);
 	free(pairs.table);
-	return parts;
+	return partition;
 }
 
-static struct pset_parts *part_sources(struct space *space, const struct pset_parts *destinations)
+static struct partition partition_sources(struct space *space, const struct partition *destinations)
 {
-	diagram *functions = calloc(destinations->count + 1, sizeof(*functions));
-	struct pset_parts *parts;
+	diagram *functions = calloc(destinations->part_count + 1, sizeof(*functions));
+	struct partition partition;
 	struct pairs pairs = {};
 
 	if (!functions)
 		abort();
-	for (size_t i = 0; i < destinations->count; i++)
-		functions[i] = destinations->items[i].below;
-	parts = pset_parts_new(space, tell_apart(space, &pairs, functions, destinations->count), PSET_SADDR);
+	memcpy(functions, destinations->functions, destinations->part_count * sizeof(*functions));
+	partition = partition_by(space, tell_apart(space, &pairs, functions, destinations->part_count), PSET_SADDR);
 	free(functions);
 	free(pairs.table);
-	return parts;
+	return partition;
 }
 
-struct matrix *matrix_new(struct space *space, const pset *services, size_t count)
-{
-	cleanup_pset_parts struct pset_parts *destinations = part_destinations(space, services, count);
-	cleanup_pset_parts struct pset_parts *sources = part_sources(space, destinations);
-	struct runs by_destination, by_source, runs;
-	struct matrix *matrix = calloc(1, sizeof(*matrix));
-	struct pairs met = {};
+/* Where two partitions meet. `parts`: of each part of the result the parts of the two; malloced. */
+struct meeting {
+	uint32_t a, b;
+};
 
-	if (!matrix)
+static struct partition meet(const struct partition *a, const struct partition *b, struct meeting **ret_parts)
+{
+	struct partition met = {.runs = calloc(a->run_count + b->run_count + 1, sizeof(*met.runs))};
+	struct meeting *parts = calloc(a->run_count + b->run_count + 1, sizeof(*parts));
+	struct pairs pairs = {};
+	wide first = 0;
+
+	if (!met.runs || !parts)
 		abort();
-	if (space_check(space, NULL) < 0) {
-		free(matrix);
-		return NULL;
+	for (size_t i = 0, j = 0; i < a->run_count && j < b->run_count;) {
+		const struct part_run *left = &a->runs[i], *right = &b->runs[j];
+		wide last = left->interval.last < right->interval.last ? left->interval.last : right->interval.last;
+		uint32_t part = pair_number(&pairs, left->part, right->part);
+
+		parts[part] = (struct meeting){left->part, right->part};
+		if (met.run_count && met.runs[met.run_count - 1].part == part)
+			met.runs[met.run_count - 1].interval.last = last;
+		else
+			met.runs[met.run_count++] = (struct part_run){{first, last}, part};
+		i += left->interval.last == last;
+		j += right->interval.last == last;
+		first = last + 1;
 	}
-	by_destination = runs_of(destinations);
-	by_source = runs_of(sources);
-	runs = meet(&met, &by_destination, &by_source);
-	make_classes(matrix, &runs, met.count);
-	make_edges(matrix, space, services, count);
-	free(by_destination.items);
-	free(by_source.items);
-	free(runs.items);
-	free(met.table);
-	return matrix;
+	met.part_count = pairs.count;
+	free(pairs.table);
+	*ret_parts = parts;
+	return met;
+}
+
+/* One class for each part, which are numbered as they first appear. */
+static void make_classes(struct matrix *matrix, const struct partition *partition)
+{
+	size_t *sizes = calloc(partition->part_count + 1, sizeof(*sizes)), used = 0;
+
+	matrix->class_count = partition->part_count;
+	matrix->intervals = calloc(partition->run_count + 1, sizeof(*matrix->intervals));
+	matrix->classes = calloc(partition->part_count + 1, sizeof(*matrix->classes));
+	if (!sizes || !matrix->intervals || !matrix->classes)
+		abort();
+	for (size_t i = 0; i < partition->run_count; i++)
+		sizes[partition->runs[i].part]++;
+	for (size_t i = 0; i < partition->part_count; i++) {
+		matrix->classes[i].intervals = &matrix->intervals[used];
+		used += sizes[i];
+	}
+	for (size_t i = 0; i < partition->run_count; i++) {
+		struct matrix_class *class = &matrix->classes[partition->runs[i].part];
+
+		class->intervals[class->interval_count++] = partition->runs[i].interval;
+	}
+	free(sizes);
+}
+
+/* For one destination what reaches it from every part of the sources. */
+static void make_row(struct space *space, const pset *services, size_t count, wide destination,
+		     const struct partition *sources, matrix_services *row)
+{
+	memset(row, 0, sources->part_count * sizeof(*row));
+	for (size_t i = 0; i < count; i++) {
+		struct pset_run *runs;
+		size_t run_count, at = 0;
+		pset set = pset_before(space, services[i], pset_bits_of(PSET_DADDR), destination, ~(wide)0);
+
+		run_count = pset_runs(space, set, PSET_SADDR, &runs);
+		for (size_t j = 0; run_count && j < sources->run_count; j++) {
+			while (runs[at].interval.last < sources->runs[j].interval.first)
+				at++;
+			if (runs[at].below == PSET_FULL)
+				row[sources->runs[j].part] |= UINT64_C(1) << i;
+		}
+		free(runs);
+	}
+}
+
+static void make_edges(struct matrix *matrix, struct space *space, const pset *services, size_t count,
+		       const struct partition *destinations, const struct partition *sources,
+		       const struct meeting *classes)
+{
+	size_t class_count = matrix->class_count;
+	matrix_services *rows = calloc(destinations->part_count * sources->part_count + 1, sizeof(*rows));
+
+	matrix->edges = calloc(class_count * class_count + 1, sizeof(*matrix->edges));
+	if (!rows || !matrix->edges)
+		abort();
+	for (size_t i = 0, done = 0; i < destinations->run_count; i++)
+		if (destinations->runs[i].part == done)
+			make_row(space, services, count, destinations->runs[i].interval.first, sources,
+				 &rows[done++ * sources->part_count]);
+	for (size_t from = 0; from < class_count; from++)
+		for (size_t to = 0; to < class_count; to++)
+			matrix->edges[from * class_count + to] =
+				rows[classes[to].a * sources->part_count + classes[from].b];
+	free(rows);
+}
+
+int matrix_new(struct space *space, const pset *services, size_t count, struct matrix **ret, struct error **err)
+{
+	struct partition destinations = partition_destinations(space, services, count);
+	struct partition sources = partition_sources(space, &destinations), met;
+	struct meeting *classes;
+	struct matrix *matrix;
+	int result;
+
+	met = meet(&destinations, &sources, &classes);
+	result = space_check(space, err);
+	if (result == 0 && met.part_count > MATRIX_CLASSES) {
+		result = error_set(err, E2BIG, "the rules tell %zu classes of addresses apart, which nobody could read",
+				   met.part_count);
+		error_hint(err, "ask for fewer ports at a time");
+	} else if (result == 0) {
+		matrix = calloc(1, sizeof(*matrix));
+		if (!matrix)
+			abort();
+		make_classes(matrix, &met);
+		make_edges(matrix, space, services, count, &destinations, &sources, classes);
+		*ret = matrix;
+	}
+	partition_free(&destinations);
+	partition_free(&sources);
+	partition_free(&met);
+	free(classes);
+	return result;
 }
 
 void matrix_free(struct matrix *matrix)

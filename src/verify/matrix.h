@@ -24,11 +24,13 @@ struct matrix {
 	struct interval *intervals;
 };
 
+enum { MATRIX_CLASSES = 4096 };
+
 /*
- * From the packets that get through for each service. Sets must depend on SADDR and DADDR only. NULL: out of memory for
- * sets (space_check() tells).
+ * From the packets that get through for each service. Sets must depend on SADDR and DADDR only. -E2BIG: more classes
+ * than MATRIX_CLASSES, or no memory left for sets.
  */
-struct matrix *matrix_new(struct space *space, const pset *services, size_t count);
+int matrix_new(struct space *space, const pset *services, size_t count, struct matrix **ret, struct error **err);
 void matrix_free(struct matrix *matrix); /* NULL is fine */
 
 static inline void matrix_freep(struct matrix **matrix)

@@ -135,31 +135,18 @@ pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_f
 enum { PSET_MOST_INTERVALS = 1 << 20 };
 
 /* The values that a field has in packets of the set, in rising order, as few intervals as possible. The array is
- * malloced; 0 and NULL for the empty set. */
+ * malloced; 0 for the empty set. */
 size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret);
 
 /*
- * A function (a set, or any other) seen by one field: the values that lead to the same function of the other fields.
- * It must not depend on fields before this one.
+ * A function (a set, or any other) seen by one field: which values lead to which function of the other fields. It must
+ * not depend on fields before this one. The runs rise and hold all values; neighbours differ. Malloced.
  */
-struct pset_part {
+struct pset_run {
+	struct interval interval;
 	diagram below;
-	struct interval *intervals; /* rising */
-	size_t interval_count;
 };
-struct pset_parts {
-	struct pset_part *items;
-	size_t count;
-	struct interval *intervals; /* of all items */
-};
-struct pset_parts *pset_parts_new(struct space *space, diagram d, enum pset_field field);
-void pset_parts_free(struct pset_parts *parts); /* NULL is fine */
-
-static inline void pset_parts_freep(struct pset_parts **parts)
-{
-	pset_parts_free(*parts);
-}
-#define cleanup_pset_parts __attribute__((cleanup(pset_parts_freep)))
+size_t pset_runs(struct space *space, diagram d, enum pset_field field, struct pset_run **ret);
 
 /* The fields that a function depends on. */
 pset_fields pset_support(const struct space *space, diagram d);

@@ -78,23 +78,20 @@ static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned 
 }
 
 struct collected {
-	struct run {
-		struct interval interval;
-		diagram below;
-	} * runs;
-	size_t count, capacity, limit;
+	struct pset_run *runs;
+	size_t count, capacity;
 };
 
 static bool collect(void *context, struct interval interval, diagram below)
 {
 	struct collected *collected = context;
-	struct run *last = collected->count ? &collected->runs[collected->count - 1] : NULL;
+	struct pset_run *last = collected->count ? &collected->runs[collected->count - 1] : NULL;
 
 	if (last && last->below == below) {
 		last->interval.last = interval.last;
 		return true;
 	}
-	if (collected->count == collected->limit)
+	if (collected->count == PSET_MOST_INTERVALS)
 		return false;
 	if (collected->count == collected->capacity) {
 		collected->capacity = collected->capacity ? 2 * collected->capacity : 16;
@@ -102,82 +99,37 @@ static bool collect(void *context, struct interval interval, diagram below)
 		if (!collected->runs)
 			abort();
 	}
-	collected->runs[collected->count++] = (struct run){interval, below};
+	collected->runs[collected->count++] = (struct pset_run){interval, below};
 	return true;
 }
 
-static bool collect_field(struct space *space, diagram d, enum pset_field field, struct collected *ret)
+size_t pset_runs(struct space *space, diagram d, enum pset_field field, struct pset_run **ret)
 {
-	struct walk walk = {space, field, pset_field_bits(field), collect, ret};
+	struct collected collected = {};
+	struct walk walk = {space, field, pset_field_bits(field), collect, &collected};
 
-	*ret = (struct collected){.limit = PSET_MOST_INTERVALS};
-	if (walk_values(&walk, d, 0, 0))
-		return true;
-	free(ret->runs);
-	space_fail(space);
-	*ret = (struct collected){};
-	return false;
-}
-
-static int compare_runs(const void *a, const void *b)
-{
-	const struct run *left = a, *right = b;
-
-	if (left->below != right->below)
-		return left->below < right->below ? -1 : 1;
-	return (left->interval.first > right->interval.first) - (left->interval.first < right->interval.first);
-}
-
-struct pset_parts *pset_parts_new(struct space *space, diagram d, enum pset_field field)
-{
-	struct pset_parts *parts = calloc(1, sizeof(*parts));
-	struct collected collected;
-
-	if (!parts)
-		abort();
-	if (!collect_field(space, d, field, &collected))
-		return parts;
-	qsort(collected.runs, collected.count, sizeof(*collected.runs), compare_runs);
-	parts->items = calloc(collected.count, sizeof(*parts->items));
-	parts->intervals = calloc(collected.count, sizeof(*parts->intervals));
-	if (!parts->items || !parts->intervals)
-		abort();
-	for (size_t i = 0; i < collected.count; i++) {
-		parts->intervals[i] = collected.runs[i].interval;
-		if (i == 0 || collected.runs[i].below != collected.runs[i - 1].below)
-			parts->items[parts->count++] =
-				(struct pset_part){collected.runs[i].below, &parts->intervals[i], 0};
-		parts->items[parts->count - 1].interval_count++;
+	*ret = NULL;
+	if (!walk_values(&walk, d, 0, 0)) {
+		free(collected.runs);
+		space_fail(space);
+		return 0;
 	}
-	free(collected.runs);
-	return parts;
-}
-
-void pset_parts_free(struct pset_parts *parts)
-{
-	if (!parts)
-		return;
-	free(parts->items);
-	free(parts->intervals);
-	free(parts);
+	*ret = collected.runs;
+	return collected.count;
 }
 
 size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret)
 {
-	struct collected collected;
-	size_t count = 0;
+	struct pset_run *runs;
+	size_t run_count = pset_runs(space, pset_forget(space, a, ~PSET_BIT(field)), field, &runs), count = 0;
 
-	*ret = NULL;
-	a = pset_forget(space, a, ~PSET_BIT(field));
-	if (!collect_field(space, a, field, &collected))
-		return 0;
-	*ret = calloc(collected.count, sizeof(**ret));
+	*ret = calloc(run_count + 1, sizeof(**ret));
 	if (!*ret)
 		abort();
-	for (size_t i = 0; i < collected.count; i++)
-		if (collected.runs[i].below == PSET_FULL)
-			(*ret)[count++] = collected.runs[i].interval;
-	free(collected.runs);
+	for (size_t i = 0; i < run_count; i++)
+		if (runs[i].below == PSET_FULL)
+			(*ret)[count++] = runs[i].interval;
+	free(runs);
 	return count;
 }
 

@@ -19,8 +19,8 @@ static bool has_ports(uint8_t protocol)
 	       protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
 }
 
-/* A connection's first packet, of which a firewall analyst asks: whole, and of TCP a SYN. */
-static struct slice slice_of(const struct reach_question *question, enum stack_family family)
+/* A connection's first packet, of which a firewall analyst asks: whole, and of TCP a SYN. `ports`: sorted. */
+static struct slice slice_of(const struct reach_question *question, enum stack_family family, const uint16_t *ports)
 {
 	struct slice slice = {};
 
@@ -37,8 +37,12 @@ static struct slice slice_of(const struct reach_question *question, enum stack_f
 		fix(&slice, PSET_ICMP_TYPE, 128);
 	if (question->source_port.known)
 		fix(&slice, PSET_SPORT, question->source_port.value);
-	if (question->port_count == 1)
+	if (question->port_count == 1) {
 		fix(&slice, PSET_DPORT, question->ports[0]);
+	} else {
+		slice.ports = ports;
+		slice.port_count = question->port_count;
+	}
 	if (question->iif)
 		fix(&slice, PSET_IIF, wide_of_name(question->iif));
 	if (question->oif)
@@ -84,25 +88,33 @@ static pset pairs_of(struct space *space, const struct reach_question *question,
 	return pset_forget(space, set, ~(PSET_BIT(PSET_SADDR) | PSET_BIT(PSET_DADDR)));
 }
 
-static void find_unsure(struct space *space, struct reach_family *family, const pset *sure, size_t count)
+/* Of the edges of one service to one class those that are not sure. */
+static void find_unsure_to(struct space *space, struct reach_family *family, pset sure, unsigned service, size_t to)
 {
 	const struct matrix *matrix = family->matrix;
 	struct packet_values packet = {};
 
-	family->unsure = calloc(matrix->class_count * matrix->class_count + 1, sizeof(*family->unsure));
+	sure = pset_before(space, sure, pset_bits_of(PSET_DADDR), matrix->classes[to].intervals[0].first, ~(wide)0);
+	for (size_t from = 0; from < matrix->class_count; from++) {
+		size_t edge = from * matrix->class_count + to;
+
+		packet.fields[PSET_SADDR] = matrix->classes[from].intervals[0].first;
+		if (matrix->edges[edge] >> service & 1 && !pset_contains(space, sure, &packet))
+			family->unsure[edge] |= UINT64_C(1) << service;
+	}
+}
+
+static void find_unsure(struct space *space, struct reach_family *family, const pset *may, const pset *sure,
+			size_t count)
+{
+	size_t classes = family->matrix->class_count;
+
+	family->unsure = calloc(classes * classes + 1, sizeof(*family->unsure));
 	if (!family->unsure)
 		abort();
-	for (size_t from = 0; from < matrix->class_count; from++) {
-		for (size_t to = 0; to < matrix->class_count; to++) {
-			size_t edge = from * matrix->class_count + to;
-
-			packet.fields[PSET_SADDR] = matrix->classes[from].intervals[0].first;
-			packet.fields[PSET_DADDR] = matrix->classes[to].intervals[0].first;
-			for (size_t i = 0; i < count; i++)
-				if (matrix->edges[edge] >> i & 1 && !pset_contains(space, sure[i], &packet))
-					family->unsure[edge] |= UINT64_C(1) << i;
-		}
-	}
+	for (unsigned i = 0; i < count; i++)
+		for (size_t to = 0; sure[i] != may[i] && to < classes; to++)
+			find_unsure_to(space, family, sure[i], i, to);
 }
 
 static void note_undecided(void *context, const struct met_rule *met)
@@ -120,10 +132,24 @@ static void note_undecided(void *context, const struct met_rule *met)
 	undecided[family->undecided_count++] = (struct reach_undecided){met->chain, met->rule};
 }
 
+static int compare_ports(const void *a, const void *b)
+{
+	return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+static const uint16_t *sort_ports(const struct reach_question *question, uint16_t ret[MATRIX_SERVICES])
+{
+	for (size_t i = 0; i < question->port_count; i++)
+		ret[i] = question->ports[i];
+	qsort(ret, question->port_count, sizeof(*ret), compare_ports);
+	return ret;
+}
+
 static int answer(struct reach *reach, const struct reach_question *question, struct reach_family *family,
 		  struct error **err)
 {
-	struct slice slice = slice_of(question, family->family);
+	uint16_t ports[MATRIX_SERVICES];
+	struct slice slice = slice_of(question, family->family, sort_ports(question, ports));
 	cleanup_chains struct chains *chains = chains_new(reach->space, question->host, &slice, NULL);
 	size_t services = question->port_count ? question->port_count : 1;
 	diagram function = chains_hook(chains, family->hook);
@@ -134,9 +160,9 @@ static int answer(struct reach *reach, const struct reach_question *question, st
 		may[i] = pairs_of(reach->space, question, pset_and(reach->space, accepted.may, sources), i);
 		sure[i] = pairs_of(reach->space, question, pset_and(reach->space, accepted.must, sources), i);
 	}
-	family->matrix = matrix_new(reach->space, may, services);
-	if (family->matrix)
-		find_unsure(reach->space, family, sure, services);
+	if (matrix_new(reach->space, may, services, &family->matrix, err) < 0)
+		return -E2BIG;
+	find_unsure(reach->space, family, may, sure, services);
 	if (!bounds_are_exact(accepted))
 		for (size_t i = 0; i < family->hook->count; i++)
 			chains_undecided(chains, family->hook->chains[i], sources, note_undecided, family);

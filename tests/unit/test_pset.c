@@ -359,24 +359,29 @@ static void test_projection(void **state)
 	}
 }
 
-/* A set is its parts put together again. */
-static void test_parts(void **state)
+/* A set is its runs put together again. */
+static void test_runs(void **state)
 {
 	for (int round = 0; round < 40; round++) {
-		cleanup_pset_parts struct pset_parts *parts = NULL;
+		cleanup_free struct pset_run *runs = NULL;
 		pset again = PSET_EMPTY;
+		wide next = 0;
+		size_t count;
 
 		make_grid();
 		any_set(&one, 5);
-		parts = pset_parts_new(space, one.set, PSET_PROTOCOL);
-		for (size_t i = 0; i < parts->count; i++) {
-			pset values = pset_intervals(space, PSET_PROTOCOL, parts->items[i].intervals,
-						     parts->items[i].interval_count);
+		count = pset_runs(space, one.set, PSET_PROTOCOL, &runs);
+		for (size_t i = 0; i < count; i++) {
+			pset values = pset_intervals(space, PSET_PROTOCOL, &runs[i].interval, 1);
 
-			assert_false(pset_support(space, parts->items[i].below) & PSET_BIT(PSET_PROTOCOL));
-			again = pset_or(space, again, pset_and(space, values, parts->items[i].below));
+			assert_true(runs[i].interval.first == next);
+			assert_true(i == 0 || runs[i].below != runs[i - 1].below);
+			assert_false(pset_support(space, runs[i].below) & PSET_BIT(PSET_PROTOCOL));
+			again = pset_or(space, again, pset_and(space, values, runs[i].below));
+			next = runs[i].interval.last + 1;
 		}
 		assert_true(again == one.set);
+		assert_true(next == 256);
 	}
 }
 
@@ -453,7 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_algebra),	   cmocka_unit_test(test_canonical), cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_assign),	   cmocka_unit_test(test_masks),     cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_projection), cmocka_unit_test(test_parts),     cmocka_unit_test(test_pick),
+		cmocka_unit_test(test_projection), cmocka_unit_test(test_runs),	     cmocka_unit_test(test_pick),
 		cmocka_unit_test(test_values),	   cmocka_unit_test(test_too_large),
 	};
 
