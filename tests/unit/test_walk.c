@@ -4,12 +4,16 @@
  * wrong.
  */
 #include "facts_check.h"
+#include "schema_check.h"
 #include "walk_cases.h"
 
 #include "base/arena.h"
+#include "render/path.h"
 #include "verify/batch.h"
+#include "verify/ends.h"
 
 #include <dirent.h>
+#include <errno.h>
 
 /* ---- the kernel's answers ---- */
 
@@ -179,9 +183,98 @@ static void test_small_hosts(void **state)
 	}
 }
 
+/* ---- as people ask ---- */
+
+struct people_case {
+	const char *from, *to;
+	const char *at, *iif;	 /* where it begins */
+	const char *dst, *meant; /* NULL: nobody in particular */
+};
+
+static void check_people(const struct stack *stack, const struct people_case *test)
+{
+	struct ends ends = {.from = test->from, .to = test->to};
+	struct question question = {};
+	struct stack_host *target = NULL;
+	cleanup_error struct error *err = NULL;
+	char text[IP_TEXT_SIZE];
+
+	if (ends_resolve(stack, &ends, &question, &target, &err) < 0)
+		fail_msg("%s to %s: %s", test->from, test->to, err->message);
+	assert_string_equal(question.at->name, test->at);
+	assert_string_equal(question.iif ? question.iif->name : "-", test->iif ? test->iif : "-");
+	assert_string_equal(ip_format(&question.packet.dst, text), test->dst);
+	assert_string_equal(target ? target->name : "-", test->meant ? test->meant : "-");
+}
+
+static void test_people(void **state)
+{
+	static const struct people_case cases[] = {
+		{"L0", "l2", "l0", NULL, "192.168.100.2", "l2"},
+		{"l2", "l2b", "l2", NULL, "192.168.100.13", "l2b"},
+		{"l1", "192.168.100.13", "l1", NULL, "192.168.100.13", "l2b"},
+		{"192.168.50.50", "l0", "l1", NULL, "192.168.50.1", "l0"},
+		{"world", "l1", "l0", "eth0", "192.168.50.50", "l1"},
+		{"9.9.9.9", "l1", "l0", "eth0", "192.168.50.50", "l1"},
+		{"l2", "world", "l2", NULL, "8.8.8.8", NULL},
+		{"fd00:20::13", "world", "l2b", NULL, "2001:4860:4860::8888", NULL},
+	};
+	cleanup_free char *folder = source_path("tests/data/kernel-sample/0002");
+	cleanup_bundle struct bundle *bundle = load(folder);
+	cleanup_stack struct stack *stack = stack_new(bundle);
+	struct ends wrong = {.from = "l7", .to = "l2"};
+	struct question question = {};
+	struct stack_host *target;
+	cleanup_error struct error *err = NULL;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		check_people(stack, &cases[i]);
+	assert_int_equal(ends_resolve(stack, &wrong, &question, &target, &err), -EINVAL);
+	assert_string_equal(err->hint, "the hosts are l0, l1, l2, l2b; \"world\" is everything outside");
+}
+
+/* There and back, as text and as JSON that fits its schema. */
+static void check_path(const struct stack *stack, const json_t *json)
+{
+	static const struct style plain = {};
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_strbuf struct strbuf text = {};
+	struct question *question;
+	struct path path;
+
+	assert_int_equal(question_from_json(stack, json, arena, &question, NULL), 0);
+	path = (struct path){.packet = &question->packet, .there = walk_ask(stack, question, 0, arena)};
+	path.back = walk_reply(stack, question, 0, arena);
+	assert_true(!path.back == (path.there->fate != FATE_DELIVERED));
+	path_text(&path, &plain, &text);
+	assert_non_null(strstr(text.text, fate_word(path.there->fate)));
+	assert_fits("path", path_json(&path));
+}
+
+static void test_paths(void **state)
+{
+	static const char *const names[] = {"0003", "0010", "0012"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		cleanup_free char *below = NULL, *folder = NULL;
+		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_stack struct stack *stack = NULL;
+		cleanup_json json_t *questions = NULL;
+
+		assert_true(asprintf(&below, "tests/data/kernel-sample/%s", names[i]) > 0);
+		folder = source_path(below);
+		bundle = load(folder);
+		stack = stack_new(bundle);
+		questions = read_lines(folder, "questions.jsonl");
+		for (size_t j = 0; j < json_array_size(questions); j++)
+			check_path(stack, json_array_get(questions, j));
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernel_sample), cmocka_unit_test(test_small_hosts)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernel_sample), cmocka_unit_test(test_small_hosts),
+					   cmocka_unit_test(test_people), cmocka_unit_test(test_paths)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
