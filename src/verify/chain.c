@@ -232,11 +232,22 @@ static uint32_t must_end(void *context, uint32_t number)
 	return kinds && !(kinds & ~wanted->kinds);
 }
 
+/* The same for the same chains and kinds, so that after one rule changed little is computed again. */
+static uint32_t bounds_id(struct chains *chains, bool may, unsigned kinds)
+{
+	struct {
+		const struct chains *chains;
+		uint32_t may, kinds;
+	} key = {chains, may, kinds};
+
+	return space_id_of(chains->space, &key, sizeof(key));
+}
+
 struct bounds chains_bounds(struct chains *chains, diagram function, unsigned kinds)
 {
 	struct wanted wanted = {chains->outcomes, kinds};
-	struct diagram_mapping may = {may_end, &wanted, space_operator_id(chains->space)};
-	struct diagram_mapping must = {must_end, &wanted, space_operator_id(chains->space)};
+	struct diagram_mapping may = {may_end, &wanted, bounds_id(chains, true, kinds)};
+	struct diagram_mapping must = {must_end, &wanted, bounds_id(chains, false, kinds)};
 
 	return (struct bounds){diagram_map(chains->space, &may, function), diagram_map(chains->space, &must, function)};
 }

@@ -19,7 +19,7 @@
 
 enum {
 	FIRST_TABLE = 1 << 12,
-	FIRST_CACHE = 1 << 11,
+	FIRST_CACHE = 1 << 12,
 	LARGEST_CACHE = 1 << 21,
 };
 
@@ -80,6 +80,9 @@ void space_free(struct space *space)
 		munmap(space->nodes, space->memory);
 	if (space->edges)
 		munmap(space->edges, space->memory);
+	for (size_t i = 0; i < space->known_size; i++)
+		free(space->known[i].key);
+	free(space->known);
 	free(space->found);
 	free(space->table);
 	free(space->cache);
@@ -117,6 +120,59 @@ uint32_t space_operator_id(struct space *space)
 	return space->next_operation++;
 }
 
+static uint64_t hash_bytes(const void *key, size_t size)
+{
+	uint64_t hash = size;
+
+	for (const uint8_t *byte = key; size > 0; size--)
+		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	return mix(hash);
+}
+
+static struct known_operation *known_slot(const struct space *space, const void *key, size_t size)
+{
+	size_t at = hash_bytes(key, size) & (space->known_size - 1);
+	struct known_operation *known;
+
+	for (;; at = (at + 1) & (space->known_size - 1)) {
+		known = &space->known[at];
+		if (!known->id || (known->size == size && memcmp(known->key, key, size) == 0))
+			return known;
+	}
+}
+
+static void grow_known(struct space *space)
+{
+	struct known_operation *old = space->known;
+	size_t old_size = space->known_size;
+
+	space->known_size = old_size ? 2 * old_size : 64;
+	space->known = calloc(space->known_size, sizeof(*space->known));
+	if (!space->known)
+		abort();
+	for (size_t i = 0; i < old_size; i++)
+		if (old[i].id)
+			*known_slot(space, old[i].key, old[i].size) = old[i];
+	free(old);
+}
+
+uint32_t space_id_of(struct space *space, const void *key, size_t size)
+{
+	struct known_operation *known;
+
+	if (2 * space->known_count >= space->known_size)
+		grow_known(space);
+	known = known_slot(space, key, size);
+	if (known->id)
+		return known->id;
+	*known = (struct known_operation){space_operator_id(space), size, malloc(size)};
+	if (!known->key)
+		abort();
+	memcpy(known->key, key, size);
+	space->known_count++;
+	return known->id;
+}
+
 /* ---- the table of nodes ---- */
 
 static struct slot *free_slot(struct space *space, uint32_t hash)
@@ -126,6 +182,21 @@ static struct slot *free_slot(struct space *space, uint32_t hash)
 	while (space->table[at].node)
 		at = (at + 1) & (space->table_size - 1);
 	return &space->table[at];
+}
+
+static void grow_cache(struct space *space)
+{
+	struct cached *old = space->cache;
+	uint32_t old_size = space->cache_size;
+
+	space->cache_size *= 2;
+	space->cache = calloc(space->cache_size, sizeof(*space->cache));
+	if (!space->cache)
+		abort();
+	for (uint32_t i = 0; i < old_size; i++)
+		if (old[i].operation)
+			*cache_slot(space, old[i].operation, old[i].a, old[i].b) = old[i];
+	free(old);
 }
 
 static void grow(struct space *space)
@@ -141,13 +212,8 @@ static void grow(struct space *space)
 		if (old[i].node)
 			*free_slot(space, old[i].hash) = old[i];
 	free(old);
-	if (space->cache_size < space->table_size / 2 && space->cache_size < LARGEST_CACHE) {
-		free(space->cache);
-		space->cache_size *= 2;
-		space->cache = calloc(space->cache_size, sizeof(*space->cache));
-		if (!space->cache)
-			abort();
-	}
+	if (space->cache_size < space->table_size && space->cache_size < LARGEST_CACHE)
+		grow_cache(space);
 }
 
 uint32_t space_mark(const struct space *space)

@@ -95,6 +95,9 @@ struct diagram_operator {
 /* Ids below this are for operators that depend on no data. */
 enum { SPACE_FIRST_OPERATION = 16 };
 uint32_t space_operator_id(struct space *space);
+/* The id of an operation that is known by these bytes: the same for the same bytes, so that what was found is found
+ * again. */
+uint32_t space_id_of(struct space *space, const void *key, size_t size);
 diagram diagram_combine(struct space *space, const struct diagram_operator *operator, diagram a, diagram b);
 
 /* The same for one function: every number becomes another. */
@@ -110,16 +113,18 @@ struct diagram_bits {
 	uint64_t words[SPACE_WORDS];
 };
 
-/* What the function is where those bits have those values; it does not depend on them any more. */
-diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values);
+/* What the function is where those bits have those values; it does not depend on them any more. `id` is of the bits and
+ * values. */
+diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values,
+		    uint32_t id);
 
 /* What the function is for the packet with those bits turned over. Not of words asked in ranges. */
-diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits);
+diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits, uint32_t id);
 
 /* For each packet the combination of what the function is for all values of those bits. The operator must be
  * associative, commute and give x for x and x. */
 diagram diagram_quantify(struct space *space, const struct diagram_operator *operator, diagram d,
-			 const struct diagram_bits *bits);
+			 const struct diagram_bits *bits, uint32_t id);
 
 /* Taking a function apart. Not of a number. */
 struct diagram_node {

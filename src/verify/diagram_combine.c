@@ -4,18 +4,10 @@
  */
 #include "verify/diagram_internal.h"
 
-static inline struct cached *slot_of(const struct space *space, uint32_t operation, diagram a, diagram b)
-{
-	uint64_t key =
-		((uint64_t)a << 32 | b) * UINT64_C(0x9e3779b97f4a7c15) + operation * UINT64_C(0xd6e8feb86659fd93);
-
-	return &space->cache[mix(key) & (space->cache_size - 1)];
-}
-
 /* Was this done before? When memory has run out, everything was: the answer does not matter. */
 static bool remembered(const struct space *space, uint32_t operation, diagram a, diagram b, diagram *ret)
 {
-	const struct cached *slot = slot_of(space, operation, a, b);
+	const struct cached *slot = cache_slot(space, operation, a, b);
 
 	if (slot->operation == operation && slot->a == a && slot->b == b) {
 		*ret = slot->result;
@@ -28,7 +20,7 @@ static bool remembered(const struct space *space, uint32_t operation, diagram a,
 static diagram remember(struct space *space, uint32_t operation, diagram a, diagram b, diagram result)
 {
 	if (!space->too_large)
-		*slot_of(space, operation, a, b) = (struct cached){operation, a, b, result};
+		*cache_slot(space, operation, a, b) = (struct cached){operation, a, b, result};
 	return result;
 }
 
@@ -280,10 +272,10 @@ static diagram fix_below(const struct visit *visit, diagram d)
 	return remember(visit->space, visit->id, d, d, result);
 }
 
-diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values)
+diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values,
+		    uint32_t id)
 {
-	struct visit visit = {
-		.space = space, .below = fix_below, .bits = bits, .values = values, .id = space_operator_id(space)};
+	struct visit visit = {.space = space, .below = fix_below, .bits = bits, .values = values, .id = id};
 
 	return fix_below(&visit, d);
 }
@@ -308,9 +300,9 @@ static diagram flip_below(const struct visit *visit, diagram d)
 	return remember(visit->space, visit->id, d, d, result);
 }
 
-diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits)
+diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits, uint32_t id)
 {
-	struct visit visit = {.space = space, .below = flip_below, .bits = bits, .id = space_operator_id(space)};
+	struct visit visit = {.space = space, .below = flip_below, .bits = bits, .id = id};
 
 	return flip_below(&visit, d);
 }
@@ -354,13 +346,9 @@ static diagram quantify_below(const struct visit *visit, diagram d)
 }
 
 diagram diagram_quantify(struct space *space, const struct diagram_operator *operator, diagram d,
-			 const struct diagram_bits *bits)
+			 const struct diagram_bits *bits, uint32_t id)
 {
-	struct visit visit = {.space = space,
-			      .below = quantify_below,
-			      .bits = bits,
-			      .operator= operator,
-			      .id = space_operator_id(space)};
+	struct visit visit = {.space = space, .below = quantify_below, .bits = bits, .operator= operator, .id = id };
 
 	return quantify_below(&visit, d);
 }

@@ -27,6 +27,13 @@ struct slot {
 	uint32_t node; /* its number plus 1; 0: free */
 };
 
+/* An operation that is known by some bytes. */
+struct known_operation {
+	uint32_t id;
+	size_t size;
+	void *key;
+};
+
 struct space {
 	struct node *nodes;
 	uint32_t node_count;
@@ -40,6 +47,8 @@ struct space {
 	struct cached *cache;
 	uint32_t cache_size;
 	uint32_t next_operation;
+	struct known_operation *known; /* a table, free where the id is 0 */
+	size_t known_count, known_size;
 	size_t memory;
 	bool too_large;
 };
@@ -60,6 +69,15 @@ static inline uint64_t mix(uint64_t x)
 	x *= UINT64_C(0xd6e8feb86659fd93);
 	x ^= x >> 32;
 	return x;
+}
+
+/* Where the result of an operation is kept, until another takes its place. */
+static inline struct cached *cache_slot(const struct space *space, uint32_t operation, diagram a, diagram b)
+{
+	uint64_t key =
+		((uint64_t)a << 32 | b) * UINT64_C(0x9e3779b97f4a7c15) + operation * UINT64_C(0xd6e8feb86659fd93);
+
+	return &space->cache[mix(key) & (space->cache_size - 1)];
 }
 
 /* A test without looking for what it could be joined with: the rest of one that is there. */

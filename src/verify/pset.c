@@ -157,23 +157,23 @@ static bool shortcut_minus(void *context, diagram a, diagram b, diagram *ret)
 enum { OPERATION_AND = 1, OPERATION_OR, OPERATION_MINUS, OPERATION_LAST };
 static_assert((int)OPERATION_LAST <= SPACE_FIRST_OPERATION, "no other operation has these ids");
 
-static const struct diagram_operator and = {shortcut_and, NULL, OPERATION_AND, true};
-static const struct diagram_operator or = {shortcut_or, NULL, OPERATION_OR, true};
-static const struct diagram_operator minus = {shortcut_minus, NULL, OPERATION_MINUS, false};
+static const struct diagram_operator intersect = {shortcut_and, NULL, OPERATION_AND, true};
+static const struct diagram_operator unite = {shortcut_or, NULL, OPERATION_OR, true};
+static const struct diagram_operator subtract = {shortcut_minus, NULL, OPERATION_MINUS, false};
 
 pset pset_and(struct space *space, pset a, pset b)
 {
-	return diagram_combine(space, &and, a, b);
+	return diagram_combine(space, &intersect, a, b);
 }
 
 pset pset_or(struct space *space, pset a, pset b)
 {
-	return diagram_combine(space, & or, a, b);
+	return diagram_combine(space, &unite, a, b);
 }
 
 pset pset_minus(struct space *space, pset a, pset b)
 {
-	return diagram_combine(space, &minus, a, b);
+	return diagram_combine(space, &subtract, a, b);
 }
 
 pset pset_not(struct space *space, pset a)
@@ -430,6 +430,31 @@ pset pset_masked(struct space *space, enum pset_field field, wide value, wide ma
 
 /* ---- taking fields away, and changing them ---- */
 
+enum bits_kind { FORGET, FIX, FLIP };
+
+/* What an operation on bits does, as the name of that operation. */
+struct bits_operation {
+	wide value, mask;
+	uint64_t fields;
+	uint32_t kind, operator_id, field, start, count;
+};
+
+static uint32_t bits_id(struct space *space, uint32_t kind, uint32_t operator_id, struct pset_bits bits, wide value,
+			wide mask)
+{
+	struct bits_operation operation;
+
+	memset(&operation, 0, sizeof(operation));
+	operation.value = value;
+	operation.mask = mask;
+	operation.kind = kind;
+	operation.operator_id = operator_id;
+	operation.field = bits.field;
+	operation.start = bits.start;
+	operation.count = bits.count;
+	return space_id_of(space, &operation, sizeof(operation));
+}
+
 static void put_bits(struct diagram_bits *all, struct pset_bits bits, wide value)
 {
 	wide shifted = (value & (~(wide)0 >> (128 - bits.count))) << (128 - bits.start - bits.count);
@@ -446,11 +471,15 @@ static void put_bits(struct diagram_bits *all, struct pset_bits bits, wide value
 pset pset_forget(struct space *space, pset a, pset_fields forgotten)
 {
 	struct diagram_bits bits = {};
+	struct bits_operation operation;
 
+	memset(&operation, 0, sizeof(operation));
+	operation.kind = FORGET;
+	operation.fields = forgotten;
 	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
 		if (forgotten & PSET_BIT(i))
 			put_bits(&bits, pset_bits_of(i), pset_field_last(i));
-	return diagram_quantify(space, & or, a, &bits);
+	return diagram_quantify(space, &unite, a, &bits, space_id_of(space, &operation, sizeof(operation)));
 }
 
 diagram pset_before(struct space *space, diagram d, struct pset_bits bits, wide value, wide mask)
@@ -459,7 +488,7 @@ diagram pset_before(struct space *space, diagram d, struct pset_bits bits, wide 
 
 	put_bits(&fixed, bits, mask);
 	put_bits(&values, bits, value);
-	return diagram_fix(space, d, &fixed, &values);
+	return diagram_fix(space, d, &fixed, &values, bits_id(space, FIX, 0, bits, value, mask));
 }
 
 diagram pset_flipped(struct space *space, diagram d, struct pset_bits bits, wide mask)
@@ -467,7 +496,7 @@ diagram pset_flipped(struct space *space, diagram d, struct pset_bits bits, wide
 	struct diagram_bits flipped = {};
 
 	put_bits(&flipped, bits, mask);
-	return diagram_flip(space, d, &flipped);
+	return diagram_flip(space, d, &flipped, bits_id(space, FLIP, 0, bits, 0, mask));
 }
 
 diagram pset_for_all_values(struct space *space, const struct diagram_operator *operator, diagram d,
@@ -476,17 +505,17 @@ diagram pset_for_all_values(struct space *space, const struct diagram_operator *
 	struct diagram_bits all = {};
 
 	put_bits(&all, bits, mask);
-	return diagram_quantify(space, operator, d, &all);
+	return diagram_quantify(space, operator, d, &all, bits_id(space, FORGET, operator->id, bits, 0, mask));
 }
 
 pset pset_forget_bits(struct space *space, pset a, struct pset_bits bits, wide mask)
 {
-	return pset_for_all_values(space, & or, a, bits, mask);
+	return pset_for_all_values(space, &unite, a, bits, mask);
 }
 
 pset pset_after(struct space *space, pset a, struct pset_bits bits, wide value, wide mask)
 {
-	return pset_and(space, pset_for_all_values(space, & or, a, bits, mask),
+	return pset_and(space, pset_for_all_values(space, &unite, a, bits, mask),
 			pset_bits_masked(space, bits, value, mask));
 }
 
