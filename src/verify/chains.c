@@ -253,17 +253,14 @@ static bool is_answered(const struct hop *hop, const struct statement *statement
 static void take_reject(struct ruling_rule *it, const struct statement *statement)
 {
 	struct hop *hop = it->scene.hop;
+	bool reset = statement->reject.with == REJECT_TCP_RESET;
 	unsigned type, code;
 
-	it->result.end = is_answered(hop, statement) ? RULE_REJECT : RULE_DROP;
-	if (statement->reject.with == REJECT_TCP_RESET) {
-		it->result.answered = "rst";
-		add_effect(it, "reject with tcp reset");
-		return;
-	}
 	icmp_answer(hop, statement, &type, &code);
-	it->result.answered = walk_text(hop->walk, "icmp %u/%u", type, code);
-	add_effect(it, walk_text(hop->walk, "reject with icmp %u/%u", type, code));
+	it->result.answered = reset ? "rst" : walk_text(hop->walk, "icmp %u/%u", type, code);
+	add_effect(it, reset ? "reject with tcp reset" : walk_text(hop->walk, "reject with icmp %u/%u", type, code));
+	it->result.end =
+		is_answered(hop, statement) && reject_reaches(hop, reset, type, code) ? RULE_REJECT : RULE_DROP;
 }
 
 static bool take_nat(struct ruling_rule *it, const struct nat *nat)

@@ -55,6 +55,8 @@ size_t evaluate_lookup(const struct scene *scene, const struct expr *map, const 
 
 /* nat.c: what a NAT statement makes of the flow. False: the packet is lost for want of an address. */
 bool nat_setup(const struct scene *scene, const struct nat *nat, const char **ret_effect);
+/* reject.c: does what a rejected packet is answered leave the host? */
+bool reject_reaches(struct hop *hop, bool reset, unsigned type, unsigned code);
 /* assign.c: changes the packet, its mark or its connection's. False: there is no such value, and the rule ends. */
 bool assign_value(const struct scene *scene, const struct expr *field, const struct expr *value);
 

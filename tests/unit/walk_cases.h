@@ -479,6 +479,18 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dport': 3}", "{'verdict': 'delivered'}"},
 	  {"{'dport': 4}", "{'verdict': 'dropped'}"},
 	  {"{'dport': 5}", "{'verdict': 'dropped'}"}}},
+
+	{"whoever is rejected learns it only if the answer may leave",
+	 {{"r", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
+				"-A FORWARD -p tcp -m tcp --dport 1 -j REJECT --reject-with tcp-reset\n"
+				"-A FORWARD -p tcp -m tcp --dport 2:3 -j REJECT --reject-with icmp-host-prohibited\n"
+				"-A OUTPUT -p tcp -m tcp --sport 1 --tcp-flags RST RST -j ACCEPT\n"
+				"-A OUTPUT -d 10.0.0.2/32 -p icmp -m icmp --icmp-type 3/10 -j ACCEPT\nCOMMIT\n"}},
+	 NULL,
+	 NULL,
+	 {{"{'dport': 1}", "{'verdict': 'rejected', 'answered': 'rst'}"},
+	  {"{'dport': 2}", "{'verdict': 'rejected', 'answered': 'icmp 3/10'}"},
+	  {"{'dport': 2, 'src': '10.0.0.3'}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
 };
 
 #endif
