@@ -94,6 +94,8 @@ static void put_reason(const struct answer *answer, struct strbuf *line)
 	}
 	if (answer->answered)
 		strbuf_printf(line, " (its sender is told: %s)", answer->answered);
+	else if (answer->fate == FATE_REJECTED)
+		strbuf_add(line, " (its sender is not told: the answer does not get out)");
 }
 
 /* "rejected at vm1 by rule 4 of chain FORWARD, table filter" */

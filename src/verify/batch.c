@@ -336,8 +336,8 @@ json_t *answer_json(const struct answer *answer)
 	set_rule(json, answer);
 	if (answer->fate == FATE_LOST)
 		json_object_set_new(json, "reason", text_or_null(lost_reason_word(answer->reason)));
-	if (answer->answered)
-		json_object_set_new(json, "answered", json_string(answer->answered));
+	if (answer->answered || answer->fate == FATE_REJECTED)
+		json_object_set_new(json, "answered", text_or_null(answer->answered));
 	if (answer->out_port)
 		json_object_set_new(json, "out_port", json_string(answer->out_port->name));
 	json_object_set_new(json, "rules", rules_json(answer));

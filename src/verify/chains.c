@@ -257,10 +257,12 @@ static void take_reject(struct ruling_rule *it, const struct statement *statemen
 	unsigned type, code;
 
 	icmp_answer(hop, statement, &type, &code);
-	it->result.answered = reset ? "rst" : walk_text(hop->walk, "icmp %u/%u", type, code);
+	it->result.end = RULE_REJECT;
 	add_effect(it, reset ? "reject with tcp reset" : walk_text(hop->walk, "reject with icmp %u/%u", type, code));
-	it->result.end =
-		is_answered(hop, statement) && reject_reaches(hop, reset, type, code) ? RULE_REJECT : RULE_DROP;
+	if (is_answered(hop, statement) && reject_reaches(hop, reset, type, code))
+		it->result.answered = reset ? "rst" : walk_text(hop->walk, "icmp %u/%u", type, code);
+	else
+		add_effect(it, "unheard");
 }
 
 static bool take_nat(struct ruling_rule *it, const struct nat *nat)

@@ -490,7 +490,7 @@ static const struct walk_scenario scenarios[] = {
 	 NULL,
 	 {{"{'dport': 1}", "{'verdict': 'rejected', 'answered': 'rst'}"},
 	  {"{'dport': 2}", "{'verdict': 'rejected', 'answered': 'icmp 3/10'}"},
-	  {"{'dport': 2, 'src': '10.0.0.3'}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
+	  {"{'dport': 2, 'src': '10.0.0.3'}", "{'verdict': 'rejected', 'answered': null}"}}},
 };
 
 #endif
