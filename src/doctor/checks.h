@@ -27,6 +27,9 @@ enum distribution_family {
 };
 enum distribution_family distribution_family(const struct facts *facts);
 
+/* What a person types on this distribution to add words to the kernel's command line, or to take them away. */
+void finding_kernel_words(struct examination *examination, struct finding *finding, bool add, const char *words);
+
 /* A finding of RESULT_UNKNOWN: `missing` is what would have to be known ("/dev/kvm", "the CPU's flags"). */
 struct finding *finding_unknown(const struct check *check, struct examination *examination,
 				const struct patient *patient, const char *missing);

@@ -238,6 +238,8 @@ static void derive_hypervisor(struct arena *arena, const struct derivation *deri
 		add_node(arena, facts, "/dev/kvm");
 	}
 	add_node(arena, facts, "/dev/net/tun");
+	*push(arena, facts, programs, program_count) =
+		(struct program){.name = "qemu-system-x86_64-microvm", .installed = TRUTH_YES, .origin = from_image};
 	facts->modules_known = TRUTH_NO;
 	if (facts->attribute_count)
 		qsort(facts->attributes, facts->attribute_count, sizeof(*facts->attributes), by_path);

@@ -104,7 +104,7 @@ static void look_iommu(const struct check *check, struct examination *examinatio
 				      "no device can be given to a guest: the IOMMU is not in use");
 		finding_evidence(examination, finding, &first->origin, "/sys/kernel/iommu_groups is empty");
 		if (kind && strcmp(kind->flag, "vmx") == 0)
-			finding_remedy(examination, finding, "on the kernel's command line: intel_iommu=on iommu=pt");
+			finding_kernel_words(examination, finding, true, "intel_iommu=on iommu=pt");
 		finding_remedy(examination, finding, "in the firmware setup: switch on \"%s\"",
 			       kind && strcmp(kind->flag, "svm") == 0 ? "IOMMU" : "VT-d");
 	} else {

@@ -106,3 +106,48 @@ const struct check check_kernel_version = {
 	.after = AFTER_REBOOT,
 	.look = look_kernel,
 };
+
+/* Debian's package has both QEMUs; a hypervisor of nestvisor's own image has the small one alone. */
+static void look_qemu(const struct check *check, struct examination *examination, const struct patient *patient)
+{
+	static const char *const names[] = {"qemu-system-x86_64", "qemu-system-x86_64-microvm", "qemu-kvm"};
+	static const struct packages packages = {.debian = "qemu-system-x86",
+						 .fedora = "qemu-kvm",
+						 .arch = "qemu-system-x86",
+						 .suse = "qemu-x86",
+						 .alpine = "qemu-system-x86_64"};
+	const struct facts *facts = patient->facts;
+	const struct program *missing = NULL;
+	struct finding *finding;
+
+	if (!look_is_host(facts))
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const struct program *program = facts_program(facts, names[i]);
+
+		if (!program)
+			continue;
+		if (program->installed == TRUTH_YES || program->version) {
+			finding = finding_add(check, examination, patient, RESULT_PASS, "QEMU is installed");
+			finding_evidence(examination, finding, &program->origin, "%s",
+					 program->version ? program->version : program->name);
+			return;
+		}
+		missing = program->installed == TRUTH_NO ? program : missing;
+	}
+	if (!missing) {
+		finding_unknown(check, examination, patient, "whether QEMU is installed");
+		return;
+	}
+	finding = finding_add(check, examination, patient, RESULT_FAIL, "QEMU is not installed");
+	finding_evidence(examination, finding, &missing->origin, "%s is not in PATH", missing->name);
+	finding_install(examination, finding, &packages);
+}
+
+const struct check check_host_qemu = {
+	.id = "host.qemu",
+	.title = "QEMU is installed",
+	.severity = SEVERITY_REQUIRED,
+	.matters = "A guest is a process of QEMU; KVM alone runs none.",
+	.look = look_qemu,
+};

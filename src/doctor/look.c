@@ -58,6 +58,33 @@ void finding_install(struct examination *examination, struct finding *finding, c
 			       packages->debian);
 }
 
+void finding_kernel_words(struct examination *examination, struct finding *finding, bool add, const char *words)
+{
+	/* grub's file, and how its menu is made anew. */
+	static const char *const menus[] = {[DISTRIBUTION_DEBIAN] = "update-grub",
+					    [DISTRIBUTION_ARCH] = "grub-mkconfig -o /boot/grub/grub.cfg",
+					    [DISTRIBUTION_SUSE] = "grub2-mkconfig -o /boot/grub2/grub.cfg",
+					    [DISTRIBUTION_ALPINE] = NULL};
+	enum distribution_family family = distribution_family(finding->patient->facts);
+
+	if (look_is_wsl(finding->patient->facts))
+		finding_remedy(examination, finding, "in %%USERPROFILE%%\\.wslconfig, [wsl2] kernelCommandLine: %s %s",
+			       add ? "add" : "remove", words);
+	else if (family == DISTRIBUTION_FEDORA)
+		finding_remedy(examination, finding, "grubby --update-kernel=ALL --%s=\"%s\"",
+			       add ? "args" : "remove-args", words);
+	else if (family == DISTRIBUTION_ALPINE)
+		finding_remedy(examination, finding, "sed -i -E 's/%s/' /etc/update-extlinux.conf && update-extlinux",
+			       arena_printf(examination->arena, add ? "^default_kernel_opts=\"/&%s " : " *%s/", words));
+	else if (family != DISTRIBUTION_UNKNOWN)
+		finding_remedy(examination, finding, "sed -i -E 's/%s/' /etc/default/grub && %s",
+			       arena_printf(examination->arena, add ? "^GRUB_CMDLINE_LINUX=\"/&%s " : " *%s/", words),
+			       menus[family]);
+	else
+		finding_remedy(examination, finding, "%s the kernel's command line: %s", add ? "add to" : "take out of",
+			       words);
+}
+
 struct finding *finding_unknown(const struct check *check, struct examination *examination,
 				const struct patient *patient, const char *missing)
 {

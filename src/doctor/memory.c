@@ -94,8 +94,7 @@ static void look_huge_pages(const struct check *check, struct examination *exami
 			  mend_new(examination, finding, "let guests have huge pages, until the next boot"), path,
 			  "madvise", "never");
 		if (look_flag(facts, "pdpe1gb") == TRUTH_YES)
-			finding_remedy(examination, finding,
-				       "or, for large guests, on the kernel's command line: hugepagesz=1G hugepages=N");
+			finding_kernel_words(examination, finding, true, "hugepagesz=1G hugepages=8");
 	}
 	finding_attribute(examination, finding, enabled);
 }

@@ -91,6 +91,8 @@ void mend_module(struct examination *examination, struct finding *finding, const
 	finding_remedy(examination, finding, "modprobe %s", module);
 	finding_remedy(examination, finding, "echo %s > %s", module, file);
 	fix = mend_new(examination, finding, "load %s, now and from the next boot on", module);
-	mend_run(examination, fix, module, "modprobe \"$1\"", "modprobe -r \"$1\"", "test -d \"/sys/module/$1\"", NULL);
+	/* busybox's modprobe -r fails where a module below this one stays in use. */
+	mend_run(examination, fix, module, "modprobe \"$1\"", "modprobe -r \"$1\"; test ! -d \"/sys/module/$1\"",
+		 "test -d \"/sys/module/$1\"", NULL);
 	mend_file(examination, fix, file, arena_printf(arena, "%s\n", module));
 }

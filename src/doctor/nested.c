@@ -161,7 +161,8 @@ static void look_nested(const struct check *check, struct examination *examinati
 				      kind->module);
 		finding_attribute(examination, finding, attribute);
 		if (is_built_in(patient->facts, kind)) {
-			finding_remedy(examination, finding, "on the kernel's command line: %s.nested=1", kind->module);
+			finding_kernel_words(examination, finding, true,
+					     arena_printf(examination->arena, "%s.nested=1", kind->module));
 			finding->after = AFTER_REBOOT;
 		} else {
 			reload(examination, finding, kind);
@@ -205,8 +206,8 @@ static void look_persistent(const struct check *check, struct examination *exami
 		finding = finding_add(check, examination, patient, RESULT_WARN,
 				      "the kernel's command line switches nesting off for %s", kind->module);
 		finding_evidence(examination, finding, &facts->kernel.origin, "%s.nested=0", kind->module);
-		finding_remedy(examination, finding,
-			       "take %s.nested=0 out of the kernel's command line (/etc/default/grub)", kind->module);
+		finding_kernel_words(examination, finding, false,
+				     arena_printf(examination->arena, "%s.nested=0", kind->module));
 		finding->after = AFTER_REBOOT;
 	} else if (setting.files == TRUTH_NO) {
 		finding =

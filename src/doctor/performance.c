@@ -23,7 +23,8 @@ struct price {
 	const char *says;   /* part of its text */
 	const char *unless; /* unless this is part of it, too; or NULL */
 	const char *costs;
-	const char *remedy;
+	const char *remedy; /* a command or sentence; or with `word`, what to know of it; may be NULL then */
+	const char *word;   /* for the kernel's command line; or NULL */
 };
 
 /*
@@ -39,14 +40,12 @@ static const struct price prices[] = {
 	 "echo off > /sys/module/kvm/parameters/nx_huge_pages    # where all guests are trusted"},
 	{"retbleed", "Mitigation: IBRS", NULL, "every exit switches IBRS",
 	 "none but a CPU with enhanced IBRS (Intel's of 2019 and later)"},
-	{"retbleed", "Mitigation: IBPB", NULL, "every exit empties the branch predictors",
-	 "on the kernel's command line: retbleed=auto"},
+	{"retbleed", "Mitigation: IBPB", NULL, "every exit empties the branch predictors", NULL, "retbleed=auto"},
 	{"spectre_v2", "Mitigation: IBRS", NULL, "every exit switches IBRS",
 	 "none but a CPU with enhanced IBRS (Intel's of 2019 and later)"},
 	{"spec_rstack_overflow", "IBPB", "Safe RET", "exits empty the branch predictors",
-	 "on the kernel's command line: spec_rstack_overflow=safe-ret, with current microcode"},
-	{"vmscape", "IBPB on VMEXIT", NULL, "every exit empties the branch predictors",
-	 "on the kernel's command line: vmscape=ibpb, which empties them before returns to QEMU alone"},
+	 "and bring the microcode up to date", "spec_rstack_overflow=safe-ret"},
+	{"vmscape", "IBPB on VMEXIT", NULL, "every exit empties the branch predictors", NULL, "vmscape=ibpb"},
 };
 
 static bool is_said(const struct finding *finding, const char *remedy)
@@ -95,7 +94,9 @@ static void look_mitigations(const struct check *check, struct examination *exam
 			continue;
 		if (!finding->evidence || !strstr(finding->evidence, path))
 			finding_attribute(examination, finding, entry);
-		if (!is_said(finding, prices[i].remedy))
+		if (prices[i].word)
+			finding_kernel_words(examination, finding, true, prices[i].word);
+		if (prices[i].remedy && !is_said(finding, prices[i].remedy))
 			finding_remedy(examination, finding, "%s", prices[i].remedy);
 	}
 }

@@ -33,6 +33,12 @@ check "doctor in L1 boots a guest where none runs" found L0 kvm.boot pass "said 
 in_l1 sh -c 'rm /var/cache/nestvisor/probe.json; mv /usr/share/qemu/qboot.rom /tmp'
 check "doctor in L1 cites QEMU where none boots" found L0 kvm.boot fail "could not load PC BIOS" in_l1 env NESTVISOR_RUN_DIR=/nowhere nestvisor doctor --json
 in_l1 sh -c 'rm /var/cache/nestvisor/probe.json; mv /tmp/qboot.rom /usr/share/qemu'
+poll() { in_l1 cat /sys/module/kvm/parameters/halt_poll_ns; }
+check "doctor --fix mends L1" in_l1 nestvisor doctor --fix --yes
+check "and it is mended" says 0 poll
+check "a second time there is nothing to do" says "nothing here that can be mended" in_l1 nestvisor doctor --fix --yes
+check "doctor --undo takes it back" says "2 fixes taken back" in_l1 nestvisor doctor --undo
+check "and it is as before" says 200000 poll
 check "doctor asks L1 of a lab that runs" found hv1 kvm.boot pass "hv1/a runs under KVM" nv doctor first --json
 for guest in hv1 hv1/a hv1/b; do
 	check "$guest runs commands" says Linux nv exec "$guest" -- uname -s
