@@ -1,5 +1,6 @@
 #include "apply/session.h"
 
+#include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -20,7 +21,11 @@ int session_open(const struct lab *lab, enum session_mode mode, const char *what
 	if (r == 0)
 		r = state_open(s.folders.run, &s.state, err);
 	if (r == 0)
+		r = isolate_load(&s.folders, lab, &s.isolation, err);
+	if (r == 0)
 		r = net_open(lab, s.folders.run, &s.net, err);
+	if (r == 0)
+		net_set_isolation(s.net, s.isolation);
 	if (r < 0) {
 		session_close(&s);
 		return r;
@@ -34,11 +39,24 @@ void session_close(struct session *session)
 	if (!session->arena)
 		return;
 	net_close(session->net);
+	isolation_free(session->isolation);
 	state_close(session->state);
 	if (session->lock >= 0)
 		close(session->lock);
 	arena_free(session->arena);
 	*session = (struct session){.lock = -1};
+}
+
+static const bool *find_lags(struct session *session)
+{
+	bool *lags = arena_alloc(session->arena, session->lab->guest_count + 1);
+
+	for (size_t i = 0; i < session->lab->root->guest_count; i++) {
+		const struct guest *guest = session->lab->root->guests[i];
+
+		lags[guest->index] = guest->host && !isolate_is_confirmed(&session->folders, guest, session->isolation);
+	}
+	return lags;
 }
 
 int session_plan(struct session *session, struct plan *ret, struct error **err)
@@ -57,6 +75,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 				      .uplink_exists = seen.uplink_exists,
 				      .interfaces = (const char(*)[INTERFACE_NAME_SIZE])seen.interfaces,
 				      .interface_count = seen.interface_count};
+	actual.isolation_lags = find_lags(session);
 	if (seen.namespace_exists)
 		r = net_check_rules(session->net, &actual.rules_same, err);
 	if (r == 0)

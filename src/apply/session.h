@@ -15,6 +15,7 @@
 
 struct cancel;
 struct error;
+struct isolation;
 struct net;
 struct reporter;
 
@@ -24,6 +25,7 @@ struct session {
 	const struct lab *lab;
 	struct state *state;
 	struct net *net;
+	struct isolation *isolation; /* as it was when the session was opened */
 	struct reporter *reporter;
 	struct cancel *cancel;
 	int lock; /* -1: only looking */

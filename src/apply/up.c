@@ -7,6 +7,7 @@
 #include "apply/boot.h"
 #include "apply/executor.h"
 #include "apply/into.h"
+#include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cancel.h"
 #include "base/cleanup.h"
@@ -26,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST_READY_MS = 60000 };
+enum { HOST_READY_MS = 60000, PART_TRIES = 3 };
 
 struct fetched_image {
 	struct arena *arena; /* of its own: steps run in parallel */
@@ -169,6 +170,8 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 	struct driver_state state = {0};
 	int r;
 
+	if (guest->host)
+		isolate_forget(&up->session->folders, guest);
 	boot.accelerator = recorded_accelerator(value); /* a run that only starts it again has not probed */
 	r = boot_guest(up->session, &boot, &state, err);
 	if (r < 0)
@@ -323,17 +326,34 @@ static int run_part(struct up *up, const struct guest *guest, struct error **err
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_output struct process_output output = {0};
 	cleanup_transport struct transport *t = NULL;
-	cleanup_json json_t *part = config_part(s->lab, guest->host);
-	cleanup_free char *text = NULL;
-	int r;
+	cleanup_json json_t *part = config_part(s->lab, guest->host), *said = NULL;
+	cleanup_isolation struct isolation *isolation = NULL;
+	cleanup_free char *text = NULL, *said_text = NULL;
+	int r = isolate_load(&s->folders, s->lab, &isolation, err);
 
+	if (r < 0)
+		return r;
+	said = isolate_part(isolation, guest);
+	said_text = json_text(said);
+	json_object_set_new(part, "isolation", json_string(said_text));
 	add_image_ids(json_object_get(part, "guests"),
 		      json_object_get(state_get(s->state, resource_key(arena, "guest", guest->path)), "carried"));
 	text = json_text(part);
 	r = into_open(arena, &s->folders, s->lab, guest, s->cancel, &t, err);
 	if (r == 0)
 		r = transport_run(t, argv, text, strlen(text), -1, s->cancel, &output, err);
-	return r < 0 ? r : take_answer(s, guest, &output, err);
+	if (r == 0)
+		r = take_answer(s, guest, &output, err);
+	return r < 0 ? r : isolate_confirm(&s->folders, guest, isolation, err);
+}
+
+/* Whether a host does not know what holds for its guests, or may not. */
+static bool lags(const struct session *s, const struct guest *guest)
+{
+	cleanup_isolation struct isolation *isolation = NULL;
+
+	return isolate_load(&s->folders, s->lab, &isolation, NULL) < 0 ||
+	       !isolate_is_confirmed(&s->folders, guest, isolation);
 }
 
 static int do_part(struct up *up, const struct guest *guest, struct error **err)
@@ -346,6 +366,8 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 
 	report_part(s, guest);
 	r = run_part(up, guest, &problem);
+	for (int tries = 0; r == 0 && lags(s, guest) && tries < PART_TRIES; tries++) /* something was said meanwhile */
+		r = run_part(up, guest, &problem);
 	if (r == -ETIMEDOUT) {
 		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
 
@@ -447,7 +469,7 @@ static int take_step(struct up *up, const struct step *step, json_t *value, stru
 	case STEP_NETWORK:
 		return net_make_network(net, step->network, err);
 	case STEP_RULES:
-		return net_make_rules(net, err);
+		return isolate_make_rules(s, err);
 	case STEP_ROUTES:
 		return net_make_routes(net, err);
 	case STEP_DHCP:

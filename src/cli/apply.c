@@ -1,3 +1,4 @@
+#include "apply/isolate.h"
 #include "apply/up.h"
 
 #include "base/cleanup.h"
@@ -17,7 +18,9 @@ static int run(struct invocation *inv)
 	if (apply_wait_for_host(inv->cancel, &err) < 0 ||
 	    session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
 		return invocation_fail(inv, &err);
-	if (session_plan(&session, &plan, &err) == 0 && plan.step_count)
+	if (lab->isolation)
+		isolate_adopt(&session, lab->isolation, &err);
+	if (!err && session_plan(&session, &plan, &err) == 0 && plan.step_count)
 		apply_plan(&session, &plan, &err);
 	status = err ? EXIT_FAILED : EXIT_DONE;
 	if (inv->json)

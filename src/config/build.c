@@ -237,6 +237,8 @@ static void add_root(struct build *b)
 	struct lab *lab = b->lab;
 	struct host *root = arena_new_struct(lab->arena, struct host);
 
+	if (said(b->root, LAB_ISOLATION))
+		lab->isolation = arena_strdup(lab->arena, said(b->root, LAB_ISOLATION)->text);
 	root->path = at ? arena_strdup(lab->arena, at->text) : "";
 	for (const char *p = root->path; *p; p++)
 		root->layer += p == root->path || *p == '/';

@@ -243,6 +243,8 @@ json_t *config_part(const struct lab *lab, const struct host *host)
 	set_text(json, "lab", lab->name);
 	if (*host->path)
 		set_text(json, "at", host->path);
+	if (host == lab->root)
+		set_text(json, "isolation", lab->isolation);
 	for (size_t i = 0; i < lab->policy_count; i++) {
 		const struct policy *policy = &lab->policies[i];
 

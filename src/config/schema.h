@@ -45,7 +45,7 @@ struct object {
 };
 
 /* Positions of keys in their objects: node->slots[GUEST_MEMORY] is what a guest said of its memory, or NULL. */
-enum { LAB_LAB, LAB_AT, LAB_CPU_OVERCOMMIT, LAB_DEFAULTS, LAB_NETWORKS, LAB_GUESTS, LAB_POLICY, LAB_KEYS };
+enum { LAB_LAB, LAB_AT, LAB_ISOLATION, LAB_CPU_OVERCOMMIT, LAB_DEFAULTS, LAB_NETWORKS, LAB_GUESTS, LAB_POLICY, LAB_KEYS };
 enum {
 	NETWORK_SUBNET,
 	NETWORK_GATEWAY,

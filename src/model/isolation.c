@@ -82,6 +82,7 @@ struct isolation *isolation_copy(const struct isolation *from)
 	struct isolation *to = isolation_new(from->lab);
 
 	to->serial = from->serial;
+	to->above = from->above;
 	for (size_t i = 0; i < from->lab->guest_count; i++)
 		to->settings[i] = copy_setting(to->arena, &from->settings[i]);
 	return to;
@@ -261,7 +262,8 @@ json_t *isolation_json(const struct isolation *isolation, const struct host *bel
 			json_object_set_new(guests, guest->path,
 					    setting_json(&isolation->settings[i], clock, portable));
 	}
-	return json_pack("{s:I, s:o}", "serial", (json_int_t)isolation->serial, "guests", guests);
+	return json_pack("{s:I, s:I, s:o}", "serial", (json_int_t)isolation->serial, "above",
+			 (json_int_t)isolation->above, "guests", guests);
 }
 
 static void read_opening(const json_t *open, const struct isolation_clock *clock, struct isolation_setting *ret)
@@ -335,6 +337,7 @@ int isolation_read(struct isolation *isolation, const json_t *json, const struct
 	if (!json_is_object(guests))
 		return error_set(err, EINVAL, "isolation: no \"guests\"");
 	isolation->serial = (uint64_t)json_get_integer(json, "serial", 0);
+	isolation->above = (uint64_t)json_get_integer(json, "above", 0);
 	for (size_t i = 0; i < isolation->lab->guest_count; i++)
 		isolation->settings[i] = of_file(isolation->lab->guests[i]);
 	json_object_foreach ((json_t *)(uintptr_t)guests, path, one) {

@@ -55,6 +55,7 @@ struct isolation {
 	struct arena *arena;
 	const struct lab *lab;
 	uint64_t serial;		    /* of the last change on this host */
+	uint64_t above;			    /* of the last change that the layer above has said */
 	struct isolation_setting *settings; /* lab->guest_count, by guest->index */
 };
 

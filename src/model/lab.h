@@ -160,6 +160,7 @@ struct lab {
 	const char *name;
 	char id[ID_TEXT_SIZE];
 	const char *file;     /* as named by the user; "-" for standard input */
+	const char *isolation; /* in a part: what was said at run time, as JSON (model/isolation.h); NULL: not said */
 	struct host *root;    /* the host this program runs on */
 	struct guest **guests; /* all of them, parents before children, in the file's order */
 	size_t guest_count;

@@ -6,6 +6,7 @@
 #include "model/lab.h"
 #include "net/batch.h"
 #include "net/elements.h"
+#include "net/flows.h"
 #include "net/net_internal.h"
 #include "net/rules.h"
 #include "net/ruleset.h"
@@ -259,13 +260,12 @@ static int switch_elements(struct net *net, const char *record, const char *befo
 	return r < 0 ? r : ruleset_note(&set, after_text, generation + 1, err);
 }
 
-static int isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+static int switch_rules(struct net *net, const struct isolation *before, const struct isolation *after,
+			struct net_switched *ret, struct error **err)
 {
 	cleanup_free char *record = net_file(net->run_dir, "rules", ".inside", "");
 	cleanup_strbuf struct strbuf old_text = {0}, new_text = {0};
-	cleanup_isolation struct isolation *own = NULL;
 	cleanup_error struct error *unread = NULL;
-	const struct isolation *before = isolation_of(net, &own);
 	struct netlink *inside;
 	int r = net_inside(net, &inside, err);
 
@@ -284,6 +284,19 @@ static int isolate(struct net *net, const struct isolation *after, struct net_sw
 	 */
 	*ret = (struct net_switched){.reloaded = true};
 	return load(net, record, new_text.text, err);
+}
+
+static int isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+{
+	cleanup_isolation struct isolation *own = NULL;
+	cleanup_free struct prefix *above = NULL;
+	const struct isolation *before = isolation_of(net, &own);
+	size_t above_count = 0;
+	int r = switch_rules(net, before, after, ret, err);
+
+	if (r == 0 && net->lab->root->layer > 0)
+		r = look_above(net, &above, &above_count, err);
+	return r < 0 ? r : flows_end(net, before, after, above, above_count, &ret->flows, err);
 }
 
 int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)

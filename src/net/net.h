@@ -78,6 +78,7 @@ struct net_switched {
 	bool reloaded;		  /* all rules anew */
 	size_t elements;	  /* that came or went; 0: there was nothing to do */
 	long long transaction_ns; /* how long the kernel took for it */
+	size_t flows;		  /* that were ended: conntrack entries in the namespace */
 };
 int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err);
 

@@ -302,6 +302,16 @@ static size_t add_guest_step(struct builder *b, enum step_kind kind, const struc
 	return step;
 }
 
+/* A host that runs and has not heard what was said at run time of how far its guests may reach. */
+static bool lags(struct builder *b, const struct guest *guest)
+{
+	if (!b->actual->isolation_lags || !b->actual->isolation_lags[guest->index] ||
+	    b->actual->status->guests[guest->index].state != GUEST_RUNNING)
+		return false;
+	add_change(b, PLAN_CHANGE, "isolation", guest->path, "it has not heard who of its guests is cut or open");
+	return true;
+}
+
 static void plan_guest(struct builder *b, const struct guest *guest)
 {
 	const struct guest_status *status = &b->actual->status->guests[guest->index];
@@ -326,7 +336,7 @@ static void plan_guest(struct builder *b, const struct guest *guest)
 	}
 	if (starts || v.only_finish)
 		last = add_guest_step(b, STEP_READY, guest, last);
-	if (guest->host && compare_below(b, guest->host, above))
+	if (guest->host && (compare_below(b, guest->host, above) | lags(b, guest)))
 		add_guest_step(b, STEP_PART, guest, last);
 }
 

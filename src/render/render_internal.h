@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/strbuf.h"
 #include "model/status.h"
+#include "render/status.h"
 #include "render/text.h"
 
 struct arena;
@@ -35,6 +36,5 @@ void mermaid_title(struct strbuf *out, const char *kind, const char *name);
 extern const char schema_facts[];
 
 enum colour state_colour(enum guest_state state);
-enum colour world_colour(enum world world);
 
 #endif

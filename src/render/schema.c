@@ -268,7 +268,7 @@ static const struct schema schemas[] = {
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"], "description": "before"},
 			"changes": {"type": "array", "items": {"type": "object", "required": ["host", "kind", "command", "undo", "permanent"], "properties": {
 				"host": {"type": "string"},
-				"kind": {"enum": ["route", "rule", "nat", "sysctl", "link"]},
+				"kind": {"enum": ["route", "rule", "nat", "sysctl", "link", "policy"]},
 				"command": {"type": "string"},
 				"undo": {"type": ["string", "null"]},
 				"permanent": {"type": "array", "items": {"type": "object", "required": ["how", "file", "text"], "properties": {
@@ -285,6 +285,40 @@ static const struct schema schemas[] = {
 		},
 		"required": ["verdict", "changes", "verified", "after", "reply", "causes", "assumptions"],
 		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+	})},
+	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"complete": {"type": "boolean", "description": "in force at every host that runs; of `status`: at this one"},
+			"guests": {"type": "array", "items": {"type": "object",
+				"required": ["path", "world", "set", "file", "open_until", "neighbours", "allow", "at_run_time", "since", "by"], "properties": {
+					"path": {"type": "string"},
+					"world": {"enum": ["open", "cut", "sealed"], "description": "what holds now, those that it lies in included"},
+					"set": {"enum": ["open", "cut", "sealed"], "description": "for the guest itself; what a timed opening goes back to"},
+					"file": {"enum": ["open", "cut", "sealed"], "description": "what the lab file says"},
+					"open_until": {"type": ["integer", "null"], "description": "seconds since the epoch: the end of a timed opening"},
+					"neighbours": {"enum": ["keep", "cut", "drop"], "description": "the lab's other guests: as before, only those that are cut, none"},
+					"allow": {"type": "array", "items": {"type": "object", "required": ["to", "asked"], "properties": {
+						"to": {"type": "string"},
+						"asked": {"type": ["string", "null"], "description": "the name that it was resolved from"}
+					}}},
+					"at_run_time": {"type": "boolean", "description": "said in place of the lab file"},
+					"since": {"type": ["integer", "null"]},
+					"by": {"type": ["string", "null"], "description": "who said it"},
+					"missing_at": {"type": ["string", "null"], "description": "a host where it is not known to be in force"}
+				}}},
+			"layers": {"type": "array", "description": "the hosts that were told, this one first", "items": {"type": "object",
+				"required": ["host", "result", "why", "ms"], "properties": {
+					"host": {"type": "string", "description": "its path; empty for L0"},
+					"result": {"enum": ["done", "waits", "failed"], "description": "waits: it does not run and gets it when it starts"},
+					"why": {"type": ["string", "null"]},
+					"ms": {"type": "number", "minimum": 0, "description": "since the change began"}
+				}}},
+			"elements": {"type": "integer", "minimum": 0, "description": "of the rules' sets, that came or went at this host"},
+			"flows": {"type": "integer", "minimum": 0, "description": "that were ended at this host"},
+			"transaction_ms": {"type": "number", "minimum": 0, "description": "how long the kernel took for it"}
+		},
+		"required": ["lab", "complete", "guests"]
 	})},
 	{"path", 1, "one packet's way, and that of what answers it", JSON({
 		"properties": {

@@ -9,6 +9,8 @@
 /* `now`: seconds since the epoch, for how long guests have been up; 0: leave that out. */
 void status_table(const struct lab_status *status, long long now, const struct style *style, struct strbuf *out);
 
+enum colour world_colour(enum world world);
+
 /* {"lab", "host": {…}, "networks": […], "guests": [{…, "guests": […]}]}; a new reference. */
 json_t *status_json(const struct lab_status *status);
 

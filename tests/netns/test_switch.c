@@ -139,6 +139,14 @@ static void what_others_did_to_the_rules_is_mended(void **state)
 	stop(&s);
 }
 
+/* No data. That its peer does not know the connection any more may have been told to it. */
+static bool has_nothing(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
 static void cut_and_open(void **state)
 {
 	struct fixture *f = *state;
@@ -153,8 +161,8 @@ static void cut_and_open(void **state)
 	assert_int_equal(send(outside.server, "leak", 4, 0), 4);
 	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
 	assert_false(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
-	assert_true(udp_silent(outside.server));
-	assert_true(udp_silent(outside.client));
+	assert_true(has_nothing(outside.server));
+	assert_true(has_nothing(outside.client));
 	assert_true(tcp_say(admin.client, admin.server, "still"));
 	assert_true(tcp_say(admin.server, admin.client, "here"));
 	assert_true(talks(f->pa->netns, f->pb->netns, NULL, "192.168.122.11"));
@@ -175,11 +183,11 @@ static struct isolation_setting open_for(long long ms)
 		.world = WORLD_CUT, .open_until = now.wall + ms / 1000, .open_deadline = now.monotonic + ms};
 }
 
-static void until_closed(struct fixture *f, const struct peer *peer, const char *source)
+static void until_closed(struct fixture *f, const struct peer *peer, const char *source, const char *to)
 {
 	long long deadline = clock_ms() + 20000;
 
-	while (reaches_world(f, peer, source, "203.0.113.1", PORT))
+	while (reaches_world(f, peer, source, to, PORT))
 		assert_true(clock_ms() < deadline);
 }
 
@@ -199,10 +207,10 @@ static void an_opening_ends_by_itself(void **state)
 	/* A host with all that is behind it. */
 	set(&s, f->a, open_for(1500));
 	set(&s, f->hv, open_for(1500));
-	until_closed(f, f->pa, NULL);
-	assert_false(reaches_world(f, f->pa, NULL, "2001:db8::1", PORT));
-	until_closed(f, f->phv, "192.168.124.91");
-	assert_false(reaches_world(f, f->phv, "fd00:7::9", "2001:db8::1", PORT));
+	until_closed(f, f->pa, NULL, "203.0.113.1");
+	until_closed(f, f->pa, NULL, "2001:db8::1");
+	until_closed(f, f->phv, "192.168.124.91", "203.0.113.1");
+	until_closed(f, f->phv, "fd00:7::9", "2001:db8::1");
 	/* Nothing is to be mended then, and the next change is one of elements. */
 	OK(net_check_rules(f->net, &same, &problem));
 	assert_true(same);
@@ -270,6 +278,62 @@ static bool routed_between(struct fixture *f, const struct peer *from, const str
 	return reached;
 }
 
+/* How many entries of connection tracking a namespace has with these words in them. */
+static int flows(const char *netns, const char *words)
+{
+	cleanup_free char *count = machine_run("%s%s conntrack -L -f ipv4 2>/dev/null | grep -c '%s' || true",
+					       netns ? "nsenter --net=/run/netns/" : "", netns ? netns : "", words);
+	cleanup_free char *count6 = machine_run("%s%s conntrack -L -f ipv6 2>/dev/null | grep -c '%s' || true",
+						netns ? "nsenter --net=/run/netns/" : "", netns ? netns : "", words);
+
+	return atoi(count) + atoi(count6);
+}
+
+/* The guest's with the world, at both ends of the translation, and nobody else's. */
+static void flows_end(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	struct talk admin, out, out6, neighbour, other, dhcp;
+
+	if (!machine_try("conntrack -V"))
+		skip();
+	peer_do(f->pd, "ip addr add 192.168.122.150/24 dev eth0; ip route add default via 192.168.122.1");
+	assert_true(tcp_open(&admin, net_netns_fd(f->net), f->pa->netns, "192.168.122.10", 22));
+	assert_true(tcp_open(&out, f->pa->netns, f->m->world, "203.0.113.1", 8001));
+	assert_true(tcp_open(&out6, f->pa->netns, f->m->world, "2001:db8::1", 8002));
+	assert_true(tcp_open(&neighbour, f->pa->netns, f->pf->netns, "192.168.123.10", 8003));
+	assert_true(tcp_open(&other, f->pb->netns, f->m->world, "203.0.113.1", 8004));
+	assert_true(tcp_open(&dhcp, f->pd->netns, f->m->world, "203.0.113.1", 8005));
+	assert_int_equal(flows("nestvisor-iso-test", "dport=800[1-5]"), 5);
+	assert_int_equal(flows(NULL, "dport=800[1-5]"), 4);
+	set_world(&s, f->a, WORLD_CUT);
+	assert_int_equal(s.last.flows, 2);
+	assert_int_equal(flows("nestvisor-iso-test", "dport=800[12]"), 0);
+	assert_int_equal(flows(NULL, "dport=800[12]"), 0);
+	assert_int_equal(flows("nestvisor-iso-test", "dport=800[345]"), 3);
+	assert_int_equal(flows(NULL, "dport=800[45]"), 2);
+	assert_int_equal(flows("nestvisor-iso-test", "dport=22 "), 1);
+	/* By its Ethernet address, and with its neighbours. */
+	set_world(&s, f->dhcp, WORLD_CUT);
+	assert_int_equal(s.last.flows, 1);
+	assert_int_equal(flows(NULL, "dport=8005"), 0);
+	set(&s, f->a, (struct isolation_setting){.world = WORLD_CUT, .neighbours = NEIGHBOURS_DROP});
+	assert_int_equal(flows("nestvisor-iso-test", "dport=8003"), 0);
+	assert_int_equal(flows("nestvisor-iso-test", "dport=22 "), 1);
+	assert_true(tcp_say(admin.client, admin.server, "still"));
+	assert_true(tcp_say(other.client, other.server, "still"));
+	set_world(&s, f->a, WORLD_SEALED);
+	assert_int_equal(flows("nestvisor-iso-test", "dport=22 "), 0);
+	tcp_close(&admin);
+	tcp_close(&out);
+	tcp_close(&out6);
+	tcp_close(&neighbour);
+	tcp_close(&other);
+	tcp_close(&dhcp);
+	stop(&s);
+}
+
 static void alone_among_neighbours(void **state)
 {
 	struct fixture *f = *state;
@@ -291,8 +355,8 @@ static void alone_among_neighbours(void **state)
 	assert_true(tcp_say(admin.client, admin.server, "still"));
 	assert_true(tcp_say(admin.server, admin.client, "here"));
 	assert_false(reaches_world(f, f->pa, NULL, "203.0.113.1", PORT));
-	assert_true(udp_silent(neighbour.client));
-	assert_true(udp_silent(neighbour.server));
+	assert_true(has_nothing(neighbour.client));
+	assert_true(has_nothing(neighbour.server));
 	assert_true(passes_between(f, f->pb, f->ps, "192.168.122.11", "192.168.122.12"));
 	/* One that lies behind a host is known by its address. */
 	set(&s, f->deep, (struct isolation_setting){.world = WORLD_CUT, .neighbours = NEIGHBOURS_DROP});
@@ -365,6 +429,7 @@ static int tests(void)
 		TEST(what_others_did_to_the_rules_is_mended),
 		TEST(cut_and_open),
 		TEST(an_opening_ends_by_itself),
+		TEST(flows_end),
 		TEST(alone_among_neighbours),
 		TEST(no_open_relay),
 		TEST(chosen_places_stay),

@@ -1,0 +1,567 @@
+#include "apply/isolate.h"
+
+#include "apply/into.h"
+#include "apply/session.h"
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	FILE_LIMIT = 64 << 20,
+	LOCK_MS = 10000,   /* holders are done in milliseconds, loading the rules of a large lab included */
+	INWARD_MS = 20000, /* for a host below, with all that is below it */
+};
+
+const char *isolate_outcome_name(enum isolate_outcome outcome)
+{
+	static const char *const names[] = {"done", "waits", "failed"};
+
+	return names[outcome];
+}
+
+/* ─── what is kept ─── */
+
+static const char *file_in(struct arena *arena, const char *folder, const char *name)
+{
+	return arena_printf(arena, "%s/%s", folder, name);
+}
+
+int isolate_load(const struct folders *folders, const struct lab *lab, struct isolation **ret, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_isolation struct isolation *isolation = isolation_new(lab);
+	const char *path = file_in(arena, folders->state, "isolation.json");
+	struct isolation_clock clock;
+	cleanup_json json_t *json = NULL;
+	int r = file_exists(path) ? json_read_file(path, FILE_LIMIT, &json, err) : 0;
+
+	isolation_clock_read(&clock);
+	if (r == 0 && json)
+		r = isolation_read(isolation, json, &clock, err);
+	if (r < 0) {
+		/* Without it nobody knows who is to be cut, and guessing "nobody" would open them. */
+		error_hint(err, "what was said at run time is lost: remove %s and say it again", path);
+		return error_wrap(err, "cannot read %s", path);
+	}
+	*ret = steal_pointer(&isolation);
+	return 0;
+}
+
+static int save(const struct folders *folders, const struct isolation *isolation, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct isolation_clock clock;
+	cleanup_json json_t *json = NULL;
+
+	isolation_clock_read(&clock);
+	json = isolation_json(isolation, NULL, &clock, false);
+	return json_write_file(file_in(arena, folders->state, "isolation.json"), json, err);
+}
+
+static int lock(const struct folders *folders, struct cancel *cancel, int *ret_fd, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	return file_lock(file_in(arena, folders->run, "isolation.lock"), "isolation", LOCK_MS, NULL, cancel, ret_fd,
+			 err);
+}
+
+/* ─── which hosts below have it ─── */
+
+/* What a host below must know, as a text that is the same as long as that is. */
+static void digest_of(const struct isolation *isolation, const struct guest *guest, char ret[HASH_TEXT_SIZE])
+{
+	const struct isolation_clock none = {0};
+	cleanup_json json_t *json = isolation_json(isolation, guest->host, &none, false);
+	cleanup_free char *text = json_text(json_object_get(json, "guests"));
+
+	hash_bytes(text, strlen(text), ret);
+}
+
+static bool says_nothing(const struct isolation *isolation, const struct guest *guest)
+{
+	cleanup_json json_t *said = isolate_part(isolation, guest);
+
+	return json_object_size(json_object_get(said, "guests")) == 0;
+}
+
+static json_t *read_done(const struct folders *folders)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	json_t *done = NULL;
+
+	/* In /run: what cannot be read is told again. */
+	if (json_read_file(file_in(arena, folders->run, "isolation.done"), FILE_LIMIT, &done, NULL) < 0)
+		done = json_object();
+	return done;
+}
+
+bool isolate_is_confirmed(const struct folders *folders, const struct guest *guest, const struct isolation *isolation)
+{
+	cleanup_json json_t *done = read_done(folders);
+	const char *has = json_get_string(done, guest->path, NULL);
+	char digest[HASH_TEXT_SIZE];
+
+	digest_of(isolation, guest, digest);
+	return has ? strcmp(has, digest) == 0 : says_nothing(isolation, guest);
+}
+
+/* With the lock held, for it is read and written. */
+static int confirm(const struct folders *folders, const struct guest *guest, const struct isolation *said,
+		   struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *done = read_done(folders);
+	char digest[HASH_TEXT_SIZE];
+
+	digest_of(said, guest, digest);
+	json_object_set_new(done, guest->path, json_string(digest));
+	return json_write_file(file_in(arena, folders->run, "isolation.done"), done, err);
+}
+
+int isolate_confirm(const struct folders *folders, const struct guest *guest, const struct isolation *said,
+		    struct error **err)
+{
+	cleanup_close int fd = -1;
+	int r = lock(folders, NULL, &fd, err);
+
+	return r < 0 ? r : confirm(folders, guest, said, err);
+}
+
+void isolate_forget(const struct folders *folders, const struct guest *guest)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *done = NULL;
+	cleanup_close int fd = -1;
+
+	if (lock(folders, NULL, &fd, NULL) < 0)
+		return;
+	done = read_done(folders);
+	if (json_object_del(done, guest->path) == 0)
+		json_write_file(file_in(arena, folders->run, "isolation.done"), done, NULL);
+}
+
+json_t *isolate_part(const struct isolation *isolation, const struct guest *guest)
+{
+	struct isolation_clock clock;
+
+	isolation_clock_read(&clock);
+	return isolation_json(isolation, guest->host, &clock, true);
+}
+
+/* ─── the hosts below ─── */
+
+struct visit {
+	struct arena *arena; /* of its own: visits are threads */
+	const struct folders *folders;
+	const struct isolation *isolation;
+	const struct guest *guest;
+	struct cancel *cancel;
+	long long started_ns;
+	struct isolate_layer *layers;
+	size_t layer_count;
+	pthread_t thread;
+	bool threaded;
+};
+
+static long long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static double ms_since(long long started_ns)
+{
+	return (double)(now_ns() - started_ns) / 1e6;
+}
+
+static struct isolate_layer *add_layer(struct visit *visit, const char *host, enum isolate_outcome outcome)
+{
+	struct isolate_layer *layer = arena_push(visit->arena, visit->layers, visit->layer_count);
+
+	*layer = (struct isolate_layer){
+		.host = arena_strdup(visit->arena, host), .outcome = outcome, .ms = ms_since(visit->started_ns)};
+	return layer;
+}
+
+/* What the host answered: its own layer and those below it, in the same words. */
+static int take_layers(struct visit *visit, const struct process_output *output, struct error **err)
+{
+	cleanup_json json_t *answer = NULL;
+	json_t *layers, *one;
+	size_t i;
+	int r = json_parse(output->out, output->out_length, "the answer of its nestvisor", &answer, err);
+
+	if (r < 0)
+		return error_set(err, EIO, "its nestvisor ended with status %d: %s%s", output->status, output->err,
+				 output->out);
+	layers = json_object_get(answer, "layers");
+	if (!json_is_array(layers) || json_array_size(layers) == 0)
+		return error_set(
+			err, EIO, "%s",
+			json_get_string(json_object_get(answer, "error"), "message", "it failed without a word"));
+	json_array_foreach (layers, i, one) {
+		const char *result = json_get_string(one, "result", ""), *why = json_get_string(one, "why", NULL);
+		struct isolate_layer *layer = add_layer(visit, json_get_string(one, "host", "?"), ISOLATE_FAILED);
+
+		for (enum isolate_outcome outcome = ISOLATE_DONE; outcome <= ISOLATE_FAILED; outcome++)
+			if (strcmp(isolate_outcome_name(outcome), result) == 0)
+				layer->outcome = outcome;
+		layer->why = why ? arena_strdup(visit->arena, why) : NULL;
+	}
+	return 0;
+}
+
+static int tell(struct visit *visit, struct error **err)
+{
+	const char *const argv[] = {"nestvisor", "isolate", "take", "--json", "--lab", visit->folders->lab, NULL};
+	cleanup_output struct process_output output = {0};
+	cleanup_transport struct transport *t = NULL;
+	cleanup_json json_t *said = isolate_part(visit->isolation, visit->guest);
+	cleanup_free char *text = json_text(said);
+	int r = into_open(visit->arena, visit->folders, visit->isolation->lab, visit->guest, visit->cancel, &t, err);
+
+	if (r == 0)
+		r = transport_run(t, argv, text, strlen(text), INWARD_MS, visit->cancel, &output, err);
+	return r < 0 ? r : take_layers(visit, &output, err);
+}
+
+static void *make_visit(void *data)
+{
+	struct visit *visit = data;
+	cleanup_error struct error *err = NULL;
+	struct driver_state state = {0};
+	int r;
+
+	if (driver_qemu.look(folders_guest(visit->arena, visit->folders, visit->guest->name), &state, NULL) == 0 &&
+	    !state.running) {
+		add_layer(visit, visit->guest->path, ISOLATE_WAITS);
+		return NULL;
+	}
+	r = tell(visit, &err);
+	if (r < 0)
+		add_layer(visit, visit->guest->path, ISOLATE_FAILED)->why =
+			arena_strdup(visit->arena, err ? err->message : strerror(-r));
+	return NULL;
+}
+
+static bool is_done(const struct visit *visit)
+{
+	for (size_t i = 0; i < visit->layer_count; i++)
+		if (visit->layers[i].outcome == ISOLATE_FAILED)
+			return false;
+	return visit->layer_count && visit->layers[0].outcome == ISOLATE_DONE;
+}
+
+/* Which host it is told to by hand, or by the next change: the one that did not answer. */
+static int take_visit(struct arena *arena, struct visit *visit, struct isolate_result *ret, struct error **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < visit->layer_count; i++) {
+		struct isolate_layer *layer = arena_push(arena, ret->layers, ret->layer_count);
+
+		*layer = visit->layers[i];
+		layer->host = arena_strdup(arena, layer->host);
+		layer->why = layer->why ? arena_strdup(arena, layer->why) : NULL;
+		ret->complete &= layer->outcome != ISOLATE_FAILED;
+	}
+	if (is_done(visit))
+		r = isolate_confirm(visit->folders, visit->guest, visit->isolation, err);
+	return r;
+}
+
+static int go_inward(struct arena *arena, const struct folders *folders, const struct isolation *isolation,
+		     long long started_ns, struct cancel *cancel, struct isolate_result *ret, struct error **err)
+{
+	const struct host *root = isolation->lab->root;
+	struct visit *visits = arena_alloc(arena, (root->guest_count + 1) * sizeof(*visits));
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < root->guest_count; i++) {
+		const struct guest *guest = root->guests[i];
+
+		if (!guest->host || isolate_is_confirmed(folders, guest, isolation))
+			continue;
+		visits[count] = (struct visit){.arena = arena_new(),
+					       .folders = folders,
+					       .isolation = isolation,
+					       .guest = guest,
+					       .cancel = cancel,
+					       .started_ns = started_ns};
+		visits[count].threaded = pthread_create(&visits[count].thread, NULL, make_visit, &visits[count]) == 0;
+		if (!visits[count].threaded)
+			make_visit(&visits[count]);
+		count++;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (visits[i].threaded)
+			pthread_join(visits[i].thread, NULL);
+		if (r == 0)
+			r = take_visit(arena, &visits[i], ret, err);
+		arena_free(visits[i].arena);
+	}
+	return r;
+}
+
+/* ─── a change ─── */
+
+/* In force at this host, with the lock held. A lab that is not up has no rules yet; it gets them before its guests. */
+static int switch_here(const struct folders *folders, const struct isolation *before, const struct isolation *after,
+		       struct isolate_result *ret, struct error **err)
+{
+	struct net *net = NULL;
+	int r = net_open(after->lab, folders->run, &net, err);
+
+	if (r < 0)
+		return r;
+	if (net_namespace_exists(net)) {
+		net_set_isolation(net, before);
+		r = net_isolate(net, after, &ret->switched, err);
+	}
+	net_close(net);
+	return r;
+}
+
+static int carry_out(struct arena *arena, const struct folders *folders, const struct isolation *before,
+		     const struct isolation *after, int *lock_fd, struct cancel *cancel, long long started_ns,
+		     struct isolate_result *ret, struct error **err)
+{
+	struct isolate_layer *here;
+	int r = save(folders, after, err);
+
+	if (r == 0)
+		r = switch_here(folders, before, after, ret, err);
+	close(*lock_fd);
+	*lock_fd = -1;
+	if (r < 0)
+		return r;
+	ret->isolation = after;
+	ret->complete = true;
+	here = arena_push(arena, ret->layers, ret->layer_count);
+	*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
+				       .outcome = ISOLATE_DONE,
+				       .ms = ms_since(started_ns)};
+	return go_inward(arena, folders, after, started_ns, cancel, ret, err);
+}
+
+static void release_isolation(void *isolation)
+{
+	isolation_free(isolation);
+}
+
+/* The state before, and a copy of it to be changed; both live in the arena. */
+static int begin(struct arena *arena, const struct folders *folders, const struct lab *lab, struct cancel *cancel,
+		 int *ret_lock, struct isolation **ret_before, struct isolation **ret_after, struct error **err)
+{
+	int r = lock(folders, cancel, ret_lock, err);
+
+	if (r == 0)
+		r = isolate_load(folders, lab, ret_before, err);
+	if (r < 0)
+		return r;
+	*ret_after = isolation_copy(*ret_before);
+	arena_adopt(arena, *ret_before, release_isolation);
+	arena_adopt(arena, *ret_after, release_isolation);
+	return 0;
+}
+
+/* Who gave the command: the user who became root by sudo, else the user himself. */
+static const char *who(struct arena *arena)
+{
+	const char *sudo = getenv("SUDO_USER");
+	struct passwd entry, *found = NULL;
+	char buffer[2048];
+
+	if (sudo && *sudo && getuid() == 0)
+		return arena_strdup(arena, sudo);
+	if (getpwuid_r(getuid(), &entry, buffer, sizeof(buffer), &found) == 0 && found)
+		return arena_strdup(arena, found->pw_name);
+	return arena_printf(arena, "uid %u", (unsigned)getuid());
+}
+
+static json_t *layers_json(const struct isolate_result *result)
+{
+	json_t *layers = json_array();
+
+	for (size_t i = 0; i < result->layer_count; i++)
+		json_array_append_new(layers, json_pack("{s:s, s:s, s:s*}", "host", result->layers[i].host, "result",
+							isolate_outcome_name(result->layers[i].outcome), "why",
+							result->layers[i].why));
+	return layers;
+}
+
+/* One write(2) of a whole line to a file opened for appending: lines of several commands do not mix. */
+static int log_change(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+		      const struct isolate_result *result, const char *by, struct error **err)
+{
+	const char *path = file_in(arena, folders->state, "audit.log");
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	cleanup_json json_t *entry = NULL;
+	cleanup_free char *text = NULL, *line = NULL;
+	json_t *guests = json_array();
+	char when[32];
+	time_t now = time(NULL);
+	struct tm utc;
+	int length;
+
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+	for (size_t i = 0; i < request->guest_count; i++)
+		json_array_append_new(guests,
+				      json_pack("{s:s, s:s}", "path", request->guests[i]->path, "world",
+						world_name(isolation_world(result->isolation, request->guests[i]))));
+	entry = json_pack("{s:s, s:s, s:s, s:o, s:o, s:b}", "time", when, "who", by, "command", request->what, "guests",
+			  guests, "layers", layers_json(result), "complete", result->complete);
+	text = json_text(entry);
+	length = asprintf(&line, "%s\n", text);
+	if (length < 0)
+		abort();
+	if (fd < 0 || write(fd, line, (size_t)length) != length)
+		return error_errno(err, errno, "cannot write %s", path);
+	return 0;
+}
+
+static int open_folders(struct arena *arena, const struct lab *lab, struct folders *ret, struct error **err)
+{
+	int r = folders_of(arena, lab->name, ret, err);
+
+	if (r < 0 || file_exists(ret->lab_file))
+		return r;
+	r = error_set(err, ENOENT, "the lab %s does not run", lab->name);
+	error_hint(err, "say it in its file, `world: cut`, or bring it up first: nestvisor up");
+	return r;
+}
+
+/* What is the same already is left as it is, with whoever said it first. */
+static int edit(const struct isolate_request *request, const char *by, struct isolation *isolation, struct error **err)
+{
+	uint64_t serial = isolation->serial + 1;
+	int r = 0;
+
+	for (size_t i = 0; i < request->guest_count && r == 0; i++) {
+		const struct guest *guest = request->guests[i];
+		const struct isolation_setting *before = &isolation->settings[guest->index];
+		struct isolation_setting setting = *before;
+
+		r = request->edit(request->data, guest, &setting, err);
+		if (r < 0 || isolation_same_setting(before, &setting))
+			continue;
+		setting.since = (long long)time(NULL);
+		setting.by = by;
+		setting.serial = isolation->serial = serial;
+		isolation_set(isolation, guest, &setting);
+	}
+	return r;
+}
+
+int isolate_change(struct arena *arena, const struct lab *lab, const struct isolate_request *request,
+		   struct cancel *cancel, struct isolate_result *ret, struct error **err)
+{
+	struct isolation *before, *after;
+	cleanup_close int lock_fd = -1;
+	long long started_ns = now_ns();
+	struct folders folders;
+	const char *by;
+	int r = open_folders(arena, lab, &folders, err);
+
+	*ret = (struct isolate_result){0};
+	if (r == 0)
+		r = begin(arena, &folders, lab, cancel, &lock_fd, &before, &after, err);
+	if (r < 0)
+		return r;
+	by = who(arena);
+	r = edit(request, by, after, err);
+	if (r < 0)
+		return r;
+	r = carry_out(arena, &folders, before, after, &lock_fd, cancel, started_ns, ret, err);
+	return r < 0 ? r : log_change(arena, &folders, request, ret, by, err);
+}
+
+static int take(struct isolation *isolation, const json_t *said, bool *ret_newer, struct error **err)
+{
+	uint64_t serial = (uint64_t)json_get_integer(said, "serial", 0), own = isolation->serial;
+	uint64_t before = isolation->above;
+	struct isolation_clock clock;
+	int r;
+
+	*ret_newer = serial >= before;
+	if (!*ret_newer)
+		return 0;
+	isolation_clock_read(&clock);
+	r = isolation_read(isolation, said, &clock, err);
+	isolation->serial = own + 1;
+	isolation->above = serial;
+	return r;
+}
+
+int isolate_take(struct arena *arena, const struct lab *lab, const json_t *said, struct cancel *cancel,
+		 struct isolate_result *ret, struct error **err)
+{
+	struct isolation *before, *after;
+	cleanup_close int lock_fd = -1;
+	long long started_ns = now_ns();
+	struct folders folders;
+	bool newer;
+	int r = open_folders(arena, lab, &folders, err);
+
+	*ret = (struct isolate_result){0};
+	if (r == 0)
+		r = begin(arena, &folders, lab, cancel, &lock_fd, &before, &after, err);
+	if (r == 0)
+		r = take(after, said, &newer, err);
+	return r < 0 ? r : carry_out(arena, &folders, before, after, &lock_fd, cancel, started_ns, ret, err);
+}
+
+int isolate_adopt(struct session *session, const char *said, struct error **err)
+{
+	cleanup_isolation struct isolation *isolation = NULL;
+	cleanup_close int lock_fd = -1;
+	cleanup_json json_t *json = NULL;
+	bool newer = false;
+	int r = json_parse(said, strlen(said), "isolation", &json, err);
+
+	if (r == 0)
+		r = lock(&session->folders, session->cancel, &lock_fd, err);
+	if (r == 0)
+		r = isolate_load(&session->folders, session->lab, &isolation, err);
+	if (r == 0)
+		r = take(isolation, json, &newer, err);
+	if (r == 0 && newer)
+		r = save(&session->folders, isolation, err);
+	if (r < 0)
+		return r;
+	net_set_isolation(session->net, isolation);
+	isolation_free(session->isolation);
+	session->isolation = steal_pointer(&isolation);
+	return 0;
+}
+
+int isolate_make_rules(struct session *session, struct error **err)
+{
+	cleanup_close int lock_fd = -1;
+	struct isolation *fresh = NULL;
+	int r = lock(&session->folders, session->cancel, &lock_fd, err);
+
+	if (r == 0)
+		r = isolate_load(&session->folders, session->lab, &fresh, err);
+	if (r < 0)
+		return r;
+	arena_adopt(session->arena, fresh, release_isolation); /* the network borrows it */
+	net_set_isolation(session->net, fresh);
+	return net_make_rules(session->net, err);
+}

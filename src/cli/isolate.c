@@ -1,0 +1,164 @@
+#include "apply/isolate.h"
+
+#include "apply/session.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "cli/isolation.h"
+#include "cli/target.h"
+#include "net/net.h"
+#include "render/status.h"
+#include "render/table.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+enum { INPUT_LIMIT = 64 << 20 };
+
+/* What this machine knows to be in force: its own rules, and which hosts below have heard of it. */
+struct force {
+	bool here;
+	const struct folders *folders;
+	const struct isolation *isolation;
+};
+
+static const char *missing_at(const struct force *force, const struct guest *guest)
+{
+	const struct guest *first = host_guest_towards(force->isolation->lab->root, guest);
+
+	if (!force->here)
+		return *force->isolation->lab->root->path ? force->isolation->lab->root->path : "L0";
+	if (first != guest && !isolate_is_confirmed(force->folders, first, force->isolation))
+		return first->path;
+	return NULL;
+}
+
+static void format_until(long long until, char ret[32])
+{
+	time_t then = (time_t)until;
+	struct tm local;
+
+	strftime(ret, 32, "%Y-%m-%d %H:%M:%S", localtime_r(&then, &local));
+}
+
+static void add_guest(struct table *table, const struct force *force, const struct guest *guest)
+{
+	const struct isolation_setting *s = &force->isolation->settings[guest->index];
+	struct isolation_effect effect = isolation_effect(force->isolation, guest);
+	enum world world = isolation_world(force->isolation, guest);
+	const char *missing = missing_at(force, guest);
+	cleanup_strbuf struct strbuf allowed = {0};
+	char until[32] = "", text[ALLOWANCE_TEXT_SIZE];
+
+	strbuf_add(&allowed, "");
+	for (size_t i = 0; i < effect.allowed_count; i++)
+		strbuf_printf(&allowed, "%s%s", i ? ", " : "", allowance_format(&effect.allowed[i], text));
+	if (effect.open_ms > 0)
+		format_until(effect.open_until, until);
+	table_row(table);
+	table_cell(table, COLOUR_BOLD, guest->path);
+	table_cell(table, world_colour(world), world_name(world));
+	table_cell(table, COLOUR_NONE, until);
+	table_cell(table, COLOUR_NONE, effect.world == WORLD_CUT ? neighbours_name(effect.neighbours) : "");
+	table_cell(table, COLOUR_NONE, allowed.text);
+	table_cell(table, COLOUR_NONE, s->at_run_time ? s->by : "the lab file");
+	if (missing)
+		table_cellf(table, COLOUR_RED, "not at %s", missing);
+	else
+		table_cell(table, COLOUR_GREEN, "yes");
+}
+
+static int show(struct invocation *inv, const struct lab *lab, const struct force *force)
+{
+	static const char *const headings[] = {"GUEST",	  "WORLD",   "UNTIL",	 "NEIGHBOURS",
+					       "ALLOWED", "SAID BY", "IN FORCE", NULL};
+	cleanup_table struct table *table = table_new(headings);
+	cleanup_strbuf struct strbuf text = {0};
+	json_t *guests = json_array();
+
+	for (size_t i = 0; i < lab->guest_count; i++) {
+		const char *missing = missing_at(force, lab->guests[i]);
+		json_t *one = isolation_guest_json(force->isolation, lab->guests[i]);
+
+		json_object_set_new(one, "missing_at", text_json(missing));
+		json_array_append_new(guests, one);
+		add_guest(table, force, lab->guests[i]);
+	}
+	if (inv->json) {
+		invocation_answer(
+			inv, json_pack("{s:s, s:b, s:o}", "lab", lab->name, "complete", force->here, "guests", guests));
+		return EXIT_DONE;
+	}
+	json_decref(guests);
+	table_draw(table, inv->style, &text);
+	invocation_print_text(inv, text.text);
+	if (!force->here)
+		invocation_warn(inv, "the rules at this host are not those of the lab: nestvisor up mends them");
+	return EXIT_DONE;
+}
+
+static int status_of(struct invocation *inv, const struct lab *lab)
+{
+	cleanup_session struct session session = {.lock = -1};
+	cleanup_error struct error *err = NULL;
+	struct force force = {0};
+
+	if (session_open(lab, SESSION_LOOK, "isolate", inv->reporter, inv->cancel, &session, &err) < 0 ||
+	    net_check_rules(session.net, &force.here, &err) < 0)
+		return invocation_fail(inv, &err);
+	force.folders = &session.folders;
+	force.isolation = session.isolation;
+	return show(inv, lab, &force);
+}
+
+static int take(struct invocation *inv, const struct lab *lab)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	cleanup_json json_t *said = NULL;
+	cleanup_free char *text = NULL;
+	struct isolate_result result;
+	size_t length;
+
+	if (file_read("-", INPUT_LIMIT, &text, &length, &err) < 0 ||
+	    json_parse(text, length, "standard input", &said, &err) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	if (isolate_take(arena, lab, said, inv->cancel, &result, &err) < 0)
+		return invocation_fail(inv, &err);
+	return isolation_answer(inv, lab, NULL, 0, &result);
+}
+
+static int run(struct invocation *inv)
+{
+	cleanup_lab struct lab *lab = NULL;
+	int status = target_lab(inv, NULL, &lab);
+
+	if (status != EXIT_DONE)
+		return status;
+	return strcmp(inv->operands[0], "take") == 0 ? take(inv, lab) : status_of(inv, lab);
+}
+
+const struct command command_isolate = {
+	.name = "isolate",
+	.group = GROUP_ISOLATE,
+	.summary = "shows how far each guest may reach, who said so, and whether it is in force",
+	.description = "`isolate status` lists the guests of a lab with what holds for them now: what the lab file "
+		       "says, or what was "
+		       "said since by `cut`, `open` and `seal`; how long an opening lasts; what a cut guest keeps; and "
+		       "whether the "
+		       "rules are in force at this host and known to be at those below.\n\n"
+		       "`isolate take` is what the layer above runs inside a guest: it reads what was said as JSON "
+		       "from standard "
+		       "input, puts it in place of all that was said here, and makes it real, here and below.",
+	.operands =
+		(const struct command_operand[]){
+			{"ACTION", "what to do", .choices = (const char *const[]){"status", "take", NULL}}, {0}},
+	.examples =
+		(const struct command_example[]){
+			{"nestvisor isolate status", "of the lab of this folder, or the one that runs"}, {0}},
+	.json = "isolation",
+	.lab = true,
+	.run = run,
+};

@@ -1,0 +1,202 @@
+#include "cli/isolation.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "cli/target.h"
+#include "render/status.h"
+#include "render/table.h"
+
+#include <string.h>
+
+/* ─── which guests ─── */
+
+struct choice {
+	const struct guest **guests;
+	size_t count;
+};
+
+static bool has_tag(const struct guest *guest, const char *tag)
+{
+	for (size_t i = 0; i < guest->tag_count; i++)
+		if (strcmp(guest->tags[i], tag) == 0)
+			return true;
+	return false;
+}
+
+static void choose(struct choice *choice, const struct guest *guest)
+{
+	for (size_t i = 0; i < choice->count; i++)
+		if (choice->guests[i] == guest)
+			return;
+	choice->guests[choice->count++] = guest;
+}
+
+static int choose_tag(struct invocation *inv, const struct lab *lab, const char *tag, struct choice *ret)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		if (has_tag(lab->guests[i], tag)) {
+			choose(ret, lab->guests[i]);
+			any = true;
+		}
+	return any ? EXIT_DONE : invocation_usage(inv, "lab %s has no guest with the tag \"%s\"", lab->name, tag);
+}
+
+static int choose_guests(struct invocation *inv, struct arena *arena, const struct lab *lab, struct choice *ret)
+{
+	size_t tag_count = 0;
+	const char *const *tags = invocation_strings(inv, "tag", &tag_count);
+	int status = EXIT_DONE;
+
+	*ret = (struct choice){.guests = arena_alloc(arena, (lab->guest_count + 1) * sizeof(*ret->guests))};
+	for (size_t i = 0; i < inv->operand_count && status == EXIT_DONE; i++) {
+		const struct guest *guest;
+
+		status = target_guest(inv, lab, inv->operands[i], &guest);
+		if (status == EXIT_DONE)
+			choose(ret, guest);
+	}
+	for (size_t i = 0; i < tag_count && status == EXIT_DONE; i++)
+		status = choose_tag(inv, lab, tags[i], ret);
+	for (size_t i = 0; i < lab->guest_count && status == EXIT_DONE && invocation_flag(inv, "all"); i++)
+		choose(ret, lab->guests[i]);
+	if (status == EXIT_DONE && ret->count == 0)
+		return invocation_usage(inv, "which guests? Name them, or say --all or --tag");
+	return status;
+}
+
+/* The command as it was given, as far as the log wants it. */
+static const char *words_of(struct invocation *inv, struct arena *arena)
+{
+	const char *words = inv->command->name;
+	size_t count = 0;
+	const char *const *tags = invocation_strings(inv, "tag", &count);
+
+	if (invocation_flag(inv, "all"))
+		words = arena_printf(arena, "%s --all", words);
+	for (size_t i = 0; i < count; i++)
+		words = arena_printf(arena, "%s --tag %s", words, tags[i]);
+	for (size_t i = 0; i < inv->operand_count; i++)
+		words = arena_printf(arena, "%s %s", words, inv->operands[i]);
+	return words;
+}
+
+/* ─── the answer ─── */
+
+static json_t *allowed_json(const struct isolation_setting *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->allowed_count; i++) {
+		char text[ALLOWANCE_TEXT_SIZE];
+
+		json_array_append_new(list, json_pack("{s:s, s:o}", "to", allowance_format(&s->allowed[i], text),
+						      "asked", text_json(s->allowed[i].asked)));
+	}
+	return list;
+}
+
+json_t *isolation_guest_json(const struct isolation *isolation, const struct guest *guest)
+{
+	const struct isolation_setting *s = &isolation->settings[guest->index];
+	struct isolation_effect effect = isolation_effect(isolation, guest);
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o, s:o}", "path", guest->path, "world",
+			 world_name(isolation_world(isolation, guest)), "set", world_name(s->world), "file",
+			 world_name(guest->world), "open_until",
+			 effect.open_ms > 0 ? json_integer(effect.open_until) : json_null(), "neighbours",
+			 neighbours_name(effect.neighbours), "allow", allowed_json(s), "at_run_time", s->at_run_time,
+			 "since", s->since ? json_integer(s->since) : json_null(), "by", text_json(s->by));
+}
+
+static json_t *answer_json(const struct lab *lab, const struct guest *const *guests, size_t count,
+			   const struct isolate_result *result)
+{
+	json_t *list = json_array(), *layers = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, isolation_guest_json(result->isolation, guests[i]));
+	for (size_t i = 0; i < result->layer_count; i++) {
+		const struct isolate_layer *layer = &result->layers[i];
+
+		json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:f}", "host", layer->host, "result",
+							isolate_outcome_name(layer->outcome), "why",
+							text_json(layer->why), "ms", layer->ms));
+	}
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:f}", "lab", lab->name, "complete", result->complete,
+			 "guests", list, "layers", layers, "elements", (json_int_t)result->switched.elements, "flows",
+			 (json_int_t)result->switched.flows, "transaction_ms", (double)result->switched.transaction_ns / 1e6);
+}
+
+static void print_layers(struct invocation *inv, const struct isolate_result *result)
+{
+	static const char *const headings[] = {"HOST", "RESULT", ">AFTER", "WHY", NULL};
+	cleanup_table struct table *table = table_new(headings);
+	cleanup_strbuf struct strbuf text = {0};
+
+	for (size_t i = 0; i < result->layer_count; i++) {
+		const struct isolate_layer *layer = &result->layers[i];
+
+		table_row(table);
+		table_cell(table, COLOUR_BOLD, *layer->host ? layer->host : "L0");
+		table_cell(table,
+			   layer->outcome == ISOLATE_DONE    ? COLOUR_GREEN
+			   : layer->outcome == ISOLATE_WAITS ? COLOUR_YELLOW
+							     : COLOUR_RED,
+			   isolate_outcome_name(layer->outcome));
+		table_cellf(table, COLOUR_NONE, "%.1f ms", layer->ms);
+		table_cell(table, COLOUR_NONE,
+			   layer->outcome == ISOLATE_WAITS ? "it does not run; it gets this when it starts"
+							   : layer->why);
+	}
+	table_draw(table, inv->style, &text);
+	invocation_print_text(inv, text.text);
+}
+
+int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
+		     const struct isolate_result *result)
+{
+	if (inv->json) {
+		invocation_answer(inv, answer_json(lab, guests, count, result));
+		return result->complete ? EXIT_DONE : EXIT_FAILED;
+	}
+	for (size_t i = 0; i < count && count <= 10; i++)
+		invocation_print(inv, "%s: %s%s\n", guests[i]->path,
+				 world_name(isolation_world(result->isolation, guests[i])),
+				 result->complete ? "" : ", but not at every layer");
+	if (count > 10)
+		invocation_print(inv, "%zu guests%s\n", count, result->complete ? "" : ", but not at every layer");
+	print_layers(inv, result);
+	if (result->switched.reloaded)
+		invocation_note(inv, "the rules were not those of the lab: all of them were loaded anew");
+	if (!result->complete)
+		invocation_warn(
+			inv,
+			"not every layer has heard it. What is outside of these holds. Say it again, or `nestvisor "
+			"up`, once they answer");
+	return result->complete ? EXIT_DONE : EXIT_FAILED;
+}
+
+int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	cleanup_lab struct lab *lab = NULL;
+	struct isolate_request request = {.edit = edit, .data = data};
+	struct isolate_result result;
+	struct choice choice;
+	int status = target_lab(inv, NULL, &lab), r;
+
+	if (status == EXIT_DONE)
+		status = choose_guests(inv, arena, lab, &choice);
+	if (status != EXIT_DONE)
+		return status;
+	request.what = words_of(inv, arena);
+	request.guests = choice.guests;
+	request.guest_count = choice.count;
+	r = isolate_change(arena, lab, &request, inv->cancel, &result, &err);
+	status = r < 0 ? invocation_fail(inv, &err) : isolation_answer(inv, lab, choice.guests, choice.count, &result);
+	return status;
+}

@@ -1,0 +1,45 @@
+/* What cut, open, seal and isolate have in common: choosing guests, carrying it out, telling what became of it. */
+#ifndef NESTVISOR_CLI_ISOLATION_H
+#define NESTVISOR_CLI_ISOLATION_H
+
+#include "apply/isolate.h"
+#include "cli/command.h"
+
+/* The options that choose guests, for the tables of all three; an operand GUEST… goes with them. */
+#define ISOLATION_OPTIONS                                                                                              \
+	{"all", .help = "all guests of the lab, at every layer"},                                                      \
+	{                                                                                                              \
+		"tag", 't', OPTION_STRING, "TAG", .help = "all guests with this tag; may be repeated",                 \
+						  .repeated = true, .no_env = true                                     \
+	}
+
+#define ISOLATION_OPERANDS                                                                                             \
+	(const struct command_operand[])                                                                               \
+	{                                                                                                              \
+		{"GUEST", "a guest's path", COMPLETE_GUEST, .optional = true, .repeated = true},                       \
+		{                                                                                                      \
+			0                                                                                              \
+		}                                                                                                      \
+	}
+
+#define ISOLATION_STATUSES                                                                                             \
+	(const struct command_status[])                                                                                \
+	{                                                                                                              \
+		{EXIT_DONE, "in force at every layer that runs"},                                                      \
+			{EXIT_FAILED, "not done, or not at every layer: the answer says at which"},                    \
+		{                                                                                                      \
+			0                                                                                              \
+		}                                                                                                      \
+	}
+
+/* The lab, the guests, the change, the answer. Returns the exit status. */
+int isolation_run(struct invocation *inv, isolate_edit edit, void *data);
+
+/* The answer for what became of a change, printed or as a document. */
+int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
+		     const struct isolate_result *result);
+
+/* {"path", "world", …} of one guest. */
+json_t *isolation_guest_json(const struct isolation *isolation, const struct guest *guest);
+
+#endif

@@ -1,0 +1,68 @@
+#!/bin/bash
+# Cut, open and seal at run time, at every layer, across kills, restarts and hypervisors that do not answer.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+nestvisor=$(readlink -f "$1")
+work=$(mktemp -d /run/test/lab.XXXXXX)
+cp "$here/../../examples/first.nest.yaml" "$work/"
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+out() { nv exec "$1" -- ping -c1 -W1 203.0.113.1 >/dev/null 2>&1; }
+out6() { nv exec "$1" -- ping -6 -c1 -W1 2001:db8::1 >/dev/null 2>&1; }
+not() { ! "$@"; }
+kill_hypervisor() { kill -9 "$(cut -d" " -f1 /run/nestvisor/first/guests/hv1/pid)"; }
+guest_is() { # PATH KEY VALUE
+	nv isolate status --json | python3 -c 'import json, sys
+guest = {g["path"]: g for g in json.load(sys.stdin)["guests"]}[sys.argv[1]]
+sys.exit(str(guest[sys.argv[2]]) != sys.argv[3])' "$@"
+}
+
+check "a lab that does not run cannot be switched" status 2 nv cut hv1/a --lab first
+check "up" nv up -q
+check "an L2 guest is out in the world" out hv1/a
+check "cut of an L2 guest is done at both layers" says "hv1" nv cut hv1/a
+check "it is out no more" not out hv1/a
+check "its neighbour is" out hv1/b
+check "its host is" out hv1
+check "isolate status says so" guest_is hv1/a world cut
+check "and that it is in force everywhere" guest_is hv1/a missing_at None
+check "L1 itself says so" says cut nv exec hv1 -- nestvisor isolate status --lab first
+check "the administrator still pings it" nv exec L0 -- ping -c1 -W3 192.168.124.91
+check "up has nothing to do" says "everything runs" nv up
+check "the same again is nothing" says '"elements":0' nv cut hv1/a --json
+check "open lets it out at once" nv open hv1/a
+check "and it is out" out hv1/a
+check "an unknown guest" status 2 nv cut hv1/c
+check "no guest" status 2 nv cut
+check "an open guest cannot be opened for a while" status 1 nv open hv1/a --for 1m
+
+check "cut of L1 takes along all below it" nv cut hv1
+check "L1 is cut" not out hv1
+check "L2 is cut" not out hv1/b
+check "open for a while" nv open hv1 --for 5
+check "L2 is out" out hv1/b
+check "it says until when" says "20" nv isolate status
+until_true 20 not out hv1/b
+check "it is closed by itself" not out hv1/b
+check "status says so" guest_is hv1/b world cut
+check "up has nothing to do" says "everything runs" nv up
+check "open" nv open hv1
+
+check "seal" nv seal hv1/a
+check "sealed: no ping from L0" not nv exec L0 -- ping -c1 -W1 192.168.124.91
+check "sealed: the agent still works" says Linux nv exec hv1/a -- uname -s
+check "up keeps it" says "everything runs" nv up
+check "a killed hypervisor" kill_hypervisor
+until_true 10 says dead nv status
+check "a guest that is down is cut for its start" says "does not run" nv cut hv1/b
+check "up again" nv up -q
+check "hv1/a is still sealed" not nv exec L0 -- ping -c1 -W1 192.168.124.91
+check "hv1/b is cut" not out hv1/b
+check "hv1/b answers its administrator" nv exec L0 -- ping -c1 -W3 192.168.124.92
+check "L1 knows" says sealed nv exec hv1 -- nestvisor isolate status --lab first
+check "open all" nv open --all
+check "hv1/a is out" out hv1/a
+check "audit log" grep -q '"who"' /var/lib/nestvisor/first/audit.log
+check "down" nv down
+finish
