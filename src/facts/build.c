@@ -73,14 +73,6 @@ struct expr *expr_field(struct arena *arena, enum field field)
 	return expr;
 }
 
-struct expr *expr_ct_field(struct arena *arena, enum field field, enum ct_direction direction)
-{
-	struct expr *expr = expr_field(arena, field);
-
-	expr->field.direction = direction;
-	return expr;
-}
-
 struct expr *expr_other_field(struct arena *arena, const char *name, enum datatype type)
 {
 	struct expr *expr = expr_new(arena, EXPR_FIELD, type);

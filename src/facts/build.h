@@ -12,11 +12,11 @@ struct expr *expr_ip(struct arena *arena, const struct ip *ip);
 struct expr *expr_prefix(struct arena *arena, const struct prefix *prefix); /* one address becomes EXPR_IP */
 struct expr *expr_mac(struct arena *arena, const struct mac *mac);
 struct expr *expr_field(struct arena *arena, enum field field);
-struct expr *expr_ct_field(struct arena *arena, enum field field, enum ct_direction direction);
 struct expr *expr_other_field(struct arena *arena, const char *name, enum datatype type);
 struct expr *expr_fib(struct arena *arena, uint8_t flags, enum fib_result result);
 /* EXPR_RANGE, EXPR_MAP; and EXPR_BINARY */
-struct expr *expr_pair(struct arena *arena, enum expr_kind kind, enum datatype type, struct expr *left, struct expr *right);
+struct expr *expr_pair(struct arena *arena, enum expr_kind kind, enum datatype type, struct expr *left,
+		       struct expr *right);
 struct expr *expr_binary(struct arena *arena, enum binary_op op, struct expr *left, struct expr *right);
 struct expr *expr_range(struct arena *arena, struct expr *first, struct expr *last);
 struct expr *expr_concat(struct arena *arena);
@@ -38,8 +38,8 @@ void rule_verdict(struct arena *arena, struct rule *rule, enum verdict_kind kind
 void rule_gap(struct pool *pool, struct rule *rule, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Finds or adds; what is new has this origin. */
-struct table *ruleset_add_table(struct reader *reader, struct ruleset *ruleset, enum backend backend, enum family family,
-				const char *name);
+struct table *ruleset_add_table(struct reader *reader, struct ruleset *ruleset, enum backend backend,
+				enum family family, const char *name);
 struct chain *table_add_chain(struct reader *reader, struct table *table, const char *name);
 /* A rule at the end of a chain, or in front of its rule `before` (1 is the first). */
 struct rule *chain_add_rule(struct reader *reader, struct chain *chain, uint32_t before);

@@ -79,7 +79,7 @@ struct facts {
 
 	struct sysctl *sysctls; /* sorted by name */
 	size_t sysctl_count;
-	enum truth sysctls_known; /* of all: no, where only some were asked for */
+	enum truth sysctls_known;    /* of all: no, where only some were asked for */
 	const char **sysctls_absent; /* asked for, and the kernel has none of that name; sorted */
 	size_t sysctls_absent_count;
 
@@ -123,7 +123,6 @@ struct facts {
 };
 
 struct link *facts_link(const struct facts *facts, const char *name); /* NULL: none */
-struct link *facts_link_with_mac(const struct facts *facts, const struct mac *mac);
 /* A sysctl's value, or NULL: unknown. */
 const char *facts_sysctl(const struct facts *facts, const char *name);
 const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name);

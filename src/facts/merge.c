@@ -55,10 +55,62 @@ static void compare_chains(struct merger *merger, const struct chain *counts, co
 		other->origin};
 }
 
+/* Does every rule of a listing lack the interfaces it asks for? */
+static bool lacks_interfaces(const struct chain *chain)
+{
+	for (size_t i = 0; i < chain->rule_count; i++)
+		for (size_t j = 0; j < chain->rules[i].statement_count; j++)
+			if (chain->rules[i].statements[j].kind == STATEMENT_CONDITION &&
+			    chain->rules[i].statements[j].condition.reason == CONDITION_LACKING)
+				return true;
+	return false;
+}
+
+static void merge_chain(struct merger *merger, struct table *into, const struct chain *from)
+{
+	struct chain *chain = table_chain(into, from->name);
+
+	if (!chain && into->whole == TRUTH_YES)
+		return;
+	if (!chain) {
+		*arena_push(merger->pool->arena, into->chains, into->chain_count) = *from;
+		names_add(merger->pool->arena, &into->chain_names, from->name);
+	} else if (chain->whole == TRUTH_NO && from->whole == TRUTH_YES && !lacks_interfaces(from)) {
+		*chain = *from; /* the better capture ends inside of it */
+	} else {
+		compare_chains(merger, chain, from);
+		return;
+	}
+	merger->used = true;
+}
+
+/* Sets and the like that the better capture does not show because it is only a part. */
+static void merge_sets(struct merger *merger, struct table *into, const struct table *from)
+{
+	struct arena *arena = merger->pool->arena;
+
+	if (into->whole == TRUTH_YES)
+		return;
+	for (size_t i = 0; i < from->set_count; i++) {
+		if (table_set(into, from->sets[i].name))
+			continue;
+		*arena_push(arena, into->sets, into->set_count) = from->sets[i];
+		names_add(arena, &into->set_names, from->sets[i].name);
+		merger->used = true;
+	}
+	for (size_t i = 0; i < from->object_count; i++) {
+		bool there = false;
+
+		for (size_t j = 0; j < into->object_count; j++)
+			there = there || (strcmp(into->objects[j].kind, from->objects[i].kind) == 0 &&
+					  strcmp(into->objects[j].name, from->objects[i].name) == 0);
+		if (!there)
+			*arena_push(arena, into->objects, into->object_count) = from->objects[i];
+	}
+}
+
 static void merge_table(struct merger *merger, struct table *from)
 {
-	const struct chain *chain;
-
 	struct ruleset *ruleset = &merger->facts->ruleset;
 	struct table *into = find_table(ruleset, from);
 
@@ -70,16 +122,9 @@ static void merge_table(struct merger *merger, struct table *from)
 	if (into->backend == BACKEND_XTABLES)
 		into->backend = from->backend;
 	merger->better = into->origin.source;
-	for (size_t i = 0; i < from->chain_count; i++) {
-		chain = table_chain(into, from->chains[i].name);
-		if (chain)
-			compare_chains(merger, chain, &from->chains[i]);
-		if (chain || into->whole == TRUTH_YES)
-			continue;
-		*arena_push(merger->pool->arena, into->chains, into->chain_count) = from->chains[i];
-		names_add(merger->pool->arena, &into->chain_names, from->chains[i].name);
-		merger->used = true;
-	}
+	for (size_t i = 0; i < from->chain_count; i++)
+		merge_chain(merger, into, &from->chains[i]);
+	merge_sets(merger, into, from);
 	if (from->whole == TRUTH_YES)
 		into->whole = TRUTH_YES;
 	if (from->whole == TRUTH_NO && into->whole != TRUTH_YES)

@@ -27,7 +27,8 @@ static struct table *current_table(struct nft *nft)
 }
 
 /* Skips to the end of the line, over blocks. Returns what was skipped. */
-const char *nft_skip_statement(struct nft *nft)
+/* To the end of the line, over blocks; gives back what was skipped. */
+static const char *skip_statement(struct nft *nft)
 {
 	size_t first = nft->at;
 	unsigned braces = 0;
@@ -43,7 +44,7 @@ const char *nft_skip_statement(struct nft *nft)
 void nft_ignore(struct nft *nft)
 {
 	const struct token *token = nft_peek(nft);
-	const char *text = nft_skip_statement(nft);
+	const char *text = skip_statement(nft);
 
 	nft->reader->line = token->line;
 	reader_ignored(nft->reader, span_of(text));
@@ -57,7 +58,8 @@ bool nft_at_end(struct nft *nft)
 }
 
 /* "# handle 12" behind the line just read. */
-struct number nft_take_handle(struct nft *nft)
+/* "# handle 12" behind what was just read. */
+static struct number take_handle(struct nft *nft)
 {
 	struct span rest, word;
 	uint64_t number;
@@ -225,7 +227,7 @@ static void take_rule(struct nft *nft, struct chain *chain, uint32_t before)
 	rule->origin = nft_token_origin(nft, token);
 	nft_statements(nft, rule);
 	rule->text = nft_text_since(nft, first);
-	rule->handle = nft_take_handle(nft);
+	rule->handle = take_handle(nft);
 	nft->reader->capture->rules++;
 	nft->reader->capture->rules_partly += rule->understood == UNDERSTOOD_PARTLY;
 	nft->reader->capture->rules_not += rule->understood == UNDERSTOOD_NOT;
@@ -263,7 +265,7 @@ static bool take_set(struct nft *nft, bool map)
 
 	if (!name || !nft_accept(nft, "{"))
 		return false;
-	handle = nft_take_handle(nft);
+	handle = take_handle(nft);
 	set = nft_add_set(nft, name, map);
 	if (handle.known)
 		set->handle = handle;
@@ -300,7 +302,7 @@ static bool take_object(struct nft *nft, const char *kind)
 		return false;
 	object = arena_push(nft->arena, table->objects, table->object_count);
 	*object = (struct object){.kind = kind, .name = name, .origin = origin};
-	object->text = nft_skip_statement(nft);
+	object->text = skip_statement(nft);
 	end = nft->at;
 	for (nft->at = first; nft->at < end; nft->at++) {
 		if (nft_is(nft_peek(nft), "devices")) {
@@ -332,7 +334,7 @@ static bool take_chain(struct nft *nft)
 	if (!name || !nft_accept(nft, "{"))
 		return false;
 	chain = use_chain(nft, name);
-	nft_take_handle(nft);
+	take_handle(nft);
 	take_chain_body(nft, chain, current_table(nft)->family);
 	return true;
 }
@@ -367,7 +369,7 @@ static void take_table_body(struct nft *nft)
 	const char *name = current_table(nft)->name;
 
 	current_table(nft)->whole = TRUTH_YES;
-	current_table(nft)->handle = nft_take_handle(nft);
+	current_table(nft)->handle = take_handle(nft);
 	for (;;) {
 		size_t first;
 
@@ -502,7 +504,7 @@ static bool take_command(struct ruleset_parser *parser)
 	skip_program(nft);
 	if (nft_is(nft_peek(nft), "list")) { /* changes nothing */
 		parser->script = true;
-		nft_skip_statement(nft);
+		skip_statement(nft);
 		return true;
 	}
 	insert = nft_is(nft_peek(nft), "insert");

@@ -376,7 +376,7 @@ static void add_command_word(struct words *words, struct span word)
 	add_word(words, word);
 }
 
-bool recognise_command(struct pool *pool, struct span command, struct recognised *ret)
+static bool recognise_command(struct pool *pool, struct span command, struct recognised *ret)
 {
 	struct words words = {.command = true};
 	struct span rest = command, word;

@@ -20,12 +20,9 @@ struct recognised {
 	bool weak;     /* by one word of a name, which may be about something else */
 };
 
-/* A command line without its prompt: "ip -6 route show table 500", "sudo iptables -t nat -L -v". */
-bool recognise_command(struct pool *pool, struct span command, struct recognised *ret);
-
 /*
- * A line of a terminal: a prompt and one of the commands above, or, with no format, behind a prompt that can be nothing
- * else, any other.
+ * A line of a terminal: a prompt and a command ("ip -6 route show table 500", "sudo iptables -t nat -L"), or, with no
+ * format, behind a prompt that can be nothing else, any other.
  */
 bool recognise_prompt(struct pool *pool, struct span line, struct recognised *ret, struct span *ret_command);
 

@@ -1,6 +1,6 @@
 /*
- * Shapes of structs, in tables: what members a struct has and how each looks in JSON. Writing, reading, comparing and the
- * JSON Schema all follow from the same table, so that none can forget a member. Within facts/ only.
+ * Shapes of structs, in tables: what members a struct has and how each looks in JSON. Writing, reading, comparing and
+ * the JSON Schema all follow from the same table, so that none can forget a member. Within facts/ only.
  *
  * A member that is unknown or absent is not written: zeroed memory and a missing member mean the same.
  */
@@ -11,33 +11,33 @@
 #include "facts/text.h"
 
 enum shape_kind {
-	SHAPE_TEXT,    /* const char * */
-	SHAPE_TEXTS,   /* const char ** with a count */
-	SHAPE_NUMBER,  /* struct number */
+	SHAPE_TEXT,   /* const char * */
+	SHAPE_TEXTS,  /* const char ** with a count */
+	SHAPE_NUMBER, /* struct number */
 	SHAPE_UINT8,
 	SHAPE_UINT16,
 	SHAPE_UINT32,
-	SHAPE_UINT64,  /* always written */
-	SHAPE_INT32,   /* always written */
+	SHAPE_UINT64, /* always written */
+	SHAPE_INT32,  /* always written */
 	SHAPE_BOOL,
 	SHAPE_TRUTH,
-	SHAPE_ENUM,    /* names */
-	SHAPE_ENUMS,   /* enum datatype * with a count */
-	SHAPE_BITS,    /* uint8_t; names of bits */
-	SHAPE_FAMILY,  /* uint8_t: AF_INET, AF_INET6 */
+	SHAPE_ENUM,	  /* names */
+	SHAPE_ENUMS,	  /* enum datatype * with a count */
+	SHAPE_BITS,	  /* uint8_t; names of bits */
+	SHAPE_FAMILY,	  /* uint8_t: AF_INET, AF_INET6 */
 	SHAPE_ROUTE_TYPE, /* uint8_t: ROUTE_TYPE_* by name */
 	SHAPE_IP,
-	SHAPE_IPS,     /* struct ip * with a count */
+	SHAPE_IPS, /* struct ip * with a count */
 	SHAPE_PREFIX,
-	SHAPE_MAC,     /* struct mac */
-	SHAPE_BYTES6,  /* uint8_t[6], always written */
-	SHAPE_FIELD,   /* enum field */
-	SHAPE_TYPE,    /* enum datatype */
+	SHAPE_MAC,    /* struct mac */
+	SHAPE_BYTES6, /* uint8_t[6], always written */
+	SHAPE_FIELD,  /* enum field */
+	SHAPE_TYPE,   /* enum datatype */
 	SHAPE_ORIGIN,
-	SHAPE_STRUCT,  /* inside */
-	SHAPE_POINTER, /* to one, or NULL */
+	SHAPE_STRUCT,	/* inside */
+	SHAPE_POINTER,	/* to one, or NULL */
 	SHAPE_POINTERS, /* struct ** with a count */
-	SHAPE_LIST,    /* array of structs with a count */
+	SHAPE_LIST,	/* array of structs with a count */
 };
 
 struct shape;
@@ -70,6 +70,6 @@ bool shape_equal(const struct shape *shape, const void *a, const void *b);
 /* {"$ref": …} with the definitions of this shape and all within it added to `definitions`. */
 json_t *shape_schema(const struct shape *shape, json_t *definitions);
 
-extern const struct shape shape_facts, shape_relation, shape_note, shape_rule, shape_stats;
+extern const struct shape shape_facts, shape_relation, shape_note, shape_stats;
 
 #endif

@@ -219,7 +219,7 @@ static const char *check_rule(const void *object)
 	return rule->gap_count > 0 || rule_has_unknown(rule) ? "is understood fully, and something in it is not" : NULL;
 }
 
-const struct shape shape_rule = SHAPE(rule, rule_members, .check = check_rule);
+static const struct shape shape_rule = SHAPE(rule, rule_members, .check = check_rule);
 
 static const char *const chain_types[] = {NULL, "filter", "nat", "route"};
 static const char *const hook_names[] = {NULL,	    "ingress", "egress",      "prerouting", "input",
@@ -557,11 +557,11 @@ static const struct member setting_members[] = {TEXT(setting, section, NEEDED),
 						{}};
 static const struct shape shape_setting = SHAPE(setting, setting_members);
 static const struct member wsl_members[] = {TEXT(wsl, networking_mode),
-					   TEXT(wsl, version),
-					   ORIGIN(wsl),
-					   TEXT(wsl, windows, .help = "the version of Windows below"),
-					   M(wsl, windows_origin, "windows_origin", SHAPE_ORIGIN),
-					   {}};
+					    TEXT(wsl, version),
+					    ORIGIN(wsl),
+					    TEXT(wsl, windows, .help = "the version of Windows below"),
+					    M(wsl, windows_origin, "windows_origin", SHAPE_ORIGIN),
+					    {}};
 static const struct shape shape_wsl = SHAPE(wsl, wsl_members);
 static const struct member side_members[] = {IP(flow_side, source),	     IP(flow_side, destination),
 					     NUMBER(flow_side, source_port), NUMBER(flow_side, destination_port),

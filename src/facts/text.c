@@ -1,7 +1,9 @@
 #include "facts/text.h"
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 #include "facts/names.h"
+#include "model/hash.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,19 +153,6 @@ bool span_number(struct span span, uint64_t *ret)
 	return true;
 }
 
-bool span_integer(struct span span, int64_t *ret)
-{
-	bool negative = span.length > 0 && span.at[0] == '-';
-	uint64_t value;
-
-	if (span.length > 0 && (negative || span.at[0] == '+'))
-		span = span_skip(span, 1);
-	if (!span_number(span, &value) || value > INT64_MAX)
-		return false;
-	*ret = negative ? -(int64_t)value : (int64_t)value;
-	return true;
-}
-
 bool span_counter(struct span span, uint64_t *ret)
 {
 	static const char units[] = "KMGTP";
@@ -257,11 +246,7 @@ bool mask_length(const struct ip *mask, uint8_t *ret)
 
 static uint64_t hash(struct span span)
 {
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < span.length; i++)
-		h = (h ^ (unsigned char)span.at[i]) * 0x100000001b3u;
-	return h ^ h >> 29;
+	return hash_more(HASH_START, span.at, span.length);
 }
 
 static void pool_widen(struct pool *pool)
@@ -296,7 +281,7 @@ const char *pool_intern(struct pool *pool, struct span span)
 	return pool->slots[at] = arena_strndup(pool->arena, span.at, span.length);
 }
 
-bool reader_raw_line(struct reader *reader, struct span *ret)
+static bool read_raw_line(struct reader *reader, struct span *ret)
 {
 	const char *end;
 
@@ -313,16 +298,10 @@ bool reader_raw_line(struct reader *reader, struct span *ret)
 
 bool reader_line(struct reader *reader, struct span *ret)
 {
-	if (!reader_raw_line(reader, ret))
+	if (!read_raw_line(reader, ret))
 		return false;
 	*ret = span_trim(*ret);
 	return true;
-}
-
-void reader_unread(struct reader *reader, struct span line)
-{
-	reader->at = line.at;
-	reader->line--;
 }
 
 struct origin reader_origin(const struct reader *reader)
@@ -336,32 +315,13 @@ const char *reader_intern(struct reader *reader, struct span span)
 	return pool_intern(reader->pool, span);
 }
 
-/* How long the UTF-8 sequence is that begins here; 0 where it is none. RFC 3629. */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-	size_t length = at[0] < 0x80			? 1
-			: at[0] >= 0xc2 && at[0] < 0xe0 ? 2
-			: (at[0] & 0xf0) == 0xe0	? 3
-			: at[0] >= 0xf0 && at[0] < 0xf5 ? 4
-							: 0;
-
-	if (length == 0 || length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) || (at[0] == 0xf0 && at[1] < 0x90) ||
-	    (at[0] == 0xf4 && at[1] >= 0x90))
-		return 0;
-	return length;
-}
-
 void text_repair(char *text)
 {
 	size_t length = strlen(text);
+	uint32_t c;
 
 	for (size_t i = 0, n; i < length; i += n) {
-		n = utf8_length((const unsigned char *)text + i, length - i);
+		n = utf8_next(text + i, length - i, &c);
 		if (n == 0) {
 			text[i] = '?';
 			n = 1;
@@ -371,8 +331,10 @@ void text_repair(char *text)
 
 static bool is_utf8(const char *text)
 {
+	uint32_t c;
+
 	for (size_t length = strlen(text), n; length > 0; text += n, length -= n) {
-		n = utf8_length((const unsigned char *)text, length);
+		n = utf8_next(text, length, &c);
 		if (n == 0)
 			return false;
 	}
@@ -520,19 +482,6 @@ char *text_from_utf16(struct arena *arena, const char *data, size_t length, bool
 	return text;
 }
 
-/* Where this is no UTF-8 each byte is a character of its own. */
-static uint32_t utf8_get(const unsigned char *at, size_t left, size_t *ret_length)
-{
-	static const unsigned char first_bits[] = {0xff, 0x7f, 0x1f, 0x0f, 0x07};
-	size_t length = utf8_length(at, left);
-	uint32_t c = at[0] & first_bits[length];
-
-	for (size_t i = 1; i < length; i++)
-		c = c << 6 | (at[i] & 0x3f);
-	*ret_length = length ? length : 1;
-	return c;
-}
-
 static size_t utf16_put(char *to, uint32_t unit, bool big)
 {
 	to[big ? 0 : 1] = (char)(unit >> 8);
@@ -546,8 +495,13 @@ char *text_to_utf16(struct arena *arena, const char *text, size_t length, bool b
 	size_t to = 0;
 
 	for (size_t i = 0, n; i < length; i += n) {
-		uint32_t c = utf8_get((const unsigned char *)text + i, length - i, &n);
+		uint32_t c = 0;
 
+		n = utf8_next(text + i, length - i, &c);
+		if (n == 0) { /* no UTF-8: each byte is a character of its own */
+			c = (unsigned char)text[i];
+			n = 1;
+		}
 		if (c >= 0x10000) {
 			to += utf16_put(data + to, 0xd800 | (c - 0x10000) >> 10, big);
 			c = 0xdc00 | ((c - 0x10000) & 0x3ff);
@@ -583,9 +537,10 @@ char *text_clean(struct arena *arena, const char *data, size_t length, size_t *r
 	}
 	text = arena_alloc(arena, length * 3 + 1);
 	for (size_t i = 0; i < length;) {
-		size_t n = utf8_length(bytes + i, length - i);
+		uint32_t c = 0;
+		size_t n = utf8_next(data + i, length - i, &c);
 
-		if (n == 3 && memcmp(bytes + i, "\xef\xbb\xbf", 3) == 0) {
+		if (n > 0 && c == 0xfeff) { /* a byte order mark */
 			i += 3;
 			continue;
 		}

@@ -34,7 +34,6 @@ struct span span_cut(struct span *span, char c);
 bool span_word(struct span *rest, struct span *ret);
 
 bool span_number(struct span span, uint64_t *ret);  /* decimal, 0x… or 0… octal is not: "010" is ten */
-bool span_integer(struct span span, int64_t *ret);  /* with a sign */
 bool span_counter(struct span span, uint64_t *ret); /* with K, M, G, T, P: thousands, as iptables -L -v prints */
 struct number span_to_number(struct span span);
 bool span_ip(struct span span, struct ip *ret);
@@ -86,9 +85,6 @@ struct reader {
 
 /* The next line without its end and without white space around; false at the end. */
 bool reader_line(struct reader *reader, struct span *ret);
-/* The same with the white space before it. */
-bool reader_raw_line(struct reader *reader, struct span *ret);
-void reader_unread(struct reader *reader, struct span line); /* the line read last is read again */
 struct origin reader_origin(const struct reader *reader);
 const char *reader_intern(struct reader *reader, struct span span);
 /* A note with the place where the reader is. */

@@ -9,11 +9,11 @@
 
 /* How an option's value is read. */
 enum xt_value {
-	XT_KEEP,	  /* not compared with a field: kept as an argument of a condition, effect or diversion */
-	XT_IGNORED,	  /* says nothing about packets */
+	XT_KEEP,    /* not compared with a field: kept as an argument of a condition, effect or diversion */
+	XT_IGNORED, /* says nothing about packets */
 	XT_COMMENT,
-	XT_NUMBER,	  /* 5, 5:10 */
-	XT_MILLISECONDS,  /* the same, in seconds */
+	XT_NUMBER,	 /* 5, 5:10 */
+	XT_MILLISECONDS, /* the same, in seconds */
 	XT_LESS,
 	XT_GREATER,
 	XT_PORT,	  /* 22, ssh, 1024:65535 */
@@ -24,19 +24,19 @@ enum xt_value {
 	XT_MAC,		  /* 52:54:00:00:00:01[/mask], or ebtables' words for some */
 	XT_INTERFACE,	  /* eth0, eth+ */
 	XT_TEXT,
-	XT_BITS,	  /* names with commas: any of these bits */
-	XT_NAMES,	  /* names with commas: one of these */
-	XT_SYMBOL,	  /* one name or number, or a range of numbers */
-	XT_TRUE,	  /* the field is 1 */
-	XT_BIT,		  /* this bit of the field: `extra` */
-	XT_TCP_FLAGS,	  /* mask, flags */
+	XT_BITS,      /* names with commas: any of these bits */
+	XT_NAMES,     /* names with commas: one of these */
+	XT_SYMBOL,    /* one name or number, or a range of numbers */
+	XT_TRUE,      /* the field is 1 */
+	XT_BIT,	      /* this bit of the field: `extra` */
+	XT_TCP_FLAGS, /* mask, flags */
 	XT_SYN,
 	XT_TCP_OPTION,
-	XT_ICMP,	  /* type[/code] */
-	XT_EB_ICMP,	  /* type[:type][/code[:code]] */
-	XT_ROUTE_TYPES,	  /* addrtype; `extra` is FIB_SADDR or FIB_DADDR */
-	XT_ROUTE_LIMIT,	  /* addrtype --limit-iface-in, -out; `extra` is FIB_IIF or FIB_OIF */
-	XT_IPSET,	  /* set, directions */
+	XT_ICMP,	/* type[/code] */
+	XT_EB_ICMP,	/* type[:type][/code[:code]] */
+	XT_ROUTE_TYPES, /* addrtype; `extra` is FIB_SADDR or FIB_DADDR */
+	XT_ROUTE_LIMIT, /* addrtype --limit-iface-in, -out; `extra` is FIB_IIF or FIB_OIF */
+	XT_IPSET,	/* set, directions */
 };
 
 struct xt_option {
@@ -102,11 +102,6 @@ struct argument *xt_arguments(struct xt_build *build, const struct xt_given *giv
 struct expr *xt_port(struct xt_build *build, struct span text, char separator);
 struct expr *xt_address_or_range(struct xt_build *build, struct span text);
 struct expr *xt_unknown_value(struct xt_build *build, struct span text);
-/* Compares a field with what was written. */
-void xt_match_protocol(struct xt_build *build, bool negated, struct span text);
-void xt_match_address(struct xt_build *build, struct expr *field, bool negated, struct span text);
-void xt_match_interface(struct xt_build *build, enum field field, bool negated, struct span text);
-void xt_match_fragment(struct xt_build *build, bool negated);
 
 /* What a rule is read with, kept from one rule to the next so that it need not be allocated anew. */
 struct xt_scratch {
@@ -119,7 +114,7 @@ struct xt_scratch {
 		struct span name;
 		size_t first, count; /* its options among `given` */
 		bool nameless;	     /* for options that no match was loaded for */
-	} *instances;
+	} * instances;
 	size_t instance_count, instance_capacity;
 };
 void xt_scratch_clear(struct xt_scratch *scratch);
@@ -128,14 +123,10 @@ void xt_scratch_clear(struct xt_scratch *scratch);
 void xt_split(struct xt_scratch *scratch, struct arena *arena, struct span line);
 
 /*
- * Words of a rule from behind its chain ("-s 10.0.0.0/8 -j ACCEPT") to statements. `chains` says which targets are chains;
- * NULL: any that is no extension is one.
+ * Words of a rule from behind its chain ("-s 10.0.0.0/8 -j ACCEPT") to statements. `chains` says which targets are
+ * chains; NULL: any that is no extension is one.
  */
 void xt_rule(struct xt_build *build, struct xt_scratch *scratch, size_t first, const struct table *chains);
-
-/* What a target does: a verdict, an extension, or a chain. */
-void xt_target(struct xt_build *build, struct span name, bool to_goto, const struct xt_given *given, size_t count,
-	       const struct table *chains);
 
 /* An unknown target: what the rule does is not known. */
 void xt_unknown_target(struct xt_build *build, const char *name);
@@ -151,11 +142,8 @@ struct xt_line {
 };
 void xt_line_push(struct xt_line *line, struct span word);
 void xt_line_push_text(struct xt_line *line, const char *word);
-struct span xt_line_strip_not(struct xt_line *line, struct span word); /* "!docker0" is docker0, negated */
+struct span xt_line_strip_not(struct xt_line *line, struct span word);	      /* "!docker0" is docker0, negated */
 void xt_line_details(struct xt_line *line, struct span text, bool *ret_goto); /* what stands behind the destination */
-
-/* Reject's words for icmp types, without "icmp-" and "icmp6-". */
-bool xt_reject(struct span word, enum family family, enum reject_kind *ret_kind, uint64_t *ret_code);
 
 /* The field of the other family where the rule is one of ip6tables. */
 enum field xt_field(enum family family, enum field field);

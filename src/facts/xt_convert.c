@@ -62,7 +62,7 @@ static struct expr *option_field(struct xt_build *build, const struct xt_option 
 	return field;
 }
 
-void xt_match_protocol(struct xt_build *build, bool negated, struct span text)
+static void match_protocol(struct xt_build *build, bool negated, struct span text)
 {
 	struct expr *value = read_value(build, TYPE_PROTOCOL, text);
 
@@ -99,7 +99,7 @@ static struct expr *address_list(struct xt_build *build, struct span text)
 	return set;
 }
 
-void xt_match_address(struct xt_build *build, struct expr *field, bool negated, struct span text)
+static void match_address(struct xt_build *build, struct expr *field, bool negated, struct span text)
 {
 	size_t slash = span_find_char(text, '/');
 	struct prefix prefix;
@@ -145,7 +145,7 @@ struct expr *xt_address_or_range(struct xt_build *build, struct span text)
 	return xt_unknown_value(build, text);
 }
 
-void xt_match_interface(struct xt_build *build, enum field field, bool negated, struct span text)
+static void match_interface(struct xt_build *build, enum field field, bool negated, struct span text)
 {
 	bool wildcard = span_ends(text, "+");
 	struct span name = wildcard ? span_first(text, text.length - 1) : text;
@@ -158,7 +158,7 @@ void xt_match_interface(struct xt_build *build, enum field field, bool negated, 
 	rule_match(build->arena, build->rule, expr_field(build->arena, field), equal_or_not(negated), value);
 }
 
-void xt_match_fragment(struct xt_build *build, bool negated)
+static void match_fragment(struct xt_build *build, bool negated)
 {
 	struct expr *offset = expr_binary(build->arena, BINARY_AND, expr_field(build->arena, FIELD_IP_FRAG_OFF),
 					  expr_number(build->arena, TYPE_INTEGER, 0x1fff));
@@ -513,7 +513,7 @@ static bool convert_bit(struct xt_build *build, const struct xt_given *given)
 	struct expr *field = expr_field(build->arena, given->option->field);
 
 	if (given->option->field == FIELD_IP_FRAG_OFF)
-		xt_match_fragment(build, given->negated);
+		match_fragment(build, given->negated);
 	else
 		rule_match(build->arena, build->rule, field, given->negated ? MATCH_NO_BIT : MATCH_ANY_BIT,
 			   expr_number(build->arena, field->type, given->option->extra));
@@ -556,7 +556,7 @@ bool xt_convert(struct xt_build *build, const struct xt_option *option, const st
 	case XT_GREATER:
 	case XT_SYMBOL:
 		if (option->field == FIELD_META_L4PROTO && build->family != FAMILY_BRIDGE)
-			xt_match_protocol(build, given->negated, text);
+			match_protocol(build, given->negated, text);
 		else
 			convert_number(build, given, text);
 		return true;
@@ -570,7 +570,7 @@ bool xt_convert(struct xt_build *build, const struct xt_option *option, const st
 						   : read_list(build, TYPE_PORT, text, true));
 		return true;
 	case XT_ADDRESS:
-		xt_match_address(build, option_field(build, option), given->negated, text);
+		match_address(build, option_field(build, option), given->negated, text);
 		return true;
 	case XT_ADDRESS_RANGE:
 		rule_match(build->arena, build->rule, option_field(build, option), equal_or_not(given->negated),
@@ -581,7 +581,7 @@ bool xt_convert(struct xt_build *build, const struct xt_option *option, const st
 	case XT_MAC:
 		return convert_mac(build, option, given->negated, text);
 	case XT_INTERFACE:
-		xt_match_interface(build, option->field, given->negated, text);
+		match_interface(build, option->field, given->negated, text);
 		return true;
 	case XT_TEXT:
 		rule_match(build->arena, build->rule, option_field(build, option), equal_or_not(given->negated),

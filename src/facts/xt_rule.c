@@ -385,8 +385,9 @@ static void add_match(struct xt_build *build, const struct xt_instance *instance
 	}
 }
 
-void xt_target(struct xt_build *build, struct span name, bool to_goto, const struct xt_given *given, size_t count,
-	       const struct table *chains)
+/* What a target does: a verdict, an extension, or a chain. */
+static void add_target(struct xt_build *build, struct span name, bool to_goto, const struct xt_given *given,
+		       size_t count, const struct table *chains)
 {
 	const struct xt_extension *extension = to_goto ? NULL : xt_find_target(build->family, name);
 	const char *chain = reader_intern(build->reader, name);
@@ -425,6 +426,6 @@ void xt_rule(struct xt_build *build, struct xt_scratch *scratch, size_t first, c
 	if (walk.target_instance == SIZE_MAX)
 		return;
 	target = &scratch->instances[walk.target_instance];
-	xt_target(build, walk.target, walk.to_goto, target->count ? &scratch->given[target->first] : NULL,
-		  target->count, chains);
+	add_target(build, walk.target, walk.to_goto, target->count ? &scratch->given[target->first] : NULL,
+		   target->count, chains);
 }

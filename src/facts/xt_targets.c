@@ -129,7 +129,7 @@ static const struct {
 	{"tcp-rst", REJECT_TCP_RESET, 0},
 };
 
-bool xt_reject(struct span word, enum family family, enum reject_kind *ret_kind, uint64_t *ret_code)
+static bool find_reject(struct span word, enum family family, enum reject_kind *ret_kind, uint64_t *ret_code)
 {
 	if (family == FAMILY_IP6 && span_is(word, "port-unreach")) {
 		*ret_kind = REJECT_ICMPV6;
@@ -154,7 +154,7 @@ static void target_reject(struct xt_build *build, const struct xt_extension *ext
 	uint64_t code = kind == REJECT_ICMP ? 3 : 4;
 	struct statement *statement;
 
-	if (with.length && !xt_reject(with, build->family, &kind, &code))
+	if (with.length && !find_reject(with, build->family, &kind, &code))
 		rule_gap(build->reader->pool, build->rule, "reject-with %.*s", (int)with.length, with.at);
 	statement = rule_add(build->arena, build->rule, STATEMENT_REJECT);
 	statement->reject.with = kind;

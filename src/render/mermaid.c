@@ -17,6 +17,7 @@
  */
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/utf8.h"
 #include "render/graph.h"
 #include "render/render_internal.h"
 
@@ -38,8 +39,8 @@ void mermaid_label(struct strbuf *out, const char *text)
 
 	text_safe(&safe, text, false);
 	for (const char *at = safe.text; *at;) {
-		uint32_t c;
-		size_t length = utf8_decode(at, &c);
+		uint32_t c = 0;
+		size_t length = utf8_next(at, 4, &c);
 
 		if (c < 0x80 &&
 		    !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 -.,/+=", (int)c))

@@ -8,6 +8,8 @@
  */
 #include "render/text.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,29 +72,6 @@ static bool in_ranges(const struct range *ranges, size_t count, uint32_t c)
 
 #define in_table(table, c) in_ranges((table), sizeof(table) / sizeof(*(table)), (c))
 
-size_t utf8_decode(const char *text, uint32_t *ret)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	const unsigned char *s = (const unsigned char *)text;
-	size_t length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-	uint32_t c;
-
-	if (length <= 1) {
-		*ret = s[0];
-		return length;
-	}
-	c = s[0] & (0xffu >> (length + 1));
-	for (size_t i = 1; i < length; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*ret = c;
-	return length;
-}
-
 struct piece {
 	char text[12];
 	size_t columns;
@@ -101,7 +80,7 @@ struct piece {
 static void next_piece(const char **at, struct piece *ret)
 {
 	uint32_t c = 0;
-	size_t length = utf8_decode(*at, &c);
+	size_t length = utf8_next(*at, 4, &c);
 
 	if (length == 0) {
 		snprintf(ret->text, sizeof(ret->text), "\\x%02x", (unsigned char)**at);

@@ -59,10 +59,6 @@ size_t text_fit(struct strbuf *out, const struct style *style, const char *text,
  */
 void text_fill(struct strbuf *out, const char *text, unsigned indent, unsigned columns);
 
-/* Decodes one character. Returns the bytes it takes, or 0 where the text is no UTF-8 (overlong, surrogate, truncated).
- */
-size_t utf8_decode(const char *text, uint32_t *ret);
-
 /* "0.4s", "12.3s", "4m07s", "2h05m"; ms of time. */
 enum { DURATION_TEXT_SIZE = 32 };
 const char *text_duration(long long ms, char ret[DURATION_TEXT_SIZE]);

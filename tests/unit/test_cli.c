@@ -9,6 +9,7 @@ int nestvisor_main(int argc, char **argv);
 #undef main
 
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -827,8 +828,8 @@ static const char *draw_escape(struct screen *screen, const char *at)
 static void draw(struct screen *screen, const char *text)
 {
 	while (*text) {
-		uint32_t c;
-		size_t length = utf8_decode(text, &c);
+		uint32_t c = 0;
+		size_t length = utf8_next(text, 4, &c);
 		char *line = screen->lines[screen->row];
 
 		if (strncmp(text, "\033[", 2) == 0) {

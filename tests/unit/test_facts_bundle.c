@@ -635,6 +635,43 @@ static void test_two_captures(void **state)
 	assert_non_null(strstr(facts->notes[0].text, "another time"));
 }
 
+/* A capture that ends in the middle does not hide what another shows whole: chains, sets and other objects. */
+static void test_cut_and_whole(void **state)
+{
+	static const char cut[] =
+		"table ip t {\n chain a {\n  tcp dport 1 accept\n }\n chain b {\n  tcp dport 2 accept\n";
+	static const char whole[] =
+		"table ip t {\n set s {\n  type ipv4_addr\n }\n counter c {\n  packets 0 bytes 0\n }\n"
+		" chain a {\n  tcp dport 1 accept\n }\n chain b {\n  tcp dport 2 accept\n  drop\n }\n}\n";
+	static const char save[] = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i a -j ACCEPT\n";
+	static const char list[] = "Chain FORWARD (policy DROP)\ntarget     prot opt source               destination\n"
+				   "ACCEPT     all  --  anywhere             anywhere\n"
+				   "ACCEPT     all  --  anywhere             anywhere\n";
+	const struct capture_text texts[] = {{"1/nft.txt", "nft.txt", cut, sizeof(cut) - 1},
+					     {"2/nft.txt", "nft.txt", whole, sizeof(whole) - 1},
+					     {"iptables-save.txt", "iptables-save.txt", save, sizeof(save) - 1},
+					     {"iptables-L.txt", "iptables-L.txt", list, sizeof(list) - 1}};
+	cleanup_bundle struct bundle *bundle = bundle_from_texts("h", texts, 4);
+	const struct ruleset *ruleset = &bundle->hosts[0]->ruleset;
+	const struct table *table = ruleset_table(ruleset, BACKEND_NFTABLES, FAMILY_IP, "t");
+	const struct table *filter = NULL;
+
+	for (size_t i = 0; i < ruleset->table_count; i++)
+		if (strcmp(ruleset->tables[i].name, "filter") == 0)
+			filter = &ruleset->tables[i];
+
+	assert_non_null(table);
+	assert_int_equal(table_chain(table, "b")->rule_count, 2);
+	assert_int_equal(table_chain(table, "b")->whole, TRUTH_YES);
+	assert_string_equal(table_chain(table, "b")->origin.source, "2/nft.txt");
+	assert_non_null(table_set(table, "s"));
+	assert_int_equal(table->object_count, 1);
+	/* a listing without interfaces is no better than a save that ends early */
+	assert_non_null(filter);
+	assert_int_equal(table_chain(filter, "FORWARD")->rule_count, 1);
+	assert_int_equal(table_chain(filter, "FORWARD")->whole, TRUTH_NO);
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -816,6 +853,7 @@ int main(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_cut_is_said),
 		cmocka_unit_test(test_two_captures),
+		cmocka_unit_test(test_cut_and_whole),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_strange_names),
 		cmocka_unit_test(test_nameless),
