@@ -13,6 +13,7 @@ enum report_kind {
 	REPORT_UPDATE,  /* the same piece of work now waits for something else */
 	REPORT_DONE,    /* it ended well; text is the result or empty */
 	REPORT_FAILED,
+	REPORT_ENDED, /* it ended, which needs no telling: there is an answer */
 };
 
 struct reporter {

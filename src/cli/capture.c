@@ -16,47 +16,13 @@
 struct work {
 	struct invocation *inv;
 	struct arena *arena;
-	struct collect_target *targets;
-	size_t target_count;
+	const struct lab *lab; /* NULL: none is asked */
+	struct collect_list list;
 	bool everything; /* of the lab: a guest that does not answer is no failure */
 	struct collect_result *results;
 	const struct collection **collections; /* of those that answered */
 	size_t collection_count;
 };
-
-static void add_target(struct work *work, const struct collect_target *target)
-{
-	*arena_push(work->arena, work->targets, work->target_count) = *target;
-}
-
-/* A host, and the lab's own network on it. */
-static void add_with_namespace(struct work *work, const struct lab *lab, const struct collect_target *target)
-{
-	struct collect_target namespace;
-	bool any;
-
-	add_target(work, target);
-	collect_namespace(work->arena, lab, target, &namespace, &any);
-	if (any)
-		add_target(work, &namespace);
-}
-
-static int add_whole_lab(struct work *work, const struct lab *lab)
-{
-	struct collect_target target;
-	int status = collect_target(work->inv, work->arena, lab, "L0", &target);
-
-	if (status != EXIT_DONE)
-		return status;
-	add_with_namespace(work, lab, &target);
-	for (size_t i = 0; i < lab->guest_count && status == EXIT_DONE; i++) {
-		status = collect_target(work->inv, work->arena, lab, lab->guests[i]->path, &target);
-		if (status == EXIT_DONE)
-			add_with_namespace(work, lab, &target);
-	}
-	work->everything = true;
-	return status;
-}
 
 static bool names_guest(const char *word)
 {
@@ -68,7 +34,6 @@ static int find_targets(struct work *work, struct lab **ret_lab)
 	struct invocation *inv = work->inv;
 	const char *wanted = invocation_string(inv, "lab");
 	bool needs_lab = wanted != NULL;
-	struct collect_target target;
 	int status = EXIT_DONE;
 
 	for (size_t i = 0; i < inv->operand_count; i++)
@@ -77,28 +42,27 @@ static int find_targets(struct work *work, struct lab **ret_lab)
 		status = target_lab(inv, NULL, ret_lab);
 	if (status != EXIT_DONE)
 		return status;
-	if (inv->operand_count == 0 && *ret_lab)
-		return add_whole_lab(work, *ret_lab);
-	for (size_t i = 0; i < inv->operand_count && status == EXIT_DONE; i++) {
-		status = collect_target(inv, work->arena, *ret_lab, inv->operands[i], &target);
-		if (status == EXIT_DONE)
-			add_with_namespace(work, *ret_lab, &target);
-	}
-	if (inv->operand_count == 0) {
-		status = collect_target(inv, work->arena, NULL, "L0", &target);
-		add_target(work, &target);
-	}
-	return status;
+	work->lab = *ret_lab;
+	work->everything = inv->operand_count == 0 && *ret_lab;
+	if (work->everything)
+		collect_add_lab(&work->list, *ret_lab, false);
+	for (size_t i = 0; i < inv->operand_count && status == EXIT_DONE; i++)
+		status = collect_add(&work->list, inv, *ret_lab, inv->operands[i]);
+	return inv->operand_count == 0 && !*ret_lab ? collect_add(&work->list, inv, NULL, "L0") : status;
+}
+
+static const char *folder_of(struct work *work, size_t i)
+{
+	return collection_folder(work->arena, work->list.targets[i].name);
 }
 
 /* Two that would lie in one folder. */
 static int check_names(struct work *work)
 {
-	for (size_t i = 0; i < work->target_count; i++)
+	for (size_t i = 0; i < work->list.count; i++)
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(work->targets[i].name, work->targets[j].name) == 0)
-				return invocation_usage(work->inv, "two hosts would be called %s",
-							work->targets[i].name);
+			if (strcmp(folder_of(work, i), folder_of(work, j)) == 0)
+				return invocation_usage(work->inv, "two hosts would be called %s", folder_of(work, i));
 	return EXIT_DONE;
 }
 
@@ -131,8 +95,8 @@ static void announce(struct work *work)
 	if (work->inv->quiet)
 		return;
 	strbuf_add(&out, "collects, and changes nothing, on");
-	for (size_t i = 0; i < work->target_count; i++)
-		strbuf_printf(&out, "%s %s", i ? "," : "", work->targets[i].name);
+	for (size_t i = 0; i < work->list.count; i++)
+		strbuf_printf(&out, "%s %s", i ? "," : "", work->list.targets[i].name);
 	strbuf_add(&out, ":\n");
 	describe_groups(&out);
 	strbuf_add(&out,
@@ -144,13 +108,15 @@ static void announce(struct work *work)
 /* One that was named must answer; of a whole lab, and of its networks, what answers is taken. */
 static int take_results(struct work *work)
 {
-	for (size_t i = 0; i < work->target_count; i++) {
+	for (size_t i = 0; i < work->list.count; i++) {
 		struct collect_result *result = &work->results[i];
 
 		if (!result->err)
 			*arena_push(work->arena, work->collections, work->collection_count) = &result->collection;
-		else if (cancel_requested(work->inv->cancel) || !(work->everything || work->targets[i].namespace))
+		else if (cancel_requested(work->inv->cancel) || !(work->everything || work->list.targets[i].namespace))
 			return invocation_fail(work->inv, &result->err);
+		else
+			invocation_warn(work->inv, "%s", result->err->message);
 	}
 	return EXIT_DONE;
 }
@@ -177,16 +143,31 @@ static void add_collection(struct work *work, struct pack *pack, const struct co
 {
 	cleanup_json json_t *manifest = collection_manifest(collection);
 	cleanup_free char *text = json_dumps(manifest, JSON_INDENT(1) | JSON_SORT_KEYS);
-	const char *kept = arena_printf(work->arena, "%s\n", text);
+	const char *kept = arena_printf(work->arena, "%s\n", text),
+		   *folder = collection_folder(work->arena, collection->host);
 
 	for (size_t i = 0; i < collection->item_count; i++) {
 		const struct item *item = &collection->items[i];
 
 		if (item->text)
-			pack_add(pack, arena_printf(work->arena, "hosts/%s/%s", collection->host, item->source->name),
-				 item->text, item->length);
+			pack_add(pack, arena_printf(work->arena, "hosts/%s/%s", folder, item->source->name), item->text,
+				 item->length);
 	}
-	pack_add(pack, arena_printf(work->arena, "hosts/%s/" MANIFEST_NAME, collection->host), kept, strlen(kept));
+	pack_add(pack, arena_printf(work->arena, "hosts/%s/" MANIFEST_NAME, folder), kept, strlen(kept));
+}
+
+static void add_links(struct work *work, struct pack *pack)
+{
+	const char **names = arena_alloc(work->arena, work->collection_count * sizeof(*names)), *kept;
+	cleanup_free char *text = NULL;
+	cleanup_json json_t *cables;
+
+	for (size_t i = 0; i < work->collection_count; i++)
+		names[i] = work->collections[i]->host;
+	cables = collect_cables(work->lab, names, work->collection_count);
+	text = json_dumps(cables, JSON_INDENT(1));
+	kept = arena_printf(work->arena, "%s\n", text);
+	pack_add(pack, "links.json", kept, strlen(kept));
 }
 
 static json_t *host_json(const struct collection *collection)
@@ -274,6 +255,8 @@ static int write_all(struct work *work, const char *path)
 	add_readme(work, &pack, now);
 	for (size_t i = 0; i < work->collection_count; i++)
 		add_collection(work, &pack, work->collections[i]);
+	if (work->lab)
+		add_links(work, &pack);
 	if (pack_write(&pack, path, now, &bytes, &err) < 0)
 		return invocation_fail(work->inv, &err);
 	return answer(work, path, bytes);
@@ -288,8 +271,8 @@ static int capture(struct work *work, const char *path)
 	if (pack_check(path, invocation_flag(inv, "force"), &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	announce(work);
-	work->results = arena_alloc(work->arena, work->target_count * sizeof(*work->results));
-	collect_all(inv, work->targets, work->target_count, timeout, work->results);
+	work->results = arena_alloc(work->arena, work->list.count * sizeof(*work->results));
+	collect_all(inv, COLLECT_TEXTS, work->list.targets, work->list.count, timeout, work->results);
 	status = take_results(work);
 	if (status != EXIT_DONE)
 		return status;
@@ -339,7 +322,7 @@ static int list(struct invocation *inv)
 static int run(struct invocation *inv)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	struct work work = {.inv = inv, .arena = arena};
+	struct work work = {.inv = inv, .arena = arena, .list.arena = arena};
 	const char *path = invocation_string(inv, "output");
 	cleanup_lab struct lab *lab = NULL;
 	int status;
@@ -354,7 +337,7 @@ static int run(struct invocation *inv)
 	if (status == EXIT_DONE)
 		status = capture(&work, path);
 	if (work.results)
-		collect_clear(work.results, work.target_count);
+		collect_clear(work.results, work.list.count);
 	return status;
 }
 
@@ -373,7 +356,8 @@ const struct command command_capture = {
 		"hashes are taken out on the way; still, look through the bundle before you send it on.\n\n"
 		"Without a host it collects this machine; with --lab and no host, this machine, every guest of the "
 		"lab, "
-		"and the lab's own network on each host as a host of its own (l0-lab-NAME).",
+		"and the lab's own network on each host as a host of its own (L0 is that of this machine, hv1-lab-NAME "
+		"that of hv1).",
 	.operands = (const struct command_operand[]){{.name = "HOST",
 						      .help = "L0 (this machine), a guest's path, or "
 							      "ssh://[user@]host[:port]",

@@ -400,7 +400,9 @@ static int run(struct invocation *inv)
 	cleanup_bundle struct bundle *bundle = NULL;
 	cleanup_free char *name = NULL;
 	bool stats_wanted = invocation_flag(inv, "stats");
-	int status = factsource_bundle(inv, invocation_operand(inv, 0), &bundle, &name);
+	int status =
+		factsource_bundle(inv, invocation_operand(inv, 0),
+				  invocation_flag(inv, "network") ? COLLECT_NETWORK : COLLECT_FACTS, &bundle, &name);
 	struct stats stats;
 	json_t *document;
 
@@ -439,6 +441,8 @@ const struct command command_facts = {
 						      .optional = true},
 						     {}},
 	.options = (const struct command_option[]){FACTSOURCE_OPTIONS,
+						   {.name = "network",
+						    .help = "the network alone: interfaces, routes, rules; quicker"},
 						   {.name = "stats", .help = "say how much was understood"},
 						   {}},
 	.examples =

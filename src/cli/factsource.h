@@ -2,6 +2,7 @@
 #ifndef NESTVISOR_CLI_FACTSOURCE_H
 #define NESTVISOR_CLI_FACTSOURCE_H
 
+#include "cli/collect.h"
 #include "cli/command.h"
 #include "facts/bundle.h"
 
@@ -14,8 +15,8 @@
 	}
 
 /*
- * The facts that a command is about:
- * - with --facts those of the bundle; `host` then names one of its hosts, which must be there;
+ * The facts that a command is about, of the network alone (COLLECT_NETWORK) or all (COLLECT_FACTS):
+ * - with --facts those of the bundle, whatever is in it; `host` then names one of its hosts, which must be there;
  * - else with a `host` (L0, a guest's path, ssh://…) those of that host, asked now, with the lab's own network on it as
  *   a host of its own where it has one;
  * - else with --lab (the command has it) those of this machine and every guest of the lab;
@@ -23,6 +24,12 @@
  * *ret_name is the host's name in the bundle, to be freed; NULL: no one host was named. EXIT_DONE, or the exit status
  * to return with the reason printed.
  */
-int factsource_bundle(struct invocation *inv, const char *host, struct bundle **ret, char **ret_name);
+int factsource_bundle(struct invocation *inv, const char *host, enum collect_kind kind, struct bundle **ret,
+		      char **ret_name);
+/*
+ * The same for a question from one end to another, of the network alone: where one of them can only be a guest, the
+ * lab is asked that other commands would take without --lab, too.
+ */
+int factsource_ends(struct invocation *inv, const char *from, const char *to, struct bundle **ret);
 
 #endif

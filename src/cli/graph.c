@@ -72,7 +72,7 @@ static int draw_facts(struct invocation *inv)
 		return invocation_usage(inv,
 					"with --facts or --live hosts are drawn, not a lab file; --live --lab NAME "
 					"draws the hosts of a running lab");
-	status = factsource_bundle(inv, NULL, &bundle, &host);
+	status = factsource_bundle(inv, NULL, COLLECT_NETWORK, &bundle, &host);
 	if (status != EXIT_DONE)
 		return status;
 	name = facts_name(inv, arena, bundle);

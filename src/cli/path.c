@@ -68,12 +68,11 @@ static int run(struct invocation *inv)
 {
 	cleanup_bundle struct bundle *bundle = NULL;
 	cleanup_stack struct stack *stack = NULL;
-	cleanup_free char *host = NULL;
 	unsigned flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0;
 	int status = batch_check(inv);
 
 	if (status == EXIT_DONE)
-		status = factsource_bundle(inv, NULL, &bundle, &host);
+		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &bundle);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);

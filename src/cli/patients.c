@@ -320,29 +320,28 @@ static void ask_guests(struct visit *visit, const struct facts **facts)
 {
 	struct patients *patients = visit->patients;
 	struct arena *arena = patients->examination->arena;
-	size_t count = 0, all = visit->lab->guest_count;
-	struct collect_target *targets = arena_alloc(arena, (all + 1) * sizeof(*targets));
-	struct collect_result *results = arena_alloc(arena, (all + 1) * sizeof(*results));
+	struct collect_list list = {.arena = arena};
+	struct collect_result *results;
 
-	for (size_t i = 0; i < all; i++)
-		if (is_host(visit->lab->guests[i]) && is_running(visit, visit->lab->guests[i]) &&
-		    collect_target(patients->inv, arena, visit->lab, visit->lab->guests[i]->path, &targets[count]) ==
-			    EXIT_DONE)
-			count++;
-	collect_all(patients->inv, targets, count, ASK_MS, results);
-	for (size_t i = 0; i < count; i++) {
-		const struct guest *guest = targets[i].guest;
-		struct bundle *bundle;
+	for (size_t i = 0; i < visit->lab->guest_count; i++)
+		if (is_host(visit->lab->guests[i]) && is_running(visit, visit->lab->guests[i]))
+			collect_add_guest(&list, visit->lab, visit->lab->guests[i]);
+	if (list.count == 0)
+		return;
+	results = arena_alloc(arena, list.count * sizeof(*results));
+	collect_all(patients->inv, COLLECT_FACTS, list.targets, list.count, ASK_MS, results);
+	for (size_t i = 0; i < list.count; i++) {
+		const struct guest *guest = list.targets[i].guest;
+		struct bundle *bundle = steal_pointer(&results[i].bundle);
 
 		if (results[i].err) {
 			visit->silent[guest->index] = arena_strdup(arena, results[i].err->message);
 			continue;
 		}
-		bundle = collections_bundle(&results[i].collection, 1);
 		keep_bundle(patients, bundle);
 		facts[guest->index] = bundle->hosts[0];
 	}
-	collect_clear(results, count);
+	collect_clear(results, list.count);
 }
 
 static void add_guests(struct visit *visit)

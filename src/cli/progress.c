@@ -308,7 +308,9 @@ static void end_work(struct progress *p, enum report_kind kind, const char *subj
 		*at = work->next;
 		free_work(work);
 	}
-	if (kind == REPORT_FAILED)
+	if (kind == REPORT_ENDED)
+		;
+	else if (kind == REPORT_FAILED)
 		add_line(p, COLOUR_RED, "failed: ", subject, text);
 	else if (p->mode != PROGRESS_QUIET)
 		add_line(p, COLOUR_NONE, "", subject, *text ? text : "done");
@@ -337,6 +339,7 @@ static void on_event(struct reporter *reporter, enum report_kind kind, const cha
 		break;
 	case REPORT_DONE:
 	case REPORT_FAILED:
+	case REPORT_ENDED:
 		end_work(p, kind, subject, text);
 		break;
 	}

@@ -127,7 +127,7 @@ static int run(struct invocation *inv)
 
 	if (status != EXIT_DONE)
 		return status;
-	status = factsource_bundle(inv, invocation_string(inv, "at"), &bundle, &host);
+	status = factsource_bundle(inv, invocation_string(inv, "at"), COLLECT_NETWORK, &bundle, &host);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);

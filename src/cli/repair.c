@@ -80,11 +80,10 @@ int repair_command(struct invocation *inv, repair_text *text, repair_json *json)
 {
 	cleanup_bundle struct bundle *bundle = NULL;
 	cleanup_stack struct stack *stack = NULL;
-	cleanup_free char *host = NULL;
 	int status = batch_check(inv);
 
 	if (status == EXIT_DONE)
-		status = factsource_bundle(inv, NULL, &bundle, &host);
+		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &bundle);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);

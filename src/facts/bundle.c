@@ -381,16 +381,67 @@ struct bundle *bundle_from_text(const char *source, const char *text, size_t len
 	return bundle_from_texts(source, &(struct capture_text){source, last_name(source).at, text, length}, 1);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct facts *const *)a)->name, (*(struct facts *const *)b)->name);
+}
+
+static bool has_note(const struct bundle *bundle, const struct note *note)
+{
+	for (size_t i = 0; i < bundle->note_count; i++)
+		if (strcmp(bundle->notes[i].text, note->text) == 0)
+			return true;
+	return false;
+}
+
+struct bundle *bundle_new(void)
+{
+	struct arena *arena = arena_new();
+	struct bundle *bundle = arena_new_struct(arena, struct bundle);
+
+	bundle->arena = arena;
+	return bundle;
+}
+
+struct bundle *bundle_join(struct bundle *const *parts, size_t count, const json_t *links, const char *source)
+{
+	struct bundle *bundle = bundle_new();
+	struct arena *arena = bundle->arena;
+	struct pool pool = {.arena = arena};
+
+	for (size_t i = 0; i < count; i++) {
+		if (!parts[i])
+			continue;
+		*arena_push(arena, bundle->parts, bundle->part_count) = parts[i];
+		for (size_t j = 0; j < parts[i]->host_count; j++)
+			*arena_push(arena, bundle->hosts, bundle->host_count) = parts[i]->hosts[j];
+	}
+	if (bundle->host_count)
+		qsort(bundle->hosts, bundle->host_count, sizeof(*bundle->hosts), by_name);
+	relate_hosts(&pool, bundle, links, pool_text(&pool, source));
+	for (size_t i = 0; i < bundle->part_count; i++)
+		for (size_t j = 0; j < bundle->parts[i]->note_count; j++)
+			if (!has_note(bundle, &bundle->parts[i]->notes[j]))
+				*arena_push(arena, bundle->notes, bundle->note_count) = bundle->parts[i]->notes[j];
+	return bundle;
+}
+
 void bundle_free(struct bundle *bundle)
 {
-	if (bundle)
-		arena_free(bundle->arena);
+	if (!bundle)
+		return;
+	for (size_t i = 0; i < bundle->part_count; i++)
+		bundle_free(bundle->parts[i]);
+	arena_free(bundle->arena);
 }
 
 struct facts *bundle_host(const struct bundle *bundle, const char *name)
 {
 	for (size_t i = 0; i < bundle->host_count; i++)
 		if (strcmp(bundle->hosts[i]->name, name) == 0)
+			return bundle->hosts[i];
+	for (size_t i = 0; i < bundle->host_count; i++)
+		if (facts_is_called(bundle->hosts[i], name))
 			return bundle->hosts[i];
 	return NULL;
 }
@@ -400,6 +451,8 @@ struct facts *bundle_machine(const struct bundle *bundle, const struct facts *ho
 	static const char mark[] = "-lab-";
 	const char *at = strstr(host->name, mark);
 
+	if (host->machine)
+		return bundle_host(bundle, host->machine);
 	for (size_t i = 0; at && i < bundle->host_count; i++) {
 		const char *name = bundle->hosts[i]->name;
 

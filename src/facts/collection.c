@@ -5,6 +5,7 @@
 #include "facts/redact.h"
 #include "facts/relation.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,7 +214,7 @@ int collection_parse(struct arena *arena, const struct collection_input *input, 
 				.mark = span_of(arena_printf(arena, "\n%s ", input->word)),
 				.rest = {input->out, input->out_length}};
 
-	*ret = (struct collection){.host = input->host};
+	*ret = (struct collection){.host = input->host, .alias = input->alias, .machine = input->machine};
 	expect(&parser);
 	parse_stream(&parser);
 	if (!parser.any)
@@ -222,6 +223,19 @@ int collection_parse(struct arena *arena, const struct collection_input *input, 
 		if (ret->items[i].state == ITEM_NOT_REACHED)
 			ret->items[i].why = "the connection ended before it";
 	return 0;
+}
+
+/* Parts of a guest's path are parted by dots there. */
+const char *collection_folder(struct arena *arena, const char *host)
+{
+	char *name = arena_strdup(arena, host);
+
+	for (char *c = name; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
+			*c = '.';
+	while (*name == '.')
+		name++;
+	return *name ? name : "host";
 }
 
 static void add_note(struct loader *loader, const char *folder, const char *text)
@@ -249,8 +263,18 @@ static size_t count_not_reached(const struct collection *collection)
 	return count;
 }
 
+static void be_called(struct loader *loader, const char *name, const char *alias, const char *machine)
+{
+	struct facts *facts = loader->facts;
+
+	facts->name = pool_text(loader->pool, name);
+	facts->alias = pool_text(loader->pool, alias);
+	facts->machine = pool_text(loader->pool, machine);
+}
+
 void collection_load(struct loader *loader, const struct collection *collection, const char *folder)
 {
+	be_called(loader, collection->host, collection->alias, collection->machine);
 	for (size_t i = 0; i < collection->item_count; i++) {
 		const struct item *item = &collection->items[i];
 		const char *name = item->source->name;
@@ -283,7 +307,8 @@ struct bundle *collections_bundle(const struct collection *collections, size_t c
 		struct loader loader;
 
 		loader_begin(&loader, &pool, collections[i].host);
-		collection_load(&loader, &collections[i], arena_printf(arena, "hosts/%s", collections[i].host));
+		collection_load(&loader, &collections[i],
+				arena_printf(arena, "hosts/%s", collection_folder(arena, collections[i].host)));
 		loader_end(&loader);
 		*arena_push(arena, bundle->hosts, bundle->host_count) = loader.facts;
 	}
@@ -310,20 +335,26 @@ json_t *collection_manifest(const struct collection *collection)
 			json_object_set_new(entry, "redacted", json_integer((json_int_t)item->redacted));
 		json_array_append_new(items, entry);
 	}
-	return json_pack("{s:s, s:b, s:s?, s:o}", "host", collection->host, "complete", collection->complete, "ended",
+	return json_pack("{s:s, s:s*, s:s*, s:b, s:s?, s:o}", "host", collection->host, "alias", collection->alias,
+			 "machine", collection->machine, "complete", collection->complete, "ended",
 			 collection->complete ? NULL : collection->ended, "items", items);
 }
 
 void manifest_load(struct loader *loader, const json_t *manifest, const char *folder)
 {
 	const json_t *items = json_object_get(manifest, "items"), *entry;
+	const char *name = json_get_string(manifest, "host", NULL);
 	size_t i, not_reached = 0;
 
+	/* Somebody who gave the folder another name meant that one. */
+	if (name && strcmp(collection_folder(loader->pool->arena, name), loader->facts->name) == 0)
+		be_called(loader, name, json_get_string(manifest, "alias", NULL),
+			  json_get_string(manifest, "machine", NULL));
 	json_array_foreach (items, i, entry) {
-		const char *name = json_get_string(entry, "name", ""), *why = json_get_string(entry, "why", NULL);
+		const char *file = json_get_string(entry, "name", ""), *why = json_get_string(entry, "why", NULL);
 		const char *state = json_get_string(entry, "state", "taken");
-		const char *source = arena_printf(loader->pool->arena, "%s%s%s", folder, *folder ? "/" : "", name);
-		bool text = strcmp(state, state_names[ITEM_TAKEN]) == 0 || manifest_partial(manifest, name);
+		const char *source = arena_printf(loader->pool->arena, "%s%s%s", folder, *folder ? "/" : "", file);
+		bool text = strcmp(state, state_names[ITEM_TAKEN]) == 0 || manifest_partial(manifest, file);
 
 		not_reached += strcmp(state, state_names[ITEM_NOT_REACHED]) == 0;
 		if (!text)

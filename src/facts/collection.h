@@ -32,8 +32,8 @@ struct item {
 };
 
 struct collection {
-	const char *host;
-	struct item *items; /* in the order of the table */
+	const char *host, *alias, *machine; /* as facts have them */
+	struct item *items;		    /* in the order of the table */
 	size_t item_count;
 	bool complete;	   /* the end of the stream was seen */
 	const char *ended; /* where it ended otherwise: a source's name, or NULL before the first */
@@ -42,7 +42,8 @@ struct collection {
 /* What was printed on both outputs by the script with this word. -EPROTO where none of it came from the script, with
  * what was said instead. Lives in the arena. */
 struct collection_input {
-	const char *host, *word;
+	const char *host, *alias, *machine;
+	const char *word;
 	const struct selection *selection;
 	const char *out, *err;
 	size_t out_length, err_length;
@@ -50,6 +51,8 @@ struct collection_input {
 int collection_parse(struct arena *arena, const struct collection_input *input, struct collection *ret,
 		     struct error **err);
 
+/* The name of a host's folder in a bundle: "hv1.a" of "hv1/a". In the arena. */
+const char *collection_folder(struct arena *arena, const char *host);
 /* Adds it to the host being loaded, with origins below `folder` ("hosts/hv1"). */
 void collection_load(struct loader *loader, const struct collection *collection, const char *folder);
 

@@ -20,6 +20,11 @@ const char *origin_format(const struct origin *origin, char ret[ORIGIN_TEXT_SIZE
 	return ret;
 }
 
+bool facts_is_called(const struct facts *facts, const char *word)
+{
+	return strcasecmp(facts->name, word) == 0 || (facts->alias && strcasecmp(facts->alias, word) == 0);
+}
+
 struct link *facts_link(const struct facts *facts, const char *name)
 {
 	size_t at;

@@ -45,7 +45,9 @@ struct capture {
 };
 
 struct facts {
-	const char *name;
+	const char *name;    /* what people call it: "hv1/a" */
+	const char *alias;   /* another word for it; NULL: none */
+	const char *machine; /* only a network namespace of that host; NULL: not said (see bundle_machine()) */
 	enum system system;
 
 	struct capture *captures;
@@ -122,6 +124,8 @@ struct facts {
 	struct wsl wsl;
 };
 
+/* By its name or its other word; letters' case does not count. */
+bool facts_is_called(const struct facts *facts, const char *word);
 struct link *facts_link(const struct facts *facts, const char *name); /* NULL: none */
 /* A sysctl's value, or NULL: unknown. */
 const char *facts_sysctl(const struct facts *facts, const char *name);

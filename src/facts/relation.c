@@ -1,6 +1,6 @@
 /*
  * Which interface of one host is which of another.
- * - links.json says it outright.
+ * - links.json, or whoever built the hosts, says it outright.
  * - The two ends of a veth between a machine and a network namespace of its know each other's index.
  * - libvirt and others give a tap the MAC of the guest's NIC behind it with fe in front (virNetDevTapCreate), so a tap
  *   fe:54:00:fc:38:e0 belongs to the NIC 52:54:00:fc:38:e0.
@@ -192,6 +192,27 @@ static const char *name_or_null(const json_t *value)
 	return json_string_value(value);
 }
 
+/* Named by its name, or by its MAC; NULL: nobody knows which. */
+static const char *end_interface(struct relator *relator, const struct facts *host, const char *name)
+{
+	struct mac mac = {.known = true};
+	const struct link *link;
+
+	if (!name || (host && facts_link(host, name)) || !mac_parse(name, mac.bytes))
+		return pool_text(relator->pool, name);
+	link = host ? facts_link_with_mac(host, &mac) : NULL;
+	return link ? link->name : NULL;
+}
+
+static void add_cable_end(struct relator *relator, struct relation *cable, const char *name, const char *interface)
+{
+	const struct facts *host = name ? bundle_host(relator->bundle, name) : NULL;
+
+	*arena_push(relator->bundle->arena, cable->ends, cable->end_count) =
+		(struct relation_end){.host = host ? host->name : pool_text(relator->pool, name),
+				      .interface = end_interface(relator, host, interface)};
+}
+
 static void mark_cable(struct relator *relator, const struct relation *cable)
 {
 	const struct facts *hosts[2] = {};
@@ -210,6 +231,9 @@ static void mark_cable(struct relator *relator, const struct relation *cable)
 /* [["l0", "tap0", "l1", "eth0"], ["l0", "eth0", null, null]] */
 static void take_cables(struct relator *relator, const json_t *links, const char *source)
 {
+	const char *slash = source ? strrchr(source, '/') : NULL;
+	const char *why = arena_printf(relator->bundle->arena, "%s says so", slash ? slash + 1 : source ? source : "");
+
 	for (size_t i = 0; i < json_array_size(links); i++) {
 		const json_t *row = json_array_get(links, i);
 		struct origin origin = {.source = source, .item = (uint32_t)i + 1};
@@ -221,12 +245,10 @@ static void take_cables(struct relator *relator, const json_t *links, const char
 					      origin};
 			continue;
 		}
-		relation = add(relator, RELATION_CABLE, "links.json says so");
+		relation = add(relator, RELATION_CABLE, why);
 		for (size_t end = 0; end < 4; end += 2)
-			*arena_push(relator->bundle->arena, relation->ends,
-				    relation->end_count) = (struct relation_end){
-				.host = pool_text(relator->pool, name_or_null(json_array_get(row, end))),
-				.interface = pool_text(relator->pool, name_or_null(json_array_get(row, end + 1)))};
+			add_cable_end(relator, relation, name_or_null(json_array_get(row, end)),
+				      name_or_null(json_array_get(row, end + 1)));
 		add_evidence(relator, relation, &origin);
 		mark_cable(relator, relation);
 	}

@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "base/strbuf.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,37 +11,13 @@
 static const struct ip world4 = {AF_INET, {8, 8, 8, 8}},
 		       world6 = {AF_INET6, {0x20, 0x01, 0x48, 0x60, 0x48, 0x60, [14] = 0x88, 0x88}};
 
-/* A guest's path and the name of its facts: hv1/win11, hv1.win11. */
-static bool is_called(const struct stack_host *host, const char *name)
-{
-	const char *own = host->name;
-
-	for (; *own && *name; own++, name++)
-		if (tolower((unsigned char)*own) != tolower((unsigned char)*name) && !(*own == '.' && *name == '/'))
-			return false;
-	return *own == *name;
-}
-
-static struct stack_host *lab_of_l0(const struct stack *stack)
-{
-	for (size_t i = 0; i < stack->host_count; i++)
-		if (strncmp(stack->hosts[i].name, "l0-lab-", strlen("l0-lab-")) == 0)
-			return &stack->hosts[i];
-	return NULL;
-}
-
-/*
- * By name. L0 has no routes to guests but enters the lab's network, so that is what it is where there is one; and where
- * there is one host alone, it is L0.
- */
+/* By name, or another word for it; where there is one host alone, it is L0. */
 static struct stack_host *find_host(const struct stack *stack, const char *name)
 {
 	struct stack_host *host = stack_host(stack, name);
 
-	if (!host && strcmp(name, "L0") == 0)
-		host = lab_of_l0(stack);
 	for (size_t i = 0; i < stack->host_count && !host; i++)
-		if (is_called(&stack->hosts[i], name))
+		if (facts_is_called(stack->hosts[i].facts, name))
 			host = &stack->hosts[i];
 	if (!host && stack->host_count == 1 && strcmp(name, "L0") == 0)
 		host = &stack->hosts[0];
@@ -163,7 +138,7 @@ static struct stack_link *way_to(const struct stack *stack, struct stack_host *h
 	return way_out(stack, host, address->family);
 }
 
-/* Of several hosts with a way out, L0 is the one nearest to the world. */
+/* Of several hosts with a way out, L0 is the one nearest to the world; in a lab that is L0-root, and L0 has none. */
 static struct stack_link *entrance(const struct stack *stack, const struct ip *address)
 {
 	struct stack_host *l0 = find_host(stack, "L0");
