@@ -135,8 +135,24 @@ static void put_indented(const char *text, struct strbuf *out)
 	}
 }
 
-static void put_change(const struct change *change, const struct style *style, struct strbuf *out)
+/* A file that holds what several changes of a host need is shown with the last of them. */
+static bool is_shown_later(const struct repair *repair, size_t change, const struct permanent *permanent)
 {
+	for (size_t i = change + 1; i < repair->change_count && permanent->file; i++)
+		for (size_t j = 0; j < repair->changes[i]->permanent_count; j++) {
+			const struct permanent *later = &repair->changes[i]->permanent[j];
+
+			if (strcmp(repair->changes[i]->host, repair->changes[change]->host) == 0 && later->file &&
+			    strcmp(later->file, permanent->file) == 0 && strcmp(later->text, permanent->text) == 0)
+				return true;
+		}
+	return false;
+}
+
+static void put_change(const struct repair *repair, size_t number, const struct style *style, struct strbuf *out)
+{
+	const struct change *change = repair->changes[number];
+
 	strbuf_add(out, "\non ");
 	text_paint(out, style, COLOUR_BOLD, change->host);
 	strbuf_printf(out, " (%s)\n  ", change_kind_word(change->kind));
@@ -144,10 +160,13 @@ static void put_change(const struct change *change, const struct style *style, s
 	strbuf_add_char(out, '\n');
 	for (size_t i = 0; i < change->permanent_count; i++) {
 		const struct permanent *permanent = &change->permanent[i];
+		bool later = is_shown_later(repair, number, permanent);
 
-		strbuf_printf(out, "  %s it lasts%s%s (%s):\n", i ? "or" : "so that", permanent->file ? ", in " : "",
-			      permanent->file ? permanent->file : "", permanent->how);
-		put_indented(permanent->text, out);
+		strbuf_printf(out, "  %s it lasts%s%s (%s)%s\n", i ? "or so that" : "so that",
+			      permanent->file ? ", in " : "", permanent->file ? permanent->file : "", permanent->how,
+			      later ? ": see below" : ":");
+		if (!later)
+			put_indented(permanent->text, out);
 	}
 	if (change->undo)
 		strbuf_printf(out, "  taken back with: %s\n", change->undo);
@@ -173,7 +192,7 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	put_packet(view, out);
 	strbuf_add(out, repair->after_reply ? ", and the answer comes back:\n" : ":\n");
 	for (size_t i = 0; i < repair->change_count; i++)
-		put_change(repair->changes[i], style, out);
+		put_change(repair, i, style, out);
 	put_assumptions(repair, style, out);
 }
 

@@ -5,17 +5,40 @@
 #include "verify/change.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/strbuf.h"
 
+#include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kinds[CHANGE_KIND_COUNT] = {"route", "rule", "nat", "sysctl", "link"};
+static const char *const kinds[CHANGE_KIND_COUNT] = {"route", "rule", "nat", "sysctl", "link", "policy"};
 
 const char *change_kind_word(enum change_kind kind)
 {
 	return kinds[kind];
+}
+
+/* What stands in a command is read by a shell: nothing that is more than a word to it. */
+static bool is_plain(const char *text, const char *more)
+{
+	if (!*text || *text == '-')
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("._:@+/-", *text) && !strchr(more, *text))
+			return false;
+	return true;
+}
+
+static bool is_plain_name(const char *name)
+{
+	return is_plain(name, "");
+}
+
+static bool is_plain_text(const char *text)
+{
+	return is_plain(text, " ");
 }
 
 static struct change *change_new(const struct change_site *site, enum change_kind kind)
@@ -27,187 +50,178 @@ static struct change *change_new(const struct change_site *site, enum change_kin
 	return change;
 }
 
-/* ---- making it last ---- */
-
-/* WSL2 in mirrored mode is told by its addresses alone, too: Windows has the same. */
-static bool is_mirrored(const struct change_site *site)
-{
-	for (size_t i = 0; i < site->bundle->relation_count; i++) {
-		const struct relation *relation = &site->bundle->relations[i];
-
-		for (size_t j = 0; relation->kind == RELATION_MIRRORED && j < relation->end_count; j++)
-			if (relation->ends[j].host && strcmp(relation->ends[j].host, site->host->name) == 0)
-				return site->host->system != SYSTEM_WINDOWS;
-	}
-	return false;
-}
-
-static bool is_wsl(const struct change_site *site)
-{
-	const struct facts *facts = site->host;
-
-	return is_mirrored(site) || facts->wslconf_known == TRUTH_YES || facts->wslconf_count ||
-	       (facts->kernel.release && strcasestr(facts->kernel.release, "microsoft"));
-}
-
-static void add_permanent(struct arena *arena, struct change *change, const char *how, const char *file,
-			  const char *text)
-{
-	*arena_push(arena, change->permanent, change->permanent_count) =
-		(struct permanent){.how = how, .file = file, .text = text};
-}
-
-static bool has_program(const struct facts *facts, const char *name)
-{
-	for (size_t i = 0; i < facts->program_count; i++)
-		if (strcmp(facts->programs[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static bool is_distribution(const struct facts *facts, const char *id)
-{
-	return facts->distribution.id && strcmp(facts->distribution.id, id) == 0;
-}
-
-/* Distributions that ask NetworkManager; of the others it is not assumed. */
-static bool has_network_manager(const struct facts *facts)
-{
-	return is_distribution(facts, "fedora") || is_distribution(facts, "rhel") || is_distribution(facts, "centos") ||
-	       is_distribution(facts, "rocky") || is_distribution(facts, "almalinux") ||
-	       has_program(facts, "NetworkManager");
-}
-
-static void last_in_wsl(struct arena *arena, struct change *change)
-{
-	add_permanent(arena, change, "wsl.conf", "/etc/wsl.conf",
-		      arena_printf(arena, "[boot]\ncommand = \"sleep 5 && %s\"\n", change->command));
-}
-
-static void route_lasts(const struct change_site *site, struct change *change, const char *to, const char *via,
-			const char *dev)
-{
-	if (has_network_manager(site->host))
-		add_permanent(site->arena, change, "NetworkManager", NULL,
-			      arena_printf(site->arena,
-					   "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show %s)\" "
-					   "+ipv%c.routes \"%s %s\"",
-					   dev, strchr(to, ':') ? '6' : '4', to, via));
-	else if (is_distribution(site->host, "ubuntu"))
-		add_permanent(
-			site->arena, change, "netplan", "/etc/netplan/90-nestvisor.yaml",
-			arena_printf(site->arena,
-				     "network:\n  ethernets:\n    %s:\n      routes:\n        - {to: %s, via: %s}\n",
-				     dev, to, via));
-	else
-		add_permanent(site->arena, change, "ifupdown", "/etc/network/if-up.d/nestvisor",
-			      arena_printf(site->arena, "#!/bin/sh\n[ \"$IFACE\" = \"%s\" ] || exit 0\n%s\n", dev,
-					   change->command));
-	if (strncmp(dev, "virbr", 5) == 0)
-		add_permanent(
-			site->arena, change, "libvirt hook", "/etc/libvirt/hooks/network",
-			arena_printf(site->arena, "#!/bin/sh\n[ \"$2\" = started ] && %s\nexit 0\n", change->command));
-}
-
-/* libvirt puts its rules in front of all others when a network starts: what must stand before them is put there once
- * more. */
-static bool libvirt_puts_rules(const struct chain *chain)
-{
-	for (size_t i = 0; i < chain->rule_count; i++)
-		if (chain->rules[i].text &&
-		    (strstr(chain->rules[i].text, "virbr") || strstr(chain->rules[i].text, "LIBVIRT_")))
-			return true;
-	return false;
-}
-
-static void rule_lasts(const struct change_site *site, struct change *change, const struct chain *chain)
-{
-	bool six = change->rule.family == FAMILY_IP6;
-
-	if (change->rule.backend == BACKEND_NFTABLES)
-		add_permanent(site->arena, change, "nftables.conf",
-			      has_network_manager(site->host) ? "/etc/sysconfig/nftables.conf" : "/etc/nftables.conf",
-			      arena_printf(site->arena, "%s\n", change->command + strlen("nft ")));
-	else if (change->rule.family == FAMILY_BRIDGE)
-		add_permanent(site->arena, change, "ebtables", NULL, "ebtables-save > /etc/ebtables.rules");
-	else if (has_network_manager(site->host))
-		add_permanent(site->arena, change, "iptables-services",
-			      six ? "/etc/sysconfig/ip6tables" : "/etc/sysconfig/iptables",
-			      arena_printf(site->arena, "-A %s %s\n", change->rule.chain, change->rule.text));
-	else
-		add_permanent(site->arena, change, "netfilter-persistent",
-			      six ? "/etc/iptables/rules.v6" : "/etc/iptables/rules.v4", "netfilter-persistent save");
-	if (chain && libvirt_puts_rules(chain))
-		add_permanent(
-			site->arena, change, "libvirt hook", "/etc/libvirt/hooks/network",
-			arena_printf(site->arena, "#!/bin/sh\n[ \"$2\" = started ] && %s\nexit 0\n", change->command));
-}
-
 /* ---- routes, sysctls, links ---- */
 
-static struct route *route_new(struct arena *arena, const struct prefix *to, const struct ip *via, const char *dev,
-			       const char *text)
+/* A route to the same in the same table; of several the one that is asked first. */
+static const struct route *same_route(const struct facts *facts, const struct prefix *to, const char *table)
 {
-	struct route *route = arena_new_struct(arena, struct route);
+	const struct route *found = NULL;
+
+	for (size_t i = 0; i < facts->route_count; i++) {
+		const struct route *route = &facts->routes[i];
+
+		if (route->family == to->ip.family && strcmp(route->table, table) == 0 &&
+		    route->to.length == to->length && ip_equal(&route->to.ip, &to->ip) &&
+		    (!found || route->metric.value < found->metric.value))
+			found = route;
+	}
+	return found;
+}
+
+static struct route *route_new(const struct change_site *site, const struct prefix *to, const struct ip *via,
+			       const char *dev, const char *table)
+{
+	struct route *route = arena_new_struct(site->arena, struct route);
 
 	*route = (struct route){.family = to->ip.family,
 				.type = ROUTE_TYPE_UNICAST,
 				.to = *to,
-				.table = "main",
+				.table = table,
 				.protocol = "static",
-				.text = text,
 				.origin = {.source = "proposed"}};
-	route->nexthops = arena_new_struct(arena, struct nexthop);
-	route->nexthops[0] = (struct nexthop){.via = *via, .dev = dev};
+	route->nexthops = arena_new_struct(site->arena, struct nexthop);
+	route->nexthops[0] = (struct nexthop){.via = via ? *via : (struct ip){}, .dev = dev};
 	route->nexthop_count = 1;
 	return route;
 }
 
-struct change *change_route(const struct change_site *site, const struct prefix *to, const struct ip *via,
-			    const char *dev)
+static const char *route_text(struct arena *arena, const struct route *route)
 {
-	struct change *change = change_new(site, CHANGE_ROUTE);
-	struct prefix network = prefix_network(to);
-	char to_text[PREFIX_TEXT_SIZE], via_text[IP_TEXT_SIZE];
-	const char *text, *six = to->ip.family == AF_INET6 ? "-6 " : "";
+	const struct nexthop *hop = &route->nexthops[0];
+	char to[PREFIX_TEXT_SIZE], via[IP_TEXT_SIZE];
+	bool other_table = strcmp(route->table, "main") != 0;
 
-	prefix_format(&network, to_text);
-	ip_format(via, via_text);
-	text = arena_printf(site->arena, "%s via %s dev %s", to_text, via_text, dev);
-	change->command = arena_printf(site->arena, "ip %sroute add %s", six, text);
-	change->undo = arena_printf(site->arena, "ip %sroute del %s", six, text);
-	change->route = route_new(site->arena, &network, via, dev, text);
-	if (is_wsl(site))
-		last_in_wsl(site->arena, change);
-	else
-		route_lasts(site, change, to_text, via_text, dev);
+	return arena_printf(arena, "%s%s%s dev %s%s%s", route->to.length ? prefix_format(&route->to, to) : "default",
+			    hop->via.family ? " via " : "", hop->via.family ? ip_format(&hop->via, via) : "", hop->dev,
+			    other_table ? " table " : "", other_table ? route->table : "");
+}
+
+/* As `ip route show table all` printed it, but for what ip(8) prints and does not take. */
+static const char *route_again(struct arena *arena, const struct route *route)
+{
+	const char *family = route->family == AF_INET6 ? "-6 " : "";
+	bool other_table = strcmp(route->table, "main") != 0 && !strstr(route->text, " table ");
+
+	return arena_printf(arena, "ip %sroute replace %s%s%s", family, route->text, other_table ? " table " : "",
+			    other_table ? route->table : "");
+}
+
+struct change *change_route(const struct change_site *site, const struct prefix *to, const struct ip *via,
+			    const char *dev, const char *table)
+{
+	struct prefix network = prefix_network(to);
+	const struct route *old = same_route(site->host, &network, table);
+	const char *family = to->ip.family == AF_INET6 ? "-6 " : "";
+	struct change *change;
+	struct route *route;
+
+	if (!is_plain_name(dev) || !is_plain_name(table))
+		return NULL;
+	if (old && (!old->text || !is_plain_text(old->text) || old->nexthop_count > 1))
+		return NULL;
+	change = change_new(site, CHANGE_ROUTE);
+	route = route_new(site, &network, via, dev, table);
+	route->text = route_text(site->arena, route);
+	/* `replace` takes the place of a route with the same metric only. */
+	if (old)
+		route->metric = old->metric;
+	change->route.entry = route;
+	change->route.replaces = old != NULL;
+	change->command = arena_printf(site->arena, "ip %sroute %s %s", family, old ? "replace" : "add", route->text);
+	if (old && old->metric.known && old->metric.value)
+		change->command = arena_printf(site->arena, "%s metric %llu", change->command,
+					       (unsigned long long)old->metric.value);
+	change->undo = old ? route_again(site->arena, old)
+			   : arena_printf(site->arena, "ip %sroute del %s", family, route->text);
 	return change;
+}
+
+struct change *change_policy(const struct change_site *site, const struct ip *from, const struct ip *to,
+			     uint64_t before)
+{
+	struct policy_rule *rule = arena_new_struct(site->arena, struct policy_rule);
+	struct change *change;
+	const char *family = to->family == AF_INET6 ? "-6 " : "", *text;
+	char from_text[IP_TEXT_SIZE], to_text[IP_TEXT_SIZE];
+
+	if (before == 0)
+		return NULL;
+	change = change_new(site, CHANGE_POLICY);
+	text = arena_printf(site->arena, "%s%s%sto %s priority %llu lookup main", from ? "from " : "",
+			    from ? ip_format(from, from_text) : "", from ? " " : "", ip_format(to, to_text),
+			    (unsigned long long)before - 1);
+	*rule = (struct policy_rule){.family = to->family,
+				     .priority = number_of(before - 1),
+				     .to = {*to, ip_bits(to)},
+				     .action = POLICY_RULE_LOOKUP,
+				     .table = "main",
+				     .text = text,
+				     .origin = {.source = "proposed"}};
+	if (from)
+		rule->from = (struct prefix){*from, ip_bits(from)};
+	change->policy = rule;
+	change->command = arena_printf(site->arena, "ip %srule add %s", family, text);
+	change->undo = arena_printf(site->arena, "ip %srule del %s", family, text);
+	return change;
+}
+
+/* "net.ipv4.conf." and ".forwarding" of what the kernel sets along with this one; NULL: nothing. */
+static const char *also_sets(const char *name)
+{
+	if (strcmp(name, "net.ipv4.ip_forward") == 0 || strcmp(name, "net.ipv4.conf.all.forwarding") == 0)
+		return "net.ipv4.conf.";
+	return strcmp(name, "net.ipv6.conf.all.forwarding") == 0 ? "net.ipv6.conf." : NULL;
+}
+
+static bool is_set_by(const struct sysctl *entry, const char *name)
+{
+	const char *prefix = also_sets(name), *last = strrchr(entry->name, '.');
+
+	return prefix && strncmp(entry->name, prefix, strlen(prefix)) == 0 && last && strcmp(last, ".forwarding") == 0;
+}
+
+/* Taken back, interfaces that had another value get it again. */
+static const char *sysctl_undo(const struct change_site *site, const char *name, const char *before)
+{
+	cleanup_strbuf struct strbuf text = {0};
+
+	strbuf_printf(&text, "sysctl -w %s=%s", name, before);
+	for (size_t i = 0; i < site->host->sysctl_count; i++) {
+		const struct sysctl *entry = &site->host->sysctls[i];
+
+		if (is_set_by(entry, name) && strcmp(entry->value, before) != 0 && is_plain_text(entry->name) &&
+		    is_plain_text(entry->value))
+			strbuf_printf(&text, " %s=%s", entry->name, entry->value);
+	}
+	return arena_strdup(site->arena, text.text);
 }
 
 struct change *change_sysctl(const struct change_site *site, const char *name, unsigned value)
 {
-	struct change *change = change_new(site, CHANGE_SYSCTL);
 	const char *before = facts_sysctl(site->host, name);
+	struct change *change;
 
+	if (!is_plain_name(name) || (before && !is_plain_name(before)))
+		return NULL;
+	change = change_new(site, CHANGE_SYSCTL);
 	change->sysctl.name = arena_strdup(site->arena, name);
 	change->sysctl.value = arena_printf(site->arena, "%u", value);
 	change->command = arena_printf(site->arena, "sysctl -w %s=%u", name, value);
 	if (before)
-		change->undo = arena_printf(site->arena, "sysctl -w %s=%s", name, before);
-	add_permanent(site->arena, change, "sysctl.d", "/etc/sysctl.d/90-nestvisor.conf",
-		      arena_printf(site->arena, "%s = %u\n", name, value));
+		change->undo = sysctl_undo(site, name, before);
 	return change;
 }
 
 struct change *change_link_up(const struct change_site *site, const char *link)
 {
-	struct change *change = change_new(site, CHANGE_LINK);
+	struct change *change;
 
+	if (!is_plain_name(link))
+		return NULL;
+	change = change_new(site, CHANGE_LINK);
 	change->link = link;
 	change->command = arena_printf(site->arena, "ip link set %s up", link);
 	change->undo = arena_printf(site->arena, "ip link set %s down", link);
-	add_permanent(site->arena, change, "ifupdown", "/etc/network/interfaces",
-		      arena_printf(site->arena, "auto %s\niface %s inet manual\n", link, link));
 	return change;
 }
 
@@ -223,12 +237,36 @@ static bool has_icmp_type(const struct packet *packet)
 	return packet_is_icmp(packet);
 }
 
+static bool is_any_port(const struct ports *ports)
+{
+	return ports->first == 0 && ports->last == UINT16_MAX;
+}
+
+/* "22", "6000:6063" */
+static const char *ports_text(const struct ports *ports, char between, char ret[12])
+{
+	if (ports->first == ports->last)
+		snprintf(ret, 12, "%u", ports->first);
+	else
+		snprintf(ret, 12, "%u%c%u", ports->first, between, ports->last);
+	return ret;
+}
+
+/* The port that a rule tells a service by: of its answers, the one they come from. NULL: any. */
+static const struct ports *service_ports(const struct rule_wish *wish)
+{
+	const struct ports *ports = wish->untracked ? &wish->packet->sport : &wish->packet->dport;
+
+	return packet_has_ports(wish->packet) && !wish->answers && !is_any_port(ports) ? ports : NULL;
+}
+
 /* "-s 10.0.0.1/32 -d … -i … -o … -p tcp -m tcp --dport 22", as iptables-save would order it. */
 static void xtables_match(struct strbuf *out, const struct rule_wish *wish)
 {
 	const struct packet *packet = wish->packet;
 	unsigned bits = ip_bits(&packet->src);
-	char text[IP_TEXT_SIZE], protocol[4];
+	const struct ports *ports = service_ports(wish);
+	char text[IP_TEXT_SIZE], protocol[4], port[12];
 
 	strbuf_printf(out, "-s %s/%u ", ip_format(&packet->src, text), bits);
 	strbuf_printf(out, "-d %s/%u ", ip_format(&packet->dst, text), bits);
@@ -244,8 +282,9 @@ static void xtables_match(struct strbuf *out, const struct rule_wish *wish)
 		strbuf_add(out, "-m conntrack --ctstate RELATED,ESTABLISHED ");
 		return;
 	}
-	if (packet_has_ports(packet))
-		strbuf_printf(out, "-m %s --dport %u ", protocol_name(packet->protocol, protocol), packet->dport.first);
+	if (ports)
+		strbuf_printf(out, "-m %s --%s %s ", protocol_name(packet->protocol, protocol),
+			      wish->untracked ? "sport" : "dport", ports_text(ports, ':', port));
 	else if (has_icmp_type(packet))
 		strbuf_printf(out, "-m %s --%s-type %u ", packet->family == AF_INET ? "icmp" : "icmp6",
 			      icmp_word(packet), packet->icmp_type);
@@ -256,20 +295,23 @@ static void ebtables_match(struct strbuf *out, const struct rule_wish *wish)
 	const struct packet *packet = wish->packet;
 	bool six = packet->family == AF_INET6;
 	const char *word = six ? "ip6" : "ip";
-	char text[IP_TEXT_SIZE], protocol[4];
+	const struct ports *ports = service_ports(wish);
+	char text[IP_TEXT_SIZE], protocol[4], port[12];
 
 	strbuf_printf(out, "-p %s --%s-source %s ", six ? "IPv6" : "IPv4", word, ip_format(&packet->src, text));
 	strbuf_printf(out, "--%s-destination %s --%s-protocol %s ", word, ip_format(&packet->dst, text), word,
 		      protocol_name(packet->protocol, protocol));
-	if (packet_has_ports(packet) && !wish->answers)
-		strbuf_printf(out, "--%s-destination-port %u ", word, packet->dport.first);
+	if (ports)
+		strbuf_printf(out, "--%s-%s-port %s ", word, wish->untracked ? "source" : "destination",
+			      ports_text(ports, ':', port));
 }
 
 static void nft_match(struct strbuf *out, const struct rule_wish *wish)
 {
 	const struct packet *packet = wish->packet;
 	const char *word = packet->family == AF_INET6 ? "ip6" : "ip";
-	char text[IP_TEXT_SIZE], protocol[4];
+	const struct ports *ports = service_ports(wish);
+	char text[IP_TEXT_SIZE], protocol[4], port[12];
 
 	if (wish->iif)
 		strbuf_printf(out, "iifname \"%s\" ", wish->iif);
@@ -282,8 +324,9 @@ static void nft_match(struct strbuf *out, const struct rule_wish *wish)
 	if (wish->answers)
 		strbuf_printf(out, "meta l4proto %s ct state { established, related } ",
 			      protocol_name(packet->protocol, protocol));
-	else if (packet_has_ports(packet))
-		strbuf_printf(out, "%s dport %u ", protocol_name(packet->protocol, protocol), packet->dport.first);
+	else if (ports)
+		strbuf_printf(out, "%s %s %s ", protocol_name(packet->protocol, protocol),
+			      wish->untracked ? "sport" : "dport", ports_text(ports, '-', port));
 	else if (has_icmp_type(packet))
 		strbuf_printf(out, "%s type %u ", icmp_word(packet), packet->icmp_type);
 	else
@@ -325,24 +368,51 @@ static void xtables_commands(struct arena *arena, const struct facts *host, stru
 		arena_printf(arena, "%s%s%s -D %s %s", program, option, table, change->rule.chain, change->rule.text);
 }
 
-static void nft_commands(struct arena *arena, const struct facts *host __attribute__((unused)), struct change *change)
+/* A short name for a rule, by which it is found again: nft deletes rules by handle only, which it gives later. */
+static uint32_t name_of_rule(const char *text)
 {
-	const char *family = family_name(change->rule.family);
+	uint32_t hash = 2166136261U; /* FNV-1a */
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 16777619U;
+	return hash;
+}
+
+static void nft_commands(struct arena *arena, struct change *change)
+{
+	const char *chain = arena_printf(arena, "%s %s %s", family_name(change->rule.family), change->rule.table,
+					 change->rule.chain);
+	uint32_t name = name_of_rule(change->rule.text);
+	const char *text = arena_printf(arena, "%s comment \"nestvisor-%08x\"", change->rule.text, name);
 
 	if (change->rule.before)
 		change->command =
-			arena_printf(arena, "nft insert rule %s %s %s index %u %s", family, change->rule.table,
-				     change->rule.chain, change->rule.before - 1, change->rule.text);
+			arena_printf(arena, "nft insert rule %s index %u %s", chain, change->rule.before - 1, text);
 	else
-		change->command = arena_printf(arena, "nft add rule %s %s %s %s", family, change->rule.table,
-					       change->rule.chain, change->rule.text);
+		change->command = arena_printf(arena, "nft add rule %s %s", chain, text);
+	change->undo = arena_printf(
+		arena, "nft delete rule %s handle $(nft -a list chain %s | sed -n '/nestvisor-%08x/s/.* # handle //p')",
+		chain, chain, name);
+}
+
+static void write_commands(const struct change_site *site, struct change *change)
+{
+	if (change->rule.backend == BACKEND_NFTABLES)
+		nft_commands(site->arena, change);
+	else
+		xtables_commands(site->arena, site->host, change);
 }
 
 static struct change *rule_new(const struct change_site *site, enum backend backend, enum family family,
 			       const char *table, const char *chain, uint32_t before, const struct rule_wish *wish)
 {
-	struct change *change = change_new(site, wish->masquerade ? CHANGE_NAT : CHANGE_RULE);
-	struct strbuf text = {0};
+	cleanup_strbuf struct strbuf text = {0};
+	struct change *change;
+
+	if (!is_plain_name(table) || !is_plain_name(chain) || (wish->iif && !is_plain_name(wish->iif)) ||
+	    (wish->oif && !is_plain_name(wish->oif)))
+		return NULL;
+	change = change_new(site, wish->masquerade ? CHANGE_NAT : CHANGE_RULE);
 
 	change->rule.backend = backend;
 	change->rule.family = family;
@@ -357,8 +427,7 @@ static struct change *rule_new(const struct change_site *site, enum backend back
 		strbuf_add(&text, wish->masquerade ? "-j MASQUERADE" : "-j ACCEPT");
 	}
 	change->rule.text = arena_strdup(site->arena, text.text);
-	strbuf_freep(&text);
-	(backend == BACKEND_NFTABLES ? nft_commands : xtables_commands)(site->arena, site->host, change);
+	write_commands(site, change);
 	return change;
 }
 
@@ -380,18 +449,12 @@ struct change *change_rule(const struct change_site *site, const struct table *t
 			   uint32_t before, const struct rule_wish *wish)
 {
 	const struct chain *docker = table->backend == BACKEND_NFTABLES ? NULL : place_of_docker(table, chain, before);
-	struct change *change;
 
 	if (docker) {
 		chain = docker;
 		before = docker->rule_count ? 1 : 0;
 	}
-	change = rule_new(site, table->backend, table->family, table->name, chain->name, before, wish);
-	if (is_wsl(site))
-		last_in_wsl(site->arena, change);
-	else
-		rule_lasts(site, change, chain);
-	return change;
+	return rule_new(site, table->backend, table->family, table->name, chain->name, before, wish);
 }
 
 static const struct chain *nat_chain(const struct table *table)
@@ -418,7 +481,8 @@ struct change *change_masquerade(const struct change_site *site, const struct ru
 					   &masquerade);
 	}
 	change = rule_new(site, BACKEND_XTABLES, family, "nat", "POSTROUTING", 0, &masquerade);
-	rule_lasts(site, change, NULL);
+	if (change)
+		change->rule.created = true;
 	return change;
 }
 
@@ -434,8 +498,23 @@ struct change *change_masquerade(const struct change_site *site, const struct ru
 
 static void apply_route(struct arena *arena, struct facts *facts, const struct change *change)
 {
+	const struct route *route = change->route.entry, *old = NULL;
+
+	if (change->route.replaces)
+		old = same_route(facts, &route->to, route->table);
 	facts->routes = COPY_ARRAY(arena, facts->routes, facts->route_count, 1);
-	facts->routes[facts->route_count++] = *change->route;
+	for (size_t i = 0; i < facts->route_count && old; i++)
+		if (facts->routes[i].origin.line == old->origin.line && facts->routes[i].text == old->text) {
+			facts->routes[i] = *route;
+			return;
+		}
+	facts->routes[facts->route_count++] = *route;
+}
+
+static void apply_policy(struct arena *arena, struct facts *facts, const struct change *change)
+{
+	facts->policy_rules = COPY_ARRAY(arena, facts->policy_rules, facts->policy_rule_count, 1);
+	facts->policy_rules[facts->policy_rule_count++] = *change->policy;
 }
 
 static void apply_sysctl(struct arena *arena, struct facts *facts, const struct change *change)
@@ -452,6 +531,9 @@ static void apply_sysctl(struct arena *arena, struct facts *facts, const struct 
 		facts->sysctl_count++;
 	}
 	facts->sysctls[at] = entry;
+	for (size_t i = 0; i < facts->sysctl_count; i++)
+		if (is_set_by(&facts->sysctls[i], entry.name))
+			facts->sysctls[i].value = entry.value;
 }
 
 static void apply_link(struct arena *arena, struct facts *facts, const struct change *change)
@@ -548,12 +630,38 @@ static void apply_rule(struct arena *arena, struct facts *facts, const struct ch
 		insert_rule(arena, own_chain(arena, &facts->ruleset, change), change->rule.before, rule);
 }
 
+static bool is_rule(const struct change *change)
+{
+	return change->kind == CHANGE_RULE || change->kind == CHANGE_NAT;
+}
+
+struct change *change_without(const struct change_site *site, struct change *change, const struct change *gone)
+{
+	struct change *copy;
+
+	if (!is_rule(change) || !is_rule(gone) || strcmp(change->host, gone->host) != 0 ||
+	    change->rule.backend != gone->rule.backend || change->rule.family != gone->rule.family ||
+	    strcmp(change->rule.table, gone->rule.table) != 0 || strcmp(change->rule.chain, gone->rule.chain) != 0 ||
+	    !gone->rule.before || change->rule.before <= gone->rule.before)
+		return change;
+	copy = arena_new_struct(site->arena, struct change);
+	*copy = *change;
+	copy->rule.before--;
+	write_commands(site, copy);
+	return copy;
+}
+
+bool change_equal(const struct change *a, const struct change *b)
+{
+	return strcmp(a->host, b->host) == 0 && strcmp(a->command, b->command) == 0;
+}
+
 struct bundle *change_apply(struct arena *arena, const struct bundle *bundle, struct change *const *changes,
 			    size_t count)
 {
 	static void (*const apply[CHANGE_KIND_COUNT])(struct arena *, struct facts *, const struct change *) = {
 		[CHANGE_ROUTE] = apply_route,	[CHANGE_RULE] = apply_rule, [CHANGE_NAT] = apply_rule,
-		[CHANGE_SYSCTL] = apply_sysctl, [CHANGE_LINK] = apply_link,
+		[CHANGE_SYSCTL] = apply_sysctl, [CHANGE_LINK] = apply_link, [CHANGE_POLICY] = apply_policy,
 	};
 	struct bundle *copy = arena_new_struct(arena, struct bundle);
 

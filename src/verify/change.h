@@ -16,11 +16,12 @@ enum change_kind {
 	CHANGE_RULE,
 	CHANGE_NAT, /* a rule that translates */
 	CHANGE_SYSCTL,
-	CHANGE_LINK, /* switches an interface on */
+	CHANGE_LINK,   /* switches an interface on */
+	CHANGE_POLICY, /* a rule of `ip rule`, which says what table of routes is asked */
 	CHANGE_KIND_COUNT,
 };
 
-/* One way to make a change last. */
+/* One way to make a change last: see lasting.h. */
 struct permanent {
 	const char *how;  /* "netfilter-persistent", "wsl.conf", "systemd-networkd" */
 	const char *file; /* NULL: none, a command alone */
@@ -36,18 +37,23 @@ struct change {
 	size_t permanent_count;
 	/* What it does to the facts. */
 	union {
-		struct route *route;
+		struct {
+			const struct route *entry;
+			bool replaces; /* the one to the same prefix in the same table */
+		} route;
 		struct {
 			enum backend backend;
 			enum family family;
 			const char *table, *chain;
 			uint32_t before;  /* the index of the rule it goes in front of; 0: at the end */
+			bool created;	  /* the table is not there yet */
 			const char *text; /* "-s 10.0.0.1/32 -j ACCEPT", "ip saddr 10.0.0.1 accept" */
 		} rule;
 		struct {
 			const char *name, *value;
 		} sysctl;
 		const char *link;
+		const struct policy_rule *policy;
 	};
 };
 
@@ -60,8 +66,17 @@ struct change_site {
 	const struct facts *host;
 };
 
+/* Each of these gives NULL where no such change can be made, or none that is known to help: a name that a shell would
+ * read as something else than a name is not put into a command. */
+
+/* What stands for the prefix in that table, if anything, is replaced. `via` NULL: on the link itself. */
 struct change *change_route(const struct change_site *site, const struct prefix *to, const struct ip *via,
-			    const char *dev);
+			    const char *dev, const char *table);
+/* Packets to `to`, of `from` alone where that is given, ask the main table before the policy rule with that priority is
+ * asked. */
+struct change *change_policy(const struct change_site *site, const struct ip *from, const struct ip *to,
+			     uint64_t before);
+/* As the kernel does, a sysctl for all interfaces also sets those of each one. */
 struct change *change_sysctl(const struct change_site *site, const char *name, unsigned value);
 struct change *change_link_up(const struct change_site *site, const char *link);
 
@@ -69,15 +84,21 @@ struct change *change_link_up(const struct change_site *site, const char *link);
 struct rule_wish {
 	const struct packet *packet; /* addresses, protocol and ports are matched */
 	const char *iif, *oif;	     /* NULL: any */
-	bool answers;		     /* only packets of connections that exist */
+	bool answers;		     /* only packets of connections that exist, as connection tracking says */
+	bool untracked;		     /* answers, told by the port they come from */
 	bool masquerade;	     /* in place of accept */
 };
-/* In front of the rule with that index, or (0) at the end of the chain. NULL where the table's owner has no words for
- * it. */
+/* In front of the rule with that index, or (0) at the end of the chain. */
 struct change *change_rule(const struct change_site *site, const struct table *table, const struct chain *chain,
 			   uint32_t before, const struct rule_wish *wish);
 /* Masquerades in the host's own nat table, whichever kind it uses. */
 struct change *change_masquerade(const struct change_site *site, const struct rule_wish *wish);
+
+/* The change as it is where `gone`, made before it, is not made: rules have other numbers then. May be `change` itself.
+ */
+struct change *change_without(const struct change_site *site, struct change *change, const struct change *gone);
+/* Do two changes do the same on the same host? */
+bool change_equal(const struct change *a, const struct change *b);
 
 /* The bundle as it is once these changes are made. What did not change is shared with the first one, which must outlive
  * it; it lives in the arena. */

@@ -725,6 +725,23 @@ static struct fib_found lookup_output(struct hop *hop)
 	return fib_lookup(hop->walk, &query);
 }
 
+/* 127.0.0.0/8 does not leave the host by an interface that does not allow it (__mkroute_output()). */
+static bool lose_loopback_source(struct hop *hop, const struct stack_link *out)
+{
+	const struct packet *packet = &hop->packet;
+	const char *name;
+	char text[IP_TEXT_SIZE];
+
+	if (packet->family != AF_INET || !ip_is_loopback(&packet->src) || !out || out->loopback)
+		return false;
+	name = walk_text(hop->walk, "net.ipv4.conf.%s.route_localnet", out->name);
+	if (walk_sysctl(hop, &out->route_localnet, name, 0, 2))
+		return false;
+	walk_lose(hop, LOST_MARTIAN_LOCALNET, "%s may not leave by %s: %s is 0", ip_format(&packet->src, text),
+		  out->name, name);
+	return true;
+}
+
 bool fib_route_output(struct hop *hop)
 {
 	struct fib_found found = lookup_output(hop);
@@ -735,6 +752,8 @@ bool fib_route_output(struct hop *hop)
 	if (found.type == ROUTE_TYPE_LOCAL && loopback)
 		found.link = loopback;
 	record_route(hop, &found);
+	if (lose_loopback_source(hop, found.link))
+		return false;
 	hop->route = found;
 	return true;
 }

@@ -273,23 +273,37 @@ class Stack:
         counters = self.legacy_counters()
         self.world.drain()
         errno = self.send(question, token, ack)
-        proto, seen, identified, traced = packets.number(question["proto"]), None, set(), []
-        for event in self.world.events(idle):
-            if event[0] == "local" and event[2] and event[2]["proto"] == proto and packets.carries(question, event[2]["body"], token):
-                seen = seen or {"verdict": "delivered", "where": event[1].name, "to": "local process of host " + event[1].name, "hook": "input", "parsed": event[2]}
-            elif event[0] == "seen" and not event[3]:
-                seen = seen or self.seen_at_stub(event[1], event[2], event[4], question, token)
-            elif event[0] == "trace":
-                one = event[2]
-                if one["transport"] and packets.carries(question, one["transport"], token):
-                    identified.add((event[1].name, one["id"]))
-                traced.append((event[1].name, one))
-        answer = seen or self.dropped(question, [t for t in traced if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
+        self.heard = list(self.world.events(idle))
+        answer = self.arrived(question, token)
+        if not answer:
+            traces = [(host.name, one) for kind, host, *rest in self.heard if kind == "trace" for one in rest]
+            identified = {(name, one["id"]) for name, one in traces if one["transport"] and packets.carries(question, one["transport"], token)}
+            answer = self.dropped(question, [t for t in traces if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
         parsed = answer.pop("parsed", {})
         answer.update({key: parsed.get(key) for key in ("src", "dst", "sport", "dport")})
         if parsed:
             answer["_parsed"] = parsed
         return answer
+
+    def arrived(self, question, token):
+        """Where the packet, among all that was heard, was delivered first; None: nowhere."""
+        proto = packets.number(question["proto"])
+        for kind, host, what, *rest in self.heard:
+            if kind == "local" and what and what["proto"] == proto and packets.carries(question, what["body"], token):
+                return {"verdict": "delivered", "where": host.name, "to": "local process of host " + host.name, "hook": "input", "parsed": what}
+            if kind == "seen" and not rest[0]:
+                seen = self.seen_at_stub(host, what, rest[1], question, token)
+                if seen:
+                    return seen
+        return None
+
+    def answer_heard(self, question, answer, token):
+        """What became of what a host itself answered to the packet asked about last: a reset, the reply to an echo."""
+        back = self.reply(question, answer)
+        found = self.arrived(back, token + 1 if question["proto"] == "tcp" else token) or {"verdict": "lost"}
+        parsed = found.pop("parsed", {})
+        found.update({key: parsed.get(key) for key in ("src", "dst", "sport", "dport")})
+        return found
 
     def seen_at_stub(self, host, interface, frame, question, token):
         if self.scenario["hosts"][host.name]["captured"]:
@@ -333,6 +347,8 @@ class Stack:
                 back["in_port"] = port
         if question["proto"] == "tcp":
             back["tcp_flags"] = "SA"
+        if question["icmp_type"] is not None:
+            back.update(icmp_type={8: 0, 13: 14, 128: 129}[question["icmp_type"]], icmp_id=parsed["icmp_id"])
         return back
 
 

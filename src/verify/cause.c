@@ -1,0 +1,95 @@
+/* What keeps a packet from arriving, in a sentence. */
+#include "verify/repair_internal.h"
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+
+#include <string.h>
+
+static const char *text_of(struct arena *arena, struct strbuf *text)
+{
+	const char *copy = arena_strdup(arena, text->text ? text->text : "");
+
+	strbuf_freep(text);
+	return copy;
+}
+
+static void describe_rule(struct strbuf *out, const struct answer *answer)
+{
+	const char *host = answer->where->name, *chain = answer->chain->chain->name,
+		   *table = answer->chain->table->table->name;
+
+	strbuf_printf(out, "%s %s it: ", host, answer->fate == FATE_REJECTED ? "rejects" : "drops");
+	if (answer->rule)
+		strbuf_printf(out, "rule %u of %s in table %s says \"%s\"", answer->rule->index, chain, table,
+			      answer->rule->text);
+	else
+		strbuf_printf(out, "no rule of %s in table %s accepts it, and the chain's policy is drop", chain,
+			      table);
+}
+
+const struct step *wrong_turn(const struct answer *answer, const struct change *change)
+{
+	for (size_t i = answer->step_count; i-- > 0;)
+		if (answer->steps[i].kind == STEP_ROUTE &&
+		    (!change || strcmp(answer->steps[i].host->name, change->host) == 0))
+			return &answer->steps[i];
+	return NULL;
+}
+
+static void describe_wrong_way(struct strbuf *out, const struct answer *answer, const struct change *change)
+{
+	const struct step *turn = wrong_turn(answer, change);
+	char dst[PREFIX_TEXT_SIZE];
+
+	if (!turn) {
+		strbuf_printf(out, "it ends at %s, which is not where it is meant to go", answer->where->name);
+		return;
+	}
+	if (change && change->kind == CHANGE_ROUTE)
+		prefix_format(&change->route.entry->to, dst);
+	else
+		ip_format(&answer->packet.dst, dst);
+	strbuf_printf(out, "%s has no route of its own to %s, so the packet leaves %s (%s)", turn->host->name, dst,
+		      turn->effect ? turn->effect : "", turn->text ? turn->text : "");
+}
+
+static const struct origin *origin_of(const struct answer *answer, const struct change *change)
+{
+	const struct step *turn;
+
+	if (answer->rule)
+		return &answer->rule->origin;
+	if (answer->chain)
+		return &answer->chain->chain->origin;
+	if (answer->fate == FATE_DELIVERED) {
+		turn = wrong_turn(answer, change);
+		return turn ? turn->origin : NULL;
+	}
+	return answer->step_count ? answer->steps[answer->step_count - 1].origin : NULL;
+}
+
+struct cause cause_of(const struct trial *trial, const struct change *change)
+{
+	const struct answer *answer = trial->failed;
+	struct cause cause = {.answer = answer, .reply = answer == trial->reply, .change = change};
+	struct strbuf text = {0};
+
+	if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
+		describe_rule(&text, answer);
+	else if (answer->fate == FATE_DELIVERED)
+		describe_wrong_way(&text, answer, change);
+	else if (answer->fate == FATE_UNKNOWN)
+		strbuf_printf(&text, "what becomes of it at %s is not known: %s",
+			      answer->where ? answer->where->name : "some host",
+			      answer->missing_count ? answer->missing[0].text : "a fact is missing");
+	else if (answer->reason_text &&
+		 strncmp(answer->reason_text, answer->where->name, strlen(answer->where->name)) == 0)
+		strbuf_add(&text, answer->reason_text);
+	else
+		strbuf_printf(&text, "%s loses it: %s", answer->where->name,
+			      answer->reason_text ? answer->reason_text : lost_reason_word(answer->reason));
+	cause.what = text_of(trial->arena, &text);
+	cause.origin = origin_of(answer, change);
+	return cause;
+}
