@@ -26,7 +26,6 @@ static struct table *current_table(struct nft *nft)
 	return &nft->reader->ruleset->tables[nft->table];
 }
 
-/* Skips to the end of the line, over blocks. Returns what was skipped. */
 /* To the end of the line, over blocks; gives back what was skipped. */
 static const char *skip_statement(struct nft *nft)
 {
@@ -57,7 +56,6 @@ bool nft_at_end(struct nft *nft)
 	return nft_peek(nft)->kind == TOKEN_END;
 }
 
-/* "# handle 12" behind the line just read. */
 /* "# handle 12" behind what was just read. */
 static struct number take_handle(struct nft *nft)
 {
