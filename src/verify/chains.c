@@ -583,7 +583,7 @@ static void assume_gap(const struct hop *hop, enum stack_gap_kind kind)
 {
 	if (hop->host->gaps[kind])
 		walk_assume(hop->walk, stack_gap_command(kind), "%s: no rules in %s, which were not captured",
-			    hop->host->name, stack_gap_name(kind));
+			    hop->host->name, stack_gap_name(hop->host, kind, hop->walk->arena));
 }
 
 /*
@@ -599,7 +599,7 @@ static enum ruling fill_gap(struct hop *hop, enum stack_gap_kind kind)
 	if (kind == GAP_EBTABLES || !gaps[kind] || gaps[sibling] || !gaps[GAP_NFTABLES])
 		return RULING_CONTINUE;
 	if (walk_decide(hop->walk, 2, "none", stack_gap_command(kind), "%s: the rules in %s", hop->host->name,
-			stack_gap_name(kind)) == 0 ||
+			stack_gap_name(hop->host, kind, hop->walk->arena)) == 0 ||
 	    hop->walk->rehearsal)
 		return RULING_CONTINUE;
 	answer->fate = FATE_DROPPED;
@@ -781,7 +781,10 @@ enum ruling hook_run_bridge(struct hop *hop, enum hook hook, struct stack_link *
 	if (assume_gaps(hop, STACK_BRIDGE) == RULING_STOP)
 		return RULING_STOP;
 	for (size_t i = 0; i < chains->count; i++) {
-		if ((chains->chains[i]->chain->priority < 0) != early)
+		int32_t priority = chains->chains[i]->chain->priority;
+
+		/* Where br_netfilter has the same priority the chain is the younger of the two, and comes first. */
+		if ((hook == HOOK_PREROUTING ? priority <= 0 : priority < 0) != early)
 			continue;
 		if (run_chain(hop, chains->chains[i]) == RULING_STOP || walk_ended(hop->walk))
 			return RULING_STOP;
