@@ -28,7 +28,8 @@ static uint32_t hash_edges(unsigned word, const struct diagram_edge *edges, size
 	uint64_t hash = word;
 
 	for (size_t i = 0; i < count; i++)
-		hash = mix(hash ^ ((uint64_t)edges[i].last << 32 | edges[i].below)) * UINT64_C(0x9e3779b97f4a7c15);
+		hash = mix(hash ^ (edges[i].last + edges[i].below * UINT64_C(0xd6e8feb86659fd93))) *
+		       UINT64_C(0x9e3779b97f4a7c15);
 	return (uint32_t)mix(hash);
 }
 
@@ -48,13 +49,13 @@ static void *reserve_memory(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-struct space *space_new(size_t memory, uint64_t ranges, struct error **err)
+struct space *space_new(size_t memory, const uint8_t range_bits[SPACE_WORDS], struct error **err)
 {
 	struct space *space = calloc(1, sizeof(*space));
 	if (!space)
 		abort();
 	space->memory = memory;
-	space->ranges = ranges;
+	memcpy(space->range_bits, range_bits, sizeof(space->range_bits));
 	if (memory / sizeof(struct node) > DIAGRAM_NUMBER - 1)
 		space->memory = (DIAGRAM_NUMBER - 1) * sizeof(struct node);
 	space->nodes = reserve_memory(space->memory);
@@ -372,12 +373,8 @@ size_t diagram_begin_ranges(const struct space *space)
 	return space->found_count;
 }
 
-void diagram_add_range(struct space *space, size_t begin, uint32_t last, diagram below)
+void diagram_put_edge(struct space *space, uint64_t last, diagram below)
 {
-	if (space->found_count > begin && space->found[space->found_count - 1].below == below) {
-		space->found[space->found_count - 1].last = last;
-		return;
-	}
 	if (space->found_count == space->found_capacity) {
 		space->found_capacity = space->found_capacity ? 2 * space->found_capacity : 256;
 		space->found = reallocarray(space->found, space->found_capacity, sizeof(*space->found));
@@ -385,6 +382,14 @@ void diagram_add_range(struct space *space, size_t begin, uint32_t last, diagram
 			abort();
 	}
 	space->found[space->found_count++] = (struct diagram_edge){last, below};
+}
+
+void diagram_add_range(struct space *space, size_t begin, uint64_t last, diagram below)
+{
+	if (space->found_count > begin && space->found[space->found_count - 1].below == below)
+		space->found[space->found_count - 1].last = last;
+	else
+		diagram_put_edge(space, last, below);
 }
 
 diagram diagram_end_ranges(struct space *space, size_t begin, unsigned word)

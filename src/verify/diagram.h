@@ -2,10 +2,11 @@
  * Prefix decision diagrams: functions from the bits of a packet to a number, as graphs in which equal functions are one
  * node, so that comparing two is comparing two integers. Sets of packets (pset.h) are such functions with 0 and 1.
  *
- * A node asks one question, the one that routes and firewall rules ask: do these bits of this word begin with this
- * pattern? Below it stands what holds if so and what holds if not. A word is up to 64 bits, an address or a name is
- * two. Words are asked in rising order. In the usual binary diagram every node asks one bit; there a host of IPv6 is
- * 128 nodes, here it is two.
+ * A word of the packet is up to 64 bits, and words are asked in rising order, in one of two ways. In tests: do these
+ * bits begin with this pattern? Below such a node stands what holds if so and what holds if not. (In the usual binary
+ * diagram every node asks one bit.) Or in ranges: in which of these intervals is the word? One node then asks all of
+ * it, as long lists of addresses and ports want it; but each such node is a list of its own, where tests share their
+ * ends.
  *
  * Nodes are only ever added, until the space is emptied to a mark or freed. When there are as many as memory was
  * promised for, every operation gives 0 and diagram_check() tells: nothing has to be checked in between.
@@ -43,10 +44,10 @@ static inline uint32_t diagram_number(diagram d)
 }
 
 /*
- * `memory`: how many bytes it may take; it takes them as they are needed. `ranges`: a bit for each word that is asked
- * in ranges; those have 16 bits, the lowest of the 64. NULL, err set: no memory to be had.
+ * `memory`: how many bytes it may take; it takes them as they are needed. `range_bits`: how many bits each word that is
+ * asked in ranges has, the lowest of the 64; 0 for words asked in tests. NULL, err set: no memory to be had.
  */
-struct space *space_new(size_t memory, uint64_t ranges, struct error **err);
+struct space *space_new(size_t memory, const uint8_t range_bits[SPACE_WORDS], struct error **err);
 void space_free(struct space *space); /* NULL is fine */
 
 static inline void space_freep(struct space **space)
@@ -74,10 +75,10 @@ diagram diagram_test(struct space *space, unsigned word, unsigned start, unsigne
 
 /* Up to `last`, and above the edge before. */
 struct diagram_edge {
-	uint32_t last;
+	uint64_t last;
 	diagram below;
-};
-/* Of a word asked in ranges. The edges rise; the last one is up to 0xffff. */
+} __attribute__((packed, aligned(4)));
+/* Of a word asked in ranges. The edges rise; the last one is up to the word's largest value. */
 diagram diagram_ranges(struct space *space, unsigned word, const struct diagram_edge *edges, size_t count);
 
 /*
@@ -108,7 +109,8 @@ struct diagram_mapping {
 };
 diagram diagram_map(struct space *space, const struct diagram_mapping *mapping, diagram d);
 
-/* Some bits of each word; bit 63 is a word's highest. Of a word asked in ranges all or none of its 16. */
+/* Some bits of each word; bit 63 is a word's highest. A word asked in ranges is one number, and its mask all or none.
+ */
 struct diagram_bits {
 	uint64_t words[SPACE_WORDS];
 };

@@ -37,7 +37,7 @@ static const struct diagram_edge *edges_of(const struct space *space, diagram d,
 {
 	if (word_of(space, d) == word)
 		return &space->edges[node_of(space, d)->pattern];
-	*single = (struct diagram_edge){RANGE_LAST, d};
+	*single = (struct diagram_edge){range_last(space, word), d};
 	return single;
 }
 
@@ -48,7 +48,7 @@ static diagram combine_ranges(struct space *space, const struct diagram_operator
 	const struct diagram_edge *left = edges_of(space, a, word, &single_a);
 	const struct diagram_edge *right = edges_of(space, b, word, &single_b);
 	size_t begin = diagram_begin_ranges(space);
-	uint32_t last;
+	uint64_t last, end = range_last(space, word);
 
 	do {
 		diagram below = diagram_combine(space, operator, left->below, right->below);
@@ -57,7 +57,7 @@ static diagram combine_ranges(struct space *space, const struct diagram_operator
 		diagram_add_range(space, begin, last, below);
 		left += left->last == last;
 		right += right->last == last;
-	} while (last < RANGE_LAST);
+	} while (last < end);
 	return diagram_end_ranges(space, begin, word);
 }
 
@@ -167,7 +167,7 @@ diagram diagram_combine(struct space *space, const struct diagram_operator *oper
 	if (remembered(space, operator->id, a, b, &result))
 		return result;
 	word = word_of(space, a) < word_of(space, b) ? word_of(space, a) : word_of(space, b);
-	if (space->ranges >> word & 1)
+	if (space->range_bits[word])
 		result = combine_ranges(space, operator, word, a, b);
 	else
 		result = combine_tests(space, operator, a, b);
@@ -307,16 +307,27 @@ diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *
 	return flip_below(&visit, d);
 }
 
+/* What all edges lead to, put together two by two. */
 static diagram quantify_ranges(const struct visit *visit, const struct node *node)
 {
 	const struct diagram_edge *edges = &visit->space->edges[node->pattern];
+	struct space *space = visit->space;
+	size_t begin = diagram_begin_ranges(space), count = node->then;
 	diagram result;
 
 	if (!visit->bits->words[node->word])
 		return visit_ranges(visit, node);
-	result = visit->below(visit, edges[0].below);
-	for (size_t i = 1; i < node->then; i++)
-		result = diagram_combine(visit->space, visit->operator, result, visit->below(visit, edges[i].below));
+	for (size_t i = 0; i < count; i++)
+		diagram_put_edge(space, edges[i].last, visit->below(visit, edges[i].below));
+	for (size_t step = 1; step < count; step *= 2) {
+		for (size_t i = 0; i + step < count; i += 2 * step) {
+			result = diagram_combine(space, visit->operator, space->found[begin + i].below,
+						 space->found[begin + i + step].below);
+			space->found[begin + i].below = result;
+		}
+	}
+	result = space->found[begin].below;
+	space->found_count = begin;
 	return result;
 }
 

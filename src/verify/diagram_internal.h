@@ -6,7 +6,6 @@
 
 enum {
 	BITS_PER_WORD = 64,
-	RANGE_LAST = 0xffff,
 };
 
 /* A test, or, where `count` is 0, ranges: then `pattern` is the number of the first edge, `then` how many there are. */
@@ -41,7 +40,7 @@ struct space {
 	size_t edge_count;
 	struct diagram_edge *found; /* edges being put together, of several calls one upon the other */
 	size_t found_count, found_capacity;
-	uint64_t ranges;
+	uint8_t range_bits[SPACE_WORDS]; /* 0: asked in tests */
 	struct slot *table;
 	uint32_t table_size;
 	struct cached *cache;
@@ -80,6 +79,12 @@ static inline struct cached *cache_slot(const struct space *space, uint32_t oper
 	return &space->cache[mix(key) & (space->cache_size - 1)];
 }
 
+/* The largest value of a word that is asked in ranges. */
+static inline uint64_t range_last(const struct space *space, unsigned word)
+{
+	return ~UINT64_C(0) >> (BITS_PER_WORD - space->range_bits[word]);
+}
+
 /* A test without looking for what it could be joined with: the rest of one that is there. */
 diagram diagram_plain(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern,
 		      diagram then, diagram otherwise);
@@ -87,9 +92,10 @@ diagram diagram_plain(struct space *space, unsigned word, unsigned start, unsign
 diagram diagram_make(struct space *space, unsigned word, unsigned start, unsigned count, uint64_t pattern, diagram then,
 		     diagram otherwise);
 
-/* Edges are put together between begin and end, from the lowest; others may be in between. */
+/* Edges are put together between begin and end, from the lowest; those of other nodes may be in between. */
 size_t diagram_begin_ranges(const struct space *space);
-void diagram_add_range(struct space *space, size_t begin, uint32_t last, diagram below);
+void diagram_add_range(struct space *space, size_t begin, uint64_t last, diagram below); /* joined where it can be */
+void diagram_put_edge(struct space *space, uint64_t last, diagram below);
 diagram diagram_end_ranges(struct space *space, size_t begin, unsigned word);
 
 #endif

@@ -222,10 +222,12 @@ static void gather_masked(struct gathering *gathering, wide first, wide last)
 		if (interval.last > ones(length))
 			interval.last = ones(length);
 		if (interval.first <= interval.last)
-			gather_bounds(gathering, bounds_exactly(match_values(scope, part, &interval, 1)));
+			gather_bounds(gathering, pset_can_mask(part, ones(part.count))
+							 ? bounds_exactly(match_values(scope, part, &interval, 1))
+							 : BOUNDS_UNKNOWN);
 		return;
 	}
-	if (last - first >= MOST_VALUES) {
+	if (last - first >= MOST_VALUES || !pset_can_mask(part, mask)) {
 		gather_bounds(gathering, BOUNDS_UNKNOWN);
 		return;
 	}

@@ -1,12 +1,21 @@
-#include "verify/pset.h"
+#include "verify/pset_piece.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+/* Words that a field takes, and the pieces that lie in them. */
+enum {
+	WORDS_BITS = 2, /* the second only of more than 64 bits */
+	WORDS_RANGES = 1,
+	WORDS_ADDRESS = 3,
+	ADDRESS_TEST_BITS = 4,
+};
+
 enum word {
-#define PSET_FIELD(id, name, bits, how) WORD_##id, WORD_END_##id = WORD_##id + ((bits) > 64),
+#define PSET_FIELD(id, name, bits, how)                                                                                \
+	WORD_##id, LAST_WORD_##id = WORD_##id + WORDS_##how - 1 - (WORDS_##how == 2 && (bits) <= 64),
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 	WORD_COUNT,
@@ -14,31 +23,76 @@ enum word {
 static_assert((int)WORD_COUNT <= SPACE_WORDS, "every word has its bits");
 static_assert(PSET_FIELD_COUNT <= 64, "pset_fields holds all");
 
-enum how { BITS, RANGES };
+#define PIECES_BITS(word, bits)                                                                                        \
+	{                                                                                                              \
+		{word, 0, (bits) > 64 ? 64 : (bits), false},                                                           \
+		{                                                                                                      \
+			(word) + 1, 64, (bits) > 64 ? (bits)-64 : 0, false                                             \
+		}                                                                                                      \
+	}
+#define PIECES_RANGES(word, bits)                                                                                      \
+	{                                                                                                              \
+		{                                                                                                      \
+			word, 0, bits, true                                                                            \
+		}                                                                                                      \
+	}
+#define PIECES_ADDRESS(word, bits)                                                                                     \
+	{                                                                                                              \
+		{word, 0, ADDRESS_TEST_BITS, false}, {(word) + 1, ADDRESS_TEST_BITS, 64 - ADDRESS_TEST_BITS, true},    \
+		{                                                                                                      \
+			(word) + 2, 64, 64, true                                                                       \
+		}                                                                                                      \
+	}
 
 static const struct {
 	const char *name;
-	uint8_t bits, word;
-	enum how how;
+	uint8_t bits;
+	struct pset_piece pieces[MOST_PIECES];
 } fields[] = {
-#define PSET_FIELD(id, name, bits, how) {name, bits, WORD_##id, how},
+#define PSET_FIELD(id, name, bits, how) {name, bits, PIECES_##how(WORD_##id, bits)},
 #include "verify/pset_field_list.h"
 #undef PSET_FIELD
 };
 
+enum pset_field pset_field_of_word(unsigned word)
+{
+	static const uint8_t of_word[] = {
+#define PSET_FIELD(id, name, bits, how) [WORD_##id... LAST_WORD_##id] = PSET_##id,
+#include "verify/pset_field_list.h"
+#undef PSET_FIELD
+	};
+	return of_word[word];
+}
+
+const struct pset_piece *pset_pieces(enum pset_field field, size_t *ret_count)
+{
+	const struct pset_piece *pieces = fields[field].pieces;
+
+	for (*ret_count = 0; *ret_count < MOST_PIECES && pieces[*ret_count].count; ++*ret_count)
+		;
+	return pieces;
+}
+
+const struct pset_piece *pset_piece_of_word(unsigned word)
+{
+	const struct pset_piece *pieces = fields[pset_field_of_word(word)].pieces;
+
+	return &pieces[word - pieces->word];
+}
+
 struct space *pset_space_new(size_t memory, struct error **err)
 {
-	uint64_t ranges = 0;
+	uint8_t range_bits[SPACE_WORDS] = {};
 
-	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++)
-		if (fields[i].how == RANGES)
-			ranges |= UINT64_C(1) << fields[i].word;
-	return space_new(memory, ranges, err);
+	for (unsigned word = 0; word < WORD_COUNT; word++)
+		if (pset_piece_of_word(word)->ranges)
+			range_bits[word] = pset_piece_of_word(word)->count;
+	return space_new(memory, range_bits, err);
 }
 
 bool pset_field_has_ranges(enum pset_field field)
 {
-	return fields[field].how == RANGES;
+	return fields[field].pieces[0].ranges || fields[field].pieces[1].ranges;
 }
 
 const char *pset_field_name(enum pset_field field)
@@ -201,233 +255,6 @@ bool pset_overlap(struct space *space, pset a, pset b)
 	return !pset_is_empty(pset_and(space, a, b));
 }
 
-/* ---- one field ---- */
-
-/* Bits of a field are counted from its highest, 0; values are shifted up to the top of 128 bits. */
-static wide top_bits(unsigned count)
-{
-	return count ? ~(wide)0 << (128 - count) : 0;
-}
-
-static wide aligned(enum pset_field field, wide value)
-{
-	return value << (128 - fields[field].bits);
-}
-
-/* Are the bits start…end-1 those of the value? */
-static diagram ask(struct space *space, enum pset_field field, unsigned start, unsigned end, wide value, diagram then,
-		   diagram otherwise)
-{
-	unsigned word = fields[field].word;
-
-	if (end > 64) {
-		unsigned from = start > 64 ? start : 64;
-
-		then = diagram_test(space, word + 1, from - 64, end - from,
-				    (uint64_t)(value & ~top_bits(from) & top_bits(end)), then, otherwise);
-		end = from;
-	}
-	if (end <= start)
-		return then;
-	return diagram_test(space, word, start, end - start,
-			    (uint64_t)((value & ~top_bits(start) & top_bits(end)) >> 64), then, otherwise);
-}
-
-static unsigned common_bits(wide a, wide b)
-{
-	uint64_t high = (uint64_t)((a ^ b) >> 64), low = (uint64_t)(a ^ b);
-
-	if (high)
-		return (unsigned)__builtin_clzll(high);
-	return low ? 64 + (unsigned)__builtin_clzll(low) : 128;
-}
-
-struct range_builder {
-	struct space *space;
-	enum pset_field field;
-	unsigned end; /* the bit behind the last that counts */
-};
-
-/* What of the intervals (aligned, rising, apart) has the bits before `known` as in `base`. */
-static pset within(const struct range_builder *builder, const struct interval *intervals, size_t count, wide base,
-		   unsigned known)
-{
-	wide end = base | ~top_bits(known), first, last, middle;
-	unsigned common;
-	size_t left;
-	pset low, high;
-
-	if (count == 0)
-		return PSET_EMPTY;
-	first = intervals[0].first > base ? intervals[0].first : base;
-	last = intervals[count - 1].last < end ? intervals[count - 1].last : end;
-	if (count == 1 && first == base && last == end)
-		return PSET_FULL;
-	common = common_bits(first, last);
-	if (common > builder->end)
-		common = builder->end;
-	if (common > known)
-		return ask(builder->space, builder->field, known, common, first,
-			   within(builder, intervals, count, first & top_bits(common), common), PSET_EMPTY);
-	middle = base | (top_bits(known + 1) & ~top_bits(known));
-	for (left = 0; left < count && intervals[left].first < middle;)
-		left++;
-	low = within(builder, intervals, left, base, known + 1);
-	if (left > 0 && intervals[left - 1].last >= middle)
-		left--;
-	high = within(builder, intervals + left, count - left, middle, known + 1);
-	return ask(builder->space, builder->field, known, known + 1, middle, high, low);
-}
-
-static int compare_intervals(const void *a, const void *b)
-{
-	const struct interval *left = a, *right = b;
-
-	return (left->first > right->first) - (left->first < right->first);
-}
-
-/* Sorted, and joined where they touch. Returns how many there are then. */
-static size_t join_intervals(struct interval *intervals, size_t count)
-{
-	size_t joined = 0;
-
-	qsort(intervals, count, sizeof(*intervals), compare_intervals);
-	for (size_t i = 1; i < count; i++) {
-		struct interval *last = &intervals[joined];
-
-		if (last->last != ~(wide)0 && intervals[i].first > last->last + 1)
-			intervals[++joined] = intervals[i];
-		else if (intervals[i].last > last->last)
-			last->last = intervals[i].last;
-	}
-	return count ? joined + 1 : 0;
-}
-
-/* Rising, apart. */
-static pset ranges_within(struct space *space, enum pset_field field, const struct interval *intervals, size_t count)
-{
-	struct diagram_edge few[16], *edges = count <= 7 ? few : calloc(2 * count + 1, sizeof(*edges));
-	wide last = pset_field_last(field), next = 0;
-	size_t used = 0;
-	pset result;
-
-	if (!edges)
-		abort();
-	for (size_t i = 0; i < count && next <= last; i++) {
-		if (intervals[i].first > next)
-			edges[used++] = (struct diagram_edge){(uint32_t)intervals[i].first - 1, PSET_EMPTY};
-		edges[used++] = (struct diagram_edge){(uint32_t)intervals[i].last, PSET_FULL};
-		next = intervals[i].last + 1;
-	}
-	if (next <= last)
-		edges[used++] = (struct diagram_edge){(uint32_t)last, PSET_EMPTY};
-	result = diagram_ranges(space, fields[field].word, edges, used);
-	if (edges != few)
-		free(edges);
-	return result;
-}
-
-/* A part of a field that is asked in ranges: all of its values, one by one. */
-static pset ranges_with_bits(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count,
-			     wide value, wide mask)
-{
-	unsigned shift = fields[bits.field].bits - bits.start - bits.count;
-	uint32_t last = (uint32_t)pset_field_last(bits.field);
-	struct diagram_edge *edges = calloc((size_t)last + 1, sizeof(*edges));
-	pset result;
-
-	if (!edges)
-		abort();
-	for (uint32_t i = 0; i <= last; i++) {
-		wide part = i >> shift & (~(wide)0 >> (128 - bits.count));
-		bool in = mask && ((part ^ value) & mask) == 0;
-
-		for (size_t j = 0; j < count; j++)
-			in = in || (part >= intervals[j].first && part <= intervals[j].last);
-		edges[i] = (struct diagram_edge){i, in ? PSET_FULL : PSET_EMPTY};
-	}
-	result = diagram_ranges(space, fields[bits.field].word, edges, (size_t)last + 1);
-	free(edges);
-	return result;
-}
-
-pset pset_bits_intervals(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count)
-{
-	bool ranges = pset_field_has_ranges(bits.field);
-	struct interval few[8], *all = count <= 8 ? few : malloc(count * sizeof(*all));
-	struct range_builder builder = {space, bits.field, bits.start + bits.count};
-	unsigned shift = ranges ? 0 : 128 - builder.end;
-	wide unused = shift ? ~(wide)0 >> builder.end : 0;
-	size_t used = 0;
-	pset result;
-
-	if (!all)
-		abort();
-	for (size_t i = 0; i < count; i++)
-		if (intervals[i].first <= intervals[i].last)
-			all[used++] =
-				(struct interval){intervals[i].first << shift, intervals[i].last << shift | unused};
-	used = join_intervals(all, used);
-	if (!ranges)
-		result = within(&builder, all, used, 0, bits.start);
-	else if (bits.count == fields[bits.field].bits)
-		result = ranges_within(space, bits.field, all, used);
-	else
-		result = used ? ranges_with_bits(space, bits, all, used, 0, 0) : PSET_EMPTY;
-	if (all != few)
-		free(all);
-	return result;
-}
-
-pset pset_intervals(struct space *space, enum pset_field field, const struct interval *intervals, size_t count)
-{
-	return pset_bits_intervals(space, pset_bits_of(field), intervals, count);
-}
-
-pset pset_interval(struct space *space, enum pset_field field, wide first, wide last)
-{
-	return pset_intervals(space, field, &(struct interval){first, last}, 1);
-}
-
-pset pset_value(struct space *space, enum pset_field field, wide value)
-{
-	if (pset_field_has_ranges(field))
-		return pset_interval(space, field, value, value);
-	return ask(space, field, 0, fields[field].bits, aligned(field, value), PSET_FULL, PSET_EMPTY);
-}
-
-pset pset_kind(struct space *space, enum pset_field field, unsigned value)
-{
-	struct interval interval = interval_of_kind(field, value);
-
-	return pset_intervals(space, field, &interval, 1);
-}
-
-pset pset_bits_masked(struct space *space, struct pset_bits part, wide value, wide mask)
-{
-	unsigned shift = 128 - part.start - part.count;
-	wide bits = mask << shift, pattern = value << shift;
-	pset result = PSET_FULL;
-
-	if (pset_field_has_ranges(part.field))
-		return mask ? ranges_with_bits(space, part, NULL, 0, value, mask) : PSET_FULL;
-	for (unsigned end = part.start + part.count; end > part.start;) {
-		unsigned start = end;
-
-		while (start > part.start && bits >> (128 - start) & 1)
-			start--;
-		if (start < end)
-			result = ask(space, part.field, start, end, pattern, result, PSET_EMPTY);
-		end = start < end ? start : end - 1;
-	}
-	return result;
-}
-
-pset pset_masked(struct space *space, enum pset_field field, wide value, wide mask)
-{
-	return pset_bits_masked(space, pset_bits_of(field), value, mask);
-}
-
 /* ---- taking fields away, and changing them ---- */
 
 enum bits_kind { FORGET, FIX, FLIP };
@@ -455,17 +282,18 @@ static uint32_t bits_id(struct space *space, uint32_t kind, uint32_t operator_id
 	return space_id_of(space, &operation, sizeof(operation));
 }
 
+/* Of a piece asked in ranges all bits or none count. */
 static void put_bits(struct diagram_bits *all, struct pset_bits bits, wide value)
 {
 	wide shifted = (value & (~(wide)0 >> (128 - bits.count))) << (128 - bits.start - bits.count);
+	size_t count;
+	const struct pset_piece *pieces = pset_pieces(bits.field, &count);
 
-	if (pset_field_has_ranges(bits.field)) {
-		all->words[fields[bits.field].word] = (uint64_t)(value & pset_field_last(bits.field));
-		return;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t part = piece_value(&pieces[i], shifted);
+
+		all->words[pieces[i].word] = pieces[i].ranges ? part : part << (64 - pieces[i].count);
 	}
-	all->words[fields[bits.field].word] = (uint64_t)(shifted >> 64);
-	if (fields[bits.field].bits > 64)
-		all->words[fields[bits.field].word + 1] = (uint64_t)shifted;
 }
 
 pset pset_forget(struct space *space, pset a, pset_fields forgotten)
@@ -561,16 +389,22 @@ static pset exchange_set(struct exchange *exchange, pset a);
 
 static pset exchange_ranges(struct exchange *exchange, const struct diagram_node *node)
 {
+	unsigned word = exchanged_word(exchange, node->word);
+	uint64_t last = piece_last(pset_piece_of_word(word));
 	pset sum = PSET_EMPTY;
 
 	for (size_t i = 0; i < node->edge_count; i++) {
-		struct interval range = {i ? node->edges[i - 1].last + 1 : 0, node->edges[i].last};
-		enum pset_field field = pset_field_of_word(exchanged_word(exchange, node->word));
 		pset below = exchange_set(exchange, node->edges[i].below);
+		struct diagram_edge edges[3];
+		size_t count = 0;
 
+		if (i > 0)
+			edges[count++] = (struct diagram_edge){node->edges[i - 1].last, PSET_EMPTY};
+		edges[count++] = (struct diagram_edge){node->edges[i].last, PSET_FULL};
+		if (node->edges[i].last < last)
+			edges[count++] = (struct diagram_edge){last, PSET_EMPTY};
 		sum = pset_or(exchange->space, sum,
-			      pset_and(exchange->space, below,
-				       pset_interval(exchange->space, field, range.first, range.last)));
+			      pset_and(exchange->space, diagram_ranges(exchange->space, word, edges, count), below));
 	}
 	return sum;
 }
@@ -600,12 +434,12 @@ static pset exchange_set(struct exchange *exchange, pset a)
 
 pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other)
 {
-	struct exchange exchange = {.space = space,
-				    .one = fields[one].word,
-				    .other = fields[other].word,
-				    .words = fields[one].bits > 64 ? 2 : 1};
-	size_t size = diagram_size(space, a);
+	struct exchange exchange = {
+		.space = space, .one = fields[one].pieces[0].word, .other = fields[other].pieces[0].word};
+	size_t size = diagram_size(space, a), pieces;
 
+	pset_pieces(one, &pieces);
+	exchange.words = (uint8_t)pieces;
 	for (exchange.seen_size = 16; exchange.seen_size < 2 * size;)
 		exchange.seen_size *= 2;
 	exchange.seen = calloc(exchange.seen_size, sizeof(*exchange.seen));
@@ -616,14 +450,4 @@ pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_f
 	a = exchange_set(&exchange, a);
 	free(exchange.seen);
 	return a;
-}
-
-enum pset_field pset_field_of_word(unsigned word)
-{
-	static const uint8_t of_word[] = {
-#define PSET_FIELD(id, name, bits, how) [WORD_##id... WORD_END_##id] = PSET_##id,
-#include "verify/pset_field_list.h"
-#undef PSET_FIELD
-	};
-	return of_word[word];
 }

@@ -85,6 +85,10 @@ struct pset_bits {
 };
 pset pset_bits_intervals(struct space *space, struct pset_bits bits, const struct interval *intervals, size_t count);
 pset pset_bits_masked(struct space *space, struct pset_bits bits, wide value, wide mask);
+/* Fields asked in ranges can have masks only where that is not too many intervals: not with more than this many bits
+ * left out above bits that count. Parts that do not begin where a field does are such masks. */
+enum { PSET_MOST_REPEATED_BITS = 12 };
+bool pset_can_mask(struct pset_bits bits, wide mask);
 
 static inline struct pset_bits pset_bits_of(enum pset_field field)
 {
@@ -114,7 +118,8 @@ typedef uint64_t pset_fields;
 pset pset_forget(struct space *space, pset a, pset_fields fields);
 pset pset_forget_bits(struct space *space, pset a, struct pset_bits bits, wide mask);
 
-/* Below, a mask of a field asked in ranges (ports, lengths) has all of its bits or none. */
+/* Below, of a field asked in ranges (addresses, ports, lengths) a mask has all bits or none; of an IPv4 address its 32.
+ */
 
 /* The packets that would be in the set if the bits of the mask of this field were those of the value. This is also what
  * led to the set when that was assigned. Of any function: what it is for the packet with those bits. */

@@ -1,7 +1,8 @@
 /*
- * The fields that sets of packets are over, in the order in which diagrams ask them: PSET_FIELD(id, name, bits,
- * how), where `how` is BITS or, for numbers of 16 bits that rules ask ranges of, RANGES. To be included with PSET_FIELD
- * defined. docs/architecture.md says how the order was found.
+ * The fields that sets of packets are over, in the order in which diagrams ask them: PSET_FIELD(id, name, bits, how).
+ * `how` they are asked: BITS in tests; RANGES in ranges, which have up to 64 bits; ADDRESS: 4 bits in tests, then 60 and 64
+ * in ranges, so that nodes of many addresses do not become one long list. To be included with PSET_FIELD defined.
+ * docs/architecture.md says how the order and the ways were found.
  *
  * A field that a packet does not have is free in it: a packet without ports is in a set with every port, so whoever
  * makes a set from a rule also asks for the protocol. Where absence is something that rules ask about, it is a value of
@@ -23,8 +24,8 @@ PSET_FIELD(TTL, "ttl", 8, BITS)		    /* IPv6: hop limit */
 PSET_FIELD(LENGTH, "length", 16, RANGES)    /* of the packet from its IP header on */
 PSET_FIELD(OIF, "oif", 128, BITS)	    /* names, see wide_of_name(); empty: none */
 PSET_FIELD(OUT_PORT, "oif port", 128, BITS) /* the port of a bridge; empty: not bridged */
-PSET_FIELD(DADDR, "daddr", 128, BITS)	    /* IPv4: the first 32 bits */
-PSET_FIELD(SADDR, "saddr", 128, BITS)
+PSET_FIELD(DADDR, "daddr", 128, ADDRESS)	    /* IPv4: the first 32 bits */
+PSET_FIELD(SADDR, "saddr", 128, ADDRESS)
 PSET_FIELD(DPORT, "dport", 16, RANGES)
 PSET_FIELD(SPORT, "sport", 16, RANGES)
 PSET_FIELD(IIF, "iif", 128, BITS)
@@ -32,7 +33,7 @@ PSET_FIELD(IN_PORT, "iif port", 128, BITS)
 PSET_FIELD(SMAC, "source mac", 49, BITS)
 PSET_FIELD(DMAC, "destination mac", 49, BITS)
 /* The tuple of the connection that the packet belongs to, as its first packet had it. */
-PSET_FIELD(CT_DADDR, "ct daddr", 128, BITS)
-PSET_FIELD(CT_SADDR, "ct saddr", 128, BITS)
+PSET_FIELD(CT_DADDR, "ct daddr", 128, ADDRESS)
+PSET_FIELD(CT_SADDR, "ct saddr", 128, ADDRESS)
 PSET_FIELD(CT_DPORT, "ct dport", 16, RANGES)
 PSET_FIELD(CT_SPORT, "ct sport", 16, RANGES)

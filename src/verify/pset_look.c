@@ -1,5 +1,5 @@
 /* What is in a set: the values of one field, one packet, how many. */
-#include "verify/pset.h"
+#include "verify/pset_piece.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +13,9 @@ struct walk {
 	void *context;
 };
 
-static wide top_bits(unsigned count)
-{
-	return count ? ~(wide)0 << (128 - count) : 0;
-}
+static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned known);
 
-/* The bit of the field that the function asks about first, counted from the highest; `bits` where it asks none. */
+/* The bit of the field that the function asks about first; `bits` where it asks none. */
 static unsigned first_bit(const struct walk *walk, diagram d, struct diagram_node *ret)
 {
 	if (diagram_is_number(d))
@@ -26,55 +23,78 @@ static unsigned first_bit(const struct walk *walk, diagram d, struct diagram_nod
 	*ret = diagram_node(walk->space, d);
 	if (pset_field_of_word(ret->word) != walk->field)
 		return walk->bits;
-	return ret->start + (ret->word > 0 && pset_field_of_word(ret->word - 1u) == walk->field ? 64 : 0);
-}
-
-static bool walk_ranges(const struct walk *walk, const struct diagram_node *node)
-{
-	uint32_t first = 0;
-
-	for (size_t i = 0; i < node->edge_count; first = node->edges[i++].last + 1)
-		if (!walk->visit(walk->context, (struct interval){first, node->edges[i].last}, node->edges[i].below))
-			return false;
-	return true;
+	return (unsigned)pset_piece_of_word(ret->word)->start + ret->start;
 }
 
 /* `base`: the first `known` bits of the value, shifted up to the top. */
-static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned known)
+static bool visit_all(const struct walk *walk, diagram d, wide base, wide last, unsigned known)
 {
 	unsigned shift = 128 - walk->bits;
-	struct diagram_node node;
-	unsigned at = first_bit(walk, d, &node);
-	wide pattern;
 
-	if (at < walk->bits && node.edges)
-		return walk_ranges(walk, &node);
-	if (at == walk->bits)
-		return walk->visit(
-			walk->context,
-			(struct interval){base >> shift, (base | (~top_bits(known) & top_bits(walk->bits))) >> shift},
-			d);
-	if (at > known) /* a bit that does not matter: once for either value */
-		return walk_values(walk, d, base, known + 1) &&
-		       walk_values(walk, d, base | (top_bits(known + 1) & ~top_bits(known)), known + 1);
-	pattern = (wide)node.pattern << (at >= 64 ? 0 : 64);
-	for (unsigned i = 0; i < node.count; i++) { /* values below the pattern, from the lowest */
+	last |= ~top_bits(known) & top_bits(walk->bits);
+	return walk->visit(walk->context, (struct interval){base >> shift, last >> shift}, d);
+}
+
+static bool walk_ranges(const struct walk *walk, const struct diagram_node *node, wide base)
+{
+	const struct pset_piece *piece = pset_piece_of_word(node->word);
+	unsigned behind = (unsigned)piece->start + piece->count;
+	struct diagram_node below;
+	uint64_t first = 0;
+
+	for (size_t i = 0; i < node->edge_count; first = node->edges[i++].last + 1) {
+		const struct diagram_edge *edge = &node->edges[i];
+
+		if (first_bit(walk, edge->below, &below) == walk->bits) {
+			if (!visit_all(walk, edge->below, base | piece_place(piece, first),
+				       base | piece_place(piece, edge->last), behind))
+				return false;
+			continue;
+		}
+		for (uint64_t value = first;; value++) {
+			if (!walk_values(walk, edge->below, base | piece_place(piece, value), behind))
+				return false;
+			if (value == edge->last)
+				break;
+		}
+	}
+	return true;
+}
+
+static bool walk_test(const struct walk *walk, const struct diagram_node *node, wide base, unsigned at)
+{
+	wide pattern = (wide)node->pattern << 64 >> pset_piece_of_word(node->word)->start;
+
+	for (unsigned i = 0; i < node->count; i++) { /* values below the pattern, from the lowest */
 		wide bit = top_bits(at + i + 1) & ~top_bits(at + i);
 
 		if ((pattern & bit) &&
-		    !walk_values(walk, node.otherwise, base | (pattern & top_bits(at + i)), at + i + 1))
+		    !walk_values(walk, node->otherwise, base | (pattern & top_bits(at + i)), at + i + 1))
 			return false;
 	}
-	if (!walk_values(walk, node.then, base | pattern, at + node.count))
+	if (!walk_values(walk, node->then, base | pattern, at + node->count))
 		return false;
-	for (unsigned i = node.count; i-- > 0;) { /* and above */
+	for (unsigned i = node->count; i-- > 0;) { /* and above */
 		wide bit = top_bits(at + i + 1) & ~top_bits(at + i);
 
 		if (!(pattern & bit) &&
-		    !walk_values(walk, node.otherwise, base | (pattern & top_bits(at + i)) | bit, at + i + 1))
+		    !walk_values(walk, node->otherwise, base | (pattern & top_bits(at + i)) | bit, at + i + 1))
 			return false;
 	}
 	return true;
+}
+
+static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned known)
+{
+	struct diagram_node node;
+	unsigned at = first_bit(walk, d, &node);
+
+	if (at == walk->bits)
+		return visit_all(walk, d, base, base, known);
+	if (at > known) /* a bit that does not matter: once for either value */
+		return walk_values(walk, d, base, known + 1) &&
+		       walk_values(walk, d, base | (top_bits(known + 1) & ~top_bits(known)), known + 1);
+	return node.edges ? walk_ranges(walk, &node, base) : walk_test(walk, &node, base, at);
 }
 
 struct collected {
@@ -272,18 +292,23 @@ static diagram step_down(const struct space *space, diagram d, const struct pack
 {
 	struct diagram_node node = diagram_node(space, d);
 	enum pset_field field = pset_field_of_word(node.word);
-	wide value = packet->fields[field] << (128 - pset_field_bits(field));
-	bool second = node.word > 0 && pset_field_of_word(node.word - 1u) == field;
-	uint64_t word = (uint64_t)(second ? value : value >> 64), mask;
-	const struct diagram_edge *edge = node.edges;
+	const struct pset_piece *piece = pset_piece_of_word(node.word);
+	uint64_t value = piece_value(piece, packet->fields[field] << (128 - pset_field_bits(field))), mask;
+	size_t low = 0, high = node.edge_count;
 
-	if (edge) {
-		while (edge->last < packet->fields[field])
-			edge++;
-		return edge->below;
+	if (!node.edges) {
+		mask = ~UINT64_C(0) << (64 - node.count) >> node.start;
+		return (value << (64 - piece->count) & mask) == node.pattern ? node.then : node.otherwise;
 	}
-	mask = ~UINT64_C(0) << (64 - node.count) >> node.start;
-	return (word & mask) == node.pattern ? node.then : node.otherwise;
+	while (low + 1 < high) { /* the first edge that ends at the value or behind it */
+		size_t middle = (low + high) / 2;
+
+		if (node.edges[middle - 1].last < value)
+			low = middle;
+		else
+			high = middle;
+	}
+	return node.edges[low].below;
 }
 
 diagram pset_look_up(const struct space *space, diagram d, const struct packet_values *packet)
@@ -336,7 +361,8 @@ static double share(const struct space *space, pset a, double *seen)
 	if (node.edges) {
 		part = 0;
 		for (size_t i = 0; i < node.edge_count; i++)
-			part += (node.edges[i].last + 1.0 - (i ? node.edges[i - 1].last + 1.0 : 0)) / 65536 *
+			part += ((double)node.edges[i].last - (i ? (double)node.edges[i - 1].last : -1)) /
+				((double)piece_last(pset_piece_of_word(node.word)) + 1) *
 				share(space, node.edges[i].below, seen);
 	} else {
 		for (unsigned i = 0; i < node.count; i++)

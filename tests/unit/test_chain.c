@@ -673,7 +673,8 @@ static void test_nft_sets(void **state)
 		"		ip daddr . tcp dport vmap @services\n"
 		"		tcp dport vmap { 443 : accept, 500-600 : drop }\n"
 		"		ip6 saddr . tcp dport { 2001:db8::/32 . 22, fd00::1 . 23-24 } accept\n"
-		"		meta nfproto ipv4 ip daddr & 0.0.0.255 == 0.0.0.7 accept\n"
+		"		meta nfproto ipv4 ip daddr & 0.0.255.255 == 0.0.9.7 accept\n"
+		"		ip6 daddr & ::ffff:ffff:ffff:ffff == ::5054:ff:7 accept\n"
 		"	}\n"
 		"	chain web {\n"
 		"		tcp dport 1500 return\n"
@@ -698,6 +699,9 @@ static void test_nft_sets(void **state)
 	assert_true(accepted(&loaded, "fd00::1", "fd00::9", 24));
 	assert_false(accepted(&loaded, "fd00::1", "fd00::9", 22));
 	assert_true(accepted(&loaded, "fd00::2", "fd00::9", 443));
+	assert_true(accepted(&loaded, "fd00::2", "fd00:1:2:3:0:5054:ff:7", 1));
+	assert_true(accepted(&loaded, "fd00::2", "2001:db8::5054:ff:7", 1));
+	assert_false(accepted(&loaded, "fd00::2", "fd00:1:2:3:1:5054:ff:7", 1));
 	unload(&loaded);
 }
 
