@@ -33,23 +33,16 @@ struct ip wide_to_ip(wide value, uint8_t family)
 	return ip;
 }
 
-static const struct {
-	const char *name, *command;
-} gaps[GAP_KIND_COUNT] = {
-	[GAP_NFTABLES] = {"nftables' tables", "nft list ruleset"},
-	[GAP_XTABLES4] = {"iptables' tables", "iptables-save"},
-	[GAP_XTABLES6] = {"ip6tables' tables", "ip6tables-save"},
-	[GAP_EBTABLES] = {"ebtables' tables", "ebtables-save"},
+static const char *const gap_commands[GAP_KIND_COUNT] = {
+	[GAP_NFTABLES] = "nft list ruleset",
+	[GAP_XTABLES4] = "iptables-save",
+	[GAP_XTABLES6] = "ip6tables-save",
+	[GAP_EBTABLES] = "ebtables-save",
 };
-
-const char *stack_gap_name(enum stack_gap_kind kind)
-{
-	return gaps[kind].name;
-}
 
 const char *stack_gap_command(enum stack_gap_kind kind)
 {
-	return gaps[kind].command;
+	return gap_commands[kind];
 }
 
 /* ---- sysctls ---- */
@@ -140,10 +133,8 @@ static struct stack_sysctl bridge_sysctl(const struct stack_host *host, const ch
 	struct stack_sysctl sysctl = read_sysctl(facts, name);
 
 	/* The module br_netfilter brings them: a kernel without these has it not. */
-	if (facts_sysctl_absent(facts, name)) {
+	if (facts_sysctl_absent(facts, name))
 		sysctl.value = number_of(0);
-		sysctl.inferred = true;
-	}
 	return sysctl;
 }
 

@@ -256,8 +256,8 @@ struct stack_set *stack_ipset(const struct stack_host *host, const char *name);
 /* The interface that has this address; NULL: none of the host. */
 struct stack_link *stack_link_with_address(const struct stack_host *host, const struct ip *address);
 
-/* "iptables' tables", and the command that shows them: "iptables-save". */
-const char *stack_gap_name(enum stack_gap_kind kind);
+/* "iptables' tables filter, raw", and the command that shows them: "iptables-save". */
+const char *stack_gap_name(const struct stack_host *host, enum stack_gap_kind kind, struct arena *arena);
 const char *stack_gap_command(enum stack_gap_kind kind);
 
 #endif

@@ -537,16 +537,31 @@ static bool covers_all(const struct ruleset *ruleset, bool xtables, enum family 
 	return false;
 }
 
+static const char *const xtables_names[] = {"filter", "nat", "mangle", "raw"};
+enum { XTABLES_COUNT = sizeof(xtables_names) / sizeof(*xtables_names) };
+
 static bool covers_tables(const struct ruleset *ruleset, enum family family)
 {
-	static const char *const names[] = {"filter", "nat", "mangle", "raw"};
-
 	if (covers_all(ruleset, true, family))
 		return true;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!ruleset_covers(ruleset, BACKEND_XTABLES, family, names[i]))
+	for (size_t i = 0; i < XTABLES_COUNT; i++)
+		if (!ruleset_covers(ruleset, BACKEND_XTABLES, family, xtables_names[i]))
 			return false;
 	return true;
+}
+
+const char *stack_gap_name(const struct stack_host *host, enum stack_gap_kind kind, struct arena *arena)
+{
+	enum family family = kind == GAP_XTABLES6 ? FAMILY_IP6 : FAMILY_IP;
+	const char *names = NULL;
+
+	if (kind != GAP_XTABLES4 && kind != GAP_XTABLES6)
+		return kind == GAP_NFTABLES ? "nftables' tables" : "ebtables' tables";
+	for (size_t i = 0; i < XTABLES_COUNT; i++)
+		if (!ruleset_covers(&host->facts->ruleset, BACKEND_XTABLES, family, xtables_names[i]))
+			names = arena_printf(arena, "%s%s%s", names ? names : "", names ? ", " : "", xtables_names[i]);
+	return arena_printf(arena, "%s tables %s", kind == GAP_XTABLES4 ? "iptables'" : "ip6tables'",
+			    names ? names : "");
 }
 
 static void find_gaps(struct stack_host *host)
