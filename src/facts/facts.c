@@ -37,6 +37,14 @@ struct link *facts_link(const struct facts *facts, const char *name)
 	return NULL;
 }
 
+struct link *facts_link_with_mac(const struct facts *facts, const struct mac *mac)
+{
+	for (size_t i = 0; mac->known && i < facts->link_count; i++)
+		if (facts->links[i].mac.known && memcmp(facts->links[i].mac.bytes, mac->bytes, 6) == 0)
+			return &facts->links[i];
+	return NULL;
+}
+
 static int compare_sysctl(const void *key, const void *entry)
 {
 	return strcmp(key, ((const struct sysctl *)entry)->name);

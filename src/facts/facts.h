@@ -127,6 +127,7 @@ struct facts {
 /* By its name or its other word; letters' case does not count. */
 bool facts_is_called(const struct facts *facts, const char *word);
 struct link *facts_link(const struct facts *facts, const char *name); /* NULL: none */
+struct link *facts_link_with_mac(const struct facts *facts, const struct mac *mac); /* the first; NULL: none */
 /* A sysctl's value, or NULL: unknown. */
 const char *facts_sysctl(const struct facts *facts, const char *name);
 const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name);
