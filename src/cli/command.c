@@ -264,25 +264,43 @@ int invocation_problems(struct invocation *inv, const struct problems *problems)
 	return EXIT_USAGE;
 }
 
-bool invocation_confirm(struct invocation *inv, const char *question)
+void invocation_preview(struct invocation *inv, const char *difference)
 {
 	cleanup_strbuf struct strbuf safe = {};
+
+	text_safe(&safe, difference, true);
+	if (!safe.length)
+		return;
+	if (!inv->json) {
+		invocation_print_text(inv, safe.text);
+		return;
+	}
+	progress_hold(inv->progress);
+	fwrite(safe.text, 1, safe.length, stderr);
+	progress_release(inv->progress);
+}
+
+int invocation_confirm(struct invocation *inv, const char *question)
+{
+	cleanup_strbuf struct strbuf safe = {};
+	struct error *err = NULL;
 	char answer[16] = "";
 	ssize_t n;
 
 	if (invocation_flag(inv, "yes"))
-		return true;
+		return EXIT_DONE;
 	text_safe(&safe, question, true);
-	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-		invocation_usage(inv, "%s There is no terminal to ask on: say --yes", safe.text);
-		return false;
-	}
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return invocation_usage(inv, "%s There is no terminal to ask on: say --yes", safe.text);
 	progress_hold(inv->progress);
 	fprintf(stderr, "%s [y/N] ", safe.text);
 	n = cancel_poll(inv->cancel, STDIN_FILENO, POLLIN, -1) == 1 ? read(STDIN_FILENO, answer, sizeof(answer) - 1)
 								    : 0;
 	progress_release(inv->progress);
-	return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+	if (n > 0 && (answer[0] == 'y' || answer[0] == 'Y'))
+		return EXIT_DONE;
+	error_set(&err, EPERM, "nothing changed");
+	return invocation_fail(inv, &err);
 }
 
 void invocation_leave_terminal(struct invocation *inv)

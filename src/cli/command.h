@@ -172,6 +172,10 @@ void invocation_print_text(struct invocation *inv, const char *text);
  * "nestvisor/<command's json>/1". */
 void invocation_answer(struct invocation *inv, json_t *answer);
 
+/* What would be changed, made safe: on standard output, or, where that is for the answer of --json, on standard error.
+ */
+void invocation_preview(struct invocation *inv, const char *difference);
+
 /* A note or a warning on standard error (notes: not with --quiet). */
 void invocation_note(struct invocation *inv, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void invocation_warn(struct invocation *inv, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -189,10 +193,11 @@ int invocation_usage(struct invocation *inv, const char *format, ...) __attribut
 int invocation_problems(struct invocation *inv, const struct problems *problems);
 
 /*
- * Asks on the terminal. True at once with --yes (which the command then lists as a flag among its options); false, with
- * a message that names --yes, where there is no terminal to ask on.
+ * Asks on the terminal. EXIT_DONE: go on; at once with --yes (which the command then lists as a flag among its
+ * options). Else the exit status to return, with the reason printed: EXIT_FAILED, "nothing changed", for any other
+ * answer; EXIT_USAGE, with a message that names --yes, where there is no terminal to ask on.
  */
-bool invocation_confirm(struct invocation *inv, const char *question);
+int invocation_confirm(struct invocation *inv, const char *question);
 
 /* Takes the live progress lines off the terminal and stops drawing, before the terminal is handed to another (console,
  * ssh). */

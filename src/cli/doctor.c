@@ -1,10 +1,12 @@
 #include "doctor/doctor.h"
 
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/patients.h"
 #include "cli/target.h"
+#include "cli/undo.h"
 #include "doctor/print.h"
 
 #include <string.h>
@@ -99,8 +101,7 @@ static int preview(struct invocation *inv, const struct examination *examination
 		++*ret_count;
 		strbuf_printf(&out, "%s: %s\n%s", fix->id, fix->does, changes.text);
 	}
-	if (out.length && !inv->json)
-		invocation_print_text(inv, out.text);
+	invocation_preview(inv, out.text ? out.text : "");
 	return EXIT_DONE;
 }
 
@@ -150,8 +151,9 @@ static int mend(struct invocation *inv)
 		invocation_note(inv, "there is nothing here that can be mended without you");
 		return answer(inv, before.examination, json_incref(fixes));
 	}
-	if (!invocation_confirm(inv, "Apply these changes?"))
-		return EXIT_FAILED;
+	status = invocation_confirm(inv, "Apply these changes?");
+	if (status != EXIT_DONE)
+		return status;
 	status = apply_all(inv, before.examination, fixes);
 	left = add_patients(inv, &after);
 	if (left != EXIT_DONE)
@@ -163,11 +165,13 @@ static int mend(struct invocation *inv)
 
 static int undo(struct invocation *inv)
 {
-	cleanup_error struct error *err = NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *difference;
 	size_t count;
+	int status = undo_fixes(inv, arena, NULL, false, &count, &difference);
 
-	if (fix_undo(NULL, inv->reporter, &count, &err) < 0)
-		return invocation_fail(inv, &err);
+	if (status != EXIT_DONE)
+		return status;
 	if (inv->json)
 		invocation_answer(inv, json_pack("{s:[], s:s, s:i}", "checks", "summary", "", "undone", (int)count));
 	else
@@ -216,7 +220,7 @@ const struct command command_doctor = {
 		"run will see is derived from the host it will run on and the lab file.\n\n"
 		"--fix shows what it would change, asks, and does it: files that configure modules, modules that are "
 		"loaded, "
-		"permissions. A module is not reloaded while guests run. --undo takes all of it back.",
+		"permissions. A module is not reloaded while guests run. --undo shows, asks and takes all of it back.",
 	.operands =
 		(const struct command_operand[]){
 			{.name = "LAB",
@@ -241,7 +245,7 @@ const struct command command_doctor = {
 			{.name = "no-probe", .help = "do not boot a guest to see whether KVM works"},
 			{.name = "fix", .help = "mend what can be mended safely, after asking", .no_env = true},
 			{.name = "yes", .letter = 'y', .help = "do not ask"},
-			{.name = "undo", .help = "take back what --fix did", .no_env = true},
+			{.name = "undo", .help = "take back what --fix did, after asking", .no_env = true},
 			{.name = "list", .help = "list the checks there are", .no_env = true},
 			{}},
 	.examples =

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/patients.h"
+#include "cli/undo.h"
 #include "cli/wslfiles.h"
 #include "doctor/print.h"
 #include "doctor/wsl_apply.h"
@@ -265,12 +266,9 @@ static void answer_applied(struct invocation *inv, const struct where *where, co
 
 static void show_difference(struct invocation *inv, const struct wsl_change *change, const char *difference)
 {
-	cleanup_strbuf struct strbuf safe = {};
-
+	invocation_preview(inv, difference);
 	if (inv->json)
 		return;
-	text_safe(&safe, difference, true);
-	invocation_print_text(inv, safe.text ? safe.text : "");
 	for (size_t i = 0; i < change->note_count; i++)
 		invocation_note(inv, "%s", change->notes[i]);
 }
@@ -291,8 +289,9 @@ static int apply(struct invocation *inv, struct where *where)
 		return invocation_fail(inv, &err);
 	show_difference(inv, &change, difference.text ? difference.text : "");
 	if (change.fix.action_count > 0 && !invocation_flag(inv, "dry-run")) {
-		if (!invocation_confirm(inv, "Write this?"))
-			return EXIT_FAILED;
+		status = invocation_confirm(inv, "Write this?");
+		if (status != EXIT_DONE)
+			return status;
 		if (fix_apply(&change.fix, inv->reporter, &changed, &err) < 0)
 			return invocation_fail(inv, &err);
 	}
@@ -300,19 +299,22 @@ static int apply(struct invocation *inv, struct where *where)
 	return EXIT_DONE;
 }
 
-static int undo(struct invocation *inv)
+static int undo(struct invocation *inv, struct arena *arena)
 {
-	cleanup_error struct error *err = NULL;
+	const char *difference;
+	bool look_only = invocation_flag(inv, "dry-run");
 	size_t count;
+	int status = undo_fixes(inv, arena, "wsl", look_only, &count, &difference);
 
-	if (fix_undo("wsl", inv->reporter, &count, &err) < 0)
-		return invocation_fail(inv, &err);
+	if (status != EXIT_DONE)
+		return status;
 	if (inv->json)
-		invocation_answer(inv, json_pack("{s:i, s:b, s:s?}", "undone", (int)count, "changed", count > 0, "then",
-						 count > 0 ? wsl_restart : NULL));
-	else if (count == 0)
+		invocation_answer(inv,
+				  json_pack("{s:o, s:i, s:b, s:s?}", "difference", text_json(difference), "undone",
+					    (int)count, "changed", count > 0, "then", count > 0 ? wsl_restart : NULL));
+	else if (!*difference)
 		invocation_print(inv, "nothing to take back\n");
-	else
+	else if (count > 0)
 		invocation_print(inv, "taken back; then %s\n", wsl_restart);
 	return EXIT_DONE;
 }
@@ -329,7 +331,7 @@ static int run(struct invocation *inv)
 	if (applies && invocation_string(inv, "facts"))
 		return invocation_usage(inv, "--facts can be checked, but not written");
 	if (applies && invocation_flag(inv, "undo"))
-		return undo(inv);
+		return undo(inv, arena);
 	if (!applies && invocation_string(inv, "facts"))
 		return check(inv, &where);
 	status = find_files(inv, &where);
@@ -406,7 +408,7 @@ const struct command command_wsl = {
 			{.name = "yes", .letter = 'y', .help = "do not ask"},
 			{.name = "dry-run",
 			 .letter = 'n',
-			 .help = "apply: show the difference, write nothing",
+			 .help = "apply, --undo: show the difference, write nothing",
 			 .no_env = true},
 			{.name = "undo", .help = "apply: take back what was written", .no_env = true},
 			{}},

@@ -629,25 +629,42 @@ void fix_commands(const struct fix *fix, struct strbuf *ret)
 }
 
 /* UTF-16 and line ends of Windows are shown as plain text; where nothing but these changes, words say so. */
-static int preview_file(const struct fix_action *action, struct strbuf *ret, struct error **err)
+static void show_change(const char *path, const struct content *now, const struct content *then, struct strbuf *ret)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_content struct content now = {};
-	struct diff_side from = {"/dev/null", "", 0}, to = {action->path, NULL, 0};
-	int r = read_content(action->path, &now, err);
+	struct diff_side from = {"/dev/null", "", 0}, to = {"/dev/null", "", 0};
 
-	if (r < 0 || content_is(&now, action->text, action->length))
-		return r;
-	if (now.exists) {
-		from.name = action->path;
-		from.text = text_clean(arena, now.data, now.length, &from.length);
+	if (now->exists) {
+		from.name = path;
+		from.text = text_clean(arena, now->data, now->length, &from.length);
 	}
-	to.text = text_clean(arena, action->text, action->length, &to.length);
+	if (then->exists) {
+		to.name = path;
+		to.text = text_clean(arena, then->data, then->length, &to.length);
+	}
 	if (!diff_unified(ret, &from, &to, DIFF_CONTEXT))
 		strbuf_printf(ret, "--- %s\n+++ %s\n(%s)\n", from.name, to.name,
-			      now.exists ? "the lines stay as they are: only how they end or are encoded changes"
-					 : "an empty file");
-	return 0;
+			      now->exists && then->exists
+				      ? "the lines stay as they are: only how they end or are encoded changes"
+				      : "an empty file");
+}
+
+static int preview_file(const struct fix_action *action, struct strbuf *ret, struct error **err)
+{
+	cleanup_content struct content now = {};
+	const struct content then = {true, (char *)action->text, action->length};
+	int r = read_content(action->path, &now, err);
+
+	if (r == 0 && !content_is(&now, action->text, action->length))
+		show_change(action->path, &now, &then, ret);
+	return r;
+}
+
+static void show_command(const char *const *argv, struct strbuf *ret)
+{
+	strbuf_add(ret, "$ ");
+	add_argv(ret, argv);
+	strbuf_add_char(ret, '\n');
 }
 
 int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err)
@@ -663,9 +680,125 @@ int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err)
 			return r;
 		if (done || action->kind == FIX_FILE)
 			continue;
-		strbuf_add(ret, "$ ");
-		add_argv(ret, action->run);
-		strbuf_add_char(ret, '\n');
+		show_command(action->run, ret);
 	}
 	return 0;
+}
+
+/* What a file will hold when the newer fixes are taken back. */
+struct foreseen {
+	const char *path;
+	struct content content; /* the arena's */
+};
+
+struct foresight {
+	struct arena *arena;
+	struct foreseen *files;
+	size_t count;
+};
+
+static int foresee(struct foresight *foresight, const char *path, struct foreseen **ret, struct error **err)
+{
+	cleanup_content struct content now = {};
+	struct foreseen *file;
+	int r;
+
+	for (size_t i = 0; i < foresight->count; i++) {
+		*ret = &foresight->files[i];
+		if (strcmp((*ret)->path, path) == 0)
+			return 0;
+	}
+	r = read_content(path, &now, err);
+	if (r < 0)
+		return r;
+	file = arena_push(foresight->arena, foresight->files, foresight->count);
+	*file = (struct foreseen){path, {now.exists, NULL, now.length}};
+	if (now.exists)
+		file->content.data = memcpy(arena_alloc(foresight->arena, now.length + 1), now.data, now.length);
+	*ret = file;
+	return 0;
+}
+
+static int preview_file_back(struct foresight *foresight, const struct recorded_action *action, struct strbuf *ret,
+			     struct error **err)
+{
+	cleanup_content struct content old = {};
+	struct foreseen *file;
+	int r = foresee(foresight, action->path, &file, err);
+
+	if (r < 0 || content_has_hash(&file->content, action->before))
+		return r;
+	if (action->copy)
+		r = read_content(action->copy, &old, err);
+	if (r < 0)
+		return r;
+	show_change(action->path, &file->content, &old, ret);
+	file->content = (struct content){old.exists, NULL, old.length};
+	if (old.exists)
+		file->content.data = memcpy(arena_alloc(foresight->arena, old.length + 1), old.data, old.length);
+	return 0;
+}
+
+/* The file that keeps a fix from being taken back; NULL: none. */
+static int find_changed(struct foresight *foresight, const struct record *record, const char **ret, struct error **err)
+{
+	*ret = NULL;
+	for (size_t i = 0; i < record->action_count; i++) {
+		const struct recorded_action *action = &record->actions[i];
+		struct foreseen *file;
+		int r = action->kind == FIX_FILE ? foresee(foresight, action->path, &file, err) : 0;
+
+		if (r < 0)
+			return r;
+		if (action->kind == FIX_FILE && !content_has_hash(&file->content, action->after) &&
+		    !content_has_hash(&file->content, action->before))
+			*ret = action->path;
+	}
+	return 0;
+}
+
+static int preview_back(struct foresight *foresight, const struct record *record, struct strbuf *ret,
+			struct error **err)
+{
+	const char *changed;
+	int r = find_changed(foresight, record, &changed, err);
+
+	if (r < 0)
+		return r;
+	strbuf_printf(ret, "%s: take back: %s\n", record->id, record->does);
+	if (changed) {
+		strbuf_printf(ret, "(left as it is: %s was changed since)\n", changed);
+		return 0;
+	}
+	for (size_t i = record->action_count; i-- > 0 && r == 0;) {
+		const struct recorded_action *action = &record->actions[i];
+
+		if (action->undone || !action->begun)
+			continue;
+		if (action->kind == FIX_FILE)
+			r = preview_file_back(foresight, action, ret, err);
+		else if (action->undo)
+			show_command((const char *const *)action->undo, ret);
+	}
+	return r;
+}
+
+int fix_undo_preview(const char *id, struct strbuf *ret, struct error **err)
+{
+	cleanup_records struct records *records = NULL;
+	struct foresight foresight = {};
+	int r = records_open(true, NULL, &records, err);
+
+	if (r < 0)
+		return r;
+	foresight.arena = records->arena;
+	for (size_t i = records->record_count; i-- > 0 && r == 0;) {
+		const struct record *record = records->records[i];
+		bool half_done = !record->applied || record->undoing;
+
+		/* What was stopped half way is taken back whoever comes. */
+		if (!record->over && (half_done || !id || strcmp(record->id, id) == 0))
+			r = preview_back(&foresight, record, ret, err);
+	}
+	return r;
 }

@@ -53,6 +53,9 @@ int fix_apply(const struct fix *fix, struct reporter *reporter, bool *ret_change
 /* Takes back the fixes with this id, or all with NULL, newest first. A file that somebody changed since is left, aloud:
  * -EEXIST. *ret_count: how many fixes were taken back. */
 int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struct error **err);
+/* What fix_undo() would change now, in the same form and order; empty: nothing. Changes nothing. A file that somebody
+ * changed since is said to be left. */
+int fix_undo_preview(const char *id, struct strbuf *ret, struct error **err);
 /* The commands a person would type for the same, one per line. */
 void fix_commands(const struct fix *fix, struct strbuf *ret);
 

@@ -37,7 +37,7 @@ poll() { in_l1 cat /sys/module/kvm/parameters/halt_poll_ns; }
 check "doctor --fix mends L1" in_l1 nestvisor doctor --fix --yes
 check "and it is mended" says 0 poll
 check "a second time there is nothing to do" says "nothing here that can be mended" in_l1 nestvisor doctor --fix --yes
-check "doctor --undo takes it back" says "2 fixes taken back" in_l1 nestvisor doctor --undo
+check "doctor --undo takes it back" says "2 fixes taken back" in_l1 nestvisor doctor --undo --yes
 check "and it is as before" says 200000 poll
 check "doctor asks L1 of a lab that runs" found hv1 kvm.boot pass "hv1/a runs under KVM" nv doctor first --json
 for guest in hv1 hv1/a hv1/b; do

@@ -541,6 +541,37 @@ static void test_preview(void **state)
 	assert_non_null(strstr(ends.text, "only how they end or are encoded changes"));
 }
 
+/* The newest first, each as it will be then; nothing is touched. */
+static void test_undo_preview(void **state)
+{
+	struct fixture *f = *state;
+	struct fix_action again = {.kind = FIX_FILE, .path = f->hosts, .text = "::1 l1\n", .length = 7};
+	struct fix second = {.id = "hosts", .does = "write it again", .actions = &again, .action_count = 1};
+	cleanup_strbuf struct strbuf nothing = {}, shown = {}, one = {}, left = {};
+	cleanup_free char *first = print("kvm.nested: take back: switch nesting on\n$ sh -c 'echo off >%s'\n"
+					 "--- %s\n+++ /dev/null\n@@ -1 +0,0 @@\n-options kvm_amd nested=1\n"
+					 "--- %s\n+++ %s\n@@ -1,2 +1 @@\n 127.0.0.1 localhost\n-127.0.0.2 l1\n",
+					 f->log, f->new, f->hosts, f->hosts);
+	cleanup_free char *wanted = print("hosts: take back: write it again\n--- %s\n+++ %s\n@@ -1 +1,2 @@\n"
+					  "-::1 l1\n+127.0.0.1 localhost\n+127.0.0.2 l1\n%s",
+					  f->hosts, f->hosts, first);
+	bool changed;
+
+	assert_int_equal(fix_undo_preview(NULL, &nothing, NULL), 0);
+	assert_null(nothing.text);
+	assert_true(apply(f));
+	assert_int_equal(fix_undo_preview("kvm.nested", &one, NULL), 0);
+	assert_string_equal(one.text, first);
+	check_after(f);
+	assert_int_equal(fix_apply(&second, &f->reporter, &changed, NULL), 0);
+	assert_int_equal(fix_undo_preview(NULL, &shown, NULL), 0);
+	assert_string_equal(shown.text, wanted);
+	put(f->hosts, "mine\n");
+	assert_int_equal(fix_undo_preview("hosts", &left, NULL), 0);
+	assert_non_null(strstr(left.text, "was changed since"));
+	assert_int_equal(count_records(f), 2);
+}
+
 /* A small file system of one's own, to be filled: a child's, so that it goes with it. -1: not allowed here. */
 static int on_small_disk(struct fixture *f, const char *folder, int (*what)(struct fixture *f))
 {
@@ -834,6 +865,7 @@ int main(void)
 		TEST(test_locked),
 		TEST(test_commands),
 		TEST(test_preview),
+		TEST(test_undo_preview),
 		TEST(test_full_disk),
 		TEST(test_killed_applying),
 		TEST(test_killed_undoing),
