@@ -9,11 +9,11 @@
 /* `why` fails where the packet does not arrive; `fix` where it cannot be mended either. */
 static int status_of(const struct invocation *inv, const struct repair *repair)
 {
-	const struct cause *first = repair->causes;
-
-	if (!repair->cause_count || (repair->mended && strcmp(inv->command->name, "fix") == 0))
+	if (repair->cause_count && repair->mended && strcmp(inv->command->name, "fix") == 0)
 		return EXIT_DONE;
-	return first->answer->fate == FATE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
+	if (repair->missing_count || (repair->cause_count && repair->causes[0].answer->fate == FATE_UNKNOWN))
+		return EXIT_UNKNOWN;
+	return repair->cause_count ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* An address is whoever it leads to, also by translation; a host is that host. */

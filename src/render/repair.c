@@ -20,23 +20,54 @@ static void put_packet(const struct repair_view *view, struct strbuf *out)
 	strbuf_add(out, ")");
 }
 
+static void put_list(const struct assumption *list, size_t count, const struct style *style, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		strbuf_add(out, "- ");
+		text_safe(out, list[i].text, false);
+		if (list[i].command) {
+			strbuf_add(out, " (");
+			text_paint(out, style, COLOUR_DIM, list[i].command);
+			strbuf_add(out, ")");
+		}
+		strbuf_add_char(out, '\n');
+	}
+}
+
 static void put_assumptions(const struct repair *repair, const struct style *style, struct strbuf *out)
 {
 	if (!repair->assumption_count)
 		return;
 	strbuf_add(out, "\nTaken for granted, because it was not captured:\n");
-	for (size_t i = 0; i < repair->assumption_count; i++) {
-		const struct assumption *assumption = &repair->assumptions[i];
+	put_list(repair->assumptions, repair->assumption_count, style, out);
+}
 
-		strbuf_add(out, "- ");
-		text_safe(out, assumption->text, false);
-		if (assumption->command) {
-			strbuf_add(out, " (");
-			text_paint(out, style, COLOUR_DIM, assumption->command);
-			strbuf_add(out, ")");
-		}
-		strbuf_add_char(out, '\n');
-	}
+/* What would have to be captured for the answer to be known. */
+static void put_missing(const struct repair *repair, const struct style *style, struct strbuf *out)
+{
+	if (!repair->missing_count)
+		return;
+	strbuf_add(out, "\nThis is not certain. What would tell:\n");
+	put_list(repair->missing, repair->missing_count, style, out);
+}
+
+/* "hv1/a reaches the world": where it ends outside, more is not seen. */
+static void put_arrival(const struct repair_view *view, struct strbuf *out)
+{
+	const struct repair *repair = view->repair;
+
+	if (repair->missing_count)
+		strbuf_printf(out, "Whether %s reaches %s is not known", view->from, view->to);
+	else
+		strbuf_printf(out, "%s reaches %s", view->from, view->to);
+	put_packet(view, out);
+	if (repair->missing_count)
+		strbuf_add(out, ": with what is usual for what was not captured, it does");
+	else if (repair->answer->out)
+		strbuf_printf(out, ", as far as was captured: it leaves by %s of %s", repair->answer->out->name,
+			      repair->answer->where->name);
+	else if (repair->reply)
+		strbuf_add(out, ", and the answer comes back");
 }
 
 /* ---- why ---- */
@@ -64,13 +95,14 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	cleanup_strbuf struct strbuf paragraph = {0}, head = {0};
 
 	if (!repair->cause_count) {
-		strbuf_printf(out, "%s reaches %s", view->from, view->to);
-		put_packet(view, out);
-		strbuf_add(out, repair->reply ? ", and the answer comes back.\n" : ".\n");
+		put_arrival(view, out);
+		strbuf_add(out, ".\n");
+		put_missing(repair, style, out);
 		put_assumptions(repair, style, out);
 		return;
 	}
-	strbuf_printf(&head, "%s does not reach %s", view->from, view->to);
+	strbuf_printf(&head, "%s%s does not reach %s", repair->missing_count ? "As far as is known, " : "", view->from,
+		      view->to);
 	text_paint(out, style, COLOUR_BOLD, head.text);
 	put_packet(view, out);
 	strbuf_add(out, ".\n\n");
@@ -82,6 +114,7 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 			      repair->change_count == 1 ? "change mends it" : "changes mend it");
 	else
 		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
+	put_missing(repair, style, out);
 	put_assumptions(repair, style, out);
 }
 
@@ -105,7 +138,7 @@ static json_t *causes_json(const struct repair *repair)
 static const char *verdict(const struct repair *repair)
 {
 	if (!repair->cause_count)
-		return "delivered";
+		return repair->missing_count ? "unknown" : "delivered";
 	return fate_word(repair->causes[0].answer->fate == FATE_DELIVERED ? FATE_LOST : repair->causes[0].answer->fate);
 }
 
@@ -113,8 +146,9 @@ json_t *why_json(const struct repair_view *view)
 {
 	const struct repair *repair = view->repair;
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o}", "from", view->from, "to", view->to, "verdict",
-			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "assumptions",
+	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "from", view->from, "to", view->to, "verdict",
+			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "missing",
+			 assumptions_json(repair->missing, repair->missing_count), "assumptions",
 			 assumptions_json(repair->assumptions, repair->assumption_count));
 }
 
@@ -177,9 +211,9 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	const struct repair *repair = view->repair;
 
 	if (!repair->cause_count) {
-		strbuf_printf(out, "%s reaches %s", view->from, view->to);
-		put_packet(view, out);
+		put_arrival(view, out);
 		strbuf_add(out, ": there is nothing to mend.\n");
+		put_missing(repair, style, out);
 		put_assumptions(repair, style, out);
 		return;
 	}
@@ -215,9 +249,9 @@ json_t *fix_json(const struct repair_view *view)
 
 	for (size_t i = 0; i < repair->change_count; i++)
 		json_array_append_new(changes, change_json(repair->changes[i]));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "verdict", verdict(repair), "changes", changes,
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair), "changes", changes,
 			 "verified", repair->mended || !repair->cause_count, "after", answer_json(repair->after),
 			 "reply", repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
-			 causes_json(repair), "assumptions",
-			 assumptions_json(repair->assumptions, repair->assumption_count));
+			 causes_json(repair), "missing", assumptions_json(repair->missing, repair->missing_count),
+			 "assumptions", assumptions_json(repair->assumptions, repair->assumption_count));
 }

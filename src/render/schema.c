@@ -258,9 +258,10 @@ static const struct schema schemas[] = {
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
 			"causes": {"type": "array", "description": "in the order in which they are met", "items": {"$ref": "#/$defs/cause"}},
 			"mendable": {"type": "boolean"},
+			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
-		"required": ["from", "to", "verdict", "causes", "mendable", "assumptions"],
+		"required": ["from", "to", "verdict", "causes", "mendable", "assumptions", "missing"],
 		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
 	})},
 	{"fix", 1, "the changes that let a packet arrive", JSON({
@@ -281,9 +282,10 @@ static const struct schema schemas[] = {
 			"after": {"type": "object", "description": "what becomes of the packet with the changes, as path --batch gives it"},
 			"reply": {"type": ["object", "null"], "description": "and of what answers it; null: not asked, or it does not arrive"},
 			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},
+			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
-		"required": ["verdict", "changes", "verified", "after", "reply", "causes", "assumptions"],
+		"required": ["verdict", "changes", "verified", "after", "reply", "causes", "assumptions", "missing"],
 		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
 	})},
 	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
@@ -471,6 +473,7 @@ static const struct schema schemas[] = {
 					"layer": {"type": "integer", "minimum": 1},
 					"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]},
 					"world": {"enum": ["open", "cut", "sealed"]},
+					"not_in_force": {"type": "string", "description": "a host where that is not, or not known to be, in force"},
 					"addresses": {"type": "array", "items": {"type": "string"}},
 					"driver": {"type": "string"},
 					"accel": {"type": ["string", "null"]},

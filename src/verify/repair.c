@@ -232,6 +232,19 @@ static void tell(struct search *search, struct repair *repair)
 	lasting_find(search->arena, search->bundle, repair->changes, repair->change_count);
 }
 
+/* The question once more, taking nothing for granted. */
+static void find_missing(struct repair *repair, struct arena *arena, const struct question *question)
+{
+	const struct answer *answer = walk_ask(question->at->stack, question, 0, arena);
+
+	if (answer->fate == FATE_DELIVERED && repair->reply)
+		answer = walk_reply(question->at->stack, question, 0, arena);
+	if (answer->fate != FATE_UNKNOWN)
+		return;
+	repair->missing = answer->missing;
+	repair->missing_count = answer->missing_count;
+}
+
 struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
 			   const char *to, bool both)
 {
@@ -249,5 +262,6 @@ struct repair *repair_find(struct arena *arena, const struct bundle *bundle, con
 	else
 		follow(&search);
 	tell(&search, repair);
+	find_missing(repair, arena, question);
 	return repair;
 }

@@ -30,6 +30,9 @@ struct repair {
 	size_t change_count;
 	bool mended;				  /* with them it arrives, and so does its answer */
 	const struct answer *after, *after_reply; /* with them */
+	/* Without assumptions: what is missing to know whether it arrives, and its answer comes back. None: it is known. */
+	const struct assumption *missing;
+	size_t missing_count;
 	struct assumption *assumptions;		  /* of all questions asked on the way, each once */
 	size_t assumption_count;
 };
