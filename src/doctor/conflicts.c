@@ -260,12 +260,53 @@ static bool find_overlap(const struct facts *facts, const struct link **a, const
 	return false;
 }
 
+static bool is_own_network(const struct link *link)
+{
+	return (link->kind && strcmp(link->kind, "bridge") == 0) || fnmatch("virbr*", link->name, 0) == 0;
+}
+
+/*
+ * A network of this host in a subnet that a host further out has, too: what is in the outer one cannot be reached from
+ * here. Only networks that it has made itself count; its NICs are in subnets of the host it runs on, as they should be.
+ */
+static bool find_outer_overlap(const struct patient *patient, const struct link **own, const struct address **x,
+			       const struct patient **ret_outer, const struct link **other, const struct address **y)
+{
+	for (const struct patient *outer = patient->outer; outer; outer = outer->outer)
+		for (size_t i = 0; i < patient->facts->link_count; i++)
+			for (size_t j = 0; j < outer->facts->link_count; j++)
+				for (size_t k = 0; k < patient->facts->links[i].address_count; k++)
+					for (size_t l = 0; l < outer->facts->links[j].address_count; l++) {
+						*ret_outer = outer;
+						*own = &patient->facts->links[i];
+						*other = &outer->facts->links[j];
+						*x = &(*own)->addresses[k];
+						*y = &(*other)->addresses[l];
+						if (is_own_network(*own) && counts_as_subnet(*own, *x) &&
+						    counts_as_subnet(*other, *y) &&
+						    prefix_overlaps(&(*x)->prefix, &(*y)->prefix))
+							return true;
+					}
+	return false;
+}
+
+static void add_subnet_remedy(struct examination *examination, struct finding *finding, const struct link *link)
+{
+	if (fnmatch("virbr*", link->name, 0) == 0)
+		finding_remedy(examination, finding,
+			       "virsh net-edit default, another subnet in <ip address='192.168.124.1' …>, virsh "
+			       "net-destroy default && virsh net-start default");
+	else
+		finding_remedy(examination, finding, "give %s another subnet", link->name);
+}
+
 static void look_subnets(const struct check *check, struct examination *examination, const struct patient *patient)
 {
 	const struct facts *facts = patient->facts;
 	const struct link *a, *b;
 	const struct address *x, *y;
 	char left[PREFIX_TEXT_SIZE], right[PREFIX_TEXT_SIZE];
+	const struct patient *outer;
 	struct finding *finding;
 
 	if (!look_is_host(facts))
@@ -277,13 +318,19 @@ static void look_subnets(const struct check *check, struct examination *examinat
 				      b->name);
 		finding_evidence(examination, finding, &x->origin, "%s on %s", left, a->name);
 		finding_evidence(examination, finding, &y->origin, "%s on %s", right, b->name);
-		if (fnmatch("virbr*", b->name, 0) == 0 || fnmatch("virbr*", a->name, 0) == 0)
-			finding_remedy(examination, finding,
-				       "virsh net-edit default, another subnet in <ip "
-				       "address='192.168.124.1' …>, virsh net-destroy default && virsh "
-				       "net-start default");
-		else
-			finding_remedy(examination, finding, "give one of the two another subnet");
+		add_subnet_remedy(examination, finding, fnmatch("virbr*", a->name, 0) == 0 ? a : b);
+		return;
+	}
+	if (find_outer_overlap(patient, &a, &x, &outer, &b, &y)) {
+		finding = finding_add(
+			check, examination, patient, RESULT_WARN,
+			"the subnet of its %s, %s, is used by %s as well, on %s: what is there cannot be reached "
+			"from here",
+			a->name, prefix_format(&x->prefix, left), outer->host, b->name);
+		finding_evidence(examination, finding, &x->origin, "%s on %s", left, a->name);
+		finding_evidence(examination, finding, &y->origin, "%s on %s of %s", prefix_format(&y->prefix, right),
+				 b->name, outer->host);
+		add_subnet_remedy(examination, finding, a);
 		return;
 	}
 	if (facts->links_known != TRUTH_YES) {
@@ -398,8 +445,11 @@ static void look_hypervisors(const struct check *check, struct examination *exam
 	}
 	finding =
 		finding_add(check, examination, patient, RESULT_PASS, "no other hypervisor wants the CPU's extensions");
-	finding_evidence(examination, finding, NULL, "neither vboxdrv nor vmmon among %zu modules",
-			 facts->module_count);
+	if (look_no_modules(facts))
+		finding_evidence(examination, finding, NULL, "this kernel was built without loadable modules");
+	else
+		finding_evidence(examination, finding, NULL, "neither vboxdrv nor vmmon among %zu modules",
+				 facts->module_count);
 }
 
 const struct check check_conflict_hypervisor = {

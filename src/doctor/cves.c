@@ -249,11 +249,12 @@ static void add_hole(const struct check *check, struct examination *examination,
 		finding_remedy(examination, finding, "until then: %s", cve->avoid);
 	if (look_truth(facts, arena_printf(examination->arena, "/sys/module/%s/parameters/nested", kind->module)) ==
 	    TRUTH_YES)
-		finding_remedy(examination, finding,
-			       "until then, where no guest needs it: echo 'options %s nested=0' > "
-			       "/etc/modprobe.d/nestvisor-kvm.conf && modprobe -r %s && modprobe %s; else give vmx or "
-			       "svm only to guests you trust",
-			       kind->module, kind->module, kind->module);
+		finding_remedy(
+			examination, finding,
+			"until then, where no guest needs it: echo 'options %s nested=0' > "
+			"/etc/modprobe.d/zz-nestvisor-kvm.conf && modprobe -r %s && modprobe %s; else give vmx or "
+			"svm only to guests you trust",
+			kind->module, kind->module, kind->module);
 	finding_remedy(examination, finding, "read https://www.cve.org/CVERecord?id=%s", cve->id);
 }
 

@@ -413,6 +413,34 @@ static void test_partly_captured(void **state)
 	changed_clear(&groups);
 }
 
+/* libvirt's XML as it may come from anybody: broken, without a name, a bomb of entities. */
+static void test_hostile_definitions(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"<domain",
+		"<domain><name>x</name>",
+		"not XML",
+		"<domain/>",
+		"<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
+		"<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'>]><domain><name>&c;</name></domain>",
+		"<!DOCTYPE d SYSTEM 'file:///etc/passwd'><domain type='kvm'><cpu mode='host-passthrough'/></domain>"};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct changed changed = change("intel");
+		struct document document = {.kind = "domain", .text = texts[i]};
+
+		changed.facts.documents = &document;
+		changed.facts.document_count = 1;
+		add_changed(&changed);
+		run(changed.examination);
+		for (size_t j = 0; j < changed.examination->finding_count; j++)
+			if (changed.examination->findings[j].check == &check_guest_cpu && i < 4)
+				assert_int_equal(changed.examination->findings[j].result, RESULT_UNKNOWN);
+		changed_clear(&changed);
+	}
+}
+
 static void test_nesting_used(void **state)
 {
 	struct changed used = change("intel"), idle = change("intel");
@@ -532,6 +560,7 @@ int main(void)
 		cmocka_unit_test(test_firmware_of_amd),
 		cmocka_unit_test(test_module_not_loaded),
 		cmocka_unit_test(test_partly_captured),
+		cmocka_unit_test(test_hostile_definitions),
 		cmocka_unit_test(test_nesting_used),
 		cmocka_unit_test(test_nesting_kept),
 		cmocka_unit_test(test_avic),

@@ -341,13 +341,39 @@ static void test_relations(void **state)
 	clear_stage(&stage);
 }
 
+/* The same subnet in two layers, neither of them on one host. */
+static void test_subnet_of_outer_host(void **state)
+{
+	struct stage stage;
+	struct patient *l0 = set_stage(
+			       &stage, "intel",
+			       "lab: l\nnetworks: {lab: {subnet: 10.1.0.0/24}}\n"
+			       "guests: {hv1: {memory: 2G, image: micro, nics: [{network: lab, address: 10.1.0.2}],\n"
+			       "  networks: {inner: {subnet: 10.20.30.0/24}},\n"
+			       "  guests: {a: {memory: 128M, image: micro, nics: [{network: inner, address: "
+			       "10.20.30.9}]}}}}\n"),
+		       *l1 = add_guest(&stage, "hv1", l0, TRUTH_YES);
+
+	examination_run(stage.examination);
+	assert_result(&stage, l0, &check_conflict_subnets, RESULT_PASS);
+	assert_result(&stage, l1, &check_conflict_subnets, RESULT_WARN);
+	clear_stage(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_passed_on), cmocka_unit_test(test_not_handed_on), cmocka_unit_test(test_emulated),
-		cmocka_unit_test(test_not_known), cmocka_unit_test(test_memory),	cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_mtu),	  cmocka_unit_test(test_mtu_of_layers), cmocka_unit_test(test_match),
+		cmocka_unit_test(test_passed_on),
+		cmocka_unit_test(test_not_handed_on),
+		cmocka_unit_test(test_emulated),
+		cmocka_unit_test(test_not_known),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_mtu_of_layers),
+		cmocka_unit_test(test_match),
 		cmocka_unit_test(test_relations),
+		cmocka_unit_test(test_subnet_of_outer_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
