@@ -285,8 +285,10 @@ static int take_visit(struct arena *arena, struct visit *visit, struct isolate_r
 	return r;
 }
 
-static int go_inward(struct arena *arena, const struct folders *folders, const struct isolation *isolation,
-		     long long started_ns, struct cancel *cancel, struct isolate_result *ret, struct error **err)
+/* The hosts below are told; meanwhile flows are ended at this one, whose rules hold already. */
+static int go_inward(struct arena *arena, const struct folders *folders, const struct isolation *before,
+		     const struct isolation *isolation, struct net *net, long long started_ns, struct cancel *cancel,
+		     struct isolate_result *ret, struct error **err)
 {
 	const struct host *root = isolation->lab->root;
 	struct visit *visits = arena_alloc(arena, (root->guest_count + 1) * sizeof(*visits));
@@ -309,6 +311,8 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 			make_visit(&visits[count]);
 		count++;
 	}
+	if (net_namespace_exists(net))
+		r = net_end_flows(net, before, isolation, &ret->flows, err);
 	for (size_t i = 0; i < count; i++) {
 		if (visits[i].threaded)
 			pthread_join(visits[i].thread, NULL);
@@ -322,20 +326,13 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 /* ─── a change ─── */
 
 /* In force at this host, with the lock held. A lab that is not up has no rules yet; it gets them before its guests. */
-static int switch_here(const struct folders *folders, const struct isolation *before, const struct isolation *after,
+static int switch_here(struct net *net, const struct isolation *before, const struct isolation *after,
 		       struct isolate_result *ret, struct error **err)
 {
-	struct net *net = NULL;
-	int r = net_open(after->lab, folders->run, &net, err);
-
-	if (r < 0)
-		return r;
-	if (net_namespace_exists(net)) {
-		net_set_isolation(net, before);
-		r = net_isolate(net, after, &ret->switched, err);
-	}
-	net_close(net);
-	return r;
+	if (!net_namespace_exists(net))
+		return 0;
+	net_set_isolation(net, before);
+	return net_isolate(net, after, &ret->switched, err);
 }
 
 static int carry_out(struct arena *arena, const struct folders *folders, const struct isolation *before,
@@ -343,21 +340,26 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		     struct isolate_result *ret, struct error **err)
 {
 	struct isolate_layer *here;
+	struct net *net = NULL;
 	int r = save(folders, after, err);
 
 	if (r == 0)
-		r = switch_here(folders, before, after, ret, err);
+		r = net_open(after->lab, folders->run, &net, err);
+	if (r == 0)
+		r = switch_here(net, before, after, ret, err);
 	close(*lock_fd);
 	*lock_fd = -1;
-	if (r < 0)
-		return r;
-	ret->isolation = after;
-	ret->complete = true;
-	here = arena_push(arena, ret->layers, ret->layer_count);
-	*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
-				       .outcome = ISOLATE_DONE,
-				       .ms = ms_since(started_ns)};
-	return go_inward(arena, folders, after, started_ns, cancel, ret, err);
+	if (r == 0) {
+		ret->isolation = after;
+		ret->complete = true;
+		here = arena_push(arena, ret->layers, ret->layer_count);
+		*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
+					       .outcome = ISOLATE_DONE,
+					       .ms = ms_since(started_ns)};
+		r = go_inward(arena, folders, before, after, net, started_ns, cancel, ret, err);
+	}
+	net_close(net);
+	return r;
 }
 
 static void release_isolation(void *isolation)

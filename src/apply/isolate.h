@@ -48,6 +48,7 @@ struct isolate_result {
 	struct isolate_layer *layers;	   /* this host first */
 	size_t layer_count;
 	struct net_switched switched; /* at this host */
+	size_t flows;		      /* that were ended at this host */
 	bool complete;		      /* nothing failed */
 };
 

@@ -3,12 +3,14 @@
  * when it was last dealt with; the process itself says whether it still is.
  */
 #include "apply/into.h"
+#include "apply/isolate.h"
 #include "apply/session.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "driver/driver.h"
+#include "net/net.h"
 #include "plan/plan.h"
 
 #include <errno.h>
@@ -201,6 +203,27 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 			   status);
 }
 
+/* Where what holds for the guests is not in force: at this host, by its rules; at those below, as far as they have
+ * said. */
+static int look_at_isolation(struct session *s, struct lab_status *status, struct error **err)
+{
+	const struct lab *lab = s->lab;
+	bool same = true;
+	int r = net_namespace_exists(s->net) ? net_check_rules(s->net, &same, err) : 0;
+
+	status->isolation = s->isolation;
+	for (size_t i = 0; i < lab->guest_count && r == 0; i++) {
+		const struct guest *first = host_guest_towards(lab->root, lab->guests[i]);
+
+		if (!same)
+			status->guests[i].not_in_force = *lab->root->path ? lab->root->path : "L0";
+		else if (first != lab->guests[i] && status->guests[first->index].state == GUEST_RUNNING &&
+			 !isolate_is_confirmed(&s->folders, first, s->isolation))
+			status->guests[i].not_in_force = first->path;
+	}
+	return r;
+}
+
 int session_status(struct session *session, struct lab_status *ret, struct error **err)
 {
 	const struct lab *lab = session->lab;
@@ -220,5 +243,5 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 		if (guest->host && guest->host->guest_count)
 			look_below(session, guest, ret);
 	}
-	return 0;
+	return look_at_isolation(session, ret, err);
 }

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/status.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -126,6 +127,11 @@ enum world isolation_world(const struct isolation *isolation, const struct guest
 	struct isolation_effect effect = isolation_effect(isolation, guest);
 
 	return effect.open_ms > 0 ? WORLD_OPEN : effect.world;
+}
+
+enum world status_world(const struct lab_status *status, const struct guest *guest)
+{
+	return status && status->isolation ? isolation_world(status->isolation, guest) : guest->world;
 }
 
 static bool same_allowance(const struct allowance *a, const struct allowance *b)

@@ -384,12 +384,14 @@ static int delete_found(const struct search *search, struct netlink *inside, str
 	return r;
 }
 
-static int read_family(struct search *search, struct netlink *nl, uint8_t family, struct error **err)
+/* Both families at once: the kernel walks through one table for all of them, and all namespaces, however few are asked
+ * for. */
+static int read_flows(struct search *search, struct netlink *nl, struct error **err)
 {
 	int r = -EINTR;
 
 	for (int tries = 0; r == -EINTR && tries < TRIES; tries++)
-		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family), take_flow, search);
+		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), take_flow, search);
 	/* -EINVAL: no connection tracking in this kernel, so no flows */
 	return r == 0 || r == -EINTR || r == -EINVAL ? 0 : netlink_fail(nl, r, err, "cannot read the flows");
 }
@@ -402,9 +404,7 @@ static int end_found(struct search *search, struct error **err)
 	if (r == 0)
 		r = netlink_open(&root, -1, NETLINK_NETFILTER, err);
 	if (r == 0)
-		r = read_family(search, &inside, AF_INET, err);
-	if (r == 0)
-		r = read_family(search, &inside, AF_INET6, err);
+		r = read_flows(search, &inside, err);
 	if (r == 0)
 		r = delete_found(search, &inside, &root, err);
 	netlink_close(&inside);

@@ -286,25 +286,34 @@ static int switch_rules(struct net *net, const struct isolation *before, const s
 	return load(net, record, new_text.text, err);
 }
 
-static int isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+static int end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,
+		     struct error **err)
 {
-	cleanup_isolation struct isolation *own = NULL;
 	cleanup_free struct prefix *above = NULL;
-	const struct isolation *before = isolation_of(net, &own);
 	size_t above_count = 0;
-	int r = switch_rules(net, before, after, ret, err);
+	int r = net->lab->root->layer > 0 ? look_above(net, &above, &above_count, err) : 0;
 
-	if (r == 0 && net->lab->root->layer > 0)
-		r = look_above(net, &above, &above_count, err);
-	return r < 0 ? r : flows_end(net, before, after, above, above_count, &ret->flows, err);
+	return r < 0 ? r : flows_end(net, before, after, above, above_count, ret_count, err);
 }
 
-int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+int net_end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,
+		  struct error **err)
 {
 	int r;
 
 	pthread_mutex_lock(&net->mutex);
-	r = isolate(net, after, ret, err);
+	r = end_flows(net, before, after, ret_count, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "flows") : 0;
+}
+
+int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
+{
+	cleanup_isolation struct isolation *own = NULL;
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = switch_rules(net, isolation_of(net, &own), after, ret, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "rules") : 0;
 }

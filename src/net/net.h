@@ -78,9 +78,15 @@ struct net_switched {
 	bool reloaded;		  /* all rules anew */
 	size_t elements;	  /* that came or went; 0: there was nothing to do */
 	long long transaction_ns; /* how long the kernel took for it */
-	size_t flows;		  /* that were ended: conntrack entries in the namespace */
 };
 int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err);
+
+/*
+ * Afterwards: ends the flows (conntrack entries) that guests held more tightly since may not have any more, in the
+ * namespace and, translated, outside. Their packets are stopped by the rules already; this takes milliseconds.
+ */
+int net_end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,
+		  struct error **err);
 
 /* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used.
  */

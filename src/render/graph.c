@@ -79,6 +79,7 @@ static void add_host(struct drawing *d, const struct host *host);
 static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 {
 	const struct guest_status *is = status_of(d, guest);
+	enum world world = status_world(d->status, guest);
 	size_t before = tree_begin(&d->tree, last);
 
 	strbuf_printf(d->out, "L%u ", guest->layer);
@@ -87,9 +88,9 @@ static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 		strbuf_add(d->out, "  ");
 		text_paint(d->out, d->style, state_colour(is->state), guest_state_name(is->state));
 	}
-	if (guest->world != WORLD_OPEN) {
+	if (world != WORLD_OPEN) {
 		strbuf_add(d->out, "  ");
-		text_paint(d->out, d->style, world_colour(guest->world), world_name(guest->world));
+		text_paint(d->out, d->style, world_colour(world), world_name(world));
 	}
 	add_nics(d, guest);
 	add_publishes(d, guest);
@@ -179,16 +180,17 @@ static void json_network(const struct network *network, const struct positions *
 					       "kind", "uplink", "uplink", uplink_name(network->uplink)));
 }
 
-static void json_guest(const struct guest *guest, const struct guest_status *is, const struct positions *positions,
+static void json_guest(const struct guest *guest, const struct lab_status *status, const struct positions *positions,
 		       json_t *nodes, json_t *edges)
 {
+	const struct guest_status *is = status ? &status->guests[guest->index] : NULL;
 	char id[NODE_ID_SIZE], other[NODE_ID_SIZE], mac[MAC_TEXT_SIZE];
 	json_t *node;
 
 	guest_id(guest, id);
 	node = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "id", id, "kind", "guest", "name", guest->name, "path",
 			 guest->path, "layer", (int)guest->layer, "host", guest_id(guest->parent->guest, other),
-			 "world", world_name(guest->world));
+			 "world", world_name(status_world(status, guest)));
 	if (is)
 		json_object_set_new(node, "state", json_string(guest_state_name(is->state)));
 	json_array_append_new(nodes, node);
@@ -222,6 +224,6 @@ json_t *graph_json(const struct lab *lab, const struct lab_status *status)
 	for (size_t i = 0; i < lab->network_count; i++)
 		json_network(lab->networks[i], positions, nodes, edges);
 	for (size_t i = 0; i < lab->guest_count; i++)
-		json_guest(lab->guests[i], status ? &status->guests[i] : NULL, positions, nodes, edges);
+		json_guest(lab->guests[i], status, positions, nodes, edges);
 	return json_pack("{s:s, s:o, s:o}", "lab", lab->name, "nodes", nodes, "edges", edges);
 }

@@ -154,16 +154,17 @@ static void add_machine(struct chart *chart, const struct guest *guest)
 	static const char *const shapes[][2] = {
 		[WORLD_OPEN] = {"(", ")"}, [WORLD_CUT] = {"{{", "}}"}, [WORLD_SEALED] = {"[[", "]]"}};
 	const struct guest_status *is = chart->status ? &chart->status->guests[guest->index] : NULL;
+	enum world world = status_world(chart->status, guest);
 	char id[NODE_ID_SIZE];
 
 	begin_line(chart);
-	strbuf_printf(chart->out, "%s%s\"L%u ", machine_id(chart, guest, id), shapes[guest->world][0], guest->layer);
+	strbuf_printf(chart->out, "%s%s\"L%u ", machine_id(chart, guest, id), shapes[world][0], guest->layer);
 	mermaid_label(chart->out, guest->name);
 	if (is)
 		strbuf_printf(chart->out, "<br>%s", guest_state_name(is->state));
-	if (guest->world != WORLD_OPEN)
-		strbuf_printf(chart->out, "<br>%s", world_name(guest->world));
-	strbuf_printf(chart->out, "\"%s:::%s\n", shapes[guest->world][1], world_name(guest->world));
+	if (world != WORLD_OPEN)
+		strbuf_printf(chart->out, "<br>%s", world_name(world));
+	strbuf_printf(chart->out, "\"%s:::%s\n", shapes[world][1], world_name(world));
 	if (is && is->state != GUEST_RUNNING) {
 		begin_line(chart);
 		strbuf_printf(chart->out, "class %s %s\n", id, guest_state_name(is->state));

@@ -35,8 +35,20 @@ static void age(char ret[DURATION_TEXT_SIZE], long long seconds)
 	snprintf(ret, DURATION_TEXT_SIZE, "%lld%c", seconds / units[i].length, units[i].unit);
 }
 
-static void add_guest(struct table *table, const struct guest *guest, const struct guest_status *now_is, long long now)
+/* What its state has to be explained by, and where its isolation is not what it should be. */
+static void add_note(struct table *table, const struct guest_status *is)
 {
+	if (is->not_in_force)
+		table_cellf(table, COLOUR_RED, "%s%sits isolation is not in force at %s", is->note ? is->note : "",
+			    is->note ? "; " : "", is->not_in_force);
+	else
+		table_cell(table, state_colour(is->state), is->note);
+}
+
+static void add_guest(struct table *table, const struct lab_status *status, const struct guest *guest, long long now)
+{
+	const struct guest_status *now_is = &status->guests[guest->index];
+	enum world world = status_world(status, guest);
 	cleanup_strbuf struct strbuf addresses = {};
 	char up[DURATION_TEXT_SIZE] = "", memory[BYTES_TEXT_SIZE];
 	bool runs = now_is->state == GUEST_STARTING || now_is->state == GUEST_RUNNING;
@@ -48,13 +60,13 @@ static void add_guest(struct table *table, const struct guest *guest, const stru
 	table_cell(table, COLOUR_BOLD, guest->path);
 	table_cellf(table, COLOUR_NONE, "L%u", guest->layer);
 	table_cell(table, state_colour(now_is->state), guest_state_name(now_is->state));
-	table_cell(table, world_colour(guest->world), world_name(guest->world));
+	table_cell(table, world_colour(world), world_name(world));
 	table_cell(table, COLOUR_NONE, addresses.text);
 	table_cellf(table, COLOUR_NONE, "%u", guest->cpus);
 	table_cell(table, COLOUR_NONE, text_bytes(guest->memory, memory));
 	table_cell(table, COLOUR_NONE, runs ? now_is->accelerator : NULL);
 	table_cell(table, COLOUR_NONE, up);
-	table_cell(table, state_colour(now_is->state), now_is->note);
+	add_note(table, now_is);
 }
 
 static void add_headline(const struct lab_status *status, const struct style *style, struct strbuf *out)
@@ -96,7 +108,7 @@ void status_table(const struct lab_status *status, long long now, const struct s
 
 	add_headline(status, style, out);
 	for (size_t i = 0; i < status->lab->guest_count; i++)
-		add_guest(table, status->lab->guests[i], &status->guests[i], now);
+		add_guest(table, status, status->lab->guests[i], now);
 	if (status->lab->guest_count > 0)
 		table_draw(table, style, out);
 }
@@ -109,8 +121,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 	bool runs = is->state == GUEST_STARTING || is->state == GUEST_RUNNING;
 	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:o}", "name", guest->name, "path", guest->path,
 				 "layer", (int)guest->layer, "state", guest_state_name(is->state), "world",
-				 world_name(guest->world), "addresses", guest_addresses_json(guest), "driver", "qemu",
-				 "accel", text_json(runs ? is->accelerator : NULL));
+				 world_name(status_world(status, guest)), "addresses", guest_addresses_json(guest),
+				 "driver", "qemu", "accel", text_json(runs ? is->accelerator : NULL));
 
 	if (is->pid)
 		json_object_set_new(json, "pid", json_integer(is->pid));
@@ -118,6 +130,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 		json_object_set_new(json, "since", json_integer(is->since));
 	if (is->note)
 		json_object_set_new(json, "note", text_json(is->note));
+	if (is->not_in_force)
+		json_object_set_new(json, "not_in_force", text_json(is->not_in_force));
 	json_object_set_new(json, "guests", guests_json(status, guest->host));
 	return json;
 }
