@@ -25,6 +25,8 @@ static void look_module_loaded(const struct check *check, struct examination *ex
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "%s is not loaded", kind->module);
 		finding_evidence(examination, finding, NULL, "neither among the modules nor below /sys/module");
 		mend_module(examination, finding, kind->module);
+		if (look_no_modules(patient->facts))
+			return;
 		finding_remedy(examination, finding,
 			       "where that fails: dmesg | grep -i kvm says why (\"disabled by bios\": "
 			       "switch it on in the firmware setup)");
@@ -73,7 +75,9 @@ static void look_device(const struct check *check, struct examination *examinati
 	if (node->exists == TRUTH_NO) {
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "there is no /dev/kvm");
 		finding_evidence(examination, finding, &node->origin, "/dev/kvm is missing");
-		finding_remedy(examination, finding, "modprobe %s    # kvm.module says more",
+		finding_remedy(examination, finding,
+			       look_no_modules(facts) ? "boot a kernel that has %s    # kvm.module says more"
+						      : "modprobe %s    # kvm.module says more",
 			       look_kvm_kind(patient)->module);
 		return;
 	}
@@ -130,8 +134,9 @@ static void look_boot(const struct check *check, struct examination *examination
 				 patient->probe_why ? patient->probe_why : "a tiny guest said so on its console");
 		return;
 	case PROBE_FAILS:
-		/* Where there is no device, what is missing is said by the checks above. */
-		if (node && node->exists == TRUTH_NO)
+		/* Where there is no device, or it may not be opened, the checks above say so. */
+		if (node && (node->exists == TRUTH_NO || (node->mode.known && patient->facts->caller.id.known &&
+							  !may_open(&patient->facts->caller, node))))
 			return;
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "%s%s",
 				      there ? "/dev/kvm is there, but " : "",
