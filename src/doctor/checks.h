@@ -53,6 +53,10 @@ const struct module *look_module(const struct facts *facts, const char *name); /
 const struct log_line *look_log_line(const struct facts *facts, const char *prefix, size_t *ret_count);
 /* Loaded, or part of the kernel: it shows itself below /sys/module. */
 enum truth look_loaded(const struct facts *facts, const char *name);
+/* Part of the kernel: it takes its parameters from the kernel's command line alone. */
+bool look_built_in(const struct facts *facts, const char *name);
+/* A kernel that was built without loadable modules: it has what is part of it, and nothing can be added. */
+bool look_no_modules(const struct facts *facts);
 /* A word of the kernel's command line: its value ("1" of "kvm_intel.nested=1", "" of a word without one), NULL: none.
  */
 const char *look_kernel_word(struct arena *arena, const struct facts *facts, const char *word);

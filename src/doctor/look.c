@@ -181,6 +181,18 @@ enum truth look_loaded(const struct facts *facts, const char *name)
 	return facts->modules_known == TRUTH_YES ? TRUTH_NO : TRUTH_UNKNOWN;
 }
 
+bool look_built_in(const struct facts *facts, const char *name)
+{
+	return facts->modules_known == TRUTH_YES && !look_module(facts, name) && look_loaded(facts, name) == TRUTH_YES;
+}
+
+bool look_no_modules(const struct facts *facts)
+{
+	const struct node *modules = facts_node(facts, "/proc/modules");
+
+	return modules && modules->exists == TRUTH_NO;
+}
+
 const char *look_kernel_word(struct arena *arena, const struct facts *facts, const char *word)
 {
 	const char *at = facts->kernel.command_line, *value = NULL;

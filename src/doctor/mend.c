@@ -1,6 +1,7 @@
 #include "doctor/mend.h"
 
 #include "base/arena.h"
+#include "doctor/checks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,6 +89,14 @@ void mend_module(struct examination *examination, struct finding *finding, const
 	const char *file = arena_printf(arena, "/etc/modules-load.d/nestvisor-%s.conf", module);
 	struct fix *fix;
 
+	if (look_no_modules(finding->patient->facts)) {
+		finding_remedy(
+			examination, finding,
+			"this kernel was built without loadable modules and has no %s: nothing can load it; boot a "
+			"kernel that has it",
+			module);
+		return;
+	}
 	finding_remedy(examination, finding, "modprobe %s", module);
 	finding_remedy(examination, finding, "echo %s > %s", module, file);
 	fix = mend_new(examination, finding, "load %s, now and from the next boot on", module);

@@ -132,13 +132,6 @@ static void reload(struct examination *examination, struct finding *finding, con
 		 "false; }");
 }
 
-/* A module that is part of the kernel has no reference count, and takes its parameters from the command line alone. */
-static bool is_built_in(const struct facts *facts, const struct processor_kind *kind)
-{
-	return facts->modules_known == TRUTH_YES && !look_module(facts, kind->module) &&
-	       look_loaded(facts, kind->module) == TRUTH_YES;
-}
-
 static void look_nested(const struct check *check, struct examination *examination, const struct patient *patient)
 {
 	const struct processor_kind *kind = look_kvm_kind(patient);
@@ -160,7 +153,7 @@ static void look_nested(const struct check *check, struct examination *examinati
 		finding = finding_add(check, examination, patient, RESULT_FAIL, "nesting is switched off for %s",
 				      kind->module);
 		finding_attribute(examination, finding, attribute);
-		if (is_built_in(patient->facts, kind)) {
+		if (look_built_in(patient->facts, kind->module)) {
 			finding_kernel_words(examination, finding, true,
 					     arena_printf(examination->arena, "%s.nested=1", kind->module));
 			finding->after = AFTER_REBOOT;

@@ -484,6 +484,12 @@ static void mend_polling(struct examination *examination, struct finding *findin
 	struct fix *fix = mend_new(examination, finding, "stop KVM from polling inside this guest");
 
 	finding_remedy(examination, finding, "echo 0 > %s", path);
+	if (look_built_in(finding->patient->facts, "kvm")) {
+		fix->does = "stop KVM from polling inside this guest, until the next boot";
+		finding_kernel_words(examination, finding, true, "kvm.halt_poll_ns=0");
+		mend_poke(examination, fix, path, "0", arena_printf(arena, "%llu", (unsigned long long)now));
+		return;
+	}
 	finding_remedy(examination, finding, "echo '%s' > %s", option, file);
 	mend_poke(examination, fix, path, "0", arena_printf(arena, "%llu", (unsigned long long)now));
 	mend_file(examination, fix, file, arena_printf(arena, "%s\n", option));

@@ -364,6 +364,15 @@ static void load_source(struct loader *loader, const struct root *root, const st
 		load(loader, source, &found, &text);
 }
 
+/* A kernel that was built without loadable modules has no /proc/modules (init/Kconfig, MODULES): none can be loaded. */
+static void load_no_modules(struct loader *loader, const struct root *root)
+{
+	if (faccessat(root->fd, "proc/self/stat", F_OK, 0) < 0 || faccessat(root->fd, "proc/modules", F_OK, 0) == 0)
+		return;
+	add_node(loader, root, "/proc/modules");
+	loader->facts->modules_known = TRUTH_YES;
+}
+
 void facts_from_files(struct loader *loader, const struct root *root)
 {
 	size_t count;
@@ -374,6 +383,7 @@ void facts_from_files(struct loader *loader, const struct root *root)
 			load_source(loader, root, &sources[i]);
 	if (root->live) {
 		load_kernel(loader);
+		load_no_modules(loader, root);
 		load_caller(loader);
 	}
 }

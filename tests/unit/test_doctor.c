@@ -385,6 +385,41 @@ static void test_module_not_loaded(void **state)
 	changed_clear(&changed);
 }
 
+/* A kernel without loadable modules: nothing is offered that would load one, and none is loaded. */
+static void test_no_modules(void **state)
+{
+	struct changed changed = change("intel");
+	const struct finding *finding;
+	struct node *nodes;
+	size_t at = 0;
+
+	for (size_t i = 0; i < changed.facts.node_count; i++) {
+		struct node *node = &changed.facts.nodes[i];
+
+		if (strcmp(node->path, "/dev/net/tun") == 0)
+			node->exists = TRUTH_NO;
+	}
+	changed.facts.module_count = 0;
+	changed.facts.attribute_count = 0;
+	nodes = arena_alloc(changed.bundle->arena, (changed.facts.node_count + 1) * sizeof(*nodes));
+	for (size_t i = 0; i < changed.facts.node_count; i++) { /* sorted */
+		if (at == i && strcmp(changed.facts.nodes[i].path, "/proc/modules") < 0)
+			at++;
+		nodes[i < at ? i : i + 1] = changed.facts.nodes[i];
+	}
+	nodes[at] = (struct node){.path = "/proc/modules", .exists = TRUTH_NO};
+	changed.facts.nodes = nodes;
+	changed.facts.node_count++;
+	add_changed(&changed);
+	finding = found(&changed, &check_net_tun);
+	assert_int_equal(finding->result, RESULT_FAIL);
+	assert_null(finding->fix);
+	assert_non_null(strstr(finding->remedy[0], "built without loadable modules"));
+	assert_int_equal(found(&changed, &check_conflict_hypervisor)->result, RESULT_PASS);
+	assert_null(found(&changed, &check_kvm_module)->fix);
+	changed_clear(&changed);
+}
+
 static void keep_attributes(struct changed *changed, const char *end)
 {
 	size_t kept = 0;
@@ -559,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_outer_remedies),
 		cmocka_unit_test(test_firmware_of_amd),
 		cmocka_unit_test(test_module_not_loaded),
+		cmocka_unit_test(test_no_modules),
 		cmocka_unit_test(test_partly_captured),
 		cmocka_unit_test(test_hostile_definitions),
 		cmocka_unit_test(test_nesting_used),
