@@ -127,8 +127,8 @@ static json_t *causes_json(const struct repair *repair)
 		char source[ORIGIN_TEXT_SIZE];
 
 		json_array_append_new(list, json_pack("{s:s, s:s*, s:b, s:s, s:o, s:o}", "what", cause->what, "host",
-						      cause->answer->where ? cause->answer->where->name : NULL, "reply",
-						      cause->reply, "verdict", fate_word(cause->answer->fate), "source",
+						      cause->host, "reply", cause->reply, "verdict",
+						      fate_word(cause->answer->fate), "source",
 						      text_json(source_of(cause->origin, source)), "answer",
 						      answer_json(cause->answer)));
 	}

@@ -280,6 +280,18 @@ static bool is_main(const char *table)
 	return strcmp(table, "main") == 0 || strcmp(table, "local") == 0;
 }
 
+/* What is on an interface that is switched off is not on its link, as far as routes go. */
+static void add_link(struct finder *finder, const struct stack_host *at, const struct ip *dst)
+{
+	struct change_site site = site_of(finder, at);
+
+	for (size_t i = 0; i < at->link_count; i++)
+		for (size_t j = 0; j < at->links[i].link->address_count; j++)
+			if (at->links[i].link->up == TRUTH_NO &&
+			    prefix_contains(&at->links[i].link->addresses[j].prefix, dst))
+				add_candidate(finder, change_link_up(&site, at->links[i].name));
+}
+
 /* Routes from the host of that step towards the packet's destination. */
 static void candidates_at(struct finder *finder, const struct step *step, const struct ip *dst)
 {
@@ -289,6 +301,7 @@ static void candidates_at(struct finder *finder, const struct step *step, const 
 	struct way way = {0};
 	bool own = true;
 
+	add_link(finder, at, dst);
 	to = owner_of(finder->trial->stack, dst, &subnet);
 	if (to == at || (to && !way_by_neighbour(finder, at, to, dst->family, &way)))
 		to = NULL;
@@ -426,10 +439,10 @@ static void candidates_of_loss(struct finder *finder)
 	case LOST_NO_NEIGHBOUR:
 	case LOST_NO_PORT:
 	case LOST_LOOP:
+	case LOST_MARTIAN_SOURCE_IS_LOCAL: /* it came back to its sender */
 		candidates_of_way(finder);
 		break;
 	case LOST_NOT:
-	case LOST_MARTIAN_SOURCE_IS_LOCAL:
 	case LOST_MARTIAN_SOURCE:
 	case LOST_MARTIAN_DESTINATION:
 	case LOST_NO_SOURCE:

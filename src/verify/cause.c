@@ -37,6 +37,16 @@ const struct step *wrong_turn(const struct answer *answer, const struct change *
 	return NULL;
 }
 
+/* It ended elsewhere, because it was sent there. */
+static bool is_wrong_way(const struct answer *answer, const struct change *change)
+{
+	if (answer->fate == FATE_DELIVERED)
+		return true;
+	return answer->fate == FATE_LOST && change &&
+	       (change->kind == CHANGE_ROUTE || change->kind == CHANGE_POLICY || change->kind == CHANGE_LINK) &&
+	       strcmp(change->host, answer->where->name) != 0;
+}
+
 static void describe_wrong_way(struct strbuf *out, const struct answer *answer, const struct change *change)
 {
 	const struct step *turn = wrong_turn(answer, change);
@@ -50,8 +60,13 @@ static void describe_wrong_way(struct strbuf *out, const struct answer *answer, 
 		prefix_format(&change->route.entry->to, dst);
 	else
 		ip_format(&answer->packet.dst, dst);
-	strbuf_printf(out, "%s has no route of its own to %s, so the packet leaves %s (%s)", turn->host->name, dst,
-		      turn->effect ? turn->effect : "", turn->text ? turn->text : "");
+	if (change && change->kind == CHANGE_ROUTE && !change->route.replaces)
+		strbuf_printf(out, "%s has no route of its own to %s, so the packet leaves", turn->host->name, dst);
+	else if (change && change->kind == CHANGE_LINK)
+		strbuf_printf(out, "%s of %s is switched off, so the packet leaves", change->link, turn->host->name);
+	else
+		strbuf_printf(out, "%s sends packets to %s the wrong way:", turn->host->name, dst);
+	strbuf_printf(out, " %s (%s)", turn->effect ? turn->effect : "", turn->text ? turn->text : "");
 }
 
 static const struct origin *origin_of(const struct answer *answer, const struct change *change)
@@ -62,7 +77,7 @@ static const struct origin *origin_of(const struct answer *answer, const struct 
 		return &answer->rule->origin;
 	if (answer->chain)
 		return &answer->chain->chain->origin;
-	if (answer->fate == FATE_DELIVERED) {
+	if (is_wrong_way(answer, change)) {
 		turn = wrong_turn(answer, change);
 		return turn ? turn->origin : NULL;
 	}
@@ -77,7 +92,7 @@ struct cause cause_of(const struct trial *trial, const struct change *change)
 
 	if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
 		describe_rule(&text, answer);
-	else if (answer->fate == FATE_DELIVERED)
+	else if (is_wrong_way(answer, change))
 		describe_wrong_way(&text, answer, change);
 	else if (answer->fate == FATE_UNKNOWN)
 		strbuf_printf(&text, "what becomes of it at %s is not known: %s",
@@ -89,6 +104,9 @@ struct cause cause_of(const struct trial *trial, const struct change *change)
 	else
 		strbuf_printf(&text, "%s loses it: %s", answer->where->name,
 			      answer->reason_text ? answer->reason_text : lost_reason_word(answer->reason));
+	cause.host = answer->where ? answer->where->name : NULL;
+	if (is_wrong_way(answer, change) && wrong_turn(answer, change))
+		cause.host = wrong_turn(answer, change)->host->name;
 	cause.what = text_of(trial->arena, &text);
 	cause.origin = origin_of(answer, change);
 	return cause;

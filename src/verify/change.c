@@ -68,10 +68,10 @@ static const struct route *same_route(const struct facts *facts, const struct pr
 	return found;
 }
 
-static struct route *route_new(const struct change_site *site, const struct prefix *to, const struct ip *via,
-			       const char *dev, const char *table)
+static struct route *route_new(struct arena *arena, const struct prefix *to, const struct ip *via, const char *dev,
+			       const char *table)
 {
-	struct route *route = arena_new_struct(site->arena, struct route);
+	struct route *route = arena_new_struct(arena, struct route);
 
 	*route = (struct route){.family = to->ip.family,
 				.type = ROUTE_TYPE_UNICAST,
@@ -79,7 +79,7 @@ static struct route *route_new(const struct change_site *site, const struct pref
 				.table = table,
 				.protocol = "static",
 				.origin = {.source = "proposed"}};
-	route->nexthops = arena_new_struct(site->arena, struct nexthop);
+	route->nexthops = arena_new_struct(arena, struct nexthop);
 	route->nexthops[0] = (struct nexthop){.via = via ? *via : (struct ip){}, .dev = dev};
 	route->nexthop_count = 1;
 	return route;
@@ -120,7 +120,7 @@ struct change *change_route(const struct change_site *site, const struct prefix 
 	if (old && (!old->text || !is_plain_text(old->text) || old->nexthop_count > 1))
 		return NULL;
 	change = change_new(site, CHANGE_ROUTE);
-	route = route_new(site, &network, via, dev, table);
+	route = route_new(site->arena, &network, via, dev, table);
 	route->text = route_text(site->arena, route);
 	/* `replace` takes the place of a route with the same metric only. */
 	if (old)
@@ -536,6 +536,23 @@ static void apply_sysctl(struct arena *arena, struct facts *facts, const struct 
 			facts->sysctls[i].value = entry.value;
 }
 
+/* The kernel puts the route to an address's subnet back when its interface is switched on. */
+static void add_subnets(struct arena *arena, struct facts *facts, const struct link *link)
+{
+	for (size_t i = 0; i < link->address_count; i++) {
+		struct prefix subnet = prefix_network(&link->addresses[i].prefix);
+		struct route *route;
+
+		if (subnet.length == ip_bits(&subnet.ip) || same_route(facts, &subnet, "main"))
+			continue;
+		facts->routes = COPY_ARRAY(arena, facts->routes, facts->route_count, 1);
+		route = route_new(arena, &subnet, NULL, link->name, "main");
+		route->protocol = "kernel";
+		route->text = route_text(arena, route);
+		facts->routes[facts->route_count++] = *route;
+	}
+}
+
 static void apply_link(struct arena *arena, struct facts *facts, const struct change *change)
 {
 	facts->links = COPY_ARRAY(arena, facts->links, facts->link_count, 0);
@@ -543,6 +560,9 @@ static void apply_link(struct arena *arena, struct facts *facts, const struct ch
 		if (strcmp(facts->links[i].name, change->link) == 0) {
 			facts->links[i].up = facts->links[i].carrier = TRUTH_YES;
 			facts->links[i].state = "UP";
+			add_subnets(arena, facts, &facts->links[i]);
+		} else if (facts->links[i].master && strcmp(facts->links[i].master, change->link) == 0) {
+			facts->links[i].port.state = NULL; /* disabled only while the bridge is */
 		}
 }
 

@@ -14,6 +14,7 @@
 /* Something that keeps the packet, or its answer, from arriving. */
 struct cause {
 	const struct answer *answer; /* where it ends */
+	const char *host;	     /* to blame: where it ends, or where it took the wrong way; NULL: unknown */
 	bool reply;		     /* it is the answer that ends there */
 	const char *what;	     /* one sentence */
 	const struct origin *origin; /* of the rule, route or sysctl; NULL: none */

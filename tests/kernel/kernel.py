@@ -4,6 +4,7 @@ Everything lives below namespaces of this process's own, which the kernel takes 
 """
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -214,6 +215,9 @@ class World:
                     yield from ((("trace", host, t)) for t in traces(sock.recv(65536)))
             except BlockingIOError:
                 return
+            except OSError as error:
+                if error.errno != errno.ENETDOWN:  # said once of an interface that is switched off
+                    raise
 
 
 def traces(data):

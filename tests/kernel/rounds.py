@@ -29,13 +29,16 @@ class Round:
         self.stack = None
         try:
             self.stack = stack.Stack(scenario)
-            cables = self.stack.capture(self.folder)
-            with open(self.folder + "/links.json", "w") as file:
-                json.dump(cables, file)
+            self.capture()
             self.stack.watch()
         except BaseException:
             self.close()
             raise
+
+    def capture(self):
+        cables = self.stack.capture(self.folder)
+        with open(self.folder + "/links.json", "w") as file:
+            json.dump(cables, file)
 
     def close(self):
         if self.stack:
@@ -119,6 +122,10 @@ def run_seeds(arguments, function):
                 running -= 1
             else:
                 yield row
+        for process in workers:
+            process.join()
+            if process.exitcode:
+                raise kernel.Failed("a worker ended with status %s" % process.exitcode)
     finally:
         for process in workers:
             process.terminate()

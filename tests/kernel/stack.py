@@ -187,7 +187,7 @@ class Stack:
         self.rules = {}
         for name in captured:
             host, path = self.world.hosts[name], os.path.join(folder, "hosts", name)
-            os.makedirs(path)
+            os.makedirs(path, exist_ok=True)
             commands = dict(CAPTURES)
             for family in ("", "6"):
                 commands["ip%stables-save.txt" % family] = "ip%stables%s-save" % (family, "-legacy" if self.legacy(name) else "")

@@ -1,0 +1,327 @@
+/*
+ * verify/ and render/: why a packet does not arrive, what mends it, and how that is made to last. The stack of three
+ * layers that its owner captured lies beside the source tree; where it is missing, its tests say so and are skipped.
+ */
+#include "facts_check.h"
+
+#include "base/arena.h"
+#include "render/repair.h"
+#include "schema_check.h"
+#include "verify/ends.h"
+#include "verify/lasting.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct asked {
+	struct arena *arena;
+	struct bundle *bundle;
+	struct stack *stack;
+	struct question question;
+	struct repair_view view;
+};
+
+static void ask(struct asked *asked, const char *path, const char *from, const char *to, uint16_t port)
+{
+	cleanup_error struct error *err = NULL;
+	struct ends ends = {.from = from, .to = to};
+	struct stack_host *target;
+
+	*asked = (struct asked){.arena = arena_new(), .bundle = load(path)};
+	asked->stack = stack_new(asked->bundle);
+	if (ends_resolve(asked->stack, &ends, &asked->question, &target, &err) < 0)
+		fail_msg("%s", err->message);
+	asked->question.packet.protocol = PROTOCOL_TCP;
+	asked->question.packet.tcp_flags = TCP_SYN;
+	asked->question.packet.dport = port_of(port);
+	asked->question.packet.sport = (struct ports){32768, 60999};
+	asked->question.packet.ttl = number_of(64);
+	asked->question.packet.tos = number_of(0);
+	asked->view = (struct repair_view){.from = from, .to = to, .packet = &asked->question.packet};
+	asked->view.repair =
+		repair_find(asked->arena, asked->bundle, &asked->question, target ? target->name : NULL, true);
+	if (!asked->question.packet.src.family)
+		asked->question.packet.src = asked->view.repair->answer->source;
+}
+
+static void end(struct asked *asked)
+{
+	stack_free(asked->stack);
+	bundle_free(asked->bundle);
+	arena_free(asked->arena);
+}
+
+/* Where the owner's capture is; NULL, said aloud, where it is not. */
+static char *capture_path(void)
+{
+	char *path = source_path("../shared/captures/wsl2-nested");
+
+	if (access(path, F_OK) < 0) {
+		print_message("%s is missing\n", path);
+		free(path);
+		return NULL;
+	}
+	return path;
+}
+
+static void check_text(const char *name, const char *text)
+{
+	cleanup_free char *below = NULL, *path = NULL;
+
+	assert_true(asprintf(&below, "tests/golden/render/%s", name) > 0);
+	path = source_path(below);
+	check_golden(path, text);
+}
+
+static void check_json(const char *name, const char *schema, json_t *json)
+{
+	cleanup_free char *text = json_dumps(json, JSON_INDENT(1)), *file = NULL;
+	char why[WHY_SIZE] = "";
+
+	if (!schema_fits(schema, json, why))
+		fail_msg("%s: %s", name, why);
+	assert_true(asprintf(&file, "%s\n", text) > 0);
+	check_text(name, file);
+	json_decref(json);
+}
+
+static bool assumes(const struct repair *repair, const char *what)
+{
+	for (size_t i = 0; i < repair->assumption_count; i++)
+		if (strstr(repair->assumptions[i].text, what))
+			return true;
+	return false;
+}
+
+static void check_cause(const struct cause *cause, const char *host, const char *source, uint32_t line)
+{
+	assert_string_equal(cause->answer->where->name, host);
+	assert_string_equal(cause->origin->source, source);
+	assert_int_equal(cause->origin->line, line);
+}
+
+static void test_nested(void **state)
+{
+	cleanup_free char *path = capture_path();
+	cleanup_strbuf struct strbuf why = {0}, fix = {0};
+	struct style style = {0};
+	struct asked asked;
+	const struct repair *repair;
+
+	if (!path)
+		skip();
+	ask(&asked, path, "wsl2", "vm2", 22);
+	repair = asked.view.repair;
+	assert_int_equal(repair->cause_count, 2);
+	check_cause(&repair->causes[0], "wsl2", "wsl2/ip-route.txt", 1);
+	assert_non_null(strstr(repair->causes[0].what, "172.24.21.254 dev eth1"));
+	check_cause(&repair->causes[1], "vm1", "vm1/iptables-save.txt", 36);
+	assert_int_equal(repair->causes[1].answer->rule->index, 4);
+	assert_true(repair->mended);
+	assert_int_equal(repair->change_count, 2);
+	assert_int_equal(repair->changes[0]->kind, CHANGE_ROUTE);
+	assert_string_equal(repair->changes[0]->command,
+			    "ip route add 192.168.124.0/24 via 192.168.122.191 dev virbr0");
+	assert_string_equal(repair->changes[0]->permanent[0].file, "/etc/wsl.conf");
+	assert_int_equal(repair->changes[1]->kind, CHANGE_RULE);
+	assert_int_equal(repair->changes[1]->rule.before, 4);
+	assert_string_equal(repair->changes[1]->permanent[0].file, "/etc/iptables/rules.v4");
+	assert_true(assumes(repair, "wsl2: no rules in iptables' tables filter"));
+	assert_true(assumes(repair, "vm1: sysctl net.ipv4.conf.enp1s0.forwarding"));
+	assert_true(assumes(repair, "vm1: sysctl net.ipv4.conf.virbr0.forwarding"));
+	why_text(&asked.view, &style, &why);
+	check_text("wsl2-nested.why", why.text);
+	check_json("wsl2-nested.why.json", "why", why_json(&asked.view));
+	fix_text(&asked.view, &style, &fix);
+	check_text("wsl2-nested.fix", fix.text);
+	check_json("wsl2-nested.fix.json", "fix", fix_json(&asked.view));
+	end(&asked);
+}
+
+/* ---- with the owner's changes in place ---- */
+
+/* Puts more lines in front of that text, or at the end. */
+static void edit(const char *folder, const char *file, const char *before, const char *more)
+{
+	cleanup_strbuf struct strbuf edited = {0};
+	cleanup_free char *path = NULL, *text = NULL;
+	size_t length, at;
+
+	assert_true(asprintf(&path, "%s/%s", folder, file) > 0);
+	text = read_file(path, &length);
+	for (at = 0; text[at] && (!before || strncmp(text + at, before, strlen(before)) != 0); at++)
+		continue;
+	assert_true(!before || text[at]);
+	strbuf_add_bytes(&edited, text, at);
+	strbuf_add(&edited, more);
+	strbuf_add_bytes(&edited, text + at, length - at);
+	assert_int_equal(file_write_atomic(path, edited.text, edited.length, 0644, NULL), 0);
+}
+
+static void run(const char *format, const char *a, const char *b)
+{
+	cleanup_free char *command = NULL;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	assert_true(asprintf(&command, format, a, b) > 0);
+#pragma GCC diagnostic pop
+	assert_int_equal(system(command), 0);
+}
+
+static void test_owner_mended(void **state)
+{
+	cleanup_free char *path = capture_path();
+	char folder[] = "/tmp/nestvisor-repair-XXXXXX";
+	struct asked asked;
+
+	if (!path)
+		skip();
+	assert_non_null(mkdtemp(folder));
+	run("cp -r '%s'/. '%s'", path, folder);
+	edit(folder, "wsl2/ip-route.txt", NULL, "\n192.168.124.0/24 via 192.168.122.191 dev virbr0\n");
+	edit(folder, "vm1/iptables-save.txt", "-A FORWARD -d 192.168.124.0/24",
+	     "-A FORWARD -s 192.168.122.0/24 -d 192.168.124.0/24 -j ACCEPT\n"
+	     "-A FORWARD -s 192.168.124.0/24 -d 192.168.122.0/24 -j ACCEPT\n"
+	     "-A FORWARD -i virbr0 -o virbr0 -j ACCEPT\n");
+	ask(&asked, folder, "wsl2", "vm2", 22);
+	assert_int_equal(asked.view.repair->cause_count, 0);
+	assert_int_equal(asked.view.repair->change_count, 0);
+	assert_int_equal(asked.view.repair->answer->fate, FATE_DELIVERED);
+	assert_string_equal(asked.view.repair->answer->where->name, "vm2");
+	assert_int_equal(asked.view.repair->reply->fate, FATE_DELIVERED);
+	assert_string_equal(asked.view.repair->reply->where->name, "wsl2");
+	end(&asked);
+	run("rm -r '%s%s'", folder, "");
+}
+
+/* ---- making it last ---- */
+
+struct lasting {
+	struct arena *arena;
+	struct bundle *bundle;
+	struct change_site site;
+	struct change *changes[4];
+	size_t count;
+};
+
+static const char addresses[] =
+	"1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n"
+	"2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet 10.0.0.2/24 scope global eth0\n"
+	"3: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet 10.1.0.2/24 scope global eth1\n";
+
+static void begin(struct lasting *lasting, const char *distribution)
+{
+	*lasting = (struct lasting){.arena = arena_new()};
+	lasting->bundle = bundle_from_text("ip-addr.txt", addresses, sizeof(addresses) - 1);
+	lasting->bundle->hosts[0]->distribution.id = distribution;
+	lasting->site = (struct change_site){lasting->arena, lasting->bundle, lasting->bundle->hosts[0]};
+}
+
+static void add_route(struct lasting *lasting, const char *to, const char *via, const char *dev)
+{
+	struct prefix prefix;
+	struct ip gateway;
+
+	assert_true(prefix_parse(to, &prefix) && ip_parse(via, &gateway));
+	lasting->changes[lasting->count] = change_route(&lasting->site, &prefix, &gateway, dev, "main");
+	assert_non_null(lasting->changes[lasting->count++]);
+}
+
+static void check_lasting(struct lasting *lasting, size_t change, const char *how, const char *text)
+{
+	lasting_find(lasting->arena, lasting->bundle, lasting->changes, lasting->count);
+	for (size_t i = 0; i < lasting->changes[change]->permanent_count; i++)
+		if (strcmp(lasting->changes[change]->permanent[i].how, how) == 0) {
+			assert_string_equal(lasting->changes[change]->permanent[i].text, text);
+			return;
+		}
+	fail_msg("%s is not said", how);
+}
+
+static void finish(struct lasting *lasting)
+{
+	bundle_free(lasting->bundle);
+	arena_free(lasting->arena);
+}
+
+static void test_wsl(void **state)
+{
+	static struct setting old = {.section = "boot", .key = "command", .value = "echo \"hi\""};
+	struct lasting lasting;
+
+	begin(&lasting, "ubuntu");
+	lasting.site.host = lasting.bundle->hosts[0];
+	lasting.bundle->hosts[0]->wslconf_known = TRUTH_YES;
+	add_route(&lasting, "10.2.0.0/16", "10.0.0.1", "eth0");
+	lasting.changes[lasting.count++] = change_sysctl(&lasting.site, "net.ipv4.ip_forward", 1);
+	for (size_t i = 0; i < 2; i++)
+		check_lasting(&lasting, i, "wsl.conf",
+			      "[boot]\ncommand = \"sleep 5 && ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0 && "
+			      "sysctl -w net.ipv4.ip_forward=1\"\n");
+	lasting.bundle->hosts[0]->wslconf = &old;
+	lasting.bundle->hosts[0]->wslconf_count = 1;
+	check_lasting(&lasting, 0, "wsl.conf",
+		      "[boot]\ncommand = \"echo \\\"hi\\\"; sleep 5 && ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0 "
+		      "&& sysctl -w net.ipv4.ip_forward=1\"\n");
+	lasting.bundle->hosts[0]->wslconf_count = 0;
+	finish(&lasting);
+}
+
+static void test_routes_last(void **state)
+{
+	static const char *const netplan = "network:\n  version: 2\n  ethernets:\n    eth0:\n      routes:\n"
+					   "        - to: \"10.2.0.0/16\"\n          via: \"10.0.0.1\"\n"
+					   "        - to: \"10.3.0.0/16\"\n          via: \"10.0.0.1\"\n"
+					   "    eth1:\n      routes:\n"
+					   "        - to: \"10.4.0.0/16\"\n          via: \"10.1.0.1\"\n";
+	struct lasting lasting;
+
+	begin(&lasting, "ubuntu");
+	add_route(&lasting, "10.2.0.0/16", "10.0.0.1", "eth0");
+	add_route(&lasting, "10.4.0.0/16", "10.1.0.1", "eth1");
+	add_route(&lasting, "10.3.0.0/16", "10.0.0.1", "eth0");
+	check_lasting(&lasting, 0, "netplan", netplan);
+	check_lasting(&lasting, 2, "netplan", netplan);
+	assert_int_equal(lasting.changes[0]->permanent_count, 1);
+	lasting.bundle->hosts[0]->distribution.id = "debian";
+	check_lasting(&lasting, 1, "ifupdown",
+		      "#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0\n"
+		      "[ \"$IFACE\" != \"eth1\" ] || ip route add 10.4.0.0/16 via 10.1.0.1 dev eth1\n"
+		      "[ \"$IFACE\" != \"eth0\" ] || ip route add 10.3.0.0/16 via 10.0.0.1 dev eth0\nexit 0\n");
+	lasting.bundle->hosts[0]->distribution.id = "fedora";
+	check_lasting(&lasting, 1, "NetworkManager",
+		      "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show eth1)\" +ipv4.routes "
+		      "\"10.4.0.0/16 10.1.0.1\" && nmcli device reapply eth1\n");
+	finish(&lasting);
+}
+
+/* What a shell would read as more than a word never gets into a command. */
+static void test_names_are_words(void **state)
+{
+	static const char *const names[] = {"eth0;reboot", "$(reboot)", "a b", "-x", "`x`", "a\nb", "", "a'b", "a\"b"};
+	struct prefix to;
+	struct lasting lasting;
+
+	begin(&lasting, "debian");
+	assert_true(prefix_parse("10.2.0.0/16", &to));
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		assert_null(change_route(&lasting.site, &to, NULL, names[i], "main"));
+		assert_null(change_route(&lasting.site, &to, NULL, "eth0", names[i]));
+		assert_null(change_link_up(&lasting.site, names[i]));
+		assert_null(change_sysctl(&lasting.site, names[i], 1));
+	}
+	finish(&lasting);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_owner_mended),    cmocka_unit_test(test_wsl),
+		cmocka_unit_test(test_routes_last), cmocka_unit_test(test_names_are_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
