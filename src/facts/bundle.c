@@ -79,6 +79,8 @@ static void load_file(struct gatherer *gatherer, const struct file *file, bool p
 		return;
 	if (file_data(file, &own, &data, &length, &problem) < 0)
 		loader_unused(&gatherer->loader, file->path, NULL, problem->message);
+	else if (tar_looks_like(data, length))
+		loader_unused(&gatherer->loader, file->path, NULL, "an archive within a bundle: give it by itself");
 	else
 		loader_capture(&gatherer->loader, file->path, last_name(file->path).at, data, length, partial);
 }
@@ -245,6 +247,7 @@ static int load_document(struct gatherer *gatherer, const char *data, size_t len
 {
 	cleanup_json json_t *document = NULL;
 	const char *schema;
+	int r;
 
 	*ret_done = false;
 	if (json_parse(data, length, gatherer->name, &document, NULL) < 0)
@@ -253,7 +256,18 @@ static int load_document(struct gatherer *gatherer, const char *data, size_t len
 	if (strncmp(schema, "nestvisor/facts/", strlen("nestvisor/facts/")) != 0)
 		return 0;
 	*ret_done = true;
-	return bundle_from_json(document, gatherer->bundle, err);
+	if (strcmp(schema, "nestvisor/facts/1") != 0) {
+		error_set(err, EPROTONOSUPPORT, "%s: %s is not known: this nestvisor reads nestvisor/facts/1",
+			  gatherer->name, schema);
+		error_hint(err, "where a newer nestvisor wrote it: use that one, or capture the hosts anew");
+		return -EPROTONOSUPPORT;
+	}
+	r = bundle_from_json(document, gatherer->bundle, err);
+	if (r == 0 && gatherer->bundle->host_count == 0)
+		r = error_set(err, ENOENT, "%s holds the facts of no host", gatherer->name);
+	if (r == -ENOENT)
+		error_hint(err, "nestvisor facts --json writes one that does");
+	return r;
 }
 
 static int load_archive(struct gatherer *gatherer, const char *data, size_t length, struct error **err)
@@ -291,13 +305,30 @@ static int load_single(struct gatherer *gatherer, const char *path, bool *ret_do
 	return 0;
 }
 
+static bool is_recognised(const struct facts *facts)
+{
+	for (size_t i = 0; i < facts->capture_count; i++)
+		if (facts->captures[i].used)
+			return true;
+	return false;
+}
+
+static bool any_recognised(const struct bundle *bundle)
+{
+	for (size_t i = 0; i < bundle->host_count; i++)
+		if (is_recognised(bundle->hosts[i]))
+			return true;
+	return false;
+}
+
 /* How the hosts hang together, once they are all there. */
 static int relate(struct gatherer *gatherer, const char *path, struct error **err)
 {
-	if (gatherer->bundle->host_count == 0) {
+	if (!any_recognised(gatherer->bundle)) {
 		error_set(err, ENOENT, "%s holds no captured output of any host", path);
-		error_hint(err, "put one folder per host into it, with files named after commands: ip-addr.txt, "
-				"iptables-save.txt");
+		error_hint(err, "expected: what nestvisor capture wrote, the output of a command, or a folder per host "
+				"with files "
+				"named after commands: ip-addr.txt, iptables-save.txt");
 		return -ENOENT;
 	}
 	relate_hosts(&gatherer->pool, gatherer->bundle, gatherer->links, gatherer->links_source);
@@ -310,8 +341,10 @@ static int load(struct gatherer *gatherer, const char *path, struct error **err)
 	struct stat st;
 	int r;
 
-	if (stat(path, &st) < 0 || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)))
-		return error_errno(err, ENOENT, "cannot read facts from %s", path);
+	if (stat(path, &st) < 0)
+		return error_errno(err, errno, "cannot read facts from %s", path);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "cannot read facts from %s: it is neither a file nor a folder", path);
 	gatherer->name = last_part(gatherer, path);
 	if (S_ISREG(st.st_mode)) {
 		r = load_single(gatherer, path, &done, err);

@@ -761,6 +761,46 @@ static void test_errors(void **state)
 	rmdir(folder);
 }
 
+static void refuses(const char *path, const char *text, size_t length, int code, const char *says)
+{
+	cleanup_error struct error *err = NULL;
+	struct bundle *bundle = NULL;
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, length, file), length);
+	fclose(file);
+	assert_int_equal(bundle_load(path, &bundle, &err), code);
+	unlink(path);
+	assert_null(bundle);
+	assert_non_null(strstr(err->message, says));
+	assert_non_null(err->hint);
+}
+
+/* What holds nothing of a host is not one; nor is a document of another version, or one without hosts. */
+static void test_nothing_in_it(void **state)
+{
+	static const char zeros[1024], later[] = "{\"schema\": \"nestvisor/facts/2\", \"hosts\": []}",
+				       empty[] = "{\"schema\": \"nestvisor/facts/1\", \"hosts\": []}",
+				       junk[] = "once upon a time\n";
+	char folder[] = "/tmp/nestvisor-facts-XXXXXX";
+	char path[64], json[64];
+	struct bundle *bundle = NULL;
+	cleanup_error struct error *err = NULL;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/junk", folder);
+	snprintf(json, sizeof(json), "%s/facts.json", folder);
+	refuses(path, junk, strlen(junk), -ENOENT, "no captured output");
+	refuses(path, junk, 0, -ENOENT, "no captured output");
+	refuses(path, zeros, sizeof(zeros), -ENOENT, "no captured output");
+	refuses(json, later, strlen(later), -EPROTONOSUPPORT, "reads nestvisor/facts/1");
+	refuses(json, empty, strlen(empty), -ENOENT, "no host");
+	rmdir(folder);
+	assert_int_equal(bundle_load("/dev/null", &bundle, &err), -EINVAL);
+	assert_non_null(strstr(err->message, "neither a file nor a folder"));
+}
+
 /* Whatever is in a file, it is read without a crash, and what JSON says of it comes back. */
 static void test_garbage(void **state)
 {
@@ -859,6 +899,7 @@ int main(void)
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_words_with_nul),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_nothing_in_it),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_system),
 	};
