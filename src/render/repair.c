@@ -202,6 +202,8 @@ static void put_change(const struct repair *repair, size_t number, const struct 
 		if (!later)
 			put_indented(permanent->text, out);
 	}
+	if (change->opens)
+		strbuf_printf(out, "  opens: %s\n", change->opens);
 	if (change->undo)
 		strbuf_printf(out, "  taken back with: %s\n", change->undo);
 }
@@ -238,8 +240,9 @@ static json_t *change_json(const struct change *change)
 		json_array_append_new(permanent, json_pack("{s:s, s:o, s:s}", "how", change->permanent[i].how, "file",
 							   text_json(change->permanent[i].file), "text",
 							   change->permanent[i].text));
-	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "host", change->host, "kind", change_kind_word(change->kind),
-			 "command", change->command, "undo", text_json(change->undo), "permanent", permanent);
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "host", change->host, "kind", change_kind_word(change->kind),
+			 "command", change->command, "undo", text_json(change->undo), "opens", text_json(change->opens),
+			 "permanent", permanent);
 }
 
 json_t *fix_json(const struct repair_view *view)

@@ -267,11 +267,12 @@ static const struct schema schemas[] = {
 	{"fix", 1, "the changes that let a packet arrive", JSON({
 		"properties": {
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"], "description": "before"},
-			"changes": {"type": "array", "items": {"type": "object", "required": ["host", "kind", "command", "undo", "permanent"], "properties": {
+			"changes": {"type": "array", "items": {"type": "object", "required": ["host", "kind", "command", "undo", "opens", "permanent"], "properties": {
 				"host": {"type": "string"},
 				"kind": {"enum": ["route", "rule", "nat", "sysctl", "link", "policy"]},
 				"command": {"type": "string"},
 				"undo": {"type": ["string", "null"]},
+				"opens": {"type": ["string", "null"], "description": "what it lets through or changes, all told"},
 				"permanent": {"type": "array", "items": {"type": "object", "required": ["how", "file", "text"], "properties": {
 					"how": {"type": "string"},
 					"file": {"type": ["string", "null"]},

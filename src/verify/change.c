@@ -419,6 +419,8 @@ static struct change *rule_new(const struct change_site *site, enum backend back
 	change->rule.table = table;
 	change->rule.chain = chain;
 	change->rule.before = before;
+	change->rule.wish = arena_new_struct(site->arena, struct rule_wish);
+	*(struct rule_wish *)change->rule.wish = *wish;
 	if (backend == BACKEND_NFTABLES) {
 		nft_match(&text, wish);
 		strbuf_add(&text, wish->masquerade ? "masquerade" : "accept");

@@ -33,6 +33,7 @@ struct change {
 	const char *host;
 	const char *command; /* "ip route add 192.168.124.0/24 via 192.168.122.191 dev virbr0" */
 	const char *undo;    /* NULL: see the manual of the tool */
+	const char *opens;   /* what it lets through, or changes, all told: more than what was asked about, perhaps */
 	struct permanent *permanent;
 	size_t permanent_count;
 	/* What it does to the facts. */
@@ -47,6 +48,7 @@ struct change {
 			const char *table, *chain;
 			uint32_t before;  /* the index of the rule it goes in front of; 0: at the end */
 			bool created;	  /* the table is not there yet */
+			const struct rule_wish *wish;
 			const char *text; /* "-s 10.0.0.1/32 -j ACCEPT", "ip saddr 10.0.0.1 accept" */
 		} rule;
 		struct {
@@ -58,6 +60,8 @@ struct change {
 };
 
 const char *change_kind_word(enum change_kind kind); /* "route" */
+/* What the change lets through or changes, as far as it says so itself: rules of others may still stop it. */
+const char *change_opens(struct arena *arena, const struct change *change);
 
 /* The host to change, what else is known, and where changes live. */
 struct change_site {

@@ -229,6 +229,8 @@ static void tell(struct search *search, struct repair *repair)
 	repair->after_reply = trial.reply;
 	for (size_t i = 0; repair->mended && i < search->count; i++)
 		*arena_push(search->arena, repair->changes, repair->change_count) = search->changes[i];
+	for (size_t i = 0; i < repair->change_count; i++)
+		repair->changes[i]->opens = change_opens(search->arena, repair->changes[i]);
 	lasting_find(search->arena, search->bundle, repair->changes, repair->change_count);
 }
 
