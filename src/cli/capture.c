@@ -18,10 +18,9 @@ struct work {
 	struct arena *arena;
 	const struct lab *lab; /* NULL: none is asked */
 	struct collect_list list;
-	bool everything; /* of the lab: a guest that does not answer is no failure */
 	struct collect_result *results;
 	const struct collection **collections; /* of those that answered */
-	size_t collection_count;
+	size_t collection_count, missing_count;
 };
 
 static bool names_guest(const char *word)
@@ -43,8 +42,7 @@ static int find_targets(struct work *work, struct lab **ret_lab)
 	if (status != EXIT_DONE)
 		return status;
 	work->lab = *ret_lab;
-	work->everything = inv->operand_count == 0 && *ret_lab;
-	if (work->everything)
+	if (inv->operand_count == 0 && *ret_lab)
 		collect_add_lab(&work->list, *ret_lab, false);
 	for (size_t i = 0; i < inv->operand_count && status == EXIT_DONE; i++)
 		status = collect_add(&work->list, inv, *ret_lab, inv->operands[i]);
@@ -105,20 +103,47 @@ static void announce(struct work *work)
 	invocation_note(work->inv, "%s", out.text);
 }
 
-/* One that was named must answer; of a whole lab, and of its networks, what answers is taken. */
+/* What answers is taken; who does not is named, and the exit status says so. */
 static int take_results(struct work *work)
 {
 	for (size_t i = 0; i < work->list.count; i++) {
 		struct collect_result *result = &work->results[i];
 
-		if (!result->err)
+		if (!result->err) {
 			*arena_push(work->arena, work->collections, work->collection_count) = &result->collection;
-		else if (cancel_requested(work->inv->cancel) || !(work->everything || work->list.targets[i].namespace))
+			continue;
+		}
+		if (cancel_requested(work->inv->cancel) || work->list.count == 1)
 			return invocation_fail(work->inv, &result->err);
-		else
-			invocation_warn(work->inv, "%s", result->err->message);
+		work->missing_count++;
+		invocation_warn(work->inv, "%s%s%s%s", result->err->message, result->err->hint ? " (" : "",
+				result->err->hint ? result->err->hint : "", result->err->hint ? ")" : "");
 	}
 	return EXIT_DONE;
+}
+
+static json_t *missing_json(const struct work *work)
+{
+	json_t *missing = json_array();
+
+	for (size_t i = 0; i < work->list.count; i++)
+		if (work->results[i].err)
+			json_array_append_new(missing,
+					      json_pack("{s:o, s:o}", "name", text_json(work->list.targets[i].name),
+							"why", text_json(work->results[i].err->message)));
+	return missing;
+}
+
+/* "a, b" */
+static const char *missing_names(const struct work *work)
+{
+	const char *names = "";
+
+	for (size_t i = 0; i < work->list.count; i++)
+		if (work->results[i].err)
+			names = arena_printf(work->arena, "%s%s%s", names, *names ? ", " : "",
+					     work->list.targets[i].name);
+	return names;
 }
 
 static void add_readme(struct work *work, struct pack *pack, time_t now)
@@ -136,6 +161,9 @@ static void add_readme(struct work *work, struct pack *pack, time_t now)
 		"were taken out where they were recognised; look through it before you send it on.\n\n"
 		"nestvisor facts --facts <this>, doctor --facts, graph --facts, … read it.\n",
 		work->collection_count, work->collection_count == 1 ? "" : "s", NESTVISOR_VERSION, when);
+	if (work->missing_count)
+		text = arena_printf(work->arena, "%s\nMissing, since they did not answer: %s\n", text,
+				    missing_names(work));
 	pack_add(pack, "README.txt", text, strlen(text));
 }
 
@@ -221,15 +249,16 @@ static int answer(struct work *work, const char *path, size_t bytes)
 {
 	struct invocation *inv = work->inv;
 	cleanup_strbuf struct strbuf out = {0};
+	int status = work->missing_count ? EXIT_FAILED : EXIT_DONE;
 
 	if (inv->json) {
 		json_t *hosts = json_array();
 
 		for (size_t i = 0; i < work->collection_count; i++)
 			json_array_append_new(hosts, host_json(work->collections[i]));
-		invocation_answer(inv, json_pack("{s:o, s:I, s:o}", "file", text_json(path), "bytes", (json_int_t)bytes,
-						 "hosts", hosts));
-		return EXIT_DONE;
+		invocation_answer(inv, json_pack("{s:o, s:I, s:o, s:o}", "file", text_json(path), "bytes",
+						 (json_int_t)bytes, "hosts", hosts, "unanswered", missing_json(work)));
+		return status;
 	}
 	{
 		static const char *const headings[] = {"HOST", ">COLLECTED", ">NOT THERE", ">REDACTED",
@@ -242,7 +271,10 @@ static int answer(struct work *work, const char *path, size_t bytes)
 	}
 	invocation_print_text(inv, out.text);
 	invocation_note(inv, "wrote %s; look through it before you send it on", path);
-	return EXIT_DONE;
+	if (work->missing_count)
+		invocation_warn(inv, "it lacks %zu of %zu hosts, which did not answer: %s", work->missing_count,
+				work->list.count, missing_names(work));
+	return status;
 }
 
 static int write_all(struct work *work, const char *path)
@@ -357,7 +389,7 @@ const struct command command_capture = {
 		"Without a host it collects this machine; with --lab and no host, this machine, every guest of the "
 		"lab, "
 		"and the lab's own network on each host as a host of its own (L0 is that of this machine, hv1-lab-NAME "
-		"that of hv1).",
+		"that of hv1). The bundle holds who answers; who does not is named, and the exit status is 1.",
 	.operands = (const struct command_operand[]){{.name = "HOST",
 						      .help = "L0 (this machine), a guest's path, or "
 							      "ssh://[user@]host[:port]",
@@ -389,6 +421,9 @@ const struct command command_capture = {
 			{"nestvisor capture --lab first -o first/", "all of a lab, as a folder"},
 			{"nestvisor capture ssh://root@server -o server.tar", "a host that nestvisor did not make"},
 			{}},
+	.statuses = (const struct command_status[]){{EXIT_DONE, "every host answered"},
+						    {EXIT_FAILED, "a host did not; the bundle holds those that did"},
+						    {}},
 	.json = "capture",
 	.lab = true,
 	.run = run,

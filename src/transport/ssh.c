@@ -153,7 +153,7 @@ static int open_log(int *ret_fd, struct error **err)
 /* Status 255: whose was it? */
 static int check_failure(const struct ssh_target *target, int log_fd, int status, struct error **err)
 {
-	char log[LOG_MAX + 1], *line;
+	char log[LOG_MAX + 1], port[sizeof("-p 4294967295 ")] = "", *line;
 	ssize_t n = 0;
 	off_t end;
 
@@ -169,8 +169,10 @@ static int check_failure(const struct ssh_target *target, int log_fd, int status
 	log[n] = '\0';
 	line = strrchr(log, '\n');
 	error_set(err, ECONNREFUSED, "ssh to %s failed: %s", target->host, line ? line + 1 : log);
-	error_hint(err, "try `ssh %s%s%s true` by hand", target->user ? target->user : "", target->user ? "@" : "",
-		   target->host);
+	if (target->port)
+		snprintf(port, sizeof(port), "-p %u ", target->port);
+	error_hint(err, "try `ssh %s%s%s%s true` by hand", port, target->user ? target->user : "",
+		   target->user ? "@" : "", target->host);
 	return -ECONNREFUSED;
 }
 
