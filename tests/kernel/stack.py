@@ -247,22 +247,23 @@ class Stack:
         self.world.hosts[stub].send_frame(link, packets.ether(packet, question["src_mac"], target))
         return 0
 
-    def legacy_counters(self):
+    def legacy_counters(self, question):
+        """Of the question's own family: what a host says by itself in the other one is not the packet's."""
         found = {}
+        family, program = ("ip6", "ip6tables-legacy-save") if ":" in question["dst"] else ("ip", "iptables-legacy-save")
         for name in self.rules:
             if self.legacy(name):
-                for family, program in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
-                    table = None
-                    for line in self.world.hosts[name].run([program, "-c"]).stdout.splitlines():
-                        if line.startswith("*"):
-                            table, seen = line[1:], {}
-                        elif line.startswith(":"):
-                            chain, policy, count = line[1:].split()
-                            found[name, family, table, chain, 0] = (count, "policy " + policy.lower())
-                        elif line.startswith("["):
-                            count, _, chain, _ = line.split(" ", 3)
-                            seen[chain] = seen.get(chain, 0) + 1
-                            found[name, family, table, chain, seen[chain]] = (count, line.split(" ", 1)[1])
+                table = None
+                for line in self.world.hosts[name].run([program, "-c"]).stdout.splitlines():
+                    if line.startswith("*"):
+                        table, seen = line[1:], {}
+                    elif line.startswith(":"):
+                        chain, policy, count = line[1:].split()
+                        found[name, family, table, chain, 0] = (count, "policy " + policy.lower())
+                    elif line.startswith("["):
+                        count, _, chain, _ = line.split(" ", 3)
+                        seen[chain] = seen.get(chain, 0) + 1
+                        found[name, family, table, chain, seen[chain]] = (count, line.split(" ", 1)[1])
         return found
 
     def ask(self, question, token, idle=0.012, ack=0, fresh=True):
@@ -270,7 +271,7 @@ class Stack:
         if fresh:
             for name in self.rules:
                 self.world.hosts[name].flush_connections()
-        counters = self.legacy_counters()
+        counters = self.legacy_counters(question)
         self.world.drain()
         errno = self.send(question, token, ack)
         self.heard = list(self.world.events(idle))
@@ -326,7 +327,7 @@ class Stack:
                         "table": "%s %s" % key[:2], "chain": one["chain"]}
         if counters:
             first = ("OUTPUT",) if question["iif"] is None else ()  # an answer to it may have met others
-            for key, (count, text) in sorted(self.legacy_counters().items(), key=lambda item: (item[0][0] != question["at"], item[0][3] not in first)):
+            for key, (count, text) in sorted(self.legacy_counters(question).items(), key=lambda item: (item[0][0] != question["at"], item[0][3] not in first)):
                 name, family, table, chain, index = key
                 if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text):
                     return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
