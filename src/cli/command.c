@@ -88,6 +88,11 @@ bool invocation_given(const struct invocation *inv, const char *name)
 	return value_of(inv, name)->source >= VALUE_ENVIRONMENT;
 }
 
+bool invocation_typed(const struct invocation *inv, const char *name)
+{
+	return value_of(inv, name)->source > VALUE_ENVIRONMENT;
+}
+
 const char *const *invocation_strings(const struct invocation *inv, const char *name, size_t *ret_count)
 {
 	static const char *const none[] = {NULL};

@@ -159,6 +159,7 @@ bool invocation_flag(const struct invocation *inv, const char *name);
 const char *invocation_string(const struct invocation *inv, const char *name); /* also of a choice; NULL: not set */
 long long invocation_integer(const struct invocation *inv, const char *name, long long unset); /* seconds: in ms */
 bool invocation_given(const struct invocation *inv, const char *name); /* by the user: a flag or the environment */
+bool invocation_typed(const struct invocation *inv, const char *name); /* by the user, on the command line */
 /* All values of a repeated option, NULL-terminated. */
 const char *const *invocation_strings(const struct invocation *inv, const char *name, size_t *ret_count);
 const char *invocation_operand(const struct invocation *inv, size_t index); /* NULL: not given */

@@ -195,6 +195,10 @@ static int run(struct invocation *inv)
 			"only this host can be mended; in a guest: nestvisor exec GUEST -- nestvisor doctor --fix");
 	if (invocation_flag(inv, "fix") && invocation_flag(inv, "undo"))
 		return invocation_usage(inv, "give --fix or --undo, not both");
+	if (invocation_flag(inv, "list") && (invocation_flag(inv, "fix") || invocation_flag(inv, "undo")))
+		return invocation_usage(inv, "--list shows the checks there are: it does not go with --fix or --undo");
+	if (invocation_typed(inv, "yes") && !invocation_flag(inv, "fix") && !invocation_flag(inv, "undo"))
+		return invocation_usage(inv, "--yes answers what --fix and --undo ask: give one of them");
 	if (invocation_flag(inv, "list"))
 		return list(inv);
 	if (invocation_flag(inv, "undo"))
@@ -232,7 +236,7 @@ const struct command command_doctor = {
 		(const struct command_option[]){
 			{.name = "facts",
 			 .kind = OPTION_STRING,
-			 .argument = "DIR",
+			 .argument = "BUNDLE",
 			 .help = "examine the hosts of a bundle of captured facts instead of this one",
 			 .complete = COMPLETE_FOLDER,
 			 .no_env = true},

@@ -50,7 +50,7 @@ static void add_hosts(struct patients *patients, struct bundle *bundle)
 {
 	keep_bundle(patients, bundle);
 	for (size_t i = 0; i < bundle->host_count; i++)
-		examination_add(patients->examination, bundle->hosts[i]->name, bundle->hosts[i]);
+		examination_add(patients->examination, bundle->hosts[i]->name, bundle->hosts[i])->captured = true;
 	examination_relate(patients->examination, bundle);
 }
 

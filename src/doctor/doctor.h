@@ -66,6 +66,7 @@ struct patient {
 	unsigned layer;
 	bool layer_known; /* of a bundle it may not be */
 	const struct facts *facts;
+	bool captured;		     /* its facts were captured, or lie in a folder: --fix is for others */
 	bool derived;		     /* it does not run: its facts are what it will see */
 	const char *unreachable;     /* it runs and could not be asked: why; facts are derived then */
 	const struct patient *outer; /* the host it runs on, where that is a patient, too */

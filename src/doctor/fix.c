@@ -550,8 +550,26 @@ static void add_quoted(struct strbuf *out, const char *text, size_t length)
 	strbuf_add_char(out, '\'');
 }
 
+/* sh -c TEXT sh WORD: the text, with the word in the place of its "$1". */
+static void add_script(struct strbuf *out, const char *text, const char *word)
+{
+	for (const char *at = text; *at;) {
+		if (strncmp(at, "\"$1\"", 4) == 0 || strncmp(at, "$1", 2) == 0) {
+			strbuf_add(out, word);
+			at += *at == '"' ? 4 : 2;
+		} else {
+			strbuf_add_char(out, *at++);
+		}
+	}
+}
+
 static void add_argv(struct strbuf *out, const char *const *argv)
 {
+	if (strcmp(argv[0], "sh") == 0 && argv[1] && strcmp(argv[1], "-c") == 0 && argv[2] && argv[3] && argv[4] &&
+	    !argv[5] && is_plain_word(argv[4])) {
+		add_script(out, argv[2], argv[4]);
+		return;
+	}
 	for (size_t i = 0; argv[i]; i++) {
 		if (i > 0)
 			strbuf_add_char(out, ' ');

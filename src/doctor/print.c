@@ -128,7 +128,7 @@ static void add_finding(struct examination *examination, const struct finding *f
 	if (!bad)
 		return;
 	add_remedies(out, style, finding);
-	if (finding->fix)
+	if (finding->fix && !patient->captured)
 		add_row(out, style, "fix:",
 			arena_printf(examination->arena, "nestvisor %s%s%sdoctor --fix does it: %s",
 				     patient->guest ? "exec " : "", patient->guest ? patient->guest->path : "",
@@ -151,6 +151,14 @@ static bool is_told(const struct examination *examination, const struct finding 
 	for (const struct finding *finding = examination->findings; finding != folded; finding++)
 		if (finding->patient == folded->patient && finding->check == folded->check && !is_folded(finding))
 			return true;
+	/* Of those that are folded the worst counts, wherever it stands. */
+	for (size_t i = 0; i < examination->finding_count; i++) {
+		const struct finding *finding = &examination->findings[i];
+
+		if (finding->patient == folded->patient && finding->check == folded->check &&
+		    finding->result > folded->result)
+			return true;
+	}
 	return false;
 }
 
@@ -205,7 +213,8 @@ static void add_host(struct arena *arena, const struct patient *patient, const s
 		text_paint(out, style, COLOUR_BOLD, arena_printf(arena, "L%u %s", patient->layer, patient->host));
 	else
 		text_paint(out, style, COLOUR_BOLD, patient->host);
-	strbuf_add(out, "  ");
+	if (patient->derived || about.length)
+		strbuf_add(out, "  ");
 	if (patient->unreachable)
 		strbuf_add(out, "could not be asked, so this is what it should see");
 	else if (patient->derived)

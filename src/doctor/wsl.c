@@ -262,7 +262,7 @@ static void look_dhcp_port(const struct check *check, struct examination *examin
 }
 
 const struct check check_wsl_dhcp_port = {
-	.id = "wsl.dhcp_port",
+	.id = "wsl.dhcp-port",
 	.title = "port 67 is left to Linux",
 	.severity = SEVERITY_ADVICE,
 	.matters =

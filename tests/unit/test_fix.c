@@ -541,6 +541,22 @@ static void test_preview(void **state)
 	assert_non_null(strstr(ends.text, "only how they end or are encoded changes"));
 }
 
+/* A script with an argument is shown as a person would type it; one that needs quotes is left as it is. */
+static void test_shown_as_typed(void **state)
+{
+	static const char *const poke[] = {"sh", "-c", "echo 0 > \"$1\"", "sh", "/sys/a", NULL},
+				 *const test[] = {"sh", "-c", "test -d \"/sys/$1/b\"", "sh", "kvm", NULL},
+				 *const blank[] = {"sh", "-c", "cat \"$1\"", "sh", "a b", NULL};
+	const struct fix_action actions[] = {{.kind = FIX_RUN, .run = poke},
+					     {.kind = FIX_RUN, .run = test},
+					     {.kind = FIX_RUN, .run = blank}};
+	const struct fix fix = {.id = "x", .does = "x", .actions = actions, .action_count = 3};
+	cleanup_strbuf struct strbuf shown = {};
+
+	assert_int_equal(fix_preview(&fix, &shown, NULL), 0);
+	assert_string_equal(shown.text, "$ echo 0 > /sys/a\n$ test -d \"/sys/kvm/b\"\n$ sh -c 'cat \"$1\"' sh 'a b'\n");
+}
+
 /* The newest first, each as it will be then; nothing is touched. */
 static void test_undo_preview(void **state)
 {
@@ -866,6 +882,7 @@ int main(void)
 		TEST(test_commands),
 		TEST(test_preview),
 		TEST(test_undo_preview),
+		TEST(test_shown_as_typed),
 		TEST(test_full_disk),
 		TEST(test_killed_applying),
 		TEST(test_killed_undoing),

@@ -202,7 +202,7 @@ static void test_apply(void **state)
 /* After it was applied nothing of what is wished is complained about. */
 static void test_applied_is_fine(void **state)
 {
-	static const char *const cured[] = {"wsl.nested", "wsl.networking", "wsl.dhcp_port", "wsl.loopback",
+	static const char *const cured[] = {"wsl.nested", "wsl.networking", "wsl.dhcp-port", "wsl.loopback",
 					    "wsl.idle",	  "wsl.systemd",    "wsl.routes"};
 	struct fixture *f = *state;
 	struct examination *examination;
