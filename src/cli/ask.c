@@ -167,20 +167,38 @@ static const char *const *shell_argv(struct arena *arena, const struct collect_t
 	return argv;
 }
 
+/* In one go, which takes fewer processes there than a stream; what is asked for is short, and all of it is needed. */
+static int run_short_script(struct arena *arena, struct transport *t, const char *const argv[],
+			    const struct strbuf *script, int timeout_ms, struct cancel *cancel,
+			    struct collection_input *ret, struct error **err)
+{
+	cleanup_output struct process_output output = {0};
+	int r = transport_run(t, argv, script->text, script->length, timeout_ms, cancel, &output, err);
+
+	if (r < 0)
+		return r;
+	ret->out = arena_strndup(arena, output.out, output.out_length);
+	ret->out_length = output.out_length;
+	ret->err = arena_strndup(arena, output.err, output.err_length);
+	ret->err_length = output.err_length;
+	return 0;
+}
+
 static int ask_by_script(const struct collect_target *target, enum collect_kind kind, int timeout_ms,
 			 struct cancel *cancel, struct collect_result *result, struct error **err)
 {
-	static const struct selection everything = {}, network = {.with = SOURCE_NETWORK};
+	static const struct selection everything = {}, network = {.with = SOURCE_NETWORK},
+				      way = {.with = SOURCE_WAY, .unbounded = true};
 	struct arena *arena = result->arena;
 	cleanup_transport struct transport *t = NULL;
 	cleanup_strbuf struct strbuf script = {0};
 	char word[SCRIPT_WORD_SIZE];
+	const struct selection *selection = kind == COLLECT_NETWORK ? &way : target->namespace ? &network : &everything;
 	struct collection_input input = {.host = target->name,
 					 .alias = target->alias,
 					 .machine = target->machine,
 					 .word = word,
-					 .selection =
-						 target->namespace || kind == COLLECT_NETWORK ? &network : &everything};
+					 .selection = selection};
 	const char *const *argv = shell_argv(arena, target);
 	int r = open_target(arena, target, true, cancel, &t, &argv, err);
 
@@ -188,7 +206,8 @@ static int ask_by_script(const struct collect_target *target, enum collect_kind 
 		return r;
 	script_word(word);
 	script_write(&script, word, input.selection);
-	r = run_script(arena, t, argv, &script, timeout_ms, cancel, &input, err);
+	r = (selection->unbounded ? run_short_script : run_script)(arena, t, argv, &script, timeout_ms, cancel, &input,
+								   err);
 	if (r == 0)
 		r = collection_parse(arena, &input, &result->collection, err);
 	if (r == 0 && kind != COLLECT_TEXTS)

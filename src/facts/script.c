@@ -13,8 +13,9 @@
 static const char prologue[] =
 	"LC_ALL=C; export LC_ALL; unset GREP_OPTIONS LS_COLORS LESS PAGER 2>/dev/null\n"
 	"PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec; export PATH\n"
-	"if timeout 1 true 2>/dev/null; then t() { timeout 10 \"$@\"; }; else t() { \"$@\"; }; fi\n"
-	"if head -c 1 </dev/null 2>/dev/null; then cap() { head -c \"$1\"; }; else cap() { cat; }; fi\n"
+	/* Where an older busybox has another timeout, the first that needs it finds out. */
+	"t() { if timeout 1 true 2>/dev/null; then t() { timeout 10 \"$@\"; }; else t() { \"$@\"; }; fi; "
+	"t \"$@\"; }\n"
 	"skip() { return 125; }; absent() { return 124; }\n"
 	"b() { printf '\\n%s begin %s\\n' \"$T\" \"$1\"; printf '\\n%s %s\\n' \"$T\" \"$1\" >&2; }\n"
 	"e() { printf '\\n%s end %s %s\\n' \"$T\" \"$1\" \"$2\"; }\n"
@@ -27,6 +28,9 @@ static const char prologue[] =
 	"tails() { r=124; for f; do [ ! -r \"$f\" ] || r=0; done; "
 	"[ $r != 0 ] || tail -n 200 \"$@\" /dev/null 2>/dev/null; return $r; }\n"
 	"modes() { ls -ld \"$@\" 2>&1; return 0; }\n";
+
+static const char bounds[] =
+	"t true; if head -c 1 </dev/null 2>/dev/null; then cap() { head -c \"$1\"; }; else cap() { cat; }; fi\n";
 
 void script_word(char ret[SCRIPT_WORD_SIZE])
 {
@@ -95,9 +99,10 @@ static bool is_short(const struct source *source)
  * A process costs a tenth of a second in a guest of an emulated guest, so none is started for what is not there, nor to
  * bound what is short.
  */
-static void write_source(struct strbuf *out, const struct source *source)
+static void write_source(struct strbuf *out, const struct source *source, bool unbounded)
 {
 	const char *name = source->name;
+	bool bare = unbounded || is_short(source);
 	bool needs = source->program && !source->files;
 	bool files_only = !source->command && source->form != SOURCE_MODES;
 	int none = source->form == SOURCE_TEXT || source->form == SOURCE_TAILS ? STATUS_ABSENT : 0;
@@ -105,15 +110,15 @@ static void write_source(struct strbuf *out, const struct source *source)
 	if (needs)
 		strbuf_printf(out, "need %s %s && {\n", name, source->program);
 	strbuf_printf(out, "b %s\n", name);
-	if (files_only && !is_short(source))
+	if (files_only && !bare)
 		strbuf_printf(out, "if any %s; then\n", source->files);
 	strbuf_add(out, "{ ");
 	write_body(out, source);
 	strbuf_printf(out, "\ne %s $?; } </dev/null", name);
-	if (!is_short(source))
+	if (!bare)
 		strbuf_printf(out, " | cap %" PRIu64, (uint64_t)source->limit * 1024);
 	strbuf_add_char(out, '\n');
-	if (files_only && !is_short(source))
+	if (files_only && !bare)
 		strbuf_printf(out, "else e %s %d; fi\n", name, none);
 	if (needs)
 		strbuf_add(out, "}\n");
@@ -124,9 +129,10 @@ void script_write(struct strbuf *out, const char *word, const struct selection *
 	size_t count;
 	const struct source *sources = source_table(&count);
 
-	strbuf_printf(out, "# From nestvisor: reads, and changes nothing.\nT=%s\n%smain() {\n", word, prologue);
+	strbuf_printf(out, "# From nestvisor: reads, and changes nothing.\nT=%s\n%s%smain() {\n", word, prologue,
+		      selection->unbounded ? "" : bounds);
 	for (size_t i = 0; i < count; i++)
 		if (selection_has(selection, &sources[i]))
-			write_source(out, &sources[i]);
+			write_source(out, &sources[i], selection->unbounded);
 	strbuf_add(out, "printf '\\n%s done\\n' \"$T\"\n}\nmain\n");
 }

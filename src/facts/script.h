@@ -33,6 +33,7 @@ struct selection {
 	unsigned without; /* and with none of these */
 	bool commands;	  /* only what no file tells */
 	const char *only; /* the name of one; NULL: all */
+	bool unbounded;	  /* with as few processes as can be: nothing is cut off at its limit */
 };
 
 bool selection_has(const struct selection *selection, const struct source *source);

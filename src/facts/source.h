@@ -28,6 +28,7 @@ enum {
 	SOURCE_SECRETS = 2,	 /* may hold secrets, which are taken out (redact.h) */
 	SOURCE_ANY_STATUS = 4,	 /* the command's exit status says nothing about its output */
 	SOURCE_KERNEL_ASKED = 8, /* live.h asks the kernel instead */
+	SOURCE_WAY = 32,	 /* decides what becomes of a packet */
 	SOURCE_SHORT = 16,	 /* what it prints cannot become long: it is not worth a process to see to that */
 };
 

@@ -54,6 +54,18 @@ for c in checks:
 sys.exit("no such finding")' "$finding"
 }
 
+# way VERDICT HOSTS COMMAND…: what path --json answers is this, by these hosts in this order, and nothing is unknown.
+way() {
+	local verdict=$1 hosts=$2
+	shift 2
+	{ "$@" || true; } | python3 -c '
+import json, sys
+answer = json.load(sys.stdin)
+hops = [hop["host"] for hop in answer["hops"]]
+print(answer["verdict"], hops, answer["missing"], answer["assumptions"])
+sys.exit(answer["verdict"] != sys.argv[1] or hops != sys.argv[2].split() or answer["missing"] != [])' "$verdict" "$hosts"
+}
+
 # until_true SECONDS COMMAND…: for things of other processes that give no event; ends as soon as it holds.
 until_true() {
 	local end=$((SECONDS + $1))

@@ -81,6 +81,34 @@ import json, sys
 stats = json.load(sys.stdin)[\"stats\"]
 assert stats[\"rules\"] > 50 and stats[\"fully\"] == stats[\"rules\"], stats'"
 
+# what packets do, as the kernels of all hosts say it
+down="L0 hv1 hv1-lab-first hv1/a" out="hv1/a hv1-lab-first hv1 L0 L0-root"
+check "path: from L0 to ssh in L2" way delivered "$down" nv path --lab first --from L0 --to hv1/a --port 22 --json
+check "path: a guest's name alone says that a lab is meant" way delivered "$down" nv path --from L0 --to hv1/a --port 22 --json
+check "path: from L2 out into the world" way delivered "$out" nv path --lab first --from hv1/a --to world --port 443 --json
+check "path: from L2 to L2" way delivered "hv1/a hv1-lab-first hv1/b" nv path --lab first --from hv1/a --to hv1/b --port 7 --json
+check "path: over IPv6, too" way delivered "$down" nv path --lab first --from L0 --to hv1/a --ipv6 --port 22 --json
+check "path: inside L1 hosts are called the same" way delivered "hv1-lab-first hv1/a" in_l1 nestvisor path --lab first --from hv1-lab-first --to hv1/a --port 22 --json
+check "why: nothing is in the way" status 0 nv why --lab first --from L0 --to hv1/a --port 22
+check "fix: nothing to mend" says "nothing to mend" nv fix --lab first --from L0 --to hv1/a --port 22
+check "reach asks the lab's rules in L1" says '"host": "hv1-lab-first"' bash -c "$nestvisor reach --lab first --at hv1-lab-first --port 22 --json | sed 's/\":\"/\": \"/g'"
+check "capture of the whole lab" nv capture -q --lab first -o lab.tar
+check "path in the captured lab" way delivered "$down" nv path --facts lab.tar --from L0 --to hv1/a --port 22 --json
+check "and out of it" way delivered "$out" nv path --facts lab.tar --from hv1/a --to world --port 443 --json
+check "graph of the captured lab" says "hv1/a" nv graph --facts lab.tar
+in_lab_of_l1() { nv exec hv1 -- ip netns exec nestvisor-first "$@"; }
+in_lab_of_l1 nft add table inet broken
+in_lab_of_l1 nft add chain inet broken forward '{ type filter hook forward priority 10; }'
+in_lab_of_l1 nft add rule inet broken forward tcp dport 22 drop
+handle=$(in_lab_of_l1 nft -a list chain inet broken forward | sed -n 's/.*tcp dport 22 drop # handle //p')
+check "ssh is broken on purpose" test -n "$handle"
+check "path: it is dropped there" way dropped "L0 hv1 hv1-lab-first" nv path --lab first --from L0 --to hv1/a --port 22 --json
+check "why names the rule" says "netlink:nftables#$handle" nv why --lab first --from L0 --to hv1/a --port 22
+check "and where it is" says "hv1-lab-first" nv why --lab first --from L0 --to hv1/a --port 22
+check "another port is not in its way" way delivered "$down" nv path --lab first --from L0 --to hv1/a --port 80 --json
+in_lab_of_l1 nft delete table inet broken
+check "why: and nothing is any more" status 0 nv why --lab first --from L0 --to hv1/a --port 22
+
 # the difference only
 a_pid() { nv exec hv1 -- sh -c 'for p in /proc/[0-9]*; do tr "\0" " " < $p/cmdline 2>/dev/null | grep -q "first/hv1/a" && echo ${p#/proc/}; done' | sort -n | head -1; }
 before_a=$(a_pid)
