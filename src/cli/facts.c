@@ -227,9 +227,10 @@ static void put_rules(struct strbuf *out, const struct style *style, const struc
 	if (tables[0] || is_covered(ruleset, false))
 		put_item(&line, "%zu of nftables", rules[0]);
 	if (tables[1] || is_covered(ruleset, true))
-		put_item(&line, "%zu of iptables and its kin in %zu tables", rules[1], tables[1]);
+		put_item(&line, "%zu of iptables and its kin in %zu table%s", rules[1], tables[1],
+			 tables[1] == 1 ? "" : "s");
 	if (ruleset->ipset_count)
-		put_item(&line, "%zu ipsets", ruleset->ipset_count);
+		put_item(&line, "%zu ipset%s", ruleset->ipset_count, ruleset->ipset_count == 1 ? "" : "s");
 	put_line(out, style, "rules", line.text);
 }
 
@@ -350,7 +351,8 @@ static void put_unread(struct strbuf *out, const struct bundle *bundle, const ch
 			if (capture->cut_off)
 				strbuf_add(out, ": cut off");
 			if (capture->ignored)
-				strbuf_printf(out, ": %" PRIu32 " lines not understood", capture->ignored);
+				strbuf_printf(out, ": %" PRIu32 " line%s not understood", capture->ignored,
+					      capture->ignored == 1 ? "" : "s");
 			strbuf_add_char(out, '\n');
 		}
 	}
@@ -428,7 +430,7 @@ const struct command command_facts = {
 	.group = GROUP_SHOW,
 	.summary = "shows what a host says of itself: interfaces, routes, rules, CPU, KVM, …",
 	.description =
-		"The facts that doctor, verify, path and graph work on: of this machine, of a guest of a running lab, "
+		"The facts that doctor, path, reach and graph work on: of this machine, of a guest of a running lab, "
 		"of an ssh host, or of a bundle that capture wrote or somebody pasted together. What is not known is "
 		"shown as unknown.\n\n"
 		"--stats says how much of it was understood: rules read, understood fully, in part and not at all, "

@@ -99,6 +99,7 @@ static void add_patient(const struct examination *examination, const struct pati
 const char *examination_summary(struct examination *examination)
 {
 	cleanup_strbuf struct strbuf out = {};
+	bool starts_with_name;
 
 	for (size_t i = 0; i < examination->patient_count; i++) {
 		if (i > 0)
@@ -106,5 +107,9 @@ const char *examination_summary(struct examination *examination)
 		add_patient(examination, examination->patients[i], &out);
 	}
 	strbuf_add(&out, ".");
+	/* A sentence, unless it starts with the name of a host, which stays as it is. */
+	starts_with_name = strncmp(out.text, "what ", 5) != 0 && strncmp(out.text, "nothing ", 8) != 0;
+	if (!starts_with_name)
+		out.text[0] -= 'a' - 'A';
 	return arena_strdup(examination->arena, out.text);
 }

@@ -44,6 +44,8 @@ static const struct schema schemas[] = {
 					}}},
 					"redacted": {"type": "integer", "minimum": 0, "description": "secrets that were taken out"}
 				}}},
+			"unanswered": {"type": "array", "description": "who did not answer and is not in the bundle", "items": {"type": "object",
+				"required": ["name", "why"], "properties": {"name": {"type": "string"}, "why": {"type": "string"}}}},
 			"sources": {"type": "array", "description": "with --list: what would be collected", "items": {"type": "object",
 				"required": ["name", "group", "what", "files", "command", "secrets", "network"], "properties": {
 					"name": {"type": "string", "description": "of the file in a bundle"},
@@ -543,7 +545,7 @@ static const struct schema schemas[] = {
 					"evidence": {"type": ["string", "null"]},
 					"remedy": {"type": "array", "items": {"type": "string"}}
 				}}},
-			"difference": {"type": "string", "description": "apply: unified; empty: all is as it should be"},
+			"difference": {"type": "string", "description": "apply, apply --undo: unified; empty: nothing to do"},
 			"notes": {"type": "array", "description": "apply: what deserves to be known of it", "items": {"type": "string"}},
 			"changed": {"type": "boolean", "description": "apply: was anything written?"},
 			"undone": {"type": "integer", "minimum": 0, "description": "apply --undo: how many changes were taken back"},
