@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/places.h"
+#include "base/strbuf.h"
 #include "cli/collect.h"
 #include "config/config.h"
 #include "doctor/checks.h"
@@ -363,6 +364,18 @@ static void add_guests(struct visit *visit)
 	}
 }
 
+/* Guests without guests of their own need nothing of what is checked. */
+static void tell_left_out(struct patients *patients, const struct lab *lab)
+{
+	cleanup_strbuf struct strbuf names = {};
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		if (!is_host(lab->guests[i]))
+			strbuf_printf(&names, "%s%s", names.length ? ", " : "", lab->guests[i]->path);
+	if (names.length)
+		invocation_note(patients->inv, "not examined, since they have no guests: %s", names.text);
+}
+
 static bool lab_runs(struct patients *patients, const struct lab *lab)
 {
 	struct folders folders;
@@ -405,7 +418,9 @@ int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe
 	note_guests(&visit, host, lab->root);
 	if (with_probe && host->probe == PROBE_NOT_ASKED)
 		result = probe(patients, host);
-	if (result == EXIT_DONE)
-		add_guests(&visit);
-	return result;
+	if (result != EXIT_DONE)
+		return result;
+	add_guests(&visit);
+	tell_left_out(patients, lab);
+	return EXIT_DONE;
 }
