@@ -13,7 +13,8 @@
 struct redaction {
 	struct strbuf out;
 	size_t count;
-	bool in_key;	    /* between the lines that begin and end a private key */
+	bool in_key;	    /* between the marks that begin and end a private key */
+	bool began_here;    /* in the line that is read */
 	bool secret_object; /* behind "secret," of QEMU's arguments: data= is the secret */
 };
 
@@ -264,32 +265,32 @@ static bool find_mark(struct span line, const char *mark, size_t *ret_start, siz
 	return true;
 }
 
-/* A line of a private key, or one that begins or ends it. False: it has nothing to do with one. */
-static bool take_key(struct redaction *redaction, struct span line)
+/* A line, with the keys that begin, end or go on in it. False: nothing of it is left. */
+static bool take_keys(struct redaction *redaction, struct span line)
 {
-	size_t start, behind, end, last;
+	size_t start, behind;
 
-	if (redaction->in_key) {
-		redaction->in_key = !find_mark(line, "-----END ", &end, &last);
-		if (redaction->in_key)
-			return true;
-		put(redaction, span_skip(span_first(line, last), end));
-		take_line(redaction, span_skip(line, last));
-		return true;
-	}
-	if (!find_mark(line, "-----BEGIN ", &start, &behind))
+	if (redaction->in_key && !find_mark(line, "-----END ", &start, &behind))
 		return false;
-	take_line(redaction, span_first(line, start));
-	put(redaction, span_skip(span_first(line, behind), start));
-	redaction->in_key = !find_mark(line, "-----END ", &end, &last);
-	if (redaction->in_key) {
-		strbuf_add(&redaction->out, "\n" REDACTED);
-		redaction->count++;
-		return true;
-	}
-	put_redacted(redaction, span_skip(span_first(line, end), behind));
-	put(redaction, span_skip(span_first(line, last), end));
-	take_line(redaction, span_skip(line, last));
+	do {
+		if (redaction->in_key) {
+			if (!find_mark(line, "-----END ", &start, &behind)) { /* it goes on below */
+				strbuf_add(&redaction->out, "\n" REDACTED);
+				redaction->count++;
+				return true;
+			}
+			if (redaction->began_here)
+				put_redacted(redaction, span_first(line, start));
+		} else {
+			if (!find_mark(line, "-----BEGIN ", &start, &behind))
+				break;
+			take_line(redaction, span_first(line, start));
+		}
+		put(redaction, span_skip(span_first(line, behind), start));
+		redaction->in_key = redaction->began_here = !redaction->in_key;
+		line = span_skip(line, behind);
+	} while (line.length > 0 || redaction->in_key);
+	take_line(redaction, line);
 	return true;
 }
 
@@ -300,13 +301,11 @@ char *redact_text(const char *text, size_t length, size_t *ret_length, size_t *r
 
 	while (rest.length > 0) {
 		struct span line = span_first(rest, span_find_char(rest, '\n'));
-		bool more = line.length < rest.length, was_in_key = redaction.in_key;
+		bool more = line.length < rest.length;
 
 		rest = span_skip(rest, line.length + more);
-		redaction.secret_object = false;
-		if (!take_key(&redaction, line))
-			take_line(&redaction, line);
-		if (more && !(was_in_key && redaction.in_key))
+		redaction.secret_object = redaction.began_here = false;
+		if (take_keys(&redaction, line) && more)
 			strbuf_add_char(&redaction.out, '\n');
 	}
 	*ret_length = redaction.out.length;

@@ -120,8 +120,16 @@ static const struct member expr_members[] = {
 	E(set.elements, "elements", SHAPE_LIST, KIND(EXPR_SET), .count = offsetof(struct expr, set.count),
 	  .shape = &shape_element),
 	{}};
-static const struct shape shape_expr =
-	SHAPE(expr, expr_members, .help = "a value, a field of the packet, or what is made of them");
+
+static const char *check_expr(const void *object)
+{
+	const struct expr *expr = object;
+
+	return expr->kind == EXPR_IPSET && expr->ipset.dimension > 8 ? "looks up more than an ipset has" : NULL;
+}
+
+static const struct shape shape_expr = SHAPE(
+	expr, expr_members, .help = "a value, a field of the packet, or what is made of them", .check = check_expr);
 
 static const struct member argument_members[] = {
 	TEXT(argument, name, NEEDED), BOOL(argument, negated), TEXT(argument, value), {}};

@@ -168,6 +168,9 @@ static void test_bad_documents(void **state)
 		"\"backend\": "
 		"\"nftables\", \"chains\": [{\"name\": \"c\", \"rules\": [{\"text\": \"x\", \"understood\": "
 		"\"not\"}]}]}]}}]}",
+		HOST_WITH_RULE(
+			"{\"kind\": \"match\", \"op\": \"==\", \"right\": {\"kind\": \"ipset\", \"ipset\": \"s\", "
+			"\"dimension\": 32}}"),
 		HOST_WITH_RULE("{\"kind\": \"unknown\", \"text\": \"x\"}"),
 		HOST_WITH_RULE("{\"kind\": \"condition\", \"name\": \"x\", \"reason\": \"unknown\"}"),
 		HOST_WITH_RULE("{\"kind\": \"verdict\"}"),

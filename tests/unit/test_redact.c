@@ -34,6 +34,19 @@ static void test_keys(void **state)
 	check("-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n",
 	      "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n", 0);
 	check("AGE-SECRET-KEY-1QQPQZ", R, 1);
+	/* several in one line, and marks the wrong way round: what follows the last mark is of a key still */
+	check("-----BEGIN PRIVATE KEY-----a-----END PRIVATE KEY----- x -----BEGIN PRIVATE KEY-----b-----END PRIVATE "
+	      "KEY-----",
+	      "-----BEGIN PRIVATE KEY-----" R "-----END PRIVATE KEY----- x -----BEGIN PRIVATE KEY-----" R
+	      "-----END PRIVATE KEY-----",
+	      2);
+	check("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----------BEGIN PRIVATE KEY-----\nMIIF\n"
+	      "-----END PRIVATE KEY-----\nb\n",
+	      "-----BEGIN PRIVATE KEY-----\n" R "\n-----END PRIVATE KEY----------BEGIN PRIVATE KEY-----\n" R
+	      "\n-----END PRIVATE KEY-----\nb\n",
+	      2);
+	check("-----END PRIVATE KEY----- -----BEGIN PRIVATE KEY-----\nMIIE\n",
+	      "-----END PRIVATE KEY----- -----BEGIN PRIVATE KEY-----\n" R "\n", 1);
 }
 
 static void test_uris(void **state)
