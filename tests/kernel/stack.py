@@ -326,11 +326,13 @@ class Stack:
                 return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
                         "table": "%s %s" % key[:2], "chain": one["chain"]}
         if counters:
-            first = ("OUTPUT",) if question["iif"] is None else ()  # an answer to it may have met others
-            for key, (count, text) in sorted(self.legacy_counters(question).items(), key=lambda item: (item[0][0] != question["at"], item[0][3] not in first)):
-                name, family, table, chain, index = key
-                if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text):
-                    return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
+            # Counters of the older iptables: one of these dropped it. Others may have met what a host said by itself.
+            changed = {key: text for key, (count, text) in self.legacy_counters(question).items()
+                       if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text)
+                       and (key[3] != "OUTPUT" or (key[0] == question["at"] and question["iif"] is None))}
+            for (name, family, table, chain, index), text in changed.items():
+                return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain,
+                        "_changed": changed}
         return None
 
     def reply(self, question, answer):
