@@ -291,11 +291,22 @@ static void nest(const struct topology_join *join)
 		}
 }
 
+/* In bundles made of a lab, L0 is the machine that the lab was started on: layers are counted from there. */
+static bool is_called_l0(const struct topology_host *host)
+{
+	for (size_t i = 0; i < host->namespace_count; i++)
+		if (strcmp(host->namespaces[i]->facts->name, "L0") == 0)
+			return true;
+	return strcmp(host->facts->name, "L0") == 0;
+}
+
 /* Does a host say of itself that it is a guest? */
 static enum truth says_guest(const struct topology_host *host)
 {
 	const struct processor *processor = &host->facts->processor;
 
+	if (is_called_l0(host))
+		return TRUTH_NO;
 	if (host->wsl)
 		return TRUTH_YES;
 	if (is_windows(host)) /* that runs WSL2 is the machine itself; another may be anybody's guest */

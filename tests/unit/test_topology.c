@@ -413,6 +413,25 @@ static void test_namespaces(void **state)
 	assert_non_null(strstr(tree, "   ├─ L0 l0-lab-x  a network namespace"));
 }
 
+/* What a lab calls L0 is its first layer, whatever else it runs on. */
+static void test_called_l0(void **state)
+{
+	cleanup_picture struct picture picture =
+		picture_of_json("{\"hosts\": [{\"name\": \"L0\", \"machine\": \"L0-root\", \"links\": [" LINK(
+			"t", "") "]},"
+				 "{\"name\": \"L0-root\", \"processor\": {\"flags\": [\"hypervisor\"]}, \"links\": []},"
+				 "{\"name\": \"a\", \"links\": [" LINK("eth0", "") "]}],"
+										   "\"relations\": [" TAP(
+											   "L0", "t", "a",
+											   "eth0") "], \"notes\": []}");
+	cleanup_free char *tree = tree_of(&picture, "x");
+
+	check_parent(&picture, "L0-root", NULL, 0);
+	check_parent(&picture, "a", "L0-root", 1);
+	assert_non_null(strstr(tree, "L0 L0-root"));
+	assert_non_null(strstr(tree, "L1 a"));
+}
+
 static void write_capture(const char *folder, const char *host, const char *text)
 {
 	cleanup_free char *below = NULL, *path = NULL;
@@ -541,10 +560,9 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),	   cmocka_unit_test(test_owners_drawing),
-		cmocka_unit_test(test_circle),	   cmocka_unit_test(test_layers),
-		cmocka_unit_test(test_namespaces), cmocka_unit_test(test_veth),
-		cmocka_unit_test(test_wsl_nat),	   cmocka_unit_test(test_nat),
+		cmocka_unit_test(test_golden),	cmocka_unit_test(test_owners_drawing), cmocka_unit_test(test_circle),
+		cmocka_unit_test(test_layers),	cmocka_unit_test(test_namespaces),     cmocka_unit_test(test_called_l0),
+		cmocka_unit_test(test_veth),	cmocka_unit_test(test_wsl_nat),	       cmocka_unit_test(test_nat),
 		cmocka_unit_test(test_hostile),
 	};
 
