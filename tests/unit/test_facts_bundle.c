@@ -872,9 +872,83 @@ static void test_system(void **state)
 		assert_int_equal(facts->captures[i].ignored, 0);
 }
 
+static void put(const char *folder, const char *name, const char *text)
+{
+	cleanup_free char *path = NULL;
+	char *slash;
+
+	assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	assert_int_equal(dir_make(path, 0700, NULL), 0);
+	*slash = '/';
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* As `capture --lab` writes them: names that are no folders, a lab's network, and cables to MACs. */
+static void test_called(void **state)
+{
+	static const char nic[] = "2: eth0: <UP> mtu 1500\n    link/ether 02:00:00:00:00:0a brd ff:ff:ff:ff:ff:ff\n";
+	char folder[] = "/tmp/nestvisor-called-XXXXXX";
+	cleanup_bundle struct bundle *bundle = NULL;
+	const struct relation *cable;
+
+	assert_non_null(mkdtemp(folder));
+	put(folder, "hosts/hv1.a/capture.json", "{\"host\": \"hv1/a\", \"alias\": \"hv1.a\", \"items\": []}");
+	put(folder, "hosts/hv1.a/ip-addr.txt", nic);
+	put(folder, "hosts/L0/capture.json",
+	    "{\"host\": \"L0\", \"alias\": \"L0-lab-x\", \"machine\": \"L0-root\", \"items\": []}");
+	put(folder, "hosts/L0/ip-addr.txt",
+	    "3: a-0: <UP> mtu 1500\n    link/ether 92:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n");
+	put(folder, "hosts/L0-root/uname.txt", "Linux pc 6.1.0 #1 SMP x86_64 GNU/Linux\n");
+	put(folder, "hosts/renamed/capture.json", "{\"host\": \"hv1/b\", \"alias\": \"hv1.b\", \"items\": []}");
+	put(folder, "hosts/renamed/uname.txt", "Linux b 6.1.0 #1 SMP x86_64 GNU/Linux\n");
+	put(folder, "links.json",
+	    "[[\"L0\", \"a-0\", \"hv1/a\", \"02:00:00:00:00:0a\"], [\"L0\", \"a-0\", \"gone\", "
+	    "\"02:00:00:00:00:0b\"]]");
+	bundle = load(folder);
+	dir_remove(folder, NULL);
+	assert_int_equal(bundle->host_count, 4);
+	assert_string_equal(bundle_host(bundle, "hv1/a")->name, "hv1/a");
+	assert_ptr_equal(bundle_host(bundle, "hv1.a"), bundle_host(bundle, "hv1/a"));
+	assert_ptr_equal(bundle_host(bundle, "l0"), bundle_host(bundle, "L0"));
+	assert_ptr_equal(bundle_host(bundle, "L0-lab-x"), bundle_host(bundle, "L0"));
+	assert_string_equal(bundle_machine(bundle, bundle_host(bundle, "L0"))->name, "L0-root");
+	assert_null(bundle_host(bundle, "hv1/b")); /* what somebody renamed is called so */
+	assert_string_equal(bundle_host(bundle, "renamed")->name, "renamed");
+	assert_int_equal(bundle->relation_count, 2);
+	cable = &bundle->relations[0];
+	assert_int_equal(cable->kind, RELATION_CABLE);
+	assert_string_equal(cable->ends[1].interface, "eth0");
+	assert_string_equal(cable->why, "links.json says so");
+	assert_string_equal(bundle->relations[1].ends[1].host, "gone"); /* and not captured, so nobody knows which */
+	assert_null(bundle->relations[1].ends[1].interface);
+}
+
+/* Hosts that were asked one by one are related as if they had come together. */
+static void test_join(void **state)
+{
+	struct bundle *parts[] = {
+		bundle_from_text(
+			"hv1", "2: eth0: <UP> mtu 1500\n    link/ether 02:00:00:00:00:0a brd ff:ff:ff:ff:ff:ff\n", 83),
+		NULL,
+		bundle_from_text(
+			"L0", "3: a-0: <UP> mtu 1500\n    link/ether 92:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n", 82)};
+	cleanup_json json_t *cables = json_pack("[[s,s,s,s]]", "L0", "a-0", "hv1", "02:00:00:00:00:0a");
+	cleanup_bundle struct bundle *bundle = bundle_join(parts, 3, cables, "lab x");
+
+	assert_int_equal(bundle->host_count, 2);
+	assert_string_equal(bundle->hosts[0]->name, "L0");
+	assert_int_equal(bundle->relation_count, 1);
+	assert_string_equal(bundle->relations[0].why, "lab x says so");
+	assert_string_equal(bundle->relations[0].ends[1].interface, "eth0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_called),
+		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_lookup),
