@@ -92,7 +92,7 @@ check "path: inside L1 hosts are called the same" way delivered "hv1-lab-first h
 check "why: nothing is in the way" status 0 nv why --lab first --from L0 --to hv1/a --port 22
 check "fix: nothing to mend" says "nothing to mend" nv fix --lab first --from L0 --to hv1/a --port 22
 check "reach asks the lab's rules in L1" says '"host": "hv1-lab-first"' bash -c "$nestvisor reach --lab first --at hv1-lab-first --port 22 --json | sed 's/\":\"/\": \"/g'"
-check "capture of the whole lab" nv capture -q --lab first -o lab.tar
+check "capture of the whole lab" nv capture -q --timeout 300 --lab first -o lab.tar
 check "path in the captured lab" way delivered "$down" nv path --facts lab.tar --from L0 --to hv1/a --port 22 --json
 check "and out of it" way delivered "$out" nv path --facts lab.tar --from hv1/a --to world --port 443 --json
 check "graph of the captured lab" says "hv1/a" nv graph --facts lab.tar
