@@ -35,8 +35,10 @@ void chains_rule_changed(struct chains *chains, const struct stack_chain *chain,
 /* The packets that may end in one of these ways, and those that do in any case; `kinds` are bits: END_BIT(). */
 struct bounds chains_bounds(struct chains *chains, diagram function, unsigned kinds);
 
-/* The packets that may come to just this end, and those that an effect makes of a set. */
-pset chains_ending(struct chains *chains, diagram function, struct end end);
+/* The packets that come to just this end, and to all that a function has of a kind (in the chains' arena). */
+struct bounds chains_ending(struct chains *chains, diagram function, struct end end);
+size_t chains_ends(struct chains *chains, diagram function, enum end_kind kind, struct end **ret);
+/* What an effect makes of a set. */
 pset chains_changed(struct chains *chains, pset set, effect done);
 /* All packets that go on from where a set got to, as what was done on the way left them. */
 pset chains_going_on(struct chains *chains, diagram function, pset set);

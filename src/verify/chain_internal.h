@@ -22,6 +22,13 @@ struct segments {
 	enum progress progress; /* of `function` */
 };
 
+/* A statement that takes its value from a map, as it is for one element of that. */
+struct constant {
+	const struct statement *from;
+	const struct element *element;
+	const struct statement *statement;
+};
+
 struct chains {
 	struct space *space;
 	const struct stack_host *host;
@@ -31,6 +38,8 @@ struct chains {
 	struct segments *segments;				      /* by the chains' numbers */
 	uint32_t then_id, guard_id, either_id, go_on_id, accepted_id; /* of operations on outcomes */
 	unsigned depth;
+	struct constant *constants;
+	size_t constant_count;
 };
 
 /* The first function, and where it goes on, the second. */

@@ -1,6 +1,7 @@
 /* What a rule does, as a function of the packet: from its last statement to its first. */
 #include "verify/chain_internal.h"
 
+#include "base/arena.h"
 #include "verify/effect.h"
 
 #include <stdlib.h>
@@ -111,10 +112,97 @@ static diagram of_verdict_map(struct chains *chains, const struct stack_table *t
 	return of_elements(chains, table, key, set->set->elements, set->set->element_count);
 }
 
+/* ---- statements that take a value out of a map ---- */
+
+/* The map that a statement takes its value from; NULL: none. */
+static const struct expr *map_of(const struct statement *statement)
+{
+	const struct expr *value = NULL;
+
+	if (statement->kind == STATEMENT_ASSIGN)
+		value = statement->assign.value;
+	else if (statement->kind == STATEMENT_NAT)
+		value = statement->nat.address ? statement->nat.address : statement->nat.port;
+	return value && value->kind == EXPR_MAP ? value : NULL;
+}
+
+/* The statement as it is for one element: with a constant in place of the map. */
+static const struct statement *with_constant(struct chains *chains, const struct statement *statement,
+					     const struct element *element)
+{
+	struct statement *constant;
+
+	for (size_t i = 0; i < chains->constant_count; i++)
+		if (chains->constants[i].from == statement && chains->constants[i].element == element)
+			return chains->constants[i].statement;
+	constant = arena_new_struct(chains->arena, struct statement);
+	*constant = *statement;
+	if (statement->kind == STATEMENT_ASSIGN)
+		constant->assign.value = element->data;
+	else if (statement->nat.address)
+		constant->nat.address = element->data;
+	else
+		constant->nat.port = element->data;
+	*arena_push(chains->arena, chains->constants, chains->constant_count) =
+		(struct constant){statement, element, constant};
+	return constant;
+}
+
+static diagram of_statement(struct chains *chains, const struct stack_table *table, const struct statement *statement,
+			    diagram behind);
+
+/* Where no element holds the packet the rule ends, and it goes on with the next one. */
+static diagram of_mapped(struct chains *chains, const struct stack_table *table, const struct statement *statement,
+			 const struct expr *map, diagram behind)
+{
+	const struct expr *right = map->pair.right;
+	const struct stack_set *named = right->kind == EXPR_SET_REF ? stack_set(table, right->text) : NULL;
+	const struct element *elements = named ? named->set->elements : right->set.elements;
+	size_t count = named ? named->set->element_count : right->kind == EXPR_SET ? right->set.count : 0;
+	diagram result = diagram_of(OUTCOME_NOTHING);
+	pset sure = PSET_EMPTY;
+
+	if (right->kind == EXPR_SET_REF && (!named || !named->complete || named->changing))
+		return chains_either(chains, chains_anything(chains), behind);
+	for (size_t i = 0; i < count; i++) {
+		struct bounds in = match_element(&chains->scope, map->pair.left, &elements[i]);
+		const struct statement *constant = with_constant(chains, statement, &elements[i]);
+
+		if (!elements[i].data || elements[i].data->kind == EXPR_MAP)
+			continue;
+		result = chains_either(chains, result,
+				       chains_only(chains, in.may, of_statement(chains, table, constant, behind)));
+		sure = pset_or(chains->space, sure, in.must);
+	}
+	return chains_either(chains, result,
+			     chains_only(chains, pset_not(chains->space, sure), diagram_of(OUTCOME_CONTINUE)));
+}
+
+/* ---- statements ---- */
+
+/* A translation to an address of one family leaves the other as it is (nft_nat_inet_eval). */
+static diagram of_nat(struct chains *chains, const struct statement *statement, diagram behind)
+{
+	const struct expr *address = statement->nat.address;
+	diagram translated = chains_of_ends(chains, END_BIT(END_ACCEPT), effect_of(chains->outcomes, 0, statement));
+	struct stack_part part = {};
+	struct bounds of_family;
+
+	if (address)
+		part = stack_part(address->kind == EXPR_CONCAT && address->concat.count ? address->concat.items[0]
+											: address);
+	if (!part.family)
+		return translated;
+	of_family = match_family(&chains->scope, part.family);
+	return chains_either(chains, chains_only(chains, of_family.may, translated),
+			     chains_only(chains, pset_not(chains->space, of_family.may), behind));
+}
+
 /* What becomes of a packet that a rule's conditions before this statement let through. */
 static diagram of_statement(struct chains *chains, const struct stack_table *table, const struct statement *statement,
 			    diagram behind)
 {
+	const struct expr *map = map_of(statement);
 	struct assignment assignment;
 
 	switch (statement->kind) {
@@ -125,8 +213,11 @@ static diagram of_statement(struct chains *chains, const struct stack_table *tab
 	case STATEMENT_REJECT:
 		return chains_of_ends(chains, END_BIT(END_REJECT), effect_of(chains->outcomes, 0, statement));
 	case STATEMENT_NAT:
-		return chains_of_ends(chains, END_BIT(END_ACCEPT), effect_of(chains->outcomes, 0, statement));
+		return map ? of_mapped(chains, table, statement, map, behind) : of_nat(chains, statement, behind);
 	case STATEMENT_ASSIGN:
+		if (map)
+			return of_mapped(chains, table, statement, map, behind);
+		/* fall through */
 	case STATEMENT_NOTRACK:
 		if (!statement_assignment(&chains->scope, statement, &assignment))
 			return behind;

@@ -4,6 +4,7 @@
  */
 #include "verify/chain_internal.h"
 
+#include "base/arena.h"
 #include "verify/effect.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ enum { DEEPEST_WALK = 64 };
 struct wanted_end {
 	const struct outcomes *outcomes;
 	struct end end;
+	bool alone;
 };
 
 static uint32_t comes_to(void *context, uint32_t number)
@@ -32,16 +34,30 @@ static uint32_t comes_to(void *context, uint32_t number)
 
 	for (size_t i = 0; i < count; i++)
 		if (ends[i].kind == wanted->end.kind && ends[i].effect == wanted->end.effect)
-			return 1;
+			return !wanted->alone || count == 1;
 	return 0;
 }
 
-pset chains_ending(struct chains *chains, diagram function, struct end end)
+struct bounds chains_ending(struct chains *chains, diagram function, struct end end)
 {
-	struct wanted_end wanted = {chains->outcomes, end};
-	struct diagram_mapping mapping = {comes_to, &wanted, space_operator_id(chains->space)};
+	struct wanted_end may = {chains->outcomes, end, false}, must = {chains->outcomes, end, true};
+	struct diagram_mapping mapping = {comes_to, &may, space_operator_id(chains->space)};
+	struct bounds bounds;
 
-	return diagram_map(chains->space, &mapping, function);
+	bounds.may = diagram_map(chains->space, &mapping, function);
+	mapping = (struct diagram_mapping){comes_to, &must, space_operator_id(chains->space)};
+	bounds.must = diagram_map(chains->space, &mapping, function);
+	return bounds;
+}
+
+size_t chains_ends(struct chains *chains, diagram function, enum end_kind kind, struct end **ret)
+{
+	struct effects effects = chains_effects(chains, function, kind);
+
+	*ret = arena_alloc(chains->arena, (effects.count + 1) * sizeof(**ret));
+	for (size_t i = 0; i < effects.count; i++)
+		(*ret)[i] = (struct end){kind, effects.items[i]};
+	return effects.count;
 }
 
 pset chains_going_on(struct chains *chains, diagram function, pset set)
@@ -50,7 +66,7 @@ pset chains_going_on(struct chains *chains, diagram function, pset set)
 	pset all = PSET_EMPTY;
 
 	for (size_t i = 0; i < effects.count; i++) {
-		pset one = chains_ending(chains, function, (struct end){END_CONTINUE, effects.items[i]});
+		pset one = chains_ending(chains, function, (struct end){END_CONTINUE, effects.items[i]}).may;
 
 		one = chains_changed(chains, pset_and(chains->space, set, one), effects.items[i]);
 		all = pset_or(chains->space, all, one);

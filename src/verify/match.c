@@ -175,6 +175,13 @@ static unsigned trailing_zeros(wide value)
 	return low ? (unsigned)__builtin_ctzll(low) : high ? 64 + (unsigned)__builtin_ctzll(high) : 128;
 }
 
+struct bounds match_family(const struct match_scope *scope, uint8_t family)
+{
+	struct interval interval = interval_of_kind(PSET_FAMILY, family == AF_INET ? PSET_IP4 : PSET_IP6);
+
+	return bounds_exactly(match_values(scope, pset_bits_of(PSET_FAMILY), &interval, 1));
+}
+
 /* ---- a selector's value within parts ---- */
 
 /* Parts of one look-up, gathered so that many become one set. */
@@ -268,7 +275,6 @@ static void gather_address(struct gathering *gathering, const struct stack_part 
 	const struct selector *selector = gathering->selector;
 	const struct match_scope *scope = gathering->scope;
 	bool ip4 = part->family == AF_INET;
-	struct interval family = interval_of_kind(PSET_FAMILY, ip4 ? PSET_IP4 : PSET_IP6);
 	struct interval interval = {part->low, part->high};
 	struct pset_bits bits = {selector->bits.field, 0, ip4 ? 32 : 128};
 	pset set;
@@ -279,7 +285,7 @@ static void gather_address(struct gathering *gathering, const struct stack_part 
 	}
 	if (selector->bits.count < 128) /* of the other family */
 		return;
-	set = match_values(scope, pset_bits_of(PSET_FAMILY), &family, 1);
+	set = match_family(scope, part->family).may;
 	gather_bounds(gathering, bounds_exactly(pset_and(scope->space, set, match_values(scope, bits, &interval, 1))));
 }
 
@@ -598,6 +604,7 @@ static struct bounds in_ipset(const struct match_scope *scope, const struct stac
 			      unsigned depth)
 {
 	enum family family = scope->table->table->family;
+	struct match_scope looking = *scope;
 	struct expr *key_expr;
 	struct key key;
 
@@ -608,7 +615,8 @@ static struct bounds in_ipset(const struct match_scope *scope, const struct stac
 	key_expr = ipset_key(scope->arena, set->set, family, lookup);
 	if (!key_expr) /* of another family, or asked with too few directions: the kernel finds nothing */
 		return set->set->type ? bounds_exactly(PSET_EMPTY) : BOUNDS_UNKNOWN;
-	key = key_of(scope, key_expr);
+	looking.ports = set->set->type && strcmp(set->set->type, "bitmap:port") == 0 ? PORTS_OF_BITMAP : PORTS_OF_SET;
+	key = key_of(&looking, key_expr);
 	return bounds_within(scope->space, in_named_set(scope, &key, set), key_exists(scope, &key));
 }
 

@@ -60,7 +60,7 @@ struct match_scope {
 	const struct stack_table *table;
 	const struct match_routing *routing;
 	/* What the rule at hand says of the protocol by itself: see match_begin_rule(). */
-	enum { PORTS_PERHAPS, PORTS_ALWAYS, PORTS_NEVER } ports;
+	enum { PORTS_PERHAPS, PORTS_ALWAYS, PORTS_NEVER, PORTS_OF_SET, PORTS_OF_BITMAP } ports;
 };
 
 /* To be called before the conditions of a rule: many of them need not ask what another one of them asks. */
@@ -84,6 +84,8 @@ void conditions_add(struct space *space, struct conditions *conditions, struct b
 /* Those that an element of a set or map holds; `key` is what is looked up. */
 struct bounds match_element(const struct match_scope *scope, const struct expr *key, const struct element *element);
 
+/* The packets of a family, AF_INET or AF_INET6. */
+struct bounds match_family(const struct match_scope *scope, uint8_t family);
 /* The packets whose field has one of the values; a fixed field gives all or none. */
 pset match_values(const struct match_scope *scope, struct pset_bits bits, const struct interval *intervals,
 		  size_t count);

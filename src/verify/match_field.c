@@ -143,6 +143,7 @@ static pset kind_set(const struct match_scope *scope, enum pset_field field, uns
 	return match_values(scope, pset_bits_of(field), &interval, 1);
 }
 
+/* TCP and UDP first: those of bitmap:port. */
 static const struct interval port_protocols[] = {{IPPROTO_TCP, IPPROTO_TCP},
 						 {IPPROTO_UDP, IPPROTO_UDP},
 						 {IPPROTO_DCCP, IPPROTO_DCCP},
@@ -186,6 +187,35 @@ static void needs(struct selector *selector, pset set)
 		selector->exists[selector->exist_count++] = set;
 }
 
+static pset of_protocols(const struct match_scope *scope, const struct interval *protocols, size_t count)
+{
+	return match_values(scope, pset_bits_of(PSET_PROTOCOL), protocols, count);
+}
+
+/*
+ * Of other protocols nftables takes what stands in place of the ports; ipsets do not, but sets that have protocols take
+ * type and code of ICMP (ip_set_getport.c).
+ */
+static struct bounds ports_exist(const struct match_scope *scope)
+{
+	static const struct interval icmp[] = {{IPPROTO_ICMP, IPPROTO_ICMP}, {IPPROTO_ICMPV6, IPPROTO_ICMPV6}};
+	pset with_ports = of_protocols(scope, port_protocols, PORT_PROTOCOLS);
+
+	switch (scope->ports) {
+	case PORTS_ALWAYS:
+		return bounds_exactly(PSET_FULL);
+	case PORTS_NEVER:
+		return BOUNDS_UNKNOWN;
+	case PORTS_OF_SET:
+		return (struct bounds){pset_or(scope->space, with_ports, of_protocols(scope, icmp, 2)), with_ports};
+	case PORTS_OF_BITMAP:
+		return bounds_exactly(of_protocols(scope, port_protocols, 2));
+	case PORTS_PERHAPS:
+		break;
+	}
+	return (struct bounds){PSET_FULL, with_ports};
+}
+
 static void existence(const struct match_scope *scope, const struct meaning *meaning, struct selector *selector)
 {
 	struct space *space = scope->space;
@@ -209,12 +239,7 @@ static void existence(const struct match_scope *scope, const struct meaning *mea
 	if (meaning->needs & NEED_MAC)
 		needs(selector,
 		      match_values(scope, (struct pset_bits){meaning->field, 0, 1}, &(struct interval){0, 0}, 1));
-	selector->unsure = bounds_exactly(PSET_FULL);
-	if (meaning->needs & NEED_PORTS && scope->ports == PORTS_PERHAPS)
-		selector->unsure.must =
-			match_values(scope, pset_bits_of(PSET_PROTOCOL), port_protocols, PORT_PROTOCOLS);
-	else if (meaning->needs & NEED_PORTS && scope->ports == PORTS_NEVER)
-		selector->unsure = BOUNDS_UNKNOWN;
+	selector->unsure = meaning->needs & NEED_PORTS ? ports_exist(scope) : bounds_exactly(PSET_FULL);
 }
 
 struct bounds selector_exists(const struct match_scope *scope, const struct selector *selector)

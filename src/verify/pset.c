@@ -360,6 +360,7 @@ struct exchange {
 	struct space *space;
 	uint8_t one, other; /* words */
 	uint8_t words;
+	bool one_way; /* tests of the other field stay as they are */
 	struct {
 		diagram from, to;
 	} * seen;
@@ -380,7 +381,7 @@ static uint8_t exchanged_word(const struct exchange *exchange, uint8_t word)
 {
 	if (word >= exchange->one && word < exchange->one + exchange->words)
 		return (uint8_t)(word - exchange->one + exchange->other);
-	if (word >= exchange->other && word < exchange->other + exchange->words)
+	if (!exchange->one_way && word >= exchange->other && word < exchange->other + exchange->words)
 		return (uint8_t)(word - exchange->other + exchange->one);
 	return word;
 }
@@ -432,10 +433,12 @@ static pset exchange_set(struct exchange *exchange, pset a)
 	return *seen_slot(exchange, a) = pset_or(exchange->space, then, otherwise);
 }
 
-pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other)
+static pset rename_field(struct space *space, pset a, enum pset_field one, enum pset_field other, bool one_way)
 {
-	struct exchange exchange = {
-		.space = space, .one = fields[one].pieces[0].word, .other = fields[other].pieces[0].word};
+	struct exchange exchange = {.space = space,
+				    .one = fields[one].pieces[0].word,
+				    .other = fields[other].pieces[0].word,
+				    .one_way = one_way};
 	size_t size = diagram_size(space, a), pieces;
 
 	pset_pieces(one, &pieces);
@@ -450,4 +453,14 @@ pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_f
 	a = exchange_set(&exchange, a);
 	free(exchange.seen);
 	return a;
+}
+
+pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other)
+{
+	return rename_field(space, a, one, other, false);
+}
+
+pset pset_as(struct space *space, pset a, enum pset_field field, enum pset_field as)
+{
+	return rename_field(space, a, field, as, true);
 }

@@ -136,6 +136,9 @@ pset pset_after_range(struct space *space, pset a, enum pset_field field, wide f
 /* The packets of the set with the values of two fields exchanged. */
 pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other);
 
+/* The packets that would be in the set if one field were as another one is in them. */
+pset pset_as(struct space *space, pset a, enum pset_field field, enum pset_field as);
+
 /* Fields have at most this many intervals of values; more is a question too large. */
 enum { PSET_MOST_INTERVALS = 1 << 20 };
 

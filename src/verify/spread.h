@@ -1,0 +1,93 @@
+/*
+ * How sets of packets spread through the hosts of a stack: where they end and by what, with every rewriting on the way.
+ * It is the symbolic one of the two engines (walk.h is the plain one); the two share only the stack, and must agree.
+ *
+ * A set is given by two bounds: the packets that may be there, and those that are there in any case. They differ where
+ * something cannot be decided or was not captured.
+ *
+ * What is followed: packets that begin a connection, and those that belong to none (invalid, untracked). An established
+ * packet's way is that of the first one of its connection, see walk.h.
+ */
+#ifndef NESTVISOR_VERIFY_SPREAD_H
+#define NESTVISOR_VERIFY_SPREAD_H
+
+#include "verify/chain.h"
+
+struct error;
+struct spread;
+
+enum spread_fate {
+	SPREAD_DELIVERED, /* to the host itself */
+	SPREAD_SENT,	  /* by an interface that leads out of what was captured */
+	SPREAD_DROPPED,	  /* by a rule or a policy */
+	SPREAD_REJECTED,  /* the same, and the sender is told */
+	SPREAD_LOST,	  /* by anything else: `reason` */
+	SPREAD_UNKNOWN,	  /* followed no further: `reason` */
+	SPREAD_FATE_COUNT,
+};
+
+enum spread_reason {
+	SPREAD_FOR_NONE,
+	SPREAD_FOR_NO_ROUTE,
+	SPREAD_FOR_ROUTE,	/* blackhole, unreachable, prohibit */
+	SPREAD_FOR_SOURCE,	/* rp_filter, martian */
+	SPREAD_FOR_DESTINATION, /* martian */
+	SPREAD_FOR_FORWARDING,	/* is off */
+	SPREAD_FOR_NEIGHBOUR,	/* nobody has the next address */
+	SPREAD_FOR_LINK,	/* it is down */
+	SPREAD_FOR_LOOP,
+	SPREAD_FOR_PROGRAM, /* handed to a program, a local socket */
+	SPREAD_FOR_MANY,    /* multicast, broadcast */
+	SPREAD_FOR_STATE,   /* a packet of a known connection */
+	SPREAD_FOR_MISSING, /* not captured */
+	SPREAD_REASON_COUNT,
+};
+
+/* A stay at a host, from where a packet came in or was made. */
+struct spread_hop {
+	const struct stack_host *host;
+	const struct stack_link *iif; /* NULL: sent by the host itself */
+	struct bounds packets;	      /* as they came */
+	size_t from;		      /* the hop before; SIZE_MAX: none */
+};
+
+struct spread_end {
+	enum spread_fate fate;
+	enum spread_reason reason;
+	size_t hop; /* the last one */
+	const struct stack_host *host;
+	const struct stack_link *oif; /* sent; NULL: not routed yet */
+	enum hook hook;
+	const struct stack_chain *chain; /* dropped, rejected */
+	const struct stack_route *route; /* that led there; NULL: none */
+	struct bounds packets;		 /* as they are there */
+};
+
+struct spread *spread_new(const struct stack *stack, struct space *space);
+void spread_free(struct spread *spread); /* NULL is fine */
+
+static inline void spread_freep(struct spread **spread)
+{
+	spread_free(*spread);
+}
+#define cleanup_spread __attribute__((cleanup(spread_freep)))
+
+/* Packets come in at an interface of a host (a bridge: by one of its ports, if `in_port` is given), or are sent by it.
+ */
+struct spread_start {
+	const struct stack_host *host;
+	const struct stack_link *iif, *in_port; /* iif NULL: sent by the host itself */
+	pset packets;
+};
+
+/* Where they end; the array lives until the next call. -E2BIG: too large. */
+int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
+		  size_t *ret_count, struct error **err);
+const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);
+
+/* The rules by which packets end where they do (chains_deciding). */
+void spread_deciding(struct spread *spread, const struct spread_end *end, met_visitor *visitor, void *context);
+
+const char *spread_reason_text(enum spread_reason reason);
+
+#endif

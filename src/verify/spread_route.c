@@ -1,0 +1,372 @@
+/*
+ * Routing as functions: for every packet at once which route it takes. A table is its routes, the longest prefix first,
+ * put together so that the first one that fits counts; the policy rules choose between tables in the same way.
+ */
+#include "verify/spread_internal.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { NO_DECISION = 0, THROWN = 1, NOT_KNOWN = 2, FIRST_ROUTE = 3 };
+
+static bool shortcut_first(void *context, diagram a, diagram b, diagram *ret)
+{
+	if (a == diagram_of(NO_DECISION))
+		*ret = b;
+	else if (diagram_is_number(a))
+		*ret = a;
+	else
+		return false;
+	return true;
+}
+
+/* The first, and where that is nothing the second. */
+static diagram first_of(struct spread *spread, diagram a, diagram b)
+{
+	struct diagram_operator operator= {shortcut_first, NULL, spread->first_id, false};
+
+	return diagram_combine(spread->space, &operator, a, b);
+}
+
+static bool shortcut_put(void *context, diagram set, diagram value, diagram *ret)
+{
+	if (set == PSET_FULL)
+		*ret = value;
+	else if (set == PSET_EMPTY || value == diagram_of(NO_DECISION))
+		*ret = diagram_of(NO_DECISION);
+	else
+		return false;
+	return true;
+}
+
+/* The function for the packets of a set; nothing for others. */
+static diagram put(struct spread *spread, pset set, diagram function)
+{
+	struct diagram_operator operator= {shortcut_put, NULL, spread->put_id, false};
+
+	return diagram_combine(spread->space, &operator, set, function);
+}
+
+/* ---- one table ---- */
+
+struct building {
+	struct spread *spread;
+	const struct stack_host *host;
+	const struct stack_routing *from;
+	struct spread_routing *routing;
+	uint8_t family;
+};
+
+static uint32_t add_decision(struct building *building, const struct stack_route *route)
+{
+	struct spread_routing *routing = building->routing;
+
+	for (size_t i = FIRST_ROUTE; i < routing->decision_count; i++)
+		if (routing->decisions[i].route == route)
+			return (uint32_t)i;
+	*arena_push(building->spread->arena, routing->decisions, routing->decision_count) =
+		(struct decision){DECIDED_ROUTE, route};
+	return (uint32_t)routing->decision_count - 1;
+}
+
+static bool is_dead(const struct route *route)
+{
+	for (size_t i = 0; i < route->nexthop_count; i++)
+		for (size_t j = 0; j < route->nexthops[i].flag_count; j++)
+			if (strcmp(route->nexthops[i].flags[j], "dead") == 0)
+				return true;
+	return false;
+}
+
+static pset destinations(struct space *space, const struct stack_route *route)
+{
+	struct interval interval = interval_of_prefix(&route->to), source;
+	pset set = pset_interval(space, PSET_DADDR, interval.first, interval.last);
+
+	if (route->route->from.ip.family) {
+		source = interval_of_prefix(&route->route->from);
+		set = pset_and(space, set, pset_interval(space, PSET_SADDR, source.first, source.last));
+	}
+	if (number_or(route->route->tos, 0)) /* the upper six bits and one more; ECN does not count */
+		set = pset_and(space, set, pset_masked(space, PSET_TOS, route->route->tos.value, 0x1c));
+	return set;
+}
+
+/* Routes no longer than `suppressed` do not count; -1: all do. */
+static diagram table(struct building *building, const struct stack_fib *fib, int suppressed)
+{
+	struct spread *spread = building->spread;
+	diagram *parts, result = diagram_of(NO_DECISION);
+	size_t count = 0;
+
+	if (!fib)
+		return diagram_of(NO_DECISION);
+	parts = calloc(fib->route_count + 2, sizeof(*parts));
+	if (!parts)
+		abort();
+	for (size_t i = 0; i < fib->route_count; i++) {
+		const struct stack_route *route = &fib->routes[i];
+		uint32_t number = route->route->type == ROUTE_TYPE_THROW ? THROWN : add_decision(building, route);
+
+		if (is_dead(route->route) || (int)route->to.length <= suppressed)
+			continue;
+		parts[count++] = put(spread, destinations(spread->space, route), diagram_of(number));
+	}
+	if (fib->known != TRUTH_YES && strcmp(fib->name, "local") != 0)
+		parts[count++] = diagram_of(NOT_KNOWN);
+	for (size_t step = 1; step < count; step *= 2)
+		for (size_t i = 0; i + step < count; i += 2 * step)
+			parts[i] = first_of(spread, parts[i], parts[i + step]);
+	if (count)
+		result = parts[0];
+	free(parts);
+	return result;
+}
+
+static uint32_t not_thrown(void *context, uint32_t number)
+{
+	return number == THROWN ? NO_DECISION : number;
+}
+
+/* ---- policy rules ---- */
+
+static pset ports(struct space *space, enum pset_field field, const struct port_range *range)
+{
+	return range->set ? pset_interval(space, field, range->first, range->last) : PSET_FULL;
+}
+
+static pset prefix_set(struct space *space, enum pset_field field, const struct prefix *prefix)
+{
+	struct interval interval;
+
+	if (!prefix->ip.family)
+		return PSET_FULL;
+	interval = interval_of_prefix(prefix);
+	return pset_interval(space, field, interval.first, interval.last);
+}
+
+/* The packets that a rule is for. A packet of the host itself comes from "lo". */
+static struct bounds selected(const struct building *building, const struct policy_rule *rule, bool local)
+{
+	struct space *space = building->spread->space;
+	pset set = prefix_set(space, PSET_SADDR, &rule->from);
+	struct bounds bounds;
+
+	set = pset_and(space, set, prefix_set(space, PSET_DADDR, &rule->to));
+	set = pset_and(space, set, ports(space, PSET_SPORT, &rule->sport));
+	set = pset_and(space, set, ports(space, PSET_DPORT, &rule->dport));
+	if (rule->mark.known)
+		set = pset_and(space, set,
+			       pset_masked(space, PSET_MARK, rule->mark.value, number_or(rule->mark_mask, UINT32_MAX)));
+	if (number_or(rule->tos, 0))
+		set = pset_and(space, set, pset_masked(space, PSET_TOS, rule->tos.value, 0x1c));
+	if (number_or(rule->protocol, 0))
+		set = pset_and(space, set, pset_value(space, PSET_PROTOCOL, rule->protocol.value));
+	if (rule->iif && local)
+		set = strcmp(rule->iif, "lo") == 0 ? set : PSET_EMPTY;
+	else if (rule->iif)
+		set = pset_and(space, set, pset_value(space, PSET_IIF, wide_of_name(rule->iif)));
+	if (rule->oif) /* only of sockets that are bound to an interface */
+		set = PSET_EMPTY;
+	bounds = bounds_exactly(rule->negated ? pset_not(space, set) : set);
+	if (rule->rest || (local && rule->uid_first.known))
+		bounds.must = PSET_EMPTY;
+	else if (rule->uid_first.known) /* packets that came in belong to nobody */
+		bounds = bounds_exactly(PSET_EMPTY);
+	return bounds;
+}
+
+static diagram action(struct building *building, const struct stack_policy *policy, const diagram *behind)
+{
+	struct spread *spread = building->spread;
+	struct diagram_mapping mapping = {not_thrown, NULL, space_operator_id(spread->space)};
+	int suppressed = -1;
+
+	switch (policy->rule->action) {
+	case POLICY_RULE_LOOKUP:
+		if (policy->rule->suppress_prefix_length.known)
+			suppressed = (int)policy->rule->suppress_prefix_length.value;
+		return diagram_map(spread->space, &mapping, table(building, policy->fib, suppressed));
+	case POLICY_RULE_GOTO:
+		return policy->target < building->from->policy_count ? behind[policy->target] : diagram_of(NO_DECISION);
+	case POLICY_RULE_NOP:
+	case POLICY_RULE_NONE:
+		return diagram_of(NO_DECISION);
+	case POLICY_RULE_BLACKHOLE:
+	case POLICY_RULE_UNREACHABLE:
+	case POLICY_RULE_PROHIBIT:
+		return diagram_of(THROWN); /* a decision, with no route: see decide() */
+	case POLICY_RULE_UNKNOWN:
+		break;
+	}
+	return diagram_of(NOT_KNOWN);
+}
+
+/* What is decided from each rule on, from the last to the first. */
+static diagram policies(struct building *building, bool local)
+{
+	struct spread *spread = building->spread;
+	size_t count = building->from->policy_count;
+	diagram *behind = calloc(count + 1, sizeof(*behind)), result;
+
+	if (!behind)
+		abort();
+	behind[count] = diagram_of(NO_DECISION);
+	for (size_t i = count; i-- > 0;) {
+		struct bounds for_these = selected(building, building->from->policies[i].rule, local);
+		diagram decided = action(building, &building->from->policies[i], behind);
+		pset perhaps = pset_minus(spread->space, for_these.may, for_these.must);
+
+		behind[i] = first_of(spread, put(spread, for_these.must, decided), behind[i + 1]);
+		behind[i] = first_of(spread, put(spread, perhaps, diagram_of(NOT_KNOWN)), behind[i]);
+	}
+	result = behind[0];
+	free(behind);
+	return result;
+}
+
+struct spread_routing *spread_routing(struct spread *spread, const struct stack_host *host, enum stack_family family)
+{
+	struct spread_routing *routing = &spread->routing[host->number][family];
+	struct building building = {.spread = spread,
+				    .host = host,
+				    .from = family == STACK_IP4 ? &host->routing4 : &host->routing6,
+				    .routing = routing,
+				    .family = family == STACK_IP4 ? AF_INET : AF_INET6};
+
+	if (routing->built)
+		return routing;
+	for (unsigned i = 0; i < FIRST_ROUTE; i++) {
+		enum decision_kind kind = i == NOT_KNOWN ? DECIDED_UNKNOWN
+					  : i == THROWN	 ? DECIDED_THROW
+							 : DECIDED_NOTHING;
+
+		*arena_push(spread->arena, routing->decisions, routing->decision_count) = (struct decision){kind, NULL};
+	}
+	routing->arriving = policies(&building, false);
+	routing->local = policies(&building, true);
+	routing->built = true;
+	return routing;
+}
+
+/* ---- asked ---- */
+
+static uint32_t is_number(void *context, uint32_t number)
+{
+	return number == *(const uint32_t *)context;
+}
+
+static pset decided(struct spread *spread, diagram function, uint32_t number)
+{
+	struct diagram_mapping mapping = {is_number, &number, space_operator_id(spread->space)};
+
+	return diagram_map(spread->space, &mapping, function);
+}
+
+/* The numbers that a function leads to for packets of a set. */
+static void find_numbers(struct spread *spread, diagram d, uint8_t *seen, bool *found)
+{
+	while (!diagram_is_number(d)) {
+		struct diagram_node node = diagram_node(spread->space, d);
+
+		if (seen[d / 8] >> d % 8 & 1)
+			return;
+		seen[d / 8] |= (uint8_t)(1u << d % 8);
+		for (size_t i = 0; i + 1 < node.edge_count; i++)
+			find_numbers(spread, node.edges[i].below, seen, found);
+		if (!node.edges)
+			find_numbers(spread, node.then, seen, found);
+		d = node.edges ? node.edges[node.edge_count - 1].below : node.otherwise;
+	}
+	found[diagram_number(d)] = true;
+}
+
+size_t spread_route(struct spread *spread, const struct stream *stream, bool local, struct routed **ret)
+{
+	struct spread_routing *routing = spread_routing(spread, stream->host, stream->family);
+	diagram function = local ? routing->local : routing->arriving;
+	diagram here = put(spread, stream->packets.may, function);
+	uint8_t *seen = calloc(space_node_count(spread->space) / 8 + 1, 1);
+	bool *found = calloc(routing->decision_count, sizeof(*found));
+	size_t count = 0;
+
+	if (!seen || !found)
+		abort();
+	find_numbers(spread, here, seen, found);
+	found[NO_DECISION] = true; /* outside the set it stands for nothing; inside it is no route */
+	*ret = arena_alloc(spread->arena, (routing->decision_count + 1) * sizeof(**ret));
+	for (uint32_t i = 0; i < routing->decision_count; i++) {
+		struct bounds packets = stream->packets;
+
+		if (!found[i])
+			continue;
+		packets = bounds_in(spread->space, packets, decided(spread, function, i));
+		if (!bounds_are_empty(packets))
+			(*ret)[count++] = (struct routed){routing->decisions[i], packets};
+	}
+	free(seen);
+	free(found);
+	return count;
+}
+
+static bool leads_out_by(const struct route *route, struct interval names)
+{
+	for (size_t i = 0; i < route->nexthop_count; i++) {
+		wide name = route->nexthops[i].dev ? wide_of_name(route->nexthops[i].dev) : 0;
+
+		if (name && name >= names.first && name <= names.last)
+			return true;
+	}
+	return false;
+}
+
+/* The packets that those of the set would be answers to. */
+static pset answers_to(struct space *space, pset set)
+{
+	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
+	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
+}
+
+struct bounds spread_routed_by(struct spread *spread, const struct stack_host *host, enum stack_family family,
+			       const struct stack_link *iif, bool back, struct interval names)
+{
+	struct space *space = spread->space;
+	struct spread_routing *routing = spread_routing(spread, host, family);
+	diagram function = iif ? routing->arriving : routing->local;
+	struct bounds routed = {PSET_EMPTY, PSET_EMPTY};
+
+	if (iif)
+		function = pset_before(space, function, pset_bits_of(PSET_IIF), wide_of_name(iif->name), ~(wide)0);
+	for (uint32_t i = FIRST_ROUTE; i < routing->decision_count; i++) {
+		const struct route *route = routing->decisions[i].route->route;
+
+		if (route->type == ROUTE_TYPE_UNICAST && leads_out_by(route, names))
+			routed.must = pset_or(space, routed.must, decided(spread, function, i));
+	}
+	routed.may = pset_or(space, routed.must, decided(spread, function, NOT_KNOWN));
+	if (back) {
+		routed.may = answers_to(space, routed.may);
+		routed.must = answers_to(space, routed.must);
+	}
+	return routed;
+}
+
+pset spread_own_addresses(struct spread *spread, const struct stack_host *host, enum stack_family family,
+			  enum pset_field field)
+{
+	const struct stack_routing *from = family == STACK_IP4 ? &host->routing4 : &host->routing6;
+	const struct stack_fib *fib = stack_fib(from, "local");
+	pset own = PSET_EMPTY;
+
+	for (size_t i = 0; fib && i < fib->route_count; i++) {
+		struct interval interval = interval_of_prefix(&fib->routes[i].to);
+
+		if (fib->routes[i].route->type == ROUTE_TYPE_LOCAL)
+			own = pset_or(spread->space, own,
+				      pset_interval(spread->space, field, interval.first, interval.last));
+	}
+	return own;
+}
