@@ -330,9 +330,8 @@ class Stack:
             changed = {key: text for key, (count, text) in self.legacy_counters(question).items()
                        if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text)
                        and (key[3] != "OUTPUT" or (key[0] == question["at"] and question["iif"] is None))}
-            for (name, family, table, chain, index), text in changed.items():
-                return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain,
-                        "_changed": changed}
+            for (name, family, table, chain, index), text in sorted(changed.items(), key=lambda item: item[0][3] != "OUTPUT"):
+                return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
         return None
 
     def reply(self, question, answer):
