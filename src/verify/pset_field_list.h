@@ -37,3 +37,5 @@ PSET_FIELD(CT_DADDR, "ct daddr", 128, ADDRESS)
 PSET_FIELD(CT_SADDR, "ct saddr", 128, ADDRESS)
 PSET_FIELD(CT_DPORT, "ct dport", 16, RANGES)
 PSET_FIELD(CT_SPORT, "ct sport", 16, RANGES)
+/* Whose packet it is, where many are followed at once: no part of it, and no rule asks. */
+PSET_FIELD(ORIGIN, "origin", 32, RANGES)
