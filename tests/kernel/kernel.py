@@ -26,6 +26,9 @@ TRACE_NETWORK, TRACE_TRANSPORT, TRACE_POLICY = 8, 9, 16
 TRACE_IS_POLICY, TRACE_IS_RULE = 1, 3
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 DROP, ACCEPT = 0, 1
+NFNL_SUBSYS_ULOG, LOG_PACKET, LOG_CONFIG = 4, 0, 1
+LOG_COMMAND, LOG_MODE, LOG_AT_ONCE = 1, 2, 5  # NFULA_CFG_CMD, NFULA_CFG_MODE, NFULA_CFG_QTHRESH
+LOGGED_PAYLOAD, LOGGED_PREFIX = 9, 10
 TRACE_RULES = """
 table inet nvtrace {
 	chain pre { type filter hook prerouting priority -450; meta nftrace set 1; }
@@ -67,6 +70,10 @@ def attributes(data):
     return found
 
 
+def attribute(kind, data):
+    return (struct.pack("=HH", 4 + len(data), kind) + data).ljust(len(data) + 7 & ~3, b"\0")
+
+
 class Host:
     """A namespace: a captured host, or a stub that only receives."""
 
@@ -74,7 +81,7 @@ class Host:
         self.world, self.name = world, name
         run(["ip", "netns", "add", name])
         self.fd = os.open("/run/netns/" + name, os.O_RDONLY)
-        self.interfaces, self.packet_sockets, self.raw_sockets, self.trace = {}, {}, [], None
+        self.interfaces, self.packet_sockets, self.raw_sockets, self.trace, self.log = {}, {}, [], None, None
 
     def inside(self):
         return inside(self.fd, self.world.home)
@@ -118,6 +125,25 @@ class Host:
             self.trace.setsockopt(SOL_NETLINK, 1, NFNLGRP_NFTRACE)
             run(["nft", "-f", "-"], TRACE_RULES)
             subprocess.run(["nft", "-f", "-"], input=TRACE_BRIDGE, text=True, capture_output=True)
+            self.watch_legacy()
+
+    def watch_legacy(self):
+        """Rules of the older iptables tell what they do with traced packets through the logger of their family."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with open("/proc/sys/net/netfilter/nf_log/%d" % family, "w") as file:
+                file.write("nfnetlink_log")
+        self.log = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.log.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+        self.log.bind((0, 0))
+        self.configure_log(attribute(LOG_COMMAND, b"\1"))  # bind group 0, where traces go
+        self.configure_log(attribute(LOG_MODE, struct.pack("!IBB", 0xFFFF, 2, 0)) + attribute(LOG_AT_ONCE, struct.pack("!I", 1)))
+        self.log.setblocking(False)
+
+    def configure_log(self, what):
+        self.log.send(struct.pack("=IHHII", 20 + len(what), NFNL_SUBSYS_ULOG << 8 | LOG_CONFIG, 5, 1, 0) + struct.pack("=BBH", 0, 0, 0) + what)
+        answer, = struct.unpack("=i", self.log.recv(4096)[16:20])
+        if answer:
+            raise Failed("%s: nfnetlink_log: %s" % (self.name, os.strerror(-answer)))
 
     def flush_connections(self):
         with self.inside():
@@ -148,7 +174,7 @@ class Host:
         return 0
 
     def close(self):
-        for sock in [*self.packet_sockets.values(), *(s for s, _, _ in self.raw_sockets), *([self.trace] if self.trace else [])]:
+        for sock in [*self.packet_sockets.values(), *(s for s, _, _ in self.raw_sockets), *(s for s in (self.trace, self.log) if s)]:
             sock.close()
         os.close(self.fd)
         run(["ip", "netns", "del", self.name])
@@ -176,7 +202,7 @@ class World:
 
     def events(self, idle):
         """What comes by until nothing came for `idle` seconds: ("seen", host, interface, out, frame),
-        ("local", host, parsed), ("trace", host, attributes)."""
+        ("local", host, parsed), ("trace", host, attributes), ("log", host, attributes)."""
         sources = {}
         for host in self.hosts.values():
             for name, sock in host.packet_sockets.items():
@@ -185,6 +211,7 @@ class World:
                 sources[sock.fileno()] = (host, "raw", (family, proto), sock)
             if host.trace:
                 sources[host.trace.fileno()] = (host, "trace", None, host.trace)
+                sources[host.log.fileno()] = (host, "log", None, host.log)
         poll = select.epoll()
         for fd in sources:
             poll.register(fd, select.EPOLLIN)
@@ -212,7 +239,7 @@ class World:
                     target = next((socket.inet_ntop(socket.AF_INET6, d[:16]) for l, t, d in ancillary if t == socket.IPV6_PKTINFO), None)
                     yield "local", host, dict(packets.segment(what[1], data), src=address[0].split("%")[0], dst=target, proto=what[1], body=data)
                 else:
-                    yield from ((("trace", host, t)) for t in traces(sock.recv(65536)))
+                    yield from ((kind, host, one) for one in (traces if kind == "trace" else legacy_traces)(sock.recv(65536)))
             except BlockingIOError:
                 return
             except OSError as error:
@@ -233,4 +260,16 @@ def traces(data):
             "policy": big(TRACE_POLICY), "family": FAMILIES.get(data[16]),
             "network": found.get(TRACE_NETWORK, b""), "transport": found.get(TRACE_TRANSPORT, b""),
         }
+        data = data[(length + 3) & ~3:]
+
+
+def legacy_traces(data):
+    """As trace_packet() of ip_tables.c words them: "TRACE: table:chain:rule:number ", or return or policy in rule's place."""
+    while len(data) >= 20:
+        length, kind = struct.unpack("=IH", data[:6])
+        found = attributes(data[20:length]) if kind == NFNL_SUBSYS_ULOG << 8 | LOG_PACKET else {}
+        words = found.get(LOGGED_PREFIX, b"").rstrip(b"\0").decode()
+        if words.startswith("TRACE: "):
+            table, chain, _, index = words[len("TRACE: "):].strip().rsplit(":", 3)
+            yield {"family": FAMILIES.get(data[16]), "table": table, "chain": chain, "index": int(index), "packet": found.get(LOGGED_PAYLOAD, b"")}
         data = data[(length + 3) & ~3:]

@@ -184,7 +184,7 @@ class Stack:
             ends = [(a, if_a), (b, if_b)] if a in captured else [(b, if_b), (a, if_a)]
             if ends[0][0] in captured:
                 cables.append([*ends[0], *(ends[1] if ends[1][0] in captured else (None, None))])
-        self.rules = {}
+        self.rules, self.saved = {}, {}
         for name in captured:
             host, path = self.world.hosts[name], os.path.join(folder, "hosts", name)
             os.makedirs(path, exist_ok=True)
@@ -193,19 +193,26 @@ class Stack:
                 commands["ip%stables-save.txt" % family] = "ip%stables%s-save" % (family, "-legacy" if self.legacy(name) else "")
             script = "".join("{ %s; } >%s/%s 2>/dev/null\n" % (command, path, file) for file, command in commands.items())
             host.run(["sh", "-c", script + "nft -a list ruleset >%s/.handles 2>/dev/null" % path])
-            self.rules[name] = self.handles(path)
+            self.saved[name] = self.saved_rules(path)
+            self.rules[name] = self.handles(path, self.saved[name])
             os.unlink(path + "/.handles")
         return cables
 
-    def handles(self, path):
-        """(family, table, chain, handle) → (index, text as its owner writes it)"""
+    def saved_rules(self, path):
+        """(family, table, chain) → its policy and its rules, as iptables-save has them"""
         saved, table = {}, None
         for version, family in (("", "ip"), ("6", "ip6")):
             for line in open(path + "/ip%stables-save.txt" % version):
                 if line.startswith("*"):
                     table = line[1:].strip()
+                elif line.startswith(":"):
+                    saved[family, table, line[1:].split()[0]] = [line.split()[1]]
                 elif line.startswith("-A "):
-                    saved.setdefault((family, table, line.split()[1]), []).append(line.strip())
+                    saved[family, table, line.split()[1]].append(line.strip())
+        return saved
+
+    def handles(self, path, saved):
+        """(family, table, chain, handle) → (index, text as its owner writes it)"""
         found, family, table, chain, index = {}, None, None, None, 0
         for line in open(path + "/.handles"):
             words = line.split()
@@ -217,7 +224,7 @@ class Stack:
                 index += 1
                 text, handle = line.strip().rsplit(" # handle ", 1)
                 lines = saved.get((family, table, chain), [])
-                found[family, table, chain, int(handle)] = index, lines[index - 1] if len(lines) >= index else text
+                found[family, table, chain, int(handle)] = index, lines[index] if len(lines) > index else text
             elif line.strip() == "}":
                 chain = None
         return found
@@ -239,47 +246,33 @@ class Stack:
         return plan["bridges"][interface][0] if interface in plan["bridges"] else dict(plan["links"])[interface]
 
     def send(self, question, token, ack=0):
-        packet = packets.network(question, token, ack)
-        if question["iif"] is None:
-            return self.world.hosts[question["at"]].send_local(packet)
-        stub, link = question["from"]
-        target = question.get("dst_mac") or self.mac_of(question["at"], question["iif"], question.get("in_port"))
-        self.world.hosts[stub].send_frame(link, packets.ether(packet, question["src_mac"], target))
+        for packet in packets.network(question, token, ack):
+            if question["iif"] is None:
+                error = self.world.hosts[question["at"]].send_local(packet)
+                if error:
+                    return error
+                continue
+            stub, link = question["from"]
+            target = question.get("dst_mac") or self.mac_of(question["at"], question["iif"], question.get("in_port"))
+            self.world.hosts[stub].send_frame(link, packets.ether(packet, question["src_mac"], target))
         return 0
-
-    def legacy_counters(self, question):
-        """Of the question's own family: what a host says by itself in the other one is not the packet's."""
-        found = {}
-        family, program = ("ip6", "ip6tables-legacy-save") if ":" in question["dst"] else ("ip", "iptables-legacy-save")
-        for name in self.rules:
-            if self.legacy(name):
-                table = None
-                for line in self.world.hosts[name].run([program, "-c"]).stdout.splitlines():
-                    if line.startswith("*"):
-                        table, seen = line[1:], {}
-                    elif line.startswith(":"):
-                        chain, policy, count = line[1:].split()
-                        found[name, family, table, chain, 0] = (count, "policy " + policy.lower())
-                    elif line.startswith("["):
-                        count, _, chain, _ = line.split(" ", 3)
-                        seen[chain] = seen.get(chain, 0) + 1
-                        found[name, family, table, chain, seen[chain]] = (count, line.split(" ", 1)[1])
-        return found
 
     def ask(self, question, token, idle=0.012, ack=0, fresh=True):
         """What became of the packet, in the form of answers.jsonl."""
+        return self.ask_pieces(question, [(question, token)], idle, ack, fresh)[0]
+
+    def ask_pieces(self, question, pieces, idle=0.012, ack=0, fresh=True):
+        """The same of each piece of a fragmented one: (its question, its token)."""
         if fresh:
             for name in self.rules:
                 self.world.hosts[name].flush_connections()
-        counters = self.legacy_counters(question)
         self.world.drain()
-        errno = self.send(question, token, ack)
+        errno = self.send(question, pieces[0][1], ack)
         self.heard = list(self.world.events(idle))
-        answer = self.arrived(question, token)
-        if not answer:
-            traces = [(host.name, one) for kind, host, *rest in self.heard if kind == "trace" for one in rest]
-            identified = {(name, one["id"]) for name, one in traces if one["transport"] and packets.carries(question, one["transport"], token)}
-            answer = self.dropped(question, [t for t in traces if (t[0], t[1]["id"]) in identified], counters) or {"verdict": "lost", "errno": errno or None}
+        return [self.judge(piece, token, errno) for piece, token in pieces]
+
+    def judge(self, question, token, errno):
+        answer = self.arrived(question, token) or self.dropped(question, token) or {"verdict": "lost", "errno": errno or None}
         parsed = answer.pop("parsed", {})
         answer.update({key: parsed.get(key) for key in ("src", "dst", "sport", "dport")})
         if parsed:
@@ -288,9 +281,8 @@ class Stack:
 
     def arrived(self, question, token):
         """Where the packet, among all that was heard, was delivered first; None: nowhere."""
-        proto = packets.number(question["proto"])
         for kind, host, what, *rest in self.heard:
-            if kind == "local" and what and what["proto"] == proto and packets.carries(question, what["body"], token):
+            if kind == "local" and packets.is_it(question, what, token):
                 return {"verdict": "delivered", "where": host.name, "to": "local process of host " + host.name, "hook": "input", "parsed": what}
             if kind == "seen" and not rest[0]:
                 seen = self.seen_at_stub(host, what, rest[1], question, token)
@@ -311,28 +303,40 @@ class Stack:
             return None
         parsed = packets.parse(frame[14:])
         mine = frame[:6] == bytes.fromhex(host.interfaces[interface].replace(":", ""))
-        if not parsed or not mine or parsed["proto"] != packets.number(question["proto"]) or not packets.carries(question, parsed["body"], token):
+        if not mine or not packets.is_it(question, parsed, token):
             return None
         name, outside, port = self.far[host.name, interface]
         answer = {"verdict": "delivered", "where": name, "to": "out interface %s of host %s" % (outside, name), "hook": "postrouting", "parsed": parsed, "_stub": (host.name, interface)}
         return dict(answer, out_port=port) if port else answer
 
-    def dropped(self, question, traced, counters):
-        for name, one in traced:
-            policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
-            if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
-                key = one["family"], one["table"], one["chain"]
-                index, text = (0, "policy drop") if policy else self.rules[name].get((*key, one["handle"]), (None, None))
-                return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
-                        "table": "%s %s" % key[:2], "chain": one["chain"]}
-        if counters:
-            # Counters of the older iptables: one of these dropped it. Others may have met what a host said by itself.
-            changed = {key: text for key, (count, text) in self.legacy_counters(question).items()
-                       if counters.get(key, (None,))[0] != count and re.search(r"-j (DROP|REJECT)|^policy drop", text)
-                       and (key[3] != "OUTPUT" or (key[0] == question["at"] and question["iif"] is None))}
-            for (name, family, table, chain, index), text in sorted(changed.items(), key=lambda item: item[0][3] != "OUTPUT"):
-                return {"verdict": "rejected" if "REJECT" in text else "dropped", "where": name, "rule": text, "index": index, "table": "%s %s" % (family, table), "chain": chain}
+    def dropped(self, question, token):
+        """The rule that did it, as the kernel's own trace has it; None: it was not a rule."""
+        traces = [(host.name, one) for kind, host, *rest in self.heard if kind == "trace" for one in rest]
+        identified = {(name, one["id"]) for name, one in traces if one["transport"] and packets.is_traced(question, one["network"], one["transport"], token)}
+        for name, one in traces:
+            if (name, one["id"]) in identified:
+                policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
+                if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
+                    index, text = (0, "policy drop") if policy else self.rules[name].get((one["family"], one["table"], one["chain"], one["handle"]), (None, None))
+                    return self.dropped_by(name, one, index, text)
+        for name, one in ((host.name, rest[0]) for kind, host, *rest in self.heard if kind == "log"):
+            parsed = packets.parse(one["packet"])
+            if not packets.is_it(question, parsed, token) and not self.is_put_together(question, parsed, token):
+                continue
+            # An unconditional rule is called a policy, too: what is behind the last rule is one.
+            policy, *rules = self.saved[name][one["family"], one["table"], one["chain"]]
+            if one["index"] > len(rules) and policy == "DROP":
+                return self.dropped_by(name, one, 0, "policy drop")
+            if one["index"] <= len(rules) and re.search(r" -j (DROP|REJECT)\b", rules[one["index"] - 1]):
+                return self.dropped_by(name, one, one["index"], rules[one["index"] - 1])
         return None
+
+    def is_put_together(self, question, parsed, token):
+        return question.get("fragment") == "later" and parsed and parsed["piece"] == (0, 0) and packets.is_it(question, parsed, token - 1)
+
+    def dropped_by(self, name, one, index, text):
+        return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
+                "table": "%s %s" % (one["family"], one["table"]), "chain": one["chain"]}
 
     def reply(self, question, answer):
         """The question that follows where the first packet of a flow was delivered: its answer's way back."""
