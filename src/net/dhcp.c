@@ -3,7 +3,11 @@
  * its own making: we start it in the foreground and detached, so its pid file, written by the child before it becomes
  * dnsmasq, says who it is beyond doubt. Ready is when it says so in its log; dead before that, the log says why.
  *
+ * A network with names has a second one, which knows nobody in the world: what guests ask that are cut is sent there by
+ * the rules (rules.c). It is there before anybody is cut, so that a cut starts nothing.
+ *
  *   <run_dir>/dnsmasq-<bridge>.{conf,pid,log,leases}
+ *   <run_dir>/names-<bridge>.{conf,pid,log}            is there only while the other's .conf is
  */
 #include "base/cancel.h"
 #include "base/cleanup.h"
@@ -24,10 +28,8 @@
 
 enum { FILE_LIMIT = 8 << 20, START_TIMEOUT_MS = 20000, UPSTREAM_MAX = 3 };
 
-static char *file_of(const char *run_dir, const char *bridge, const char *ending)
-{
-	return net_file(run_dir, "dnsmasq-", bridge, ending);
-}
+/* How the files of the two begin. */
+static const char for_all[] = "dnsmasq-", for_cut[] = "names-";
 
 /* The machine's resolvers; behind systemd-resolved's address on the loopback interface, those that it asks itself. */
 static size_t find_upstream(struct ip *ret)
@@ -60,19 +62,26 @@ static const char *find_user(void)
 	return "";
 }
 
-int net_end_dhcp(const char *run_dir, const char *bridge, struct error **err)
+static int end_server(const char *run_dir, const char *kind, const char *bridge, struct error **err)
 {
 	static const char *const endings[] = {".conf", ".log", ".leases"};
-	cleanup_free char *pid_file = file_of(run_dir, bridge, ".pid");
+	cleanup_free char *pid_file = net_file(run_dir, kind, bridge, ".pid");
 	int r = net_end_process(pid_file, err);
 
 	for (size_t i = 0; r == 0 && i < 3; i++) {
-		cleanup_free char *path = file_of(run_dir, bridge, endings[i]);
+		cleanup_free char *path = net_file(run_dir, kind, bridge, endings[i]);
 
 		if (unlink(path) < 0 && errno != ENOENT)
 			r = error_errno(err, errno, "cannot remove %s", path);
 	}
 	return r;
+}
+
+int net_end_dhcp(const char *run_dir, const char *bridge, struct error **err)
+{
+	int r = end_server(run_dir, for_cut, bridge, err);
+
+	return r < 0 ? r : end_server(run_dir, for_all, bridge, err);
 }
 
 static int died(const char *log, struct error **err)
@@ -119,10 +128,11 @@ static int wait_until_started(const struct process_id *id, const char *log, int 
 	return 0;
 }
 
-static int start(struct net *net, const char *bridge, const char *conf, struct cancel *cancel, struct error **err)
+static int start(struct net *net, const char *kind, const char *bridge, const char *conf, struct cancel *cancel,
+		 struct error **err)
 {
-	cleanup_free char *log = file_of(net->run_dir, bridge, ".log"),
-			  *pid_file = file_of(net->run_dir, bridge, ".pid");
+	cleanup_free char *log = net_file(net->run_dir, kind, bridge, ".log"),
+			  *pid_file = net_file(net->run_dir, kind, bridge, ".pid");
 	cleanup_free char *path = NULL, *conf_option = NULL;
 	cleanup_close int log_fd = -1, news = -1;
 	const char *argv[] = {"dnsmasq", "--keep-in-foreground", NULL, NULL};
@@ -158,25 +168,54 @@ static bool runs_with(const char *pid_file, const char *conf, const char *text)
 	       file_read(conf, FILE_LIMIT, &before, &length, NULL) == 0 && strcmp(before, text) == 0;
 }
 
-static int make_dhcp(struct net *net, const struct network *network, struct cancel *cancel, struct error **err)
+/* Running with this configuration. */
+static int make_server(struct net *net, const char *kind, const char *bridge, const struct strbuf *text,
+		       struct cancel *cancel, struct error **err)
 {
-	cleanup_free char *pid_file = file_of(net->run_dir, network->bridge, ".pid");
-	cleanup_free char *conf = file_of(net->run_dir, network->bridge, ".conf");
-	cleanup_free char *files = file_of(net->run_dir, network->bridge, "");
-	cleanup_strbuf struct strbuf text = {0};
-	struct ip upstream[UPSTREAM_MAX];
+	cleanup_free char *pid_file = net_file(net->run_dir, kind, bridge, ".pid");
+	cleanup_free char *conf = net_file(net->run_dir, kind, bridge, ".conf");
 	int r;
 
-	if (!network->dhcp && !network->dns)
-		return net_end_dhcp(net->run_dir, network->bridge, err);
-	dnsmasq_format(net->lab, network, files, find_user(), upstream, find_upstream(upstream), &text);
-	if (runs_with(pid_file, conf, text.text))
+	if (runs_with(pid_file, conf, text->text))
 		return 0;
 	/* Leases outlive a change. */
 	r = net_end_process(pid_file, err);
 	if (r == 0)
-		r = file_write_atomic(conf, text.text, text.length, 0600, err);
-	return r < 0 ? r : start(net, network->bridge, conf, cancel, err);
+		r = file_write_atomic(conf, text->text, text->length, 0600, err);
+	return r < 0 ? r : start(net, kind, bridge, conf, cancel, err);
+}
+
+static int make_for_all(struct net *net, const struct network *network, struct cancel *cancel, struct error **err)
+{
+	cleanup_free char *files = net_file(net->run_dir, for_all, network->bridge, "");
+	cleanup_strbuf struct strbuf text = {0};
+	struct ip upstream[UPSTREAM_MAX];
+
+	dnsmasq_format(net->lab, network, files, find_user(), upstream, find_upstream(upstream), &text);
+	return make_server(net, for_all, network->bridge, &text, cancel, err);
+}
+
+static int make_for_cut(struct net *net, const struct network *network, struct cancel *cancel, struct error **err)
+{
+	cleanup_free char *files = net_file(net->run_dir, for_cut, network->bridge, "");
+	cleanup_strbuf struct strbuf text = {0};
+
+	dnsmasq_format_for_cut(net->lab, network, files, find_user(), &text);
+	return make_server(net, for_cut, network->bridge, &text, cancel, err);
+}
+
+static int make_dhcp(struct net *net, const struct network *network, struct cancel *cancel, struct error **err)
+{
+	int r;
+
+	if (!network->dhcp && !network->dns)
+		return net_end_dhcp(net->run_dir, network->bridge, err);
+	r = make_for_all(net, network, cancel, err);
+	if (r == 0 && !network->dns)
+		r = end_server(net->run_dir, for_cut, network->bridge, err);
+	else if (r == 0)
+		r = make_for_cut(net, network, cancel, err);
+	return r;
 }
 
 int net_make_dhcp(struct net *net, const struct network *network, struct cancel *cancel, struct error **err)

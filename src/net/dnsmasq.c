@@ -61,6 +61,18 @@ static void add_record(struct strbuf *out, const struct lab *lab, const struct g
 	strbuf_printf(out, "%s\n", addresses.text);
 }
 
+/* Names below the host's own are never asked of the world: of nobody, or of `whom`. */
+static void add_records(struct strbuf *out, const struct lab *lab, const struct ip *whom)
+{
+	char text[IP_TEXT_SIZE] = "";
+
+	strbuf_printf(out, "domain-needed\nlocalise-queries\n%s=/", whom ? "server" : "local");
+	add_name(out, lab, lab->root->path);
+	strbuf_printf(out, "/%s\n", whom ? ip_format(whom, text) : "");
+	for (size_t i = 0; i < lab->guest_count; i++)
+		add_record(out, lab, lab->guests[i]);
+}
+
 static void add_dns(struct strbuf *out, const struct lab *lab, const struct network *network, const struct ip *upstream,
 		    size_t upstream_count)
 {
@@ -70,11 +82,7 @@ static void add_dns(struct strbuf *out, const struct lab *lab, const struct netw
 		strbuf_add(out, "port=0\n");
 		return;
 	}
-	strbuf_add(out, "domain-needed\nlocalise-queries\nlocal=/");
-	add_name(out, lab, lab->root->path);
-	strbuf_add(out, "/\n");
-	for (size_t i = 0; i < lab->guest_count; i++)
-		add_record(out, lab, lab->guests[i]);
+	add_records(out, lab, NULL);
 	for (size_t i = 0; network->uplink != UPLINK_NONE && i < upstream_count; i++)
 		strbuf_printf(out, "server=%s\n", ip_format(&upstream[i], text));
 }
@@ -158,8 +166,8 @@ static void add_dhcp(struct strbuf *out, const struct lab *lab, const struct net
 	add_leases(out, lab, network);
 }
 
-void dnsmasq_format(const struct lab *lab, const struct network *network, const char *files, const char *user,
-		    const struct ip *upstream, size_t upstream_count, struct strbuf *out)
+static void add_head(struct strbuf *out, const struct lab *lab, const struct network *network, const char *files,
+		     const char *user)
 {
 	strbuf_printf(out, "# The network %s of the lab %s. Written by nestvisor: changes are lost.\n", network->path,
 		      lab->name);
@@ -167,8 +175,24 @@ void dnsmasq_format(const struct lab *lab, const struct network *network, const 
 		      "interface=%s\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=%s\n"
 		      "log-facility=%s.log\n",
 		      network->bridge, user, files);
+}
+
+void dnsmasq_format(const struct lab *lab, const struct network *network, const char *files, const char *user,
+		    const struct ip *upstream, size_t upstream_count, struct strbuf *out)
+{
+	add_head(out, lab, network, files, user);
 	add_dns(out, lab, network, upstream, upstream_count);
 	add_dhcp(out, lab, network, files);
+}
+
+void dnsmasq_format_for_cut(const struct lab *lab, const struct network *network, const char *files, const char *user,
+			    struct strbuf *out)
+{
+	const struct ip *other = network->gateway4.family ? &network->gateway4 : &network->gateway6;
+
+	add_head(out, lab, network, files, user);
+	strbuf_printf(out, "port=%d\ncache-size=0\n", DNSMASQ_CUT_PORT);
+	add_records(out, lab, network->dhcp ? other : NULL);
 }
 
 /* Loopback, and link-local, which is of one link of the machine. */

@@ -31,6 +31,7 @@ enum { DNS = 53, DNS_TLS = 853, TUPLE_MOST = 160, TRIES = 5 };
 struct held {
 	struct prefix prefix;
 	bool alone, sealed;
+	bool names; /* only what it asks the resolver: it is opened, and gets another one */
 	const struct allowance *allowed;
 	size_t allowed_count;
 };
@@ -58,15 +59,25 @@ struct search {
 
 /* ─── whose flows ─── */
 
+static enum world world_of(const struct isolation_effect *effect)
+{
+	return effect->open_ms > 0 ? WORLD_OPEN : effect->world;
+}
+
 static bool is_tighter(const struct isolation_effect *before, const struct isolation_effect *after)
 {
-	enum world was = before->open_ms > 0 ? WORLD_OPEN : before->world;
-	enum world is = after->open_ms > 0 ? WORLD_OPEN : after->world;
+	enum world was = world_of(before), is = world_of(after);
 
 	if (is != was)
 		return is > was;
 	return is == WORLD_CUT && (after->neighbours > before->neighbours ||
 				   after->allowed_count < before->allowed_count || after->allowed != before->allowed);
+}
+
+/* Opened: what was begun before would go on to the resolver of the cut as long as its flow lives. */
+static bool is_opened(const struct isolation_effect *before, const struct isolation_effect *after)
+{
+	return world_of(after) == WORLD_OPEN && world_of(before) != WORLD_OPEN;
 }
 
 static void hold(struct search *search, const struct prefix *prefix, const struct isolation_effect *effect)
@@ -76,7 +87,8 @@ static void hold(struct search *search, const struct prefix *prefix, const struc
 		abort();
 	search->held[search->held_count++] = (struct held){.prefix = prefix_network(prefix),
 							   .alone = effect->neighbours == NEIGHBOURS_DROP,
-							   .sealed = effect->world == WORLD_SEALED,
+							   .sealed = world_of(effect) == WORLD_SEALED,
+							   .names = world_of(effect) == WORLD_OPEN,
 							   .allowed = effect->allowed,
 							   .allowed_count = effect->allowed_count};
 }
@@ -221,6 +233,8 @@ static bool ends_outward(const struct search *search, const struct held *held, c
 {
 	if (held->sealed || is_dns(side))
 		return true;
+	if (held->names)
+		return false;
 	if (is_gateway(search, &side->destination))
 		return false;
 	if (is_inside(search, &side->destination))
@@ -231,8 +245,8 @@ static bool ends_outward(const struct search *search, const struct held *held, c
 /* Begun by somebody else: who is above is an administrator; at L0 the world is not, but for published ports. */
 static bool ends_inward(const struct search *search, const struct held *held, const struct flow *flow)
 {
-	if (held->sealed)
-		return true;
+	if (held->sealed || held->names)
+		return held->sealed;
 	if (is_gateway(search, &flow->original.source))
 		return false;
 	if (is_inside(search, &flow->original.source))
@@ -424,7 +438,7 @@ int flows_end(struct net *net, const struct isolation *before, const struct isol
 		const struct guest *guest = net->lab->guests[i];
 		struct isolation_effect was = isolation_effect(before, guest), is = isolation_effect(after, guest);
 
-		if (is_tighter(&was, &is))
+		if (is_tighter(&was, &is) || is_opened(&was, &is))
 			hold_guest(&search, inside, guest, &is);
 	}
 	if (r == 0 && search.held_count)

@@ -12,6 +12,7 @@
 /*
  * Ends what each guest that is held more tightly after than before has with the world, with its host's resolver and, as
  * far as it has lost them, with its neighbours: in the namespace and, translated, in the root namespace of the host.
+ * The resolver's flows end for who is opened, too: from then on it has another one.
  * What others have, and what somebody above began (an administrator), is left alone. `above`: as rules_format.
  */
 int flows_end(struct net *net, const struct isolation *before, const struct isolation *after,

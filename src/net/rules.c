@@ -14,10 +14,13 @@
  *
  * table inet nestvisor: what is routed
  *   prerouting  marks by address what guests of deeper layers send that are cut
+ *   publish     what comes for published ports goes to the guest (publish.c); the cut answer, and begin nothing there
  *   forward     what is cut comes before `established`, so that it ends flows that live; then the uplink of the network
  *               decides
- *   input       the host's own services: DHCP and DNS where the network has them; no DNS for the cut
- *   output      the administrator's packets: everywhere but to the sealed
+ *   names       what the cut ask the host's resolver goes to the one that knows the lab's names only (dnsmasq.c)
+ *   input       the host's own services: DHCP and DNS where the network has them
+ *   output      the administrator's packets: everywhere but to the sealed; an answer of the resolver that asks the
+ *               world comes from the world
  *   postrouting networks with uplink nat leave with the transit address, so that two labs can have the same subnet
  *
  * A direct guest is known by its tap, which it cannot forge: cut and sealed hold for all that comes out of it, whatever
@@ -40,10 +43,12 @@
 #include "net/rules.h"
 
 #include "model/lab.h"
+#include "net/dnsmasq.h"
 #include "net/elements.h"
 #include "net/link.h"
 #include "net/net_internal.h"
 #include "net/network.h"
+#include "net/publish.h"
 #include "net/reach.h"
 
 #include <stdarg.h>
@@ -241,6 +246,7 @@ static void add_above(struct strbuf *out, const struct prefix *above, size_t cou
 static void add_cut_chains(struct strbuf *out, bool outermost)
 {
 	strbuf_add(out, "\tchain leaves_cut {\n"
+			"\t\toifname \"" NET_ADMIN "\" ct direction reply return\n"
 			"\t\tip saddr . ip daddr . meta l4proto . th dport @allow4 return\n"
 			"\t\tip6 saddr . ip6 daddr . meta l4proto . th dport @allow6 return\n");
 	if (!outermost)
@@ -258,20 +264,36 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 	strbuf_add(out,
 		   "\t\tip daddr . ip saddr . meta l4proto . th sport @allow4 return\n"
 		   "\t\tip6 daddr . ip6 saddr . meta l4proto . th sport @allow6 return\n" ADD_MARK(FROM_WORLD) "\t}\n");
-	strbuf_add(out, "\tchain services_for_cut {\n"
-			"\t\tmeta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
-			"\t}\n");
+	/* On 53 arrives what was begun before the cut, and has been sent on to the resolver of all. */
+	strbuf_printf(out,
+		      "\tchain services_for_cut {\n"
+		      "\t\tmeta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
+		      "\t\tiifname @with_dns meta l4proto { tcp, udp } th dport %d accept\n"
+		      "\t}\n",
+		      DNSMASQ_CUT_PORT);
 }
 
 static void add_forward(struct strbuf *out)
 {
 	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n");
 	strbuf_add(out, from_rules);
+	strbuf_printf(out,
+		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
+		      "\t\tmeta mark & " CUT " == " CUT " iifname @with_dns fib daddr type local "
+		      "meta l4proto { tcp, udp } th dport 53 redirect to :%d\n",
+		      DNSMASQ_CUT_PORT);
 	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
 			"\t\tiifname \"" NET_WORLD "\" jump from_world\n"
 			"\t\tmeta mark & " CUT " == " CUT " jump leaves_cut\n");
 	strbuf_add(out, to_rules);
 	strbuf_add(out,
+		   /* Published ports: what administrators begin, and its answers; nothing else takes that way. */
+		   "\t\tiifname \"" NET_ADMIN "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
+		   "\t\toifname \"" NET_ADMIN "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
+		   "\t\tiifname \"" NET_ADMIN "\" ct status dnat ct direction original accept\n"
+		   "\t\toifname \"" NET_ADMIN "\" ct status dnat ct direction reply accept\n"
+		   "\t\tiifname \"" NET_ADMIN "\" drop\n"
+		   "\t\toifname \"" NET_ADMIN "\" drop\n"
 		   "\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
 		   /* Ways with a smaller MTU ahead, whoever swallows the ICMP that says so (RFC 4821, section 1). */
 		   "\t\toifname \"" NET_WORLD "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
@@ -301,11 +323,13 @@ static void add_host_chains(struct strbuf *out)
 			"\t\tiifname @with_dhcp udp dport { 67, 547 } accept\n"
 			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 accept\n"
 			"\t}\n");
-	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n");
+	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n"
+			"\t\tmeta l4proto { tcp, udp } th sport 53 meta mark set meta mark | " FROM_WORLD "\n");
 	strbuf_add(out, to_rules);
 	strbuf_add(out, "\t}\n");
 	strbuf_add(out, "\tchain postrouting {\n"
 			"\t\ttype nat hook postrouting priority 100; policy accept;\n"
+			"\t\tiifname \"" NET_ADMIN "\" masquerade\n"
 			"\t\toifname \"" NET_WORLD "\" iifname @masqueraded masquerade\n"
 			"\t\toifname \"" NET_WORLD "\" meta oifkind \"tun\" iifname @connected masquerade\n"
 			"\t}\n");
@@ -340,6 +364,7 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 	}
 	add_address_chains(out);
 	add_cut_chains(out, outermost);
+	publish_format_inside(lab, out);
 	add_forward(out);
 	add_host_chains(out);
 	strbuf_add(out, "}\n");

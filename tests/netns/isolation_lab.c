@@ -70,6 +70,8 @@ int isolation_tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	net_set_isolation(f->net, NULL);
+	isolation_free(f->now);
 	net_close(f->net);
 	OK(net_remove_all("iso-test", f->m->run, &problem));
 	lab_free(f->lab);
@@ -95,6 +97,23 @@ void isolation_make_all(struct fixture *f)
 	/* hv routes for deep and a guest of that, who live in the same namespace. */
 	peer_do(f->phv, "ip addr add 192.168.124.91/32 dev lo; ip addr add fd00:124::91/128 dev lo nodad;"
 			"ip addr add 10.7.0.9/32 dev lo; ip addr add fd00:7::9/128 dev lo nodad");
+}
+
+void isolation_switch(struct fixture *f, const struct guest *guest, struct isolation_setting setting)
+{
+	struct isolation *before = f->now ? f->now : isolation_new(f->lab), *after = isolation_copy(before);
+
+	isolation_set(after, guest, &setting);
+	net_set_isolation(f->net, before);
+	OK(net_isolate(f->net, after, &f->last, &problem));
+	OK(net_end_flows(f->net, before, after, &f->flows, &problem));
+	isolation_free(before);
+	f->now = after;
+}
+
+void isolation_switch_world(struct fixture *f, const struct guest *guest, enum world world)
+{
+	isolation_switch(f, guest, (struct isolation_setting){.world = world});
 }
 
 /* Frames */

@@ -8,6 +8,8 @@
 #include "machine.h"
 #include "testlab.h"
 
+#include "model/isolation.h"
+
 enum { PORT = 7000 };
 
 /*
@@ -22,6 +24,9 @@ struct fixture {
 	struct guest *a, *b, *hv, *dhcp, *strange, *deep, *far;
 	struct network *core;
 	struct peer *pa, *pb, *phv, *pd, *ps, *pf;
+	struct isolation *now;	  /* since the first isolation_switch */
+	struct net_switched last; /* what that took, */
+	size_t flows;		  /* and what it ended */
 };
 
 int isolation_set_up(void **state);	   /* cmocka's: *state is a struct fixture */
@@ -30,6 +35,10 @@ int isolation_tear_down(void **state);
 
 /* Namespace, rules, uplink, networks, routes, and a peer for each guest of this host. */
 void isolation_make_all(struct fixture *f);
+
+/* At run time, as `cut`, `open` and `seal` do: the rules, then the flows. */
+void isolation_switch(struct fixture *f, const struct guest *guest, struct isolation_setting setting);
+void isolation_switch_world(struct fixture *f, const struct guest *guest, enum world world);
 
 struct frame {
 	uint8_t bytes[FRAME_SIZE];

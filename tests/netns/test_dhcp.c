@@ -1,4 +1,5 @@
 /* dnsmasq for those who want it: leases and names as a guest gets them. */
+#include "dns.h"
 #include "machine.h"
 #include "testlab.h"
 
@@ -182,40 +183,6 @@ static struct lease take_lease(const struct peer *peer)
 	return lease;
 }
 
-/* A DNS question for an address (RFC 1035); the answer as text, or "" with the response code behind it. */
-static void ask(int netns, const char *server, const char *name, bool ip6, char ret[64])
-{
-	uint8_t message[512] = {0, 42, 1, 0, 0, 1}, *at = message + 12;
-	struct timeval patience = {.tv_sec = 10};
-	int fd = udp_bind(netns, strchr(server, ':') ? AF_INET6 : AF_INET, NULL, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
-	ssize_t length;
-
-	for (const char *label = name; *label;) {
-		size_t n = strcspn(label, ".");
-
-		*at++ = (uint8_t)n;
-		memcpy(at, label, n);
-		at += n;
-		label += n + (label[n] == '.');
-	}
-	at += 2;
-	*at++ = ip6 ? 28 : 1;
-	at++;
-	*at++ = 1;
-	assert_int_equal(inet_pton(AF_INET, server, &to.sin_addr), 1);
-	assert_true(sendto(fd, message, (size_t)(at - message), 0, (struct sockaddr *)&to, sizeof(to)) > 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	length = recv(fd, message, sizeof(message), 0);
-	if (length < 12)
-		fail_msg("no answer from a DNS server for %s", name);
-	close(fd);
-	if (message[7] == 0 || message[3] & 15)
-		snprintf(ret, 64, "%d", message[3] & 15);
-	else /* the data of the last record ends the message */
-		inet_ntop(ip6 ? AF_INET6 : AF_INET, message + length - (ip6 ? 16 : 4), ret, 64);
-}
-
 static void fixed_and_free_leases(void **state)
 {
 	struct fixture *f = *state;
@@ -244,9 +211,9 @@ static void fixed_and_free_leases(void **state)
 	{
 		char answer[64];
 
-		ask(free_one->netns, "192.168.122.1", "free.dhcp-test", false, answer);
+		dns_ask(free_one->netns, "192.168.122.1", "free.dhcp-test", false, answer);
 		assert_string_equal(answer, lease.address);
-		ask(free_one->netns, "192.168.122.1", "liar.dhcp-test", false, answer);
+		dns_ask(free_one->netns, "192.168.122.1", "liar.dhcp-test", false, answer);
 		assert_string_equal(answer, "3");
 	}
 }
@@ -273,44 +240,42 @@ static void names_at_any_depth(void **state)
 	char answer[64];
 	struct peer *a;
 
-	machine_do("printf 'nameserver 127.0.0.53\\nnameserver 203.0.113.1\\n' > %s/resolv.conf && mount --bind "
-		   "%s/resolv.conf "
-		   "/etc/resolv.conf",
-		   f->m->run, f->m->run);
+	dns_set_upstream(f->m->run, "203.0.113.1");
 	OK(net_make_dhcp(f->net, f->lan, NULL, &problem));
 	OK(net_make_dhcp(f->net, f->quiet, NULL, &problem));
 	a = peer_new(f->m, f->net, f->a);
-	ask(a->netns, "192.168.122.1", "a.dhcp-test", false, answer);
+	dns_ask(a->netns, "192.168.122.1", "a.dhcp-test", false, answer);
 	assert_string_equal(answer, "192.168.122.10");
-	ask(a->netns, "192.168.122.1", "a.dhcp-test", true, answer);
+	dns_ask(a->netns, "192.168.122.1", "a.dhcp-test", true, answer);
 	assert_string_equal(answer, "fd00:122::10");
-	ask(a->netns, "192.168.122.1", "a", false, answer);
+	dns_ask(a->netns, "192.168.122.1", "a", false, answer);
 	assert_string_equal(answer, "192.168.122.10");
-	ask(a->netns, "192.168.122.1", "deep.hv.dhcp-test", false, answer);
+	dns_ask(a->netns, "192.168.122.1", "deep.hv.dhcp-test", false, answer);
 	assert_string_equal(answer, "192.168.124.91");
-	ask(a->netns, "192.168.122.1", "nobody.dhcp-test", false, answer);
+	dns_ask(a->netns, "192.168.122.1", "nobody.dhcp-test", false, answer);
 	assert_string_equal(answer, "3"); /* NXDOMAIN: the world is not asked for the lab's names */
 	/* The world is asked for others: its resolver is our test. */
 	{
 		int resolver = udp_bind(f->m->world, AF_INET, "203.0.113.1", 53);
 		int client = udp_bind(a->netns, AF_INET, NULL, 0);
-		const char question[] = "\0\7\1\0\0\1\0\0\0\0\0\0\7example\3org\0\0\1\0\1";
+		uint8_t question[DNS_SIZE];
+		size_t length = dns_question(question, "example.org", false);
 		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
 		struct timeval patience = {.tv_sec = 10};
 		char buffer[512];
 
 		inet_pton(AF_INET, "192.168.122.1", &to.sin_addr);
-		assert_true(sendto(client, question, sizeof(question) - 1, 0, (struct sockaddr *)&to, sizeof(to)) > 0);
+		assert_true(sendto(client, question, length, 0, (struct sockaddr *)&to, sizeof(to)) > 0);
 		setsockopt(resolver, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 		assert_true(recv(resolver, buffer, sizeof(buffer), 0) > 12);
 		assert_memory_equal(buffer + 12, question + 12, 12);
 		/* From a network that stays inside, nothing of it goes out: refused at once. */
-		ask(net_netns_fd(f->net), "192.168.50.1", "example.org", false, answer);
+		dns_ask(net_netns_fd(f->net), "192.168.50.1", "example.org", false, answer);
 		assert_string_equal(answer, "5");
 		close(resolver);
 		close(client);
 	}
-	machine_do("umount /etc/resolv.conf");
+	dns_unset_upstream();
 }
 
 static void one_process_that_stays(void **state)
@@ -452,7 +417,7 @@ static int tests(void)
 		TEST(a_system_without_users), TEST(waiting_can_be_cancelled),
 	};
 
-	if (!machine_try("command -v dnsmasq >/dev/null")) {
+	if (!dns_installed()) {
 		printf("SKIP: dnsmasq is not installed (package dnsmasq-base)\n");
 		return 77;
 	}

@@ -161,6 +161,28 @@ static void dnsmasq_for_names_only(void **state)
 			    "server=10.0.0.1\n");
 }
 
+/* Nobody in the world is asked; names of leases are asked of the one that gives them. */
+static void dnsmasq_for_the_cut(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_strbuf struct strbuf fixed = {0}, leases = {0};
+
+	f->lab_network->dns = true;
+	dnsmasq_format_for_cut(f->lab, f->lab_network, "/run/x/names-lab", "nobody", &fixed);
+	assert_string_equal(fixed.text,
+			    "# The network lab of the lab first. Written by nestvisor: changes are lost.\n"
+			    "interface=lab\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=nobody\n"
+			    "log-facility=/run/x/names-lab.log\nport=54\ncache-size=0\n"
+			    "domain-needed\nlocalise-queries\nlocal=/first/\n"
+			    "host-record=hv1.first,hv1,192.168.122.191,fd00:122::192\n"
+			    "host-record=hv2.hv1.first,192.168.124.2\n"
+			    "host-record=c.hv2.hv1.first,10.7.0.9\n");
+	f->lab_network->dhcp = true;
+	dnsmasq_format_for_cut(f->lab, f->lab_network, "/run/x/names-lab", "nobody", &leases);
+	assert_non_null(strstr(leases.text, "\nserver=/first/192.168.122.1\n"));
+	assert_null(strstr(leases.text, "dhcp"));
+}
+
 static void dnsmasq_for_leases(void **state)
 {
 	struct fixture *f = *state;
@@ -293,6 +315,7 @@ int main(void)
 		cmocka_unit_test(names_come_from_the_lab),
 		cmocka_unit_test(resolvers_but_the_machines_own),
 		TEST(dnsmasq_for_names_only),
+		TEST(dnsmasq_for_the_cut),
 		TEST(dnsmasq_for_leases),
 		cmocka_unit_test(names_on_a_deeper_host),
 		cmocka_unit_test(chains_that_drop),
