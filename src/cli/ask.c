@@ -20,15 +20,14 @@
 /* What shells, and `nestvisor exec`, say of a program that is not there. */
 enum { NOT_FOUND = 127 };
 
-/* "user@host:port", "user@[2001:db8::1]:22" */
-static int open_ssh(struct arena *arena, const char *text, struct transport **ret, struct error **err)
+int ask_parse_ssh(struct arena *arena, const char *text, struct ssh_target *ret, struct error **err)
 {
 	char *host = arena_strdup(arena, text), *at = strrchr(host, '@'), *port;
-	struct ssh_target target = {.netns = -1};
 
+	*ret = (struct ssh_target){.netns = -1};
 	if (at) {
 		*at = '\0';
-		target.user = host;
+		ret->user = host;
 		host = at + 1;
 	}
 	port = host[0] == '[' ? strchr(host, ']') : strchr(host, ':') == strrchr(host, ':') ? strchr(host, ':') : NULL;
@@ -44,10 +43,18 @@ static int open_ssh(struct arena *arena, const char *text, struct transport **re
 		if (number == 0 || number > UINT16_MAX || *end)
 			return error_set(err, EINVAL, "%s is no port", port + 1);
 		*port = '\0';
-		target.port = (unsigned)number;
+		ret->port = (unsigned)number;
 	}
-	target.host = host;
-	return transport_ssh(&target, ret, err);
+	ret->host = host;
+	return 0;
+}
+
+static int open_ssh(struct arena *arena, const char *text, struct transport **ret, struct error **err)
+{
+	struct ssh_target target;
+	int r = ask_parse_ssh(arena, text, &target, err);
+
+	return r < 0 ? r : transport_ssh(&target, ret, err);
 }
 
 /* A way to the target; *argv becomes what is to be run at its end. */
@@ -303,15 +310,18 @@ static int ask_here(const struct collect_target *target, enum collect_kind kind,
 	cleanup_close int netns = -1;
 	int r = 0;
 
-	if (target->namespace) {
-		char name[80];
+	if (target->namespace || target->netns) {
+		char name[300];
 
-		snprintf(name, sizeof(name), "nestvisor-%s", target->lab->name);
+		if (target->netns)
+			snprintf(name, sizeof(name), "%s", target->netns);
+		else
+			snprintf(name, sizeof(name), "nestvisor-%s", target->lab->name);
 		r = netns_open(name, &netns, err);
 	}
 	if (r == 0)
-		r = target->namespace || kind == COLLECT_NETWORK ? bundle_live_at(netns, target->name, ret, err)
-								 : bundle_live(ret, err);
+		r = netns >= 0 || kind == COLLECT_NETWORK ? bundle_live_at(netns, target->name, ret, err)
+							  : bundle_live(ret, err);
 	if (r == 0)
 		be_called(*ret, target);
 	return r;

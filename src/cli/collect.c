@@ -176,9 +176,17 @@ struct crew {
 	const char *subject;
 };
 
+/* This machine's kernel is asked by one thread alone: libnftables promises nothing to several. */
+static bool is_here(const struct crew *crew, size_t i)
+{
+	return crew->kind != COLLECT_TEXTS && !crew->targets[i].guest && !crew->targets[i].ssh;
+}
+
+/* This machine alone answers before anybody could read that it is asked. */
 static void tell(struct crew *crew, enum report_kind kind, size_t done)
 {
-	report(crew->inv->reporter, kind, crew->subject, "%zu done", done);
+	if (crew->count > 1 || !is_here(crew, 0))
+		report(crew->inv->reporter, kind, crew->subject, "%zu done", done);
 }
 
 static void ask_one(struct crew *crew, size_t i)
@@ -188,12 +196,6 @@ static void ask_one(struct crew *crew, size_t i)
 	result->arena = arena_new();
 	ask_target(&crew->targets[i], crew->kind, crew->timeout_ms, crew->inv->cancel, result, &result->err);
 	tell(crew, REPORT_UPDATE, atomic_fetch_add(&crew->done, 1) + 1);
-}
-
-/* This machine's kernel is asked by one thread alone: libnftables promises nothing to several. */
-static bool is_here(const struct crew *crew, size_t i)
-{
-	return crew->kind != COLLECT_TEXTS && !crew->targets[i].guest && !crew->targets[i].ssh;
 }
 
 static void *work(void *data)

@@ -31,6 +31,7 @@ struct collect_target {
 	bool namespace;		     /* the lab's network namespace on that host, and only what belongs to one */
 	bool below;		     /* the guest answers for all of the lab below it, too */
 	const char *ssh;	     /* "user@host:port"; NULL: not by ssh */
+	const char *netns;	     /* a network namespace of this machine; NULL: none */
 };
 
 struct collect_list {

@@ -62,94 +62,24 @@ static bool lab_named(const struct invocation *inv)
 	return inv->command->lab && invocation_string(inv, "lab");
 }
 
-struct asking {
-	struct invocation *inv;
-	const struct lab *lab;
-	struct collect_list list;
-};
-
-static bool is_silence(const struct note *note)
-{
-	return note->origin.source && strcmp(note->origin.source, "silence") == 0;
-}
-
-static void note_silence(struct bundle *bundle, const char *text)
-{
-	*arena_push(bundle->arena, bundle->notes, bundle->note_count) =
-		(struct note){arena_strdup(bundle->arena, text), {.source = "silence"}};
-}
-
-/* One that was named must answer; so must this machine. */
-static int check_answers(struct asking *asking, struct collect_result *results)
-{
-	for (size_t i = 0; i < asking->list.count; i++)
-		if (results[i].err && (cancel_requested(asking->inv->cancel) || i == 0))
-			return invocation_fail(asking->inv, &results[i].err);
-	return EXIT_DONE;
-}
-
-static struct bundle *join(struct asking *asking, struct collect_result *results)
-{
-	struct arena *arena = asking->list.arena;
-	size_t count = asking->list.count, host_count = 0;
-	struct bundle **parts = arena_alloc(arena, count * sizeof(struct bundle *)), *bundle;
-	const char **hosts = NULL, *source = NULL;
-	cleanup_json json_t *cables = NULL;
-
-	for (size_t i = 0; i < count; i++) {
-		parts[i] = steal_pointer(&results[i].bundle);
-		for (size_t j = 0; parts[i] && j < parts[i]->host_count; j++)
-			*arena_push(arena, hosts, host_count) = parts[i]->hosts[j]->name;
-	}
-	if (asking->lab) {
-		cables = collect_cables(asking->lab, hosts, host_count);
-		source = arena_printf(arena, "lab %s", asking->lab->name);
-	}
-	bundle = bundle_join(parts, count, cables, source);
-	for (size_t i = 0; i < count; i++)
-		if (results[i].err)
-			note_silence(bundle, results[i].err->message);
-	return bundle;
-}
-
-static int ask(struct asking *asking, enum collect_kind kind, struct bundle **ret)
-{
-	size_t count = asking->list.count;
-	struct collect_result *results = arena_alloc(asking->list.arena, count * sizeof(*results));
-	int status;
-
-	collect_all(asking->inv, kind, asking->list.targets, count, COLLECT_MS, results);
-	status = check_answers(asking, results);
-	if (status == EXIT_DONE) {
-		*ret = join(asking, results);
-		for (size_t i = 0; i < (*ret)->note_count; i++)
-			if (is_silence(&(*ret)->notes[i]))
-				invocation_warn(asking->inv, "%s", (*ret)->notes[i].text);
-	}
-	collect_clear(results, count);
-	return status;
-}
-
 static int ask_lab(struct invocation *inv, const char *host, enum collect_kind kind, struct bundle **ret,
 		   char **ret_name)
 {
 	cleanup_arena struct arena *arena = arena_new();
+	cleanup_hosts struct hosts hosts = {.arena = arena, .list.arena = arena};
 	bool ssh = host && strncmp(host, "ssh://", strlen("ssh://")) == 0;
-	cleanup_lab struct lab *lab = NULL;
-	struct asking asking = {.inv = inv, .list.arena = arena};
-	int status = ssh && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &lab);
+	int status = ssh && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &hosts.lab);
 
 	if (status != EXIT_DONE)
 		return status;
-	asking.lab = lab;
 	if (host)
-		status = collect_add(&asking.list, inv, lab, host);
+		status = collect_add(&hosts.list, inv, hosts.lab, host);
 	else
-		collect_add_lab(&asking.list, lab, true);
+		collect_add_lab(&hosts.list, hosts.lab, true);
 	if (status == EXIT_DONE)
-		status = ask(&asking, kind, ret);
+		status = hosts_ask(&hosts, inv, kind, ret);
 	if (status == EXIT_DONE && host)
-		*ret_name = strdup(asking.list.targets[0].name);
+		*ret_name = strdup(hosts.list.targets[0].name);
 	return status;
 }
 
@@ -176,11 +106,27 @@ static bool names_guest(const char *word)
 	       !(uname(&system) == 0 && strcmp(word, system.nodename) == 0);
 }
 
-int factsource_ends(struct invocation *inv, const char *from, const char *to, struct bundle **ret)
+int factsource_ends(struct invocation *inv, const char *from, const char *to, struct hosts *ret_hosts,
+		    struct bundle **ret)
 {
+	bool given = invocation_given(inv, "host"), lab;
+	const char *path = invocation_string(inv, "facts");
 	char *name = NULL; /* no one host is named, so none comes */
+	int status = EXIT_DONE;
 
-	if (!invocation_string(inv, "facts") && (names_guest(from) || names_guest(to)))
-		return ask_lab(inv, NULL, COLLECT_NETWORK, ret, &name);
-	return factsource_bundle(inv, NULL, COLLECT_NETWORK, ret, &name);
+	ret_hosts->list.arena = ret_hosts->arena;
+	if (path && given)
+		return invocation_usage(inv, "--facts and --host are two places to have facts from: give one of them");
+	if (path)
+		return load_captured(inv, path, NULL, ret, &name);
+	lab = lab_named(inv) || (!given && (names_guest(from) || names_guest(to)));
+	if (lab)
+		status = target_lab(inv, NULL, &ret_hosts->lab);
+	if (status == EXIT_DONE && lab)
+		collect_add_lab(&ret_hosts->list, ret_hosts->lab, true);
+	if (status == EXIT_DONE)
+		status = hosts_add_given(ret_hosts, inv);
+	if (status == EXIT_DONE && !ret_hosts->list.count)
+		hosts_add_this_machine(ret_hosts);
+	return status == EXIT_DONE ? hosts_ask(ret_hosts, inv, COLLECT_NETWORK, ret) : status;
 }

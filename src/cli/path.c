@@ -66,13 +66,16 @@ static json_t *answer_of(const void *context, const struct question *question, s
 
 static int run(struct invocation *inv)
 {
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_hosts struct hosts hosts = {.arena = arena};
 	cleanup_bundle struct bundle *bundle = NULL;
 	cleanup_stack struct stack *stack = NULL;
 	unsigned flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0;
 	int status = batch_check(inv);
 
 	if (status == EXIT_DONE)
-		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &bundle);
+		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &hosts,
+					 &bundle);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);
@@ -99,6 +102,7 @@ const struct command command_path = {
 						   BATCH_OPTION,
 						   {.name = "assume",
 						    .help = "where a fact is missing, take what is usual and say so"},
+						   HOSTS_OPTION,
 						   FACTSOURCE_OPTIONS,
 						   {}},
 	.examples =

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* `why` fails where the packet does not arrive; `fix` where it cannot be mended either. */
-static int status_of(const struct invocation *inv, const struct repair *repair)
+int repair_status(const struct invocation *inv, const struct repair *repair)
 {
 	if (repair->cause_count && repair->mended && strcmp(inv->command->name, "fix") == 0)
 		return EXIT_DONE;
@@ -51,43 +50,75 @@ static json_t *answer_of(const void *data, const struct question *question, stru
 	return context->json(&view);
 }
 
-static int answer_one(struct invocation *inv, const struct bundle *bundle, const struct stack *stack, repair_text *text,
-		      repair_json *json)
+void repair_asked_clear(struct repair_asked *asked)
 {
-	cleanup_arena struct arena *arena = arena_new();
+	stack_free(asked->stack);
+	bundle_free(asked->bundle);
+	*asked = (struct repair_asked){.arena = asked->arena};
+}
+
+static int find(struct invocation *inv, struct repair_asked *ret)
+{
 	cleanup_error struct error *err = NULL;
-	cleanup_strbuf struct strbuf out = {0};
-	struct repair_view view = {.from = invocation_string(inv, "from"), .to = invocation_string(inv, "to")};
-	struct packet packet;
 	struct asked asked;
 
-	if (question_read(inv, stack, &asked, &err) < 0)
+	if (question_read(inv, ret->stack, &asked, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	view.repair =
-		repair_find(arena, bundle, &asked.question, meant_host(inv, &asked), asked.question.state == STATE_NEW);
-	packet = sent_packet(&asked.question, view.repair);
-	view.packet = &packet;
+	ret->view = (struct repair_view){.from = invocation_string(inv, "from"), .to = invocation_string(inv, "to")};
+	ret->view.repair = repair_find(ret->arena, ret->bundle, &asked.question, meant_host(inv, &asked),
+				       asked.question.state == STATE_NEW);
+	ret->packet = sent_packet(&asked.question, ret->view.repair);
+	ret->view.packet = &ret->packet;
+	return EXIT_DONE;
+}
+
+int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked *ret)
+{
+	int status =
+		factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), hosts, &ret->bundle);
+
+	if (status != EXIT_DONE)
+		return status;
+	ret->stack = stack_new(ret->bundle);
+	return find(inv, ret);
+}
+
+static int answer_one(struct invocation *inv, struct hosts *hosts, repair_text *text, repair_json *json)
+{
+	cleanup_repair_asked struct repair_asked asked = {.arena = hosts->arena};
+	cleanup_strbuf struct strbuf out = {0};
+	int status = repair_ask(inv, hosts, &asked);
+
+	if (status != EXIT_DONE)
+		return status;
 	if (inv->json) {
-		invocation_answer(inv, json(&view));
+		invocation_answer(inv, json(&asked.view));
 	} else {
-		text(&view, inv->style, &out);
+		text(&asked.view, inv->style, &out);
 		invocation_print_text(inv, out.text);
 	}
-	return status_of(inv, view.repair);
+	return repair_status(inv, asked.view.repair);
+}
+
+static int answer_batch(struct invocation *inv, struct hosts *hosts, repair_json *json)
+{
+	cleanup_bundle struct bundle *bundle = NULL;
+	cleanup_stack struct stack *stack = NULL;
+	int status = factsource_ends(inv, NULL, NULL, hosts, &bundle);
+
+	if (status != EXIT_DONE)
+		return status;
+	stack = stack_new(bundle);
+	return batch_run(inv, stack, answer_of, &(struct batch_context){bundle, json});
 }
 
 int repair_command(struct invocation *inv, repair_text *text, repair_json *json)
 {
-	cleanup_bundle struct bundle *bundle = NULL;
-	cleanup_stack struct stack *stack = NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_hosts struct hosts hosts = {.arena = arena};
 	int status = batch_check(inv);
 
-	if (status == EXIT_DONE)
-		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &bundle);
 	if (status != EXIT_DONE)
 		return status;
-	stack = stack_new(bundle);
-	if (invocation_flag(inv, "batch"))
-		return batch_run(inv, stack, answer_of, &(struct batch_context){bundle, json});
-	return answer_one(inv, bundle, stack, text, json);
+	return invocation_flag(inv, "batch") ? answer_batch(inv, &hosts, json) : answer_one(inv, &hosts, text, json);
 }

@@ -11,4 +11,21 @@ typedef json_t *repair_json(const struct repair_view *view);
 
 int repair_command(struct invocation *inv, repair_text *text, repair_json *json);
 
+/* One question, and what was found: what `view` needs. */
+struct repair_asked {
+	struct arena *arena; /* the caller's */
+	struct bundle *bundle;
+	struct stack *stack;
+	struct packet packet;
+	struct repair_view view;
+};
+void repair_asked_clear(struct repair_asked *asked);
+#define cleanup_repair_asked __attribute__((cleanup(repair_asked_clear)))
+
+/* Asks those hosts, and answers the question of the options. EXIT_DONE, or the status to return. */
+int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked *ret);
+/* The exit status of the answer: `why` fails where the packet does not arrive, `fix` where it cannot be mended either.
+ */
+int repair_status(const struct invocation *inv, const struct repair *repair);
+
 #endif

@@ -16,7 +16,8 @@ const struct command command_why = {
 		"everything that would block after it. What was not captured is taken for the usual and listed.\n"
 		"\n"
 		"`nestvisor path` shows the same way hop by hop, `nestvisor fix` the changes that mend it.",
-	.options = (const struct command_option[]){QUESTION_OPTIONS, BATCH_OPTION, FACTSOURCE_OPTIONS, {}},
+	.options =
+		(const struct command_option[]){QUESTION_OPTIONS, BATCH_OPTION, HOSTS_OPTION, FACTSOURCE_OPTIONS, {}},
 	.examples = (const struct command_example[]){{"nestvisor why --from L0 --to hv1/a --port 22",
 						      "may L0 use ssh on a, and if not, why?"},
 						     {"nestvisor why --facts bundle/ --from wsl2 --to vm2 --port 22",

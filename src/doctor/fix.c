@@ -84,13 +84,23 @@ static bool content_has_hash(const struct content *content, const char *hash)
 /* What a person would type, as one line. */
 static void add_argv(struct strbuf *out, const char *const *argv);
 
-static int run(const char *const *argv, struct error **err)
+/* The argv, or the first line of what is shown for it. */
+static void add_title(struct strbuf *out, const char *const *argv, const struct fix_command *more)
+{
+	if (!more->shown)
+		add_argv(out, argv);
+	else
+		strbuf_printf(out, "%.*s", (int)strcspn(more->shown, "\n"), more->shown);
+}
+
+static int run(const char *const *argv, const struct fix_command *more, struct error **err)
 {
 	cleanup_strbuf struct strbuf line = {};
-	int r = process_must(argv, NULL, err);
+	const char *input = more->input ? more->input : "";
+	int r = process_must_take(argv, input, strlen(input), NULL, err);
 
 	if (r < 0) {
-		add_argv(&line, argv);
+		add_title(&line, argv, more);
 		error_wrap(err, "%s", line.text);
 	}
 	return r;
@@ -194,6 +204,8 @@ static int prepare_action(struct record *record, size_t index, const struct fix_
 	if (action->kind == FIX_RUN) {
 		recorded->run = copy_argv(record->arena, action->run);
 		recorded->undo = copy_argv(record->arena, action->undo);
+		recorded->run_more = action->run_more;
+		recorded->undo_more = action->undo_more;
 		return 0;
 	}
 	r = read_content(action->path, &content, err);
@@ -276,9 +288,9 @@ static int act(struct record *record, size_t index, struct reporter *reporter, s
 		report(reporter, REPORT_UPDATE, record->id, "writing %s", action->path);
 		return put_in_place(action, action->before, err);
 	}
-	add_argv(&line, (const char *const *)action->run);
+	add_title(&line, (const char *const *)action->run, &action->run_more);
 	report(reporter, REPORT_UPDATE, record->id, "%s", line.text);
-	return run((const char *const *)action->run, err);
+	return run((const char *const *)action->run, &action->run_more, err);
 }
 
 /*
@@ -336,7 +348,7 @@ static int take_back_action(struct record *record, size_t index, struct reporter
 	if (action->kind == FIX_FILE)
 		r = take_back_file(action, &left, err);
 	else if (action->begun && action->undo)
-		r = run((const char *const *)action->undo, err);
+		r = run((const char *const *)action->undo, &action->undo_more, err);
 	if (left) {
 		*ret_left = true;
 		report(reporter, REPORT_WARNING, record->id,
@@ -399,6 +411,13 @@ static int open_and_recover(bool look_only, struct reporter *reporter, struct re
 	int r = records_open(look_only, reporter, ret, err);
 
 	return r < 0 ? r : recover(*ret, reporter, err);
+}
+
+int fix_recover(struct reporter *reporter, struct error **err)
+{
+	cleanup_records struct records *records = NULL;
+
+	return open_and_recover(true, reporter, &records, err);
 }
 
 static int carry_out(const struct fix *fix, const size_t *todo, struct record *record, struct reporter *reporter,
@@ -678,8 +697,12 @@ static int preview_file(const struct fix_action *action, struct strbuf *ret, str
 	return r;
 }
 
-static void show_command(const char *const *argv, struct strbuf *ret)
+static void show_command(const char *const *argv, const struct fix_command *more, struct strbuf *ret)
 {
+	if (more->shown) {
+		strbuf_printf(ret, "%s\n", more->shown);
+		return;
+	}
 	strbuf_add(ret, "$ ");
 	add_argv(ret, argv);
 	strbuf_add_char(ret, '\n');
@@ -698,7 +721,7 @@ int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err)
 			return r;
 		if (done || action->kind == FIX_FILE)
 			continue;
-		show_command(action->run, ret);
+		show_command(action->run, &action->run_more, ret);
 	}
 	return 0;
 }
@@ -796,7 +819,7 @@ static int preview_back(struct foresight *foresight, const struct record *record
 		if (action->kind == FIX_FILE)
 			r = preview_file_back(foresight, action, ret, err);
 		else if (action->undo)
-			show_command((const char *const *)action->undo, ret);
+			show_command((const char *const *)action->undo, &action->undo_more, ret);
 	}
 	return r;
 }

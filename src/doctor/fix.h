@@ -27,6 +27,12 @@ enum fix_action_kind {
 	FIX_RUN,  /* a command, and the command that takes it back */
 };
 
+/* What a command reads on its standard input, and what people are shown in its place; each NULL: nothing, the argv. */
+struct fix_command {
+	const char *input; /* UTF-8 */
+	const char *shown; /* lines: "on hv1: ip route add 10.0.0.0/8 via 192.168.122.1", a difference */
+};
+
 struct fix_action {
 	enum fix_action_kind kind;
 	const char *path; /* FIX_FILE; absolute */
@@ -34,6 +40,7 @@ struct fix_action {
 	size_t length;
 	mode_t mode;			      /* of a new file; an old one keeps its mode and owner */
 	const char *const *run, *const *undo; /* FIX_RUN: argv, NULL-terminated; undo NULL: nothing to take back */
+	struct fix_command run_more, undo_more;
 	const char *const *done; /* an argv that succeeds where `run` is not needed any more; NULL: always needed */
 	const char *const *safe; /* an argv that must succeed before anything is changed; NULL: nothing to ask */
 };
@@ -50,6 +57,9 @@ int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err);
 /* All of it or nothing. *ret_changed false: there was nothing to do. -EBUSY with what is in the way where an action is
  * not safe now; a failing action is rolled back and is the error. */
 int fix_apply(const struct fix *fix, struct reporter *reporter, bool *ret_changed, struct error **err);
+/* Takes back what was left half done, if anything was, as everybody does who applies or takes back: for whoever looks at
+ * the machine first. */
+int fix_recover(struct reporter *reporter, struct error **err);
 /* Takes back the fixes with this id, or all with NULL, newest first. A file that somebody changed since is left, aloud:
  * -EEXIST. *ret_count: how many fixes were taken back. */
 int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struct error **err);

@@ -42,7 +42,10 @@ static json_t *argv_json(const char **argv)
 static json_t *action_json(const struct recorded_action *action)
 {
 	if (action->kind == FIX_RUN)
-		return json_pack("{s:o, s:o}", "run", argv_json(action->run), "undo", argv_json(action->undo));
+		return json_pack("{s:o, s:o, s:s*, s:s*, s:s*, s:s*}", "run", argv_json(action->run), "undo",
+				 argv_json(action->undo), "input", action->run_more.input, "shown",
+				 action->run_more.shown, "undo_input", action->undo_more.input, "undo_shown",
+				 action->undo_more.shown);
 	return json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:i, s:o}", "file", action->path, "staged", action->staged,
 			 "copy", action->copy ? strrchr(action->copy, '/') + 1 : NULL, "before", action->before,
 			 "after", action->after, "mode", (int)action->mode, "made",
@@ -94,6 +97,10 @@ static bool read_action(struct record *record, const json_t *json, struct record
 	if (ret->kind == FIX_RUN) {
 		ret->run = read_texts(record->arena, json_object_get(json, "run"), &count);
 		ret->undo = read_texts(record->arena, json_object_get(json, "undo"), &count);
+		ret->run_more = (struct fix_command){read_text(record->arena, json, "input"),
+						     read_text(record->arena, json, "shown")};
+		ret->undo_more = (struct fix_command){read_text(record->arena, json, "undo_input"),
+						      read_text(record->arena, json, "undo_shown")};
 		return ret->run && ret->run[0] && (!ret->undo || ret->undo[0]);
 	}
 	ret->path = read_text(record->arena, json, "file");

@@ -33,6 +33,7 @@ struct recorded_action {
 	size_t made_count;
 	/* FIX_RUN */
 	const char **run, **undo; /* NULL-terminated; undo NULL: nothing to take back */
+	struct fix_command run_more, undo_more;
 
 	bool begun, undone;
 };

@@ -286,9 +286,12 @@ static const struct schema schemas[] = {
 			"reply": {"type": ["object", "null"], "description": "and of what answers it; null: not asked, or it does not arrive"},
 			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},
 			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
-			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
+			"applied": {"type": "boolean", "description": "--apply: the changes were made"},
+			"now": {"type": "object", "description": "--apply: what becomes of the packet now, as `why` gives it, from facts collected after the changes"},
+			"undone": {"type": "integer", "minimum": 0, "description": "--undo: how many fixes were taken back; nothing else is said then, and without --undo all else is"}
 		},
-		"required": ["verdict", "changes", "verified", "after", "reply", "causes", "assumptions", "missing"],
+		"required": ["changes"],
 		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
 	})},
 	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
