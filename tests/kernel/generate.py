@@ -2,6 +2,8 @@
 as iptables, legacy iptables, nft, or several of them. A scenario is plain data, so that it can be kept and made smaller."""
 import random
 
+import packets
+
 WORLD4, WORLD6 = "203.0.113.", "2001:db8:113::"
 REMOTE4 = ["8.8.8.8", "1.1.1.1", "100.64.9.9", "9.9.9.9"]
 REMOTE6 = ["2001:4860::8888"]
@@ -264,15 +266,16 @@ class Generator:
         if proto == "tcp" and self.chance(0.12):
             words.append("-m tcp --tcp-flags " + self.pick("FIN,SYN,RST,ACK SYN", "SYN,ACK SYN,ACK", "FIN,PSH,URG FIN,PSH,URG", "ALL NONE"))
         if proto == "icmp" and self.chance(0.5):
-            words.append("-m icmp %s--icmp-type %d" % (negate(), self.pick(0, 8, 8, 13)))
+            words.append("-m icmp %s--icmp-type %d" % (negate(), self.pick(0, 3, 8, 8, 11, 13)))
         if proto == "ipv6-icmp":
-            words.append("-m icmp6 --icmpv6-type %d" % self.pick(128, 129))
+            words.append("-m icmp6 --icmpv6-type %d" % self.pick(1, 3, 128, 128, 129))
         extras = ["-m conntrack %s--ctstate %s" % (negate(), self.pick("NEW", "ESTABLISHED", "INVALID", "NEW,ESTABLISHED", "UNTRACKED", "RELATED", "DNAT", "SNAT")),
                   "-m addrtype %s--%s-type %s" % (negate(), self.pick("src", "dst"), self.pick("LOCAL", "UNICAST", "BROADCAST" if family == 4 else "LOCAL")),
                   "-m mark %s--mark %s" % (negate(), self.pick("0x1", "0x0/0xff", "0x10/0xf0")), "-m connmark --mark 0x1",
                   "-m conntrack --ctdir " + self.pick("ORIGINAL", "REPLY"), "-m conntrack --ctproto " + self.pick("tcp", "udp"),
                   "-m comment --comment \"lab rule\"", "-m pkttype %s--pkt-type %s" % (negate(), self.pick("unicast", "broadcast"))]
         if family == 4:
+            extras.append(negate() + "-f")
             extras += ["-m iprange %s--%s-range %s" % (negate(), self.pick("src", "dst"), self.pick("203.0.113.1-203.0.113.60", "192.168.50.1-192.168.50.7", "1.0.0.0-9.0.0.0"))]
             if not chain.startswith("POST"):
                 extras += ["-m set %s--match-set %s %s" % (negate(), s["name"], ",".join(self.pick("src", "dst") for _ in s["kind"].split()[0].split(","))) for s in host["ipsets"]] * 3
@@ -403,8 +406,9 @@ class Generator:
         elif kind == "l4":
             words.append("meta l4proto %s%s" % (negate(), self.pick("tcp", "udp", "sctp", "gre", "{ esp, gre, udp }")))
         elif kind == "icmp":
-            words.append("icmp type %secho-request" % negate() if four else "icmpv6 type echo-request")
-        extras = ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "{ new, related }", "new,established"), "ct direction original", "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
+            words.append("icmp type %s%s" % (negate(), self.pick("echo-request", "echo-request", "echo-reply", "destination-unreachable", "{ 3, 11 }")) if four
+                         else "icmpv6 type " + self.pick("echo-request", "echo-request", "destination-unreachable", "time-exceeded"))
+        extras = ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "related", "{ new, related }", "new,established"), "ct direction " + self.pick("original", "reply"), "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
                   "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"),
                   "ct mark 0x1", "meta pkttype unicast"]
         if kind == "tcp":
@@ -418,7 +422,7 @@ class Generator:
         if base == "prerouting":
             extras += ["fib saddr . iif oif %s" % self.pick("missing", "exists")]
         if four:
-            extras += ["ct original ip daddr " + self.net4(), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
+            extras += ["ct original ip daddr " + self.net4(), "ct reply ip saddr " + self.net4(), "ip frag-off & 0x1fff %s 0" % self.pick("==", "!="), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
         while self.chance(0.3):
             words.append(self.pick(extras))
         return " ".join(words)
@@ -494,21 +498,56 @@ class Generator:
         question["state"] = "new"
         if self.chance(0.3) and own:
             question["src"] = self.pick(own)
-            if proto in ("tcp", "udp") and self.chance(0.5):
-                question["reply_too"] = True
         else:
             self.arriving(scenario, name, host, question, addresses, remote)
             if question["iif"] is None:
                 return None
-        if question["iif"] and proto in ("tcp", "udp") and not question.get("bridged") and self.chance(0.25):
-            question["reply_too"] = True
-        if "reply_too" not in question and self.chance(0.08):
-            if proto == "tcp":
-                question["tcp_flags"] = self.pick("SA", "FA", "FPU", "A", "R")
-                question["state"] = "new" if question["tcp_flags"] == "A" else "invalid"
-            elif "icmp" in proto:
-                question["icmp_type"], question["state"] = (129 if six else 0), "invalid"
+        what = self.random.random()
+        if what < 0.35:
+            self.conversation(question, addresses + remote)
+        elif what < 0.42:
+            self.invalid(question, six)
+        elif what < 0.47 and question["iif"]:
+            self.stray_error(question, six, addresses + remote)
+        elif what < 0.57 and proto in ("tcp", "udp", "icmp", "icmpv6"):
+            question["_fragments"] = True
+        if six and "_fragments" not in question and "_quoted" not in question and self.chance(0.2):
+            question["_extensions"] = self.pick([60], [60], [60, 0])  # innermost first
         return question
+
+    def conversation(self, question, addresses):
+        """What follows the packet; see conversation.py."""
+        proto = question["proto"]
+        if proto == "132":  # its answers carry more than can be said here
+            return
+        question["then"] = self.pick(["reply"], ["reply"], ["reply", "more"])
+        if proto in ("tcp", "udp", "icmp", "icmpv6"):
+            question["then"] += self.pick([], [], ["error"], ["error"], ["error-back"], ["error", "error-back"], ["error-astray"])
+            question["_error"] = self.error_kind(":" in question["dst"])
+            question["_astray"] = self.pick(addresses)
+            if self.chance(0.4):
+                question["_reporter"] = self.pick(addresses)
+
+    def error_kind(self, six):
+        """Unreachable, not for its size, which would be remembered, or time exceeded; and a code."""
+        return self.pick([0, self.pick(0, 1, 3, 4)], [1, 0]) if six else self.pick([0, self.pick(0, 1, 3, 13)], [1, 0])
+
+    def invalid(self, question, six):
+        if question["proto"] in ("tcp", "udp", "icmp") and question["iif"] and self.chance(0.4):
+            question["_wrong_sum"], question["state"] = True, "invalid"
+        elif question["proto"] == "tcp":
+            question["tcp_flags"] = self.pick("SA", "FA", "FPU", "A", "R", "SF", "RA", "")
+            question["state"] = "new" if question["tcp_flags"] == "A" else "invalid"
+        elif "icmp" in question["proto"]:
+            question["icmp_type"], question["state"] = (129 if six else self.pick(0, 14)), "invalid"
+
+    def stray_error(self, question, six, addresses):
+        """An ICMP error about a packet that nobody sent."""
+        kind, code = self.error_kind(six)
+        inner = {"src": question["dst"], "dst": self.pick(addresses), "proto": self.pick("tcp", "udp"), "sport": self.random.randrange(1024, 61000), "dport": self.pick(PORTS), "icmp_type": None}
+        packet, = packets.network(inner, 0)
+        question.update(proto="icmpv6" if six else "icmp", sport=None, dport=None, icmp_type=packets.ERRORS[58 if six else 1][kind], icmp_code=code, state="invalid",
+                        _quoted=packet[:48 if six else 28].hex())
 
     def arriving(self, scenario, name, host, question, addresses, remote):
         ends = []

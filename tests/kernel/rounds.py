@@ -8,12 +8,13 @@ import sys
 import tempfile
 import time
 
+import conversation
 import kernel
 import stack
 
 
 def public(value):
-    return {key: item for key, item in value.items() if not key.startswith("_") and key not in ("from", "reply_too", "seq")}
+    return {key: item for key, item in value.items() if not key.startswith("_") and key not in ("from", "then", "seq")}
 
 
 def token_of(number):
@@ -46,16 +47,12 @@ class Round:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, questions, idle=0.012):
-        """Questions and the kernel's answers; where one has reply_too, the reply's are put behind it."""
+        """Questions and the kernel's answers; behind each what its `then` asks for. `_origin` is the question's own place."""
         asked, answers = [], []
-        for question in questions:
-            answer = self.stack.ask(question, token_of(len(asked)), idle)
-            asked.append(dict(question, id=len(asked) + 1))
-            answers.append(answer)
-            if question.get("reply_too") and answer["verdict"] == "delivered" and (question["proto"] == "udp" or "_stub" in answer):
-                back = self.stack.reply(question, answer)
-                answers.append(self.stack.ask(back, token_of(len(asked)), idle, ack=token_of(len(asked) - 1) + 1, fresh=False))
-                asked.append(dict(back, id=len(asked) + 1))
+        for origin, question in enumerate(questions):
+            for one, answer in conversation.hold(self.stack, question, lambda: token_of(len(asked)), idle):
+                asked.append(dict(one, id=len(asked) + 1, _origin=origin))
+                answers.append(answer)
         return asked, answers
 
     def program(self, questions, command="path"):
@@ -67,9 +64,22 @@ class Round:
         return lines
 
     def disagreements(self, questions, idle=0.012):
+        """What they disagree about, and all questions, answers of the kernel, and of the program."""
         asked, answers = self.ask(questions, idle)
         told = self.program(asked)
-        return [(q, a, t, why) for q, a, t in zip(asked, answers, told) for why in [difference(a, t)] if why], len(asked), answers, asked
+        whys = [difference(a, t) for a, t in zip(answers, told)]
+        waiting(asked, answers, whys)
+        return [row for row in zip(asked, answers, told, whys) if row[3]], asked, answers, told
+
+
+def waiting(asked, answers, whys):
+    """A piece whose other piece was stopped waits for it where pieces are put together: then nobody can see that it passed."""
+    for i in range(len(asked) - 1):
+        if asked[i].get("fragment") != "first":
+            continue
+        for one, other in ((i, i + 1), (i + 1, i)):
+            if whys[one] and not whys[other] and answers[one]["verdict"] == "lost" and answers[other]["verdict"] != "delivered":
+                whys[one], answers[one]["_waits"] = None, True
 
 
 def difference(kernel_says, told):
@@ -84,10 +94,16 @@ def difference(kernel_says, told):
         for field in ("src", "dst"):
             if told.get(field) and kernel_says.get(field) and not stack.addresses_equal(told[field], kernel_says[field]):
                 return field
-    rules = told.get("rules") or []
-    if kernel_says.get("index") and rules and rules[-1].get("index") is not None and rules[-1]["index"] != kernel_says["index"]:
+    if kernel_says.get("index") is not None and told.get("rules") is not None and deciding(told) != kernel_says["index"]:
         return "index of the rule"
     return None
+
+
+def deciding(told):
+    """The number of the rule that the program says decided; 0: a policy."""
+    if not told["rules"] or told.get("rule", "").lower() == "policy drop":
+        return 0
+    return told["rules"][-1]["index"]
 
 
 def worker(function, arguments, seeds, results):

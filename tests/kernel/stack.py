@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 
+import conversation
 import kernel
 import packets
 
@@ -306,7 +307,8 @@ class Stack:
         if not mine or not packets.is_it(question, parsed, token):
             return None
         name, outside, port = self.far[host.name, interface]
-        answer = {"verdict": "delivered", "where": name, "to": "out interface %s of host %s" % (outside, name), "hook": "postrouting", "parsed": parsed, "_stub": (host.name, interface)}
+        answer = {"verdict": "delivered", "where": name, "to": "out interface %s of host %s" % (outside, name), "hook": "postrouting", "parsed": parsed, "_stub": (host.name, interface),
+                  "_mac": ":".join("%02x" % byte for byte in frame[6:12])}
         return dict(answer, out_port=port) if port else answer
 
     def dropped(self, question, token):
@@ -338,23 +340,29 @@ class Stack:
         return {"verdict": "rejected" if text and re.search(r"reject|REJECT", text) else "dropped", "where": name, "rule": text, "index": index,
                 "table": "%s %s" % (one["family"], one["table"]), "chain": one["chain"]}
 
+    def back_from(self, answer):
+        """Where what answers a delivered packet is sent: by the host itself, or by the stub that got it, to who sent the frame."""
+        if "_stub" not in answer:
+            return {"at": answer["where"], "iif": None}
+        stub, interface = answer["_stub"]
+        name, outside, port = self.far[stub, interface]
+        back = {"at": name, "iif": outside, "src_mac": dict(self.scenario["hosts"][stub]["links"])[interface], "from": [stub, interface]}
+        if port:
+            back["in_port"] = port
+        if answer["_mac"] != self.mac_of(name, outside, port):
+            back.update(dst_mac=answer["_mac"], bridged=True)
+        return back
+
     def reply(self, question, answer):
         """The question that follows where the first packet of a flow was delivered: its answer's way back."""
         parsed = answer["_parsed"]
         back = {"proto": question["proto"], "src": parsed["dst"], "dst": parsed["src"], "sport": parsed["dport"], "dport": parsed["sport"], "icmp_type": None,
-                "state": "established", "direction": "reply", "at": answer["where"], "iif": None}
-        back["of"] = {key: question[key] for key in ("src", "dst", "proto", "sport", "dport", "at", "iif", "src_mac", "in_port") if key in question}
-        if "_stub" in answer:
-            stub, interface = answer["_stub"]
-            name, outside, port = self.far[stub, interface]
-            back.update(iif=outside, src_mac=dict(self.scenario["hosts"][stub]["links"])[interface])
-            back["from"] = [stub, interface]
-            if port:
-                back["in_port"] = port
+                "state": "established", "direction": "reply", "of": {key: question[key] for key in conversation.OF if key in question}}
+        back.update(self.back_from(answer))
         if question["proto"] == "tcp":
             back["tcp_flags"] = "SA"
         if question["icmp_type"] is not None:
-            back.update(icmp_type={8: 0, 13: 14, 128: 129}[question["icmp_type"]], icmp_id=parsed["icmp_id"])
+            back.update(icmp_type=conversation.ECHO[question["icmp_type"]], icmp_id=parsed["icmp_id"])
         return back
 
 

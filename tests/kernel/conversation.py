@@ -1,0 +1,70 @@
+"""What follows a packet: its answer, more of the same connection, and ICMP errors about it, each sent as the one before
+arrived. A question's `then` says what is wanted; what cannot be sent, since nothing arrived, is left out.
+
+  reply        the answer, from where the packet arrived
+  more         behind the answer another one of the first packet's direction
+  error        an ICMP error about the packet, from where it arrived
+  error-back   one about the answer, from where that arrived
+  error-astray one about the packet, but sent to somebody else than who sent it
+"""
+import packets
+
+ECHO = {8: 0, 13: 14, 128: 129}
+OF = ("src", "dst", "proto", "sport", "dport", "icmp_type", "at", "iif", "src_mac", "dst_mac", "bridged", "in_port", "tcp_flags")
+
+
+def hold(stack, question, next_token, idle):
+    """Yields (question, the kernel's answer)."""
+    token = next_token()
+    if "_fragments" in question:
+        pieces = [(dict(question, fragment="first"), token), (dict(question, fragment="later"), token + 1)]
+        yield from zip((piece for piece, _ in pieces), stack.ask_pieces(question, pieces, idle))
+        return
+    answer = stack.ask(question, token, idle)
+    yield question, answer
+    for one, ack in follow(stack, question, token, answer, next_token):
+        heard = stack.ask(one, next_token(), idle, ack=ack, fresh=False)
+        one["_heard"] = heard
+        yield one, heard
+
+
+def follow(stack, question, token, answer, next_token):
+    """Yields (question, what it acknowledges); finds the answer to it in its _heard afterwards."""
+    wanted = question.get("then", ())
+    if answer["verdict"] != "delivered":
+        return
+    if "error" in wanted and "_stub" in answer:
+        yield error(stack, question, answer, "reply"), 0
+    if "error-astray" in wanted and "_stub" in answer:
+        yield dict(error(stack, question, answer, "reply"), dst=question["_astray"]), 0
+    if "reply" not in wanted or not (question["proto"] in ("udp", "47", "50") or "_stub" in answer):
+        return
+    back, back_token = stack.reply(question, answer), next_token()
+    yield back, token + 1
+    heard = back.pop("_heard")
+    if heard["verdict"] != "delivered":
+        return
+    if question["proto"] == "tcp" and "_stub" not in heard:
+        return  # who sent it knows nothing of it and has reset the connection
+    if "more" in wanted:
+        more = {key: value for key, value in question.items() if key != "then"}
+        more.update(state="established", direction="original", of={key: question[key] for key in OF if key in question})
+        if question["proto"] == "tcp":
+            more["tcp_flags"] = "A"
+        if question["icmp_type"] is not None:  # the same echo goes on
+            more["icmp_id"] = question.get("icmp_id", token & 0xFFFF)
+        yield more, back_token + 1
+    if "error-back" in wanted and "_stub" in heard:
+        yield error(stack, question, heard, "original"), 0
+
+
+def error(stack, question, answer, direction):
+    """About what the stub got, as it got it, from there."""
+    parsed = answer["_parsed"]
+    six = ":" in parsed["src"]
+    kind, code = question["_error"]
+    one = {"proto": "icmpv6" if six else "icmp", "src": question.get("_reporter") or parsed["dst"], "dst": parsed["src"], "sport": None, "dport": None,
+           "icmp_type": packets.ERRORS[58 if six else 1][kind], "icmp_code": code, "state": "related", "direction": direction, "_quoted": parsed["packet"][:64 if six else 28].hex(),
+           "of": {key: question[key] for key in OF if key in question}}
+    one.update(stack.back_from(answer))
+    return one
