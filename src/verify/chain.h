@@ -40,6 +40,8 @@ struct bounds chains_ending(struct chains *chains, diagram function, struct end 
 size_t chains_ends(struct chains *chains, diagram function, enum end_kind kind, struct end **ret);
 /* What an effect makes of a set. */
 pset chains_changed(struct chains *chains, pset set, effect done);
+/* The packets that an effect makes some of the set. */
+pset chains_unchanged(struct chains *chains, pset set, effect done);
 /* All packets that go on from where a set got to, as what was done on the way left them. */
 pset chains_going_on(struct chains *chains, diagram function, pset set);
 

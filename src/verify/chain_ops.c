@@ -239,3 +239,21 @@ pset chains_changed(struct chains *chains, pset set, effect done)
 			       pset_bits_masked(chains->space, assignment.bits, assignment.value, assignment.known));
 	return set;
 }
+
+pset chains_unchanged(struct chains *chains, pset set, effect done)
+{
+	while (done) {
+		const struct statement *statement = effect_statement(chains->outcomes, done, &done);
+		struct assignment assignment;
+
+		if (!statement_assignment(&chains->scope, statement, &assignment))
+			continue;
+		if (assignment.known)
+			set = pset_before(chains->space, set, assignment.bits, assignment.value, assignment.known);
+		if (assignment.flipped)
+			set = pset_flipped(chains->space, set, assignment.bits, assignment.flipped);
+		if (assignment.unknown)
+			set = pset_forget_bits(chains->space, set, assignment.bits, assignment.unknown);
+	}
+	return set;
+}

@@ -7,12 +7,10 @@
 #include "base/arena.h"
 
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-enum { MOST_HOPS = 24 };
+enum { MOST_HOPS = 24, MOST_ENDS = 100000 };
 
 struct spread *spread_new(const struct stack *stack, struct space *space)
 {
@@ -23,9 +21,11 @@ struct spread *spread_new(const struct stack *stack, struct space *space)
 	spread->stack = stack;
 	spread->space = space;
 	spread->arena = arena_new();
+	spread->kept = arena_new();
 	spread->chains = calloc(stack->host_count + 1, sizeof(*spread->chains));
 	spread->routing = calloc(stack->host_count + 1, sizeof(*spread->routing));
-	if (!spread->chains || !spread->routing)
+	spread->taken_over = calloc(stack->host_count + 1, sizeof(*spread->taken_over));
+	if (!spread->chains || !spread->routing || !spread->taken_over)
 		abort();
 	spread->first_id = space_operator_id(space);
 	spread->put_id = space_operator_id(space);
@@ -40,8 +40,20 @@ void spread_free(struct spread *spread)
 		chains_free(spread->chains[i]);
 	free(spread->chains);
 	free(spread->routing);
+	free(spread->taken_over);
 	arena_free(spread->arena);
+	arena_free(spread->kept);
 	free(spread);
+}
+
+void spread_take_over(struct spread *spread, const struct stack_host *host)
+{
+	spread->taken_over[host->number] = true;
+}
+
+bool spread_is_taken_over(const struct spread *spread, const struct stack_host *host)
+{
+	return spread->taken_over[host->number];
 }
 
 struct chains *spread_chains(struct spread *spread, const struct stack_host *host)
@@ -63,6 +75,25 @@ struct bounds bounds_out(struct space *space, struct bounds packets, pset set)
 	return (struct bounds){pset_minus(space, packets.may, set), pset_minus(space, packets.must, set)};
 }
 
+pset spread_prefix(struct spread *spread, enum pset_field field, const char *text)
+{
+	struct prefix prefix;
+	struct interval interval;
+
+	if (!prefix_parse(text, &prefix))
+		return PSET_EMPTY;
+	interval = interval_of_prefix(&prefix);
+	return pset_interval(spread->space, field, interval.first, interval.last);
+}
+
+pset spread_multicast(struct spread *spread, enum stack_family family)
+{
+	if (family == STACK_IP6)
+		return spread_prefix(spread, PSET_DADDR, "ff00::/8");
+	return pset_or(spread->space, spread_prefix(spread, PSET_DADDR, "224.0.0.0/4"),
+		       spread_prefix(spread, PSET_DADDR, "255.255.255.255/32"));
+}
+
 /* ---- ends ---- */
 
 static struct spread_end *add_end(struct spread *spread, const struct stream *stream, struct bounds packets,
@@ -70,8 +101,14 @@ static struct spread_end *add_end(struct spread *spread, const struct stream *st
 {
 	struct spread_end *end = arena_push(spread->arena, spread->ends, spread->end_count);
 
-	*end = (struct spread_end){
-		.fate = fate, .hop = stream->hop, .host = stream->host, .oif = stream->oif, .packets = packets};
+	*end = (struct spread_end){.fate = fate,
+				   .hop = stream->hop,
+				   .host = stream->host,
+				   .oif = stream->oif,
+				   .packets = packets,
+				   .passage = stream->passage};
+	if (spread->end_count >= MOST_ENDS)
+		space_fail(spread->space);
 	return end;
 }
 
@@ -108,121 +145,67 @@ void spread_end_by(struct spread *spread, const struct stream *stream, struct bo
 		end->reason = SPREAD_FOR_PROGRAM;
 }
 
-/* Takes packets out of the stream that end here. */
-static void lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason)
+void spread_lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason)
 {
 	spread_end_at(spread, stream, bounds_in(spread->space, stream->packets, set), SPREAD_LOST, reason);
 	stream->packets = bounds_out(spread->space, stream->packets, set);
 }
 
-/* The same for packets that are only perhaps let through. */
-static void keep(struct spread *spread, struct stream *stream, struct bounds kept, enum spread_reason reason)
-{
-	struct bounds lost = {pset_minus(spread->space, stream->packets.may, kept.must),
-			      pset_minus(spread->space, stream->packets.must, kept.may)};
-
-	spread_end_at(spread, stream, lost, SPREAD_LOST, reason);
-	stream->packets = bounds_and(spread->space, stream->packets, kept);
-}
-
-/* ---- addresses that do not belong where they are ---- */
-
-static pset prefix_of(struct spread *spread, enum pset_field field, const char *text)
-{
-	struct prefix prefix;
-	struct interval interval;
-
-	if (!prefix_parse(text, &prefix))
-		return PSET_EMPTY;
-	interval = interval_of_prefix(&prefix);
-	return pset_interval(spread->space, field, interval.first, interval.last);
-}
-
-static void refuse_martians4(struct spread *spread, struct stream *stream)
-{
-	bool localnet = number_or(stream->iif->route_localnet.value, 0) != 0;
-
-	lose(spread, stream, prefix_of(spread, PSET_SADDR, "224.0.0.0/4"), SPREAD_FOR_SOURCE);
-	lose(spread, stream, prefix_of(spread, PSET_SADDR, "255.255.255.255/32"), SPREAD_FOR_SOURCE);
-	lose(spread, stream, prefix_of(spread, PSET_SADDR, "0.0.0.0/8"), SPREAD_FOR_SOURCE);
-	lose(spread, stream, prefix_of(spread, PSET_DADDR, "0.0.0.0/8"), SPREAD_FOR_DESTINATION);
-	if (!localnet) {
-		lose(spread, stream, prefix_of(spread, PSET_DADDR, "127.0.0.0/8"), SPREAD_FOR_DESTINATION);
-		lose(spread, stream, prefix_of(spread, PSET_SADDR, "127.0.0.0/8"), SPREAD_FOR_SOURCE);
-	}
-}
-
-static void refuse_martians6(struct spread *spread, struct stream *stream)
-{
-	lose(spread, stream, prefix_of(spread, PSET_SADDR, "ff00::/8"), SPREAD_FOR_SOURCE);
-	lose(spread, stream, prefix_of(spread, PSET_SADDR, "::1/128"), SPREAD_FOR_SOURCE);
-	lose(spread, stream, prefix_of(spread, PSET_DADDR, "::1/128"), SPREAD_FOR_DESTINATION);
-	lose(spread, stream, prefix_of(spread, PSET_DADDR, "::/128"), SPREAD_FOR_DESTINATION);
-}
-
-/*
- * The packets that would be answered by where they came in (strict), or by any interface, as rp_filter asks. The
- * question is put as if the answer came in at `oif`, where the packet is to leave; of one for this host itself, as if
- * it made it.
- */
-static struct bounds routed_back(struct spread *spread, const struct stream *stream, const struct stack_link *oif,
-				 bool strict)
-{
-	wide name = wide_of_name(stream->iif->name);
-	struct interval names = {strict ? name : 1, strict ? name : ~(wide)0};
-	struct bounds back = spread_routed_by(spread, stream->host, stream->family, oif, true, names);
-
-	/* the mark does not count, unless the interface says so */
-	if (number_or(stream->iif->src_valid_mark.value, 0) == 0) {
-		back.may = pset_before(spread->space, back.may, pset_bits_of(PSET_MARK), 0, UINT32_MAX);
-		back.must = pset_before(spread->space, back.must, pset_bits_of(PSET_MARK), 0, UINT32_MAX);
-	}
-	return back;
-}
-
-/* fib_validate_source(): of IPv4 only. */
-static void check_source(struct spread *spread, struct stream *stream, const struct stack_route *route)
-{
-	const struct number *rp_filter = &stream->iif->rp_filter.value;
-	const struct route *taken = route->route;
-	const char *dev = taken->type == ROUTE_TYPE_UNICAST && taken->nexthop_count ? taken->nexthops[0].dev : NULL;
-	struct bounds back;
-
-	if (stream->family != STACK_IP4)
-		return;
-	if (number_or(stream->iif->accept_local.value, 0) == 0)
-		lose(spread, stream, spread_own_addresses(spread, stream->host, stream->family, PSET_SADDR),
-		     SPREAD_FOR_SOURCE);
-	if (rp_filter->known && rp_filter->value == 0)
-		return;
-	back = routed_back(spread, stream, dev ? stack_link(stream->host, dev) : NULL,
-			   !rp_filter->known || rp_filter->value == 1);
-	if (!rp_filter->known)
-		back.may = PSET_FULL;
-	keep(spread, stream, back, SPREAD_FOR_SOURCE);
-}
-
 /* ---- leaving ---- */
 
-/* Behind the decision: postrouting, and out. */
-static void leave(struct spread *spread, struct stream *stream, const struct stack_route *route,
+void spread_leave(struct spread *spread, struct stream *stream, const struct stack_route *route,
 		  const struct nexthop *nexthop)
 {
-	if (stream->oif && stream->oif->link->up == TRUTH_NO) {
-		spread_end_on(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LINK, route);
-		return;
-	}
+	stream->next = nexthop->via.family ? &nexthop->via : NULL;
 	spread_hook(spread, stream, stream->family, HOOK_POSTROUTING, INT_MIN, INT_MAX);
-	if (!bounds_are_empty(stream->packets))
-		spread_send(spread, stream, nexthop->via.family ? &nexthop->via : NULL);
+	if (bounds_are_empty(stream->packets))
+		return;
+	if (stream->oif->link->up == TRUTH_NO || stream->oif->link->carrier == TRUTH_NO)
+		spread_end_on(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LINK, route);
+	else
+		spread_send(spread, stream, stream->next);
 }
 
-/* One of several next hops is taken: which one is not for us to say. */
-static struct bounds of_several(struct bounds packets, size_t count)
+bool spread_usable(const struct stack_host *host, const struct nexthop *nexthop)
 {
-	if (count > 1)
+	const struct stack_link *link = nexthop->dev ? stack_link(host, nexthop->dev) : NULL;
+
+	for (size_t i = 0; i < nexthop->flag_count; i++)
+		if (strcmp(nexthop->flags[i], "dead") == 0)
+			return false;
+	return !link || link->link->up != TRUTH_NO;
+}
+
+struct bounds spread_of_several(struct bounds packets, const struct route *route)
+{
+	if (route->nexthop_count > 1)
 		packets.must = PSET_EMPTY;
 	return packets;
+}
+
+/* The router takes one off; at the last one the packet ends. */
+static void count_down(struct spread *spread, struct stream *stream)
+{
+	struct space *space = spread->space;
+	struct bounds before = stream->packets, rest, after = {PSET_EMPTY, PSET_EMPTY};
+	struct pset_bits bits = pset_bits_of(PSET_TTL);
+
+	if (!spread->counts_ttl)
+		return;
+	spread_lose(spread, stream, pset_interval(space, PSET_TTL, 0, 1), SPREAD_FOR_LOOP);
+	/* those whose lowest bit that is set is this one: it and all below it turn over */
+	before = rest = stream->packets;
+	for (unsigned bit = 0; bit < 8; bit++) {
+		wide mask = ((wide)2 << bit) - 1;
+		pset these = pset_masked(space, PSET_TTL, (wide)1 << bit, mask);
+
+		after.may =
+			pset_or(space, after.may, pset_flipped(space, pset_and(space, rest.may, these), bits, mask));
+		after.must =
+			pset_or(space, after.must, pset_flipped(space, pset_and(space, rest.must, these), bits, mask));
+	}
+	stream->packets = after;
+	spread_renew(spread, stream, before, PSET_BIT(PSET_TTL));
 }
 
 static void forward_by(struct spread *spread, const struct stream *stream, const struct routed *routed)
@@ -235,25 +218,32 @@ static void forward_by(struct spread *spread, const struct stream *stream, const
 	for (size_t i = 0; i < route->nexthop_count; i++) {
 		const struct nexthop *nexthop = &route->nexthops[i];
 		struct stream out = *stream;
+		struct stack_link *oif = nexthop->dev ? stack_link(stream->host, nexthop->dev) : NULL;
 
-		out.oif = nexthop->dev ? stack_link(stream->host, nexthop->dev) : NULL;
-		out.packets = of_several(routed->packets, route->nexthop_count);
-		if (!out.oif) {
+		if (!spread_usable(stream->host, nexthop))
+			continue;
+		out.packets = spread_of_several(routed->packets, route);
+		if (!oif) {
 			spread_end_on(spread, &out, out.packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING,
 				      routed->decision.route);
 			continue;
 		}
+		spread_check_source(spread, &out, oif);
+		count_down(spread, &out);
+		out.oif = oif;
 		spread_hook(spread, &out, stream->family, HOOK_FORWARD, INT_MIN, INT_MAX);
 		if (!bounds_are_empty(out.packets))
-			leave(spread, &out, routed->decision.route, nexthop);
+			spread_leave(spread, &out, routed->decision.route, nexthop);
 	}
 }
 
-static void deliver(struct spread *spread, const struct stream *stream, const struct routed *routed)
+void spread_deliver(struct spread *spread, const struct stream *stream, const struct routed *routed)
 {
 	struct stream in = *stream;
 
 	in.packets = routed->packets;
+	if (in.family == STACK_IP4)
+		spread_make_whole(spread, &in);
 	spread_hook(spread, &in, stream->family, HOOK_INPUT, INT_MIN, INT_MAX);
 	spread_end_on(spread, &in, in.packets, SPREAD_DELIVERED, SPREAD_FOR_NONE, routed->decision.route);
 }
@@ -261,47 +251,73 @@ static void deliver(struct spread *spread, const struct stream *stream, const st
 static bool forwards(const struct stream *stream, struct bounds *packets)
 {
 	const struct stack_sysctl *sysctl =
-		stream->family == STACK_IP4 ? &stream->iif->forwarding4 : &stream->iif->forwarding6;
+		stream->family == STACK_IP4 ? &stream->iif->forwarding4 : &stream->host->forwarding6;
 
 	if (!sysctl->value.known)
 		packets->must = PSET_EMPTY;
 	return !sysctl->value.known || sysctl->value.value != 0;
 }
 
-/* What routing said of packets that came in. */
-static void take_route(struct spread *spread, const struct stream *stream, struct routed *routed)
+bool spread_refuse(struct spread *spread, const struct stream *stream, const struct routed *routed)
 {
 	const struct stack_route *route = routed->decision.route;
 	uint8_t type = route ? route->route->type : ROUTE_TYPE_UNSPEC;
-	struct bounds all = routed->packets;
 
 	switch (routed->decision.kind) {
 	case DECIDED_UNKNOWN:
-		spread_end_at(spread, stream, all, SPREAD_UNKNOWN, SPREAD_FOR_MISSING);
-		return;
+		spread_end_at(spread, stream, routed->packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING);
+		return true;
 	case DECIDED_THROW:
-		spread_end_at(spread, stream, all, SPREAD_LOST, SPREAD_FOR_ROUTE);
-		return;
+		spread_end_at(spread, stream, routed->packets, SPREAD_LOST, SPREAD_FOR_ROUTE);
+		return true;
 	case DECIDED_NOTHING:
-		spread_end_at(spread, stream, all, SPREAD_LOST, SPREAD_FOR_NO_ROUTE);
-		return;
+		spread_end_at(spread, stream, routed->packets, SPREAD_LOST, SPREAD_FOR_NO_ROUTE);
+		return true;
 	case DECIDED_ROUTE:
 		break;
 	}
-	if (type == ROUTE_TYPE_LOCAL) {
-		deliver(spread, stream, routed);
-	} else if (type == ROUTE_TYPE_BROADCAST || type == ROUTE_TYPE_ANYCAST || type == ROUTE_TYPE_MULTICAST) {
-		spread_end_on(spread, stream, all, SPREAD_UNKNOWN, SPREAD_FOR_MANY, route);
-	} else if (type != ROUTE_TYPE_UNICAST) {
-		spread_end_on(spread, stream, all, SPREAD_LOST, SPREAD_FOR_ROUTE, route);
-	} else if (!forwards(stream, &routed->packets)) {
-		spread_end_on(spread, stream, all, SPREAD_LOST, SPREAD_FOR_FORWARDING, route);
-	} else {
-		if (routed->packets.must != all.must)
-			spread_end_on(spread, stream, (struct bounds){all.may, PSET_EMPTY}, SPREAD_LOST,
-				      SPREAD_FOR_FORWARDING, route);
-		forward_by(spread, stream, routed);
+	if (type != ROUTE_TYPE_BLACKHOLE && type != ROUTE_TYPE_UNREACHABLE && type != ROUTE_TYPE_PROHIBIT)
+		return false;
+	spread_end_on(spread, stream, routed->packets, SPREAD_LOST, SPREAD_FOR_ROUTE, route);
+	return true;
+}
+
+static bool is_for_host(const struct stream *stream, uint8_t type)
+{
+	if (type == ROUTE_TYPE_LOCAL)
+		return true;
+	return type == (stream->family == STACK_IP4 ? ROUTE_TYPE_BROADCAST : ROUTE_TYPE_ANYCAST);
+}
+
+/* What routing said of packets that came in. */
+static void take_route(struct spread *spread, const struct stream *arrived, struct routed *routed)
+{
+	struct stream stream = *arrived;
+	struct bounds all = routed->packets;
+
+	stream.packets = all;
+	if (spread_refuse(spread, &stream, routed))
+		return;
+	if (is_for_host(&stream, routed->decision.route->route->type)) {
+		spread_check_source(spread, &stream, NULL);
+		routed->packets = stream.packets;
+		spread_deliver(spread, &stream, routed);
+		return;
 	}
+	if (!forwards(&stream, &routed->packets)) {
+		spread_end_on(spread, &stream, all, SPREAD_LOST, SPREAD_FOR_FORWARDING, routed->decision.route);
+		return;
+	}
+	if (routed->packets.must != all.must)
+		spread_end_on(spread, &stream, (struct bounds){all.may, PSET_EMPTY}, SPREAD_LOST, SPREAD_FOR_FORWARDING,
+			      routed->decision.route);
+	stream.packets = routed->packets;
+	if (stream.family == STACK_IP6) {
+		spread_lose(spread, &stream, spread_prefix(spread, PSET_SADDR, "fe80::/10"), SPREAD_FOR_SOURCE);
+		spread_lose(spread, &stream, spread_prefix(spread, PSET_SADDR, "::/128"), SPREAD_FOR_SOURCE);
+		routed->packets = stream.packets;
+	}
+	forward_by(spread, &stream, routed);
 }
 
 /* ---- coming in ---- */
@@ -310,25 +326,36 @@ static size_t add_hop(struct spread *spread, const struct stream *stream)
 {
 	struct spread_hop *hop = arena_push(spread->arena, spread->hops, spread->hop_count);
 
-	*hop = (struct spread_hop){stream->host, stream->iif, stream->packets, stream->hop};
+	*hop = (struct spread_hop){stream->host, stream->iif, stream->in_port, stream->packets, stream->hop};
 	return spread->hop_count - 1;
 }
 
-/* What a host does not know of a packet that comes to it: marks, and the first packet of its connection. */
-static void enter_host(struct spread *spread, struct stream *stream)
+static pset entered(struct spread *spread, const struct stream *stream, pset set)
 {
-	static const pset_fields forgotten = PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) |
-					     PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT) | PSET_BIT(PSET_TTL);
+	static const pset_fields forgotten =
+		PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
 	static const enum pset_field cleared[] = {PSET_MARK, PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
 
-	stream->packets.may = pset_forget(spread->space, stream->packets.may, forgotten);
-	stream->packets.must = pset_forget(spread->space, stream->packets.must, forgotten);
-	for (size_t i = 0; i < sizeof(cleared) / sizeof(*cleared); i++) {
-		struct pset_bits bits = pset_bits_of(cleared[i]);
+	set = pset_forget(spread->space, set, forgotten);
+	for (size_t i = 0; i < sizeof(cleared) / sizeof(*cleared); i++)
+		set = pset_after(spread->space, set, pset_bits_of(cleared[i]), 0, ~(wide)0);
+	set = pset_after(spread->space, set, pset_bits_of(PSET_STATE), stream->state, pset_field_last(PSET_STATE));
+	return pset_after(spread->space, set, pset_bits_of(PSET_FRAGMENT), stream->fragment,
+			  pset_field_last(PSET_FRAGMENT));
+}
 
-		stream->packets.may = pset_after(spread->space, stream->packets.may, bits, 0, ~(wide)0);
-		stream->packets.must = pset_after(spread->space, stream->packets.must, bits, 0, ~(wide)0);
-	}
+void spread_enter_host(struct spread *spread, struct stream *stream)
+{
+	struct bounds before = stream->packets;
+
+	stream->packets.may = entered(spread, stream, before.may);
+	stream->packets.must = entered(spread, stream, before.must);
+	stream->tracked = stream->prerouted = false;
+	stream->next = NULL;
+	spread_renew(spread, stream, before,
+		     PSET_BIT(PSET_MARK) | PSET_BIT(PSET_CT_MARK) | PSET_BIT(PSET_STATUS) | PSET_BIT(PSET_DIRECTION) |
+			     PSET_BIT(PSET_STATE) | PSET_BIT(PSET_FRAGMENT) | PSET_BIT(PSET_CT_SADDR) |
+			     PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT));
 }
 
 /* One host after the other could go on for ever; a packet's time to live does not. */
@@ -340,158 +367,113 @@ static bool goes_round(struct spread *spread, const struct stream *stream)
 	return true;
 }
 
-static pset multicast(struct spread *spread, enum stack_family family)
-{
-	if (family == STACK_IP6)
-		return prefix_of(spread, PSET_DADDR, "ff00::/8");
-	return pset_or(spread->space, prefix_of(spread, PSET_DADDR, "224.0.0.0/4"),
-		       prefix_of(spread, PSET_DADDR, "255.255.255.255/32"));
-}
-
-static void end_for_many(struct spread *spread, struct stream *stream)
-{
-	pset many = multicast(spread, stream->family);
-
-	spread_end_at(spread, stream, bounds_in(spread->space, stream->packets, many), SPREAD_UNKNOWN, SPREAD_FOR_MANY);
-	stream->packets = bounds_out(spread->space, stream->packets, many);
-}
-
 /* From prerouting on. */
 static void route_arrived(struct spread *spread, struct stream *stream)
 {
-	struct routed *routed;
+	pset many = spread_multicast(spread, stream->family);
+	struct stream part = *stream;
+	struct routed *routed, to_many = {.decision.kind = DECIDED_NOTHING};
 	size_t count;
 
-	end_for_many(spread, stream);
-	if (stream->family == STACK_IP4)
-		refuse_martians4(spread, stream);
-	else
-		refuse_martians6(spread, stream);
+	spread_refuse_martians(spread, stream);
+	part = *stream;
+	to_many.packets = bounds_in(spread->space, stream->packets, many);
+	stream->packets = bounds_out(spread->space, stream->packets, many);
+	if (!bounds_are_empty(to_many.packets))
+		spread_deliver(spread, &part, &to_many);
 	count = spread_route(spread, stream, false, &routed);
-	for (size_t i = 0; i < count; i++) {
-		struct stream part = *stream;
+	for (size_t i = 0; i < count; i++)
+		take_route(spread, stream, &routed[i]);
+}
 
-		part.packets = routed[i].packets;
-		if (routed[i].decision.kind == DECIDED_ROUTE &&
-		    (routed[i].decision.route->route->type == ROUTE_TYPE_LOCAL ||
-		     routed[i].decision.route->route->type == ROUTE_TYPE_UNICAST))
-			check_source(spread, &part, routed[i].decision.route);
-		routed[i].packets = part.packets;
-		if (!bounds_are_empty(part.packets))
-			take_route(spread, &part, &routed[i]);
-	}
+/* Windows routes as its own documents say, and its firewall is not among the facts. */
+static bool is_windows(struct spread *spread, struct stream *stream)
+{
+	pset own;
+
+	if (stream->host->facts->system != SYSTEM_WINDOWS)
+		return false;
+	own = spread_own_addresses(spread, stream->host, stream->family, PSET_DADDR);
+	spread_end_at(spread, stream, bounds_in(spread->space, stream->packets, own), SPREAD_DELIVERED,
+		      SPREAD_FOR_NONE);
+	spread_end_at(spread, stream, bounds_out(spread->space, stream->packets, own), SPREAD_UNKNOWN,
+		      SPREAD_FOR_MISSING);
+	return true;
 }
 
 void spread_arrive(struct spread *spread, const struct stream *arriving)
 {
 	struct stream stream = *arriving;
 
-	enter_host(spread, &stream);
+	stream.depth++;
 	stream.hop = add_hop(spread, &stream);
 	if (goes_round(spread, &stream))
 		return;
-	if (stream.iif->link->up == TRUTH_NO) {
-		spread_end_at(spread, &stream, stream.packets, SPREAD_LOST, SPREAD_FOR_LINK);
+	if (spread_is_taken_over(spread, stream.host)) {
+		spread_end_at(spread, &stream, stream.packets, SPREAD_DELIVERED, SPREAD_FOR_NONE);
 		return;
 	}
-	spread_hook(spread, &stream, stream.family, HOOK_PREROUTING, INT_MIN, INT_MAX);
-	route_arrived(spread, &stream);
-}
-
-/* ---- sent by the host itself ---- */
-
-/* Routed once more where the rules changed what routing asks for: the mark, or the addresses. */
-static void send_out(struct spread *spread, const struct stream *stream, unsigned round);
-
-static void send_by(struct spread *spread, const struct stream *stream, const struct routed *routed,
-		    const struct nexthop *nexthop, bool local, unsigned round)
-{
-	struct stream out = *stream, again;
-	const struct stack_route *route = routed->decision.route;
-	struct bounds before;
-
-	out.packets = routed->packets;
-	out.oif = nexthop && nexthop->dev ? stack_link(stream->host, nexthop->dev) : NULL;
-	if (local)
-		out.oif = stack_link(stream->host, "lo");
-	if (round == 0) {
-		spread_name_links(spread, &out);
-		before = out.packets;
-		spread_hook(spread, &out, stream->family, HOOK_OUTPUT, INT_MIN, INT_MAX);
-		again = out;
-		/* what left the hook as it came keeps its route */
-		again.packets = (struct bounds){pset_minus(spread->space, out.packets.may, before.may),
-						pset_minus(spread->space, out.packets.must, before.may)};
-		out.packets = bounds_in(spread->space, out.packets, before.may);
-		if (!bounds_are_empty(again.packets))
-			send_out(spread, &again, 1);
-	}
-	if (bounds_are_empty(out.packets))
+	if (is_windows(spread, &stream))
 		return;
-	if (local) {
-		spread_hook(spread, &out, stream->family, HOOK_POSTROUTING, INT_MIN, INT_MAX);
-		out.iif = out.oif;
-		out.oif = NULL;
-		spread_hook(spread, &out, stream->family, HOOK_PREROUTING, INT_MIN, INT_MAX);
-		deliver(spread, &out, &(struct routed){routed->decision, out.packets});
-		return;
-	}
-	leave(spread, &out, route, nexthop);
-}
-
-static void send_out(struct spread *spread, const struct stream *stream, unsigned round)
-{
-	struct routed *routed;
-	size_t count = spread_route(spread, stream, true, &routed);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct stack_route *route = routed[i].decision.route;
-		struct stream part = *stream;
-		uint8_t type = route ? route->route->type : ROUTE_TYPE_UNSPEC;
-
-		part.packets = routed[i].packets;
-		if (!route || (type != ROUTE_TYPE_LOCAL && type != ROUTE_TYPE_UNICAST)) {
-			take_route(spread, &part, &routed[i]);
-			continue;
-		}
-		if (type == ROUTE_TYPE_LOCAL)
-			send_by(spread, &part, &routed[i], NULL, true, round);
-		for (size_t j = 0; type == ROUTE_TYPE_UNICAST && j < route->route->nexthop_count; j++) {
-			struct routed one = {routed[i].decision,
-					     of_several(routed[i].packets, route->route->nexthop_count)};
-
-			send_by(spread, &part, &one, &route->route->nexthops[j], false, round);
-		}
-	}
+	if (!stream.prerouted)
+		spread_hook(spread, &stream, stream.family, HOOK_PREROUTING, INT_MIN, INT_MAX);
+	if (!bounds_are_empty(stream.packets))
+		route_arrived(spread, &stream);
 }
 
 /* ---- asked ---- */
 
-static void follow(struct spread *spread, const struct spread_start *start, enum stack_family family)
+static void start_at(struct spread *spread, const struct spread_start *start, struct stream *stream)
 {
-	pset of_family = pset_kind(spread->space, PSET_FAMILY, family == STACK_IP4 ? PSET_IP4 : PSET_IP6);
+	if (start->out) {
+		spread_flood(spread, stream, (struct stack_link *)start->out, true);
+	} else if (start->frames) {
+		spread_flood(spread, stream, stream->in_port ? stream->in_port : stream->iif, false);
+	} else if (stream->in_port && start->bridged) {
+		spread_frames(spread, stream);
+	} else if (stream->in_port) {
+		spread_into_port(spread, stream);
+	} else if (stream->iif) {
+		spread_enter_host(spread, stream);
+		spread_device(spread, stream, &stream->iif->ingress, HOOK_INGRESS, stream->iif);
+		spread_arrive(spread, stream);
+	} else {
+		spread_enter_host(spread, stream);
+		stream->hop = add_hop(spread, stream);
+		spread_send_out(spread, stream);
+	}
+}
+
+/* What the packets are between hosts stays the same for each of these parts. */
+static void follow_part(struct spread *spread, const struct spread_start *start, enum stack_family family,
+			unsigned state, unsigned fragment)
+{
+	struct space *space = spread->space;
+	pset set = pset_kind(space, PSET_FAMILY, family == STACK_IP4 ? PSET_IP4 : PSET_IP6);
 	struct stream stream = {.host = (struct stack_host *)start->host,
 				.family = family,
 				.iif = (struct stack_link *)start->iif,
 				.in_port = (struct stack_link *)start->in_port,
-				.packets = bounds_exactly(pset_and(spread->space, start->packets, of_family)),
-				.hop = SIZE_MAX};
+				.hop = SIZE_MAX,
+				.state = state,
+				.fragment = fragment};
+	pset asked = state == PSET_INVALID ? PSET_EMPTY : pset_kind(space, PSET_STATE, PSET_UNTRACKED);
+
+	asked = pset_or(space, asked, pset_kind(space, PSET_STATE, state));
+	set = pset_and(space, pset_and(space, set, asked), pset_kind(space, PSET_FRAGMENT, fragment));
+	stream.packets = bounds_exactly(pset_and(space, start->packets, set));
+	if (!bounds_are_empty(stream.packets))
+		start_at(spread, start, &stream);
+}
+
+static void follow_known(struct spread *spread, const struct spread_start *start)
+{
+	struct stream stream = {.host = (struct stack_host *)start->host, .hop = SIZE_MAX};
 	pset known = pset_or(spread->space, pset_kind(spread->space, PSET_STATE, PSET_ESTABLISHED),
 			     pset_kind(spread->space, PSET_STATE, PSET_RELATED));
 
-	spread_end_at(spread, &stream, bounds_in(spread->space, stream.packets, known), SPREAD_UNKNOWN,
+	spread_end_at(spread, &stream, bounds_exactly(pset_and(spread->space, start->packets, known)), SPREAD_UNKNOWN,
 		      SPREAD_FOR_STATE);
-	stream.packets = bounds_out(spread->space, stream.packets, known);
-	if (bounds_are_empty(stream.packets))
-		return;
-	if (stream.iif) {
-		spread_arrive(spread, &stream);
-		return;
-	}
-	enter_host(spread, &stream);
-	stream.hop = add_hop(spread, &stream);
-	end_for_many(spread, &stream);
-	send_out(spread, &stream, 0);
 }
 
 int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
@@ -499,11 +481,18 @@ int spread_follow(struct spread *spread, const struct spread_start *start, const
 {
 	int result;
 
+	arena_free(spread->arena);
+	spread->arena = arena_new();
 	spread->ends = NULL;
 	spread->hops = NULL;
 	spread->end_count = spread->hop_count = 0;
-	follow(spread, start, STACK_IP4);
-	follow(spread, start, STACK_IP6);
+	spread->counts_ttl = pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL);
+	follow_known(spread, start);
+	for (enum stack_family family = STACK_IP4; family <= STACK_IP6; family++)
+		for (unsigned fragment = PSET_WHOLE; fragment <= PSET_LATER_FRAGMENT; fragment++) {
+			follow_part(spread, start, family, PSET_NEW, fragment);
+			follow_part(spread, start, family, PSET_INVALID, fragment);
+		}
 	result = space_check(spread->space, err);
 	*ret = spread->ends;
 	*ret_count = spread->end_count;
@@ -537,11 +526,12 @@ const char *spread_reason_text(enum spread_reason reason)
 		[SPREAD_FOR_FORWARDING] = "forwarding is off",
 		[SPREAD_FOR_NEIGHBOUR] = "nobody has the next address",
 		[SPREAD_FOR_LINK] = "the interface is down",
-		[SPREAD_FOR_LOOP] = "it goes round in circles",
+		[SPREAD_FOR_LOOP] = "its time to live ends",
 		[SPREAD_FOR_PROGRAM] = "a program decides",
 		[SPREAD_FOR_MANY] = "it is for several",
 		[SPREAD_FOR_STATE] = "it belongs to a connection",
 		[SPREAD_FOR_MISSING] = "it was not captured",
+		[SPREAD_FOR_TRANSLATION] = "there is no address to translate to",
 	};
 
 	return texts[reason];

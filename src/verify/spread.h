@@ -12,8 +12,10 @@
 #define NESTVISOR_VERIFY_SPREAD_H
 
 #include "verify/chain.h"
+#include "verify/walk.h"
 
 struct error;
+struct passage;
 struct spread;
 
 enum spread_fate {
@@ -36,19 +38,21 @@ enum spread_reason {
 	SPREAD_FOR_NEIGHBOUR,	/* nobody has the next address */
 	SPREAD_FOR_LINK,	/* it is down */
 	SPREAD_FOR_LOOP,
-	SPREAD_FOR_PROGRAM, /* handed to a program, a local socket */
-	SPREAD_FOR_MANY,    /* multicast, broadcast */
-	SPREAD_FOR_STATE,   /* a packet of a known connection */
-	SPREAD_FOR_MISSING, /* not captured */
+	SPREAD_FOR_PROGRAM,	/* handed to a program, a local socket */
+	SPREAD_FOR_MANY,	/* multicast, broadcast */
+	SPREAD_FOR_STATE,	/* a packet of a known connection */
+	SPREAD_FOR_MISSING,	/* not captured */
+	SPREAD_FOR_TRANSLATION, /* no address to translate to */
 	SPREAD_REASON_COUNT,
 };
 
 /* A stay at a host, from where a packet came in or was made. */
 struct spread_hop {
 	const struct stack_host *host;
-	const struct stack_link *iif; /* NULL: sent by the host itself */
-	struct bounds packets;	      /* as they came */
-	size_t from;		      /* the hop before; SIZE_MAX: none */
+	const struct stack_link *iif;	  /* NULL: sent by the host itself */
+	const struct stack_link *in_port; /* where iif is a bridge: by which of its ports; NULL: not known */
+	struct bounds packets;		  /* as they came */
+	size_t from;			  /* the hop before; SIZE_MAX: none */
 };
 
 struct spread_end {
@@ -61,6 +65,7 @@ struct spread_end {
 	const struct stack_chain *chain; /* dropped, rejected */
 	const struct stack_route *route; /* that led there; NULL: none */
 	struct bounds packets;		 /* as they are there */
+	const struct passage *passage;	 /* what was done to them on the way, for spread_origin() */
 };
 
 struct spread *spread_new(const struct stack *stack, struct space *space);
@@ -72,18 +77,62 @@ static inline void spread_freep(struct spread **spread)
 }
 #define cleanup_spread __attribute__((cleanup(spread_freep)))
 
-/* Packets come in at an interface of a host (a bridge: by one of its ports, if `in_port` is given), or are sent by it.
+/*
+ * Packets come in at an interface of a host (a bridge: by one of its ports, if `in_port` is given), or are sent by it.
+ * Whoever does not say otherwise sends frames to whom they belong: to the MAC of who has the next address.
  */
 struct spread_start {
 	const struct stack_host *host;
 	const struct stack_link *iif, *in_port; /* iif NULL: sent by the host itself */
 	pset packets;
+	bool bridged; /* in_port is given: the frames are for others behind that bridge */
+	/*
+	 * Frames of any kind, with any MAC and VLAN: what an attacker at the other end of `iif` (or of in_port) can do.
+	 * They come to the host itself and to all others behind the same bridge.
+	 */
+	bool frames;
+	/*
+	 * Frames of any kind leave the host by this interface, past all of its rules and routes: what a host does that
+	 * was taken over (spread_take_over()). `iif` is NULL then.
+	 */
+	const struct stack_link *out;
+	/*
+	 * Packets of connections that were there before are followed, too, in both directions (STATE, DIRECTION), and
+	 * at every host on the way the state may be another one. An upper bound only: what such a connection was
+	 * translated to is whatever the rules that are there now translate to, or nothing.
+	 */
+	bool connections;
 };
+
+/*
+ * The host obeys none of its rules and routes any more: packets that come to it are delivered to whoever has taken it
+ * over, frames that it would bridge included. What it sends is another start, see `out`. To be called before anything
+ * is followed.
+ */
+void spread_take_over(struct spread *spread, const struct stack_host *host);
+bool spread_is_taken_over(const struct spread *spread, const struct stack_host *host);
 
 /* Where they end; the array lives until the next call. -E2BIG: too large. */
 int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
 		  size_t *ret_count, struct error **err);
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);
+
+/*
+ * Back to the start: the packets, as they started, that may come to be among these, which are some of those of the end
+ * (end->packets.may); all translation on the way is undone. Good until the next spread_follow().
+ */
+pset spread_origin(struct spread *spread, const struct spread_end *end, pset packets);
+
+/*
+ * One packet of those that start and may come to the end, as a question for the other engine; one that surely does, if
+ * there is any such. A packet of start->out begins where it first arrives. False: there is none.
+ */
+bool spread_witness(struct spread *spread, const struct spread_start *start, const struct spread_end *end,
+		    struct question *ret);
+/* The packet that the set's most ordinary one is; false: the set is empty. */
+bool spread_pick(struct spread *spread, pset set, struct packet *ret, enum question_state *ret_state);
+/* The packets that a question is about: one, or as many as its ports say. */
+pset spread_question(struct space *space, const struct question *question);
 
 /* The rules by which packets end where they do (chains_deciding). */
 void spread_deciding(struct spread *spread, const struct spread_end *end, met_visitor *visitor, void *context);

@@ -175,8 +175,8 @@ static struct bounds fib_exists(void *context, const struct expr *fib)
 
 struct match_routing *spread_match_routing(struct spread *spread, const struct stack_host *host)
 {
-	struct match_routing *routing = arena_new_struct(spread->arena, struct match_routing);
-	struct spread_context *context = arena_new_struct(spread->arena, struct spread_context);
+	struct match_routing *routing = arena_new_struct(spread->kept, struct match_routing);
+	struct spread_context *context = arena_new_struct(spread->kept, struct spread_context);
 
 	*context = (struct spread_context){spread, host};
 	*routing = (struct match_routing){fib_type, fib_exists, fib_oif, context};

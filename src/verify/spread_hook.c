@@ -1,5 +1,5 @@
 /*
- * Packets at one hook: they run through its base chains in turn, and the kernel's own translation stands between those.
+ * Packets at one hook: they run through its base chains in turn, and what the kernel does itself stands between those.
  *
  * Rules may ask for the first packet's addresses (ct original). Until a packet is translated they are its own, and what
  * asks for them is asked for its own; when it is, they move into the CT_ fields, and stay there while it is at the
@@ -9,20 +9,42 @@
 
 #include "base/arena.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-void spread_name_links(struct spread *spread, struct stream *stream)
+enum truth spread_calls_ip(const struct stack_host *host, const struct stack_link *bridge, enum stack_family family)
+{
+	bool v4 = family == STACK_IP4;
+	const struct stack_sysctl *all = v4 ? &host->bridge_nf_iptables : &host->bridge_nf_ip6tables;
+
+	if ((v4 ? bridge->link->bridge.nf_call_iptables : bridge->link->bridge.nf_call_ip6tables) == TRUTH_YES)
+		return TRUTH_YES;
+	if (!all->value.known)
+		return TRUTH_UNKNOWN;
+	return truth_of(all->value.value != 0);
+}
+
+/* IP's rules see ports only where br_netfilter keeps them. */
+static const struct stack_link *port_for(const struct stream *stream, const struct stack_link *port,
+					 enum stack_family family)
+{
+	if (!port || family == STACK_BRIDGE)
+		return port;
+	return spread_calls_ip(stream->host, port->master, family) != TRUTH_NO ? port : NULL;
+}
+
+void spread_name_links(struct spread *spread, struct stream *stream, enum stack_family family)
 {
 	const struct {
 		enum pset_field field;
 		const struct stack_link *link;
 	} names[] = {{PSET_IIF, stream->iif},
-		     {PSET_IN_PORT, stream->in_port},
+		     {PSET_IN_PORT, port_for(stream, stream->in_port, family)},
 		     {PSET_OIF, stream->oif},
-		     {PSET_OUT_PORT, stream->out_port}};
+		     {PSET_OUT_PORT, port_for(stream, stream->out_port, family)}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		wide name = names[i].link ? wide_of_name(names[i].link->name) : 0;
@@ -33,175 +55,6 @@ void spread_name_links(struct spread *spread, struct stream *stream)
 	}
 }
 
-/* ---- translation ---- */
-
-/* One translation of some packets: which field, to which values. */
-struct translation {
-	struct spread *spread;
-	const struct stream *stream;
-	const struct stack_chain *chain;
-	bool source;
-	struct bounds done;
-};
-
-static wide status_bit(bool source)
-{
-	return source ? CT_STATUS_SNAT : CT_STATUS_DNAT;
-}
-
-/* Moves what a field was to where the first packet's is kept; the field itself may be anything then. */
-static pset move(struct space *space, pset set, enum pset_field from, enum pset_field to)
-{
-	return pset_exchange(space, pset_forget(space, set, PSET_BIT(to)), from, to);
-}
-
-struct target {
-	struct interval address, port; /* as fields hold them */
-	bool has_address, has_port;
-};
-
-static pset translate_set(const struct translation *translation, pset set, const struct target *target)
-{
-	struct space *space = translation->spread->space;
-	enum pset_field address = translation->source ? PSET_SADDR : PSET_DADDR;
-	enum pset_field port = translation->source ? PSET_SPORT : PSET_DPORT;
-	wide bit = status_bit(translation->source);
-
-	if (pset_is_empty(set))
-		return set;
-	if (target->has_address)
-		set = pset_after_range(space,
-				       move(space, set, address, translation->source ? PSET_CT_SADDR : PSET_CT_DADDR),
-				       address, target->address.first, target->address.last);
-	/* the kernel keeps a source port where it can; but it may be taken */
-	if (target->has_port || translation->source)
-		set = move(space, set, port, translation->source ? PSET_CT_SPORT : PSET_CT_DPORT);
-	if (target->has_port)
-		set = pset_after_range(space, set, port, target->port.first, target->port.last);
-	return pset_after(space, set, pset_bits_of(PSET_STATUS), bit, bit);
-}
-
-static void translate(struct translation *translation, struct bounds packets, const struct target *target)
-{
-	struct space *space = translation->spread->space;
-
-	translation->done.may = pset_or(space, translation->done.may, translate_set(translation, packets.may, target));
-	translation->done.must =
-		pset_or(space, translation->done.must, translate_set(translation, packets.must, target));
-}
-
-/* Some address of a link, of a family. */
-static bool link_address(const struct stack_link *link, uint8_t family, struct ip *ret)
-{
-	for (size_t i = 0; link && i < link->link->address_count; i++) {
-		const struct address *address = &link->link->addresses[i];
-
-		if (address->prefix.ip.family != family)
-			continue;
-		if (address->scope && strcmp(address->scope, "link") == 0)
-			continue;
-		*ret = address->prefix.ip;
-		return true;
-	}
-	return false;
-}
-
-static void set_address(struct target *target, const struct stack_part *part)
-{
-	unsigned shift = part->family == AF_INET ? 96 : 0;
-
-	target->has_address = true;
-	target->address.first = part->low << shift;
-	target->address.last = part->high << shift | (shift ? ((wide)1 << shift) - 1 : 0);
-}
-
-static void set_any(struct target *target, bool address)
-{
-	if (address) {
-		target->has_address = true;
-		target->address = (struct interval){0, ~(wide)0};
-	} else {
-		target->has_port = true;
-		target->port = (struct interval){0, 65535};
-	}
-}
-
-static void set_part(struct target *target, const struct expr *expr, bool address)
-{
-	struct stack_part part = stack_part(expr);
-
-	if (part.kind != PART_RANGE)
-		set_any(target, address);
-	else if (address)
-		set_address(target, &part);
-	else {
-		target->has_port = true;
-		target->port = (struct interval){part.low, part.high};
-	}
-}
-
-/* The address and the port that a constant, or what a map gives, says. */
-static void set_value(struct target *target, const struct expr *value, bool address)
-{
-	if (value->kind != EXPR_CONCAT) {
-		set_part(target, value, address);
-		return;
-	}
-	if (value->concat.count > 0)
-		set_part(target, value->concat.items[0], true);
-	if (value->concat.count > 1)
-		set_part(target, value->concat.items[1], false);
-}
-
-static void translate_to(struct translation *translation, struct bounds packets, const struct nat *nat,
-			 struct target target)
-{
-	uint8_t family = translation->stream->family == STACK_IP4 ? AF_INET : AF_INET6;
-	const struct stack_link *link =
-		nat->kind == NAT_MASQUERADE ? translation->stream->oif : translation->stream->iif;
-	struct ip address = {};
-	bool loopback = nat->kind == NAT_REDIRECT && !translation->stream->iif;
-
-	if (nat->port && nat->port->kind != EXPR_MAP)
-		set_value(&target, nat->port, false);
-	else if (nat->port)
-		set_any(&target, false);
-	if (loopback && ip_parse(family == AF_INET ? "127.0.0.1" : "::1", &address)) {
-		target.has_address = true;
-	} else if (nat->kind == NAT_MASQUERADE || nat->kind == NAT_REDIRECT) {
-		if (!link_address(link, family, &address))
-			set_any(&target, true);
-		target.has_address = true;
-	}
-	if (address.family) {
-		struct prefix prefix = {address, (uint8_t)(family == AF_INET ? 32 : 128)};
-
-		target.address = interval_of_prefix(&prefix);
-	}
-	translate(translation, packets, &target);
-}
-
-static bool translates_source(const struct nat *nat, enum hook hook)
-{
-	if (nat->kind == NAT_BY_HOOK)
-		return hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
-	return nat->kind == NAT_SOURCE || nat->kind == NAT_MASQUERADE;
-}
-
-/* What a nat statement makes of packets of the stream. */
-static struct bounds translated(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
-				const struct nat *nat, struct bounds packets)
-{
-	struct translation translation = {
-		spread, stream, chain, translates_source(nat, chain->chain->hook), {PSET_EMPTY, PSET_EMPTY}};
-	struct target target = {};
-
-	if (nat->address)
-		set_value(&target, nat->address, true);
-	translate_to(&translation, packets, nat, target);
-	return translation.done;
-}
-
 /* ---- chains ---- */
 
 static int32_t place_of(const struct chain *chain)
@@ -210,6 +63,11 @@ static int32_t place_of(const struct chain *chain)
 		return chain->priority;
 	return chain->hook == HOOK_PREROUTING || chain->hook == HOOK_OUTPUT ? STACK_PRIORITY_NAT_DESTINATION
 									    : STACK_PRIORITY_NAT_SOURCE;
+}
+
+static wide status_bit(bool source)
+{
+	return source ? CT_STATUS_SNAT : CT_STATUS_DNAT;
 }
 
 /* Sets that rules ask for the first packet's addresses, asked for the packet's own where it is not translated. */
@@ -237,71 +95,127 @@ static pset ask_own(struct space *space, pset set)
 	return set;
 }
 
-static struct bounds coming_to(struct spread *spread, struct chains *chains, diagram function, struct end end,
-			       struct bounds packets)
-{
-	struct bounds to = chains_ending(chains, function, end);
+/* A chain, run by the packets of a stream. */
+struct run {
+	struct spread *spread;
+	struct stream *stream;
+	const struct stack_chain *chain;
+	struct chains *chains;
+	diagram function;
+	struct changes changes;
+	bool changed; /* has it anything in it but what stayed as it was? */
+};
 
-	to.may = ask_own(spread->space, to.may);
-	to.must = ask_own(spread->space, to.must);
-	return bounds_and(spread->space, packets, to);
+static struct bounds coming_to(const struct run *run, struct end end)
+{
+	struct bounds to = chains_ending(run->chains, run->function, end);
+
+	to.may = ask_own(run->spread->space, to.may);
+	to.must = ask_own(run->spread->space, to.must);
+	return bounds_and(run->spread->space, run->stream->packets, to);
 }
 
-static struct bounds changed(struct spread *spread, struct chains *chains, const struct stream *stream,
-			     const struct stack_chain *chain, struct bounds packets, effect done)
+void spread_add_change(struct spread *spread, struct changes *changes, const struct change *change)
 {
-	const struct statement *last;
+	if (!bounds_are_empty(change->after))
+		*arena_push(spread->arena, changes->items, changes->count) = *change;
+}
+
+static void accept_packets(struct run *run, struct bounds packets, effect done)
+{
+	struct change change = {.before = packets, .chains = run->chains, .done = done};
+	const struct statement *last = NULL;
 	effect before;
 
-	packets.may = chains_changed(chains, packets.may, done);
-	packets.must = chains_changed(chains, packets.must, done);
-	if (!done)
-		return packets;
-	last = effect_statement(chains_outcomes(chains), done, &before);
-	if (last->kind != STATEMENT_NAT)
-		return packets;
-	return translated(spread, stream, chain, &last->nat, packets);
+	if (bounds_are_empty(packets))
+		return;
+	change.after.may = chains_changed(run->chains, packets.may, done);
+	change.after.must = chains_changed(run->chains, packets.must, done);
+	if (done)
+		last = effect_statement(chains_outcomes(run->chains), done, &before);
+	if (last && last->kind == STATEMENT_NAT)
+		spread_translate(run->spread, run->stream, &last->nat, &change, &run->changes);
+	else
+		spread_add_change(run->spread, &run->changes, &change);
+	run->changed = run->changed || done;
 }
 
-static void end_packets(struct spread *spread, struct stream *stream, const struct stack_chain *chain, diagram function,
-			enum end_kind kind, enum spread_fate fate)
+static void end_packets(struct run *run, enum end_kind kind, enum spread_fate fate)
 {
-	struct chains *chains = spread_chains(spread, stream->host);
 	struct end *ends;
-	size_t count = chains_ends(chains, function, kind, &ends);
+	size_t count = chains_ends(run->chains, run->function, kind, &ends);
 
 	for (size_t i = 0; i < count; i++)
-		spread_end_by(spread, stream, coming_to(spread, chains, function, ends[i], stream->packets), fate,
-			      chain->chain->hook, chain);
+		spread_end_by(run->spread, run->stream, coming_to(run, ends[i]), fate, run->chain->chain->hook,
+			      run->chain);
 }
 
-static void run_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain)
+static bool is_done(const struct change *change)
 {
-	struct chains *chains = spread_chains(spread, stream->host);
-	diagram function = chains_function(chains, chain);
-	struct bounds left = {PSET_EMPTY, PSET_EMPTY};
+	return change->done || change->moved;
+}
+
+/* The changes with something done, or those without, become the stream's packets. */
+static void take(struct spread *spread, struct stream *stream, const struct changes *changes, bool with, bool without)
+{
+	struct changes taken = {.chain = changes->chain};
+
+	stream->packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+	for (size_t i = 0; i < changes->count; i++) {
+		const struct change *change = &changes->items[i];
+
+		if (!(is_done(change) ? with : without))
+			continue;
+		spread_add_change(spread, &taken, change);
+		stream->packets = bounds_or(spread->space, stream->packets, change->after);
+	}
+	spread_pass(spread, stream, taken.items, taken.count);
+}
+
+/* `others` are not asked, and stay. `ret_again`: packets that something was done to go there; NULL: with the others. */
+static void run_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
+		      struct bounds others, struct stream *ret_again)
+{
+	struct run run = {.spread = spread,
+			  .stream = stream,
+			  .chain = chain,
+			  .chains = spread_chains(spread, stream->host),
+			  .changes.chain = chain};
+	struct change same = {.before = others, .after = others};
 	struct end *ends;
 	size_t count;
 
+	run.function = chains_function(run.chains, chain);
 	/* before connection tracking no packet has a state, which rules see as invalid (nft_ct_get_eval) */
-	if (place_of(chain->chain) < STACK_PRIORITY_CONNTRACK &&
-	    (chain->chain->hook == HOOK_PREROUTING || chain->chain->hook == HOOK_OUTPUT))
-		function = pset_before(spread->space, function, pset_bits_of(PSET_STATE), PSET_INVALID,
-				       pset_field_last(PSET_STATE));
-	end_packets(spread, stream, chain, function, END_DROP, SPREAD_DROPPED);
-	end_packets(spread, stream, chain, function, END_REJECT, SPREAD_REJECTED);
-	end_packets(spread, stream, chain, function, END_ELSEWHERE, SPREAD_UNKNOWN);
-	count = chains_ends(chains, function, END_ACCEPT, &ends);
-	for (size_t i = 0; i < count; i++) {
-		struct bounds packets = coming_to(spread, chains, function, ends[i], stream->packets);
-
-		left = bounds_or(spread->space, left, changed(spread, chains, stream, chain, packets, ends[i].effect));
+	if (!stream->tracked)
+		run.function = pset_before(spread->space, run.function, pset_bits_of(PSET_STATE), PSET_INVALID,
+					   pset_field_last(PSET_STATE));
+	end_packets(&run, END_DROP, SPREAD_DROPPED);
+	end_packets(&run, END_REJECT, SPREAD_REJECTED);
+	end_packets(&run, END_ELSEWHERE, SPREAD_UNKNOWN);
+	count = chains_ends(run.chains, run.function, END_ACCEPT, &ends);
+	for (size_t i = 0; i < count; i++)
+		accept_packets(&run, coming_to(&run, ends[i]), ends[i].effect);
+	if (!bounds_are_empty(others))
+		spread_add_change(spread, &run.changes, &same);
+	if (ret_again)
+		*ret_again = *stream;
+	if (!run.changed) {
+		stream->packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+		for (size_t i = 0; i < run.changes.count; i++)
+			stream->packets = bounds_or(spread->space, stream->packets, run.changes.items[i].after);
+		if (ret_again)
+			ret_again->packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+		return;
 	}
-	stream->packets = left;
+	if (ret_again)
+		take(spread, ret_again, &run.changes, true, false);
+	take(spread, stream, &run.changes, !ret_again, true);
 }
 
 /* Only the first packet of a connection is asked, and only once for its source and once for its destination. */
-static void run_nat_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain)
+static void run_nat_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
+			  struct stream *ret_again)
 {
 	bool source = place_of(chain->chain) == STACK_PRIORITY_NAT_SOURCE;
 	pset asked = pset_and(spread->space, pset_kind(spread->space, PSET_STATE, PSET_NEW),
@@ -309,8 +223,33 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	struct bounds others = bounds_out(spread->space, stream->packets, asked);
 
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
-	run_chain(spread, stream, chain);
-	stream->packets = bounds_or(spread->space, stream->packets, others);
+	run_chain(spread, stream, chain, others, ret_again);
+}
+
+/* ---- hooks ---- */
+
+/* What the kernel does itself before chains of a priority. */
+static void catch_up(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook,
+		     int64_t priority)
+{
+	if (family != stream->family || (hook != HOOK_PREROUTING && hook != HOOK_OUTPUT))
+		return;
+	if (priority > STACK_PRIORITY_DEFRAGMENT)
+		spread_defragment(spread, stream);
+	if (priority > STACK_PRIORITY_CONNTRACK)
+		spread_track(spread, stream);
+}
+
+static void run_one(struct spread *spread, struct stream *stream, enum stack_family family,
+		    const struct stack_chain *chain, struct stream *ret_again)
+{
+	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
+
+	catch_up(spread, stream, family, chain->chain->hook, place_of(chain->chain));
+	if (chain->chain->type == CHAIN_NAT)
+		run_nat_chain(spread, stream, chain, ret_again);
+	else
+		run_chain(spread, stream, chain, nothing, ret_again);
 }
 
 void spread_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook, int32_t first,
@@ -318,16 +257,47 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 {
 	const struct stack_hook *chains = &stream->host->hooks[family][hook];
 
-	spread_name_links(spread, stream);
+	spread_name_links(spread, stream, family);
 	for (size_t i = 0; i < chains->count && !bounds_are_empty(stream->packets); i++) {
-		const struct stack_chain *chain = chains->chains[i];
-		int32_t place = place_of(chain->chain);
+		int32_t place = place_of(chains->chains[i]->chain);
 
-		if (place < first || place > last)
-			continue;
-		if (chain->chain->type == CHAIN_NAT)
-			run_nat_chain(spread, stream, chain);
-		else
-			run_chain(spread, stream, chain);
+		if (place >= first && place <= last)
+			run_one(spread, stream, family, chains->chains[i], NULL);
 	}
+	catch_up(spread, stream, family, hook, INT64_MAX);
+}
+
+bool spread_output(struct spread *spread, struct stream *stream, size_t *index, struct stream *ret_again)
+{
+	const struct stack_hook *chains = &stream->host->hooks[stream->family][HOOK_OUTPUT];
+
+	spread_name_links(spread, stream, stream->family);
+	while (*index < chains->count && !bounds_are_empty(stream->packets)) {
+		const struct stack_chain *chain = chains->chains[(*index)++];
+		bool reroutes = chain->chain->type == CHAIN_NAT || chain->chain->type == CHAIN_ROUTE;
+
+		run_one(spread, stream, stream->family, chain, reroutes ? ret_again : NULL);
+		if (reroutes && !bounds_are_empty(ret_again->packets))
+			return true;
+	}
+	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
+	return false;
+}
+
+void spread_device(struct spread *spread, struct stream *stream, const struct stack_hook *chains, enum hook hook,
+		   const struct stack_link *link)
+{
+	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
+	struct stream at = *stream;
+
+	if (chains->count == 0)
+		return;
+	at.iif = hook == HOOK_INGRESS ? (struct stack_link *)link : NULL;
+	at.oif = hook == HOOK_INGRESS ? NULL : (struct stack_link *)link;
+	at.in_port = at.out_port = NULL;
+	spread_name_links(spread, &at, at.family);
+	for (size_t i = 0; i < chains->count && !bounds_are_empty(at.packets); i++)
+		run_chain(spread, &at, chains->chains[i], nothing, NULL);
+	stream->packets = at.packets;
+	stream->passage = at.passage;
 }

@@ -20,11 +20,40 @@ struct decision {
 };
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
+struct spread_back;
+
 struct spread_routing {
 	diagram arriving, local; /* for packets that came in, and for the host's own */
 	struct decision *decisions;
 	size_t decision_count;
+	struct spread_back **backs; /* spread_source.c: ways back that were asked for */
+	size_t back_count;
 	bool built;
+};
+
+/* Something that was done to some packets at one place. */
+struct change {
+	struct bounds before, after;
+	struct chains *chains; /* whose effect it is */
+	effect done;
+	bool source;			     /* which of the two translations */
+	pset_fields moved;		     /* by translation: the address, the port */
+	pset_fields renewed;		     /* set or forgotten whatever they were */
+	const struct passage *inner, *outer; /* or several passages, from the last back to, but without, this one */
+};
+
+/* What became of all packets there; those that nothing was done to are a change, too. */
+struct passage {
+	const struct passage *before;
+	const struct change *changes;
+	size_t change_count;
+};
+
+/* The changes that one chain makes, as they are gathered. */
+struct changes {
+	const struct stack_chain *chain;
+	struct change *items;
+	size_t count;
 };
 
 /* Packets at one place. */
@@ -33,15 +62,24 @@ struct stream {
 	enum stack_family family;
 	struct stack_link *iif, *in_port, *oif, *out_port; /* NULL: none */
 	struct bounds packets;
+	const struct passage *passage; /* the last one; NULL: they are as they started */
 	size_t hop;
-	unsigned depth; /* hosts so far */
+	unsigned depth;	       /* hosts so far */
+	unsigned state;	       /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
+	unsigned fragment;     /* PSET_WHOLE and so on: what they are between hosts */
+	bool tracked;	       /* connection tracking of this host has seen them */
+	bool prerouted;	       /* they passed that hook already, on a bridge */
+	const struct ip *next; /* the router that they are sent to; NULL: none, or not routed */
 };
 
 struct spread {
 	const struct stack *stack;
 	struct space *space;
-	struct arena *arena;
+	struct arena *arena;		     /* until the next question */
+	struct arena *kept;		     /* as long as the spread */
 	struct chains **chains;		     /* of each host; NULL: not needed yet */
+	bool *taken_over;		     /* is each host? */
+	bool counts_ttl;		     /* the packets followed were told apart by it */
 	struct spread_routing (*routing)[2]; /* of each host, both families */
 	struct spread_hop *hops;
 	size_t hop_count;
@@ -69,13 +107,46 @@ void spread_end_by(struct spread *spread, const struct stream *stream, struct bo
 void spread_end_on(struct spread *spread, const struct stream *stream, struct bounds packets, enum spread_fate fate,
 		   enum spread_reason reason, const struct stack_route *route);
 
+/* ---- spread_back.c ---- */
+
+/* The stream's packets have become others. The changes are in the arena. */
+void spread_pass(struct spread *spread, struct stream *stream, struct change *changes, size_t count);
+/* The same, where all of these fields were set, or forgotten, in all packets. */
+void spread_renew(struct spread *spread, struct stream *stream, struct bounds before, pset_fields fields);
+
 /* ---- spread_hook.c ---- */
 
 /* The base chains of a hook with priorities from `first` to `last`. What they drop ends; the others are left. */
 void spread_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook, int32_t first,
 		 int32_t last);
-/* Writes the stream's interfaces into its packets. */
-void spread_name_links(struct spread *spread, struct stream *stream);
+/*
+ * Of the output hook the chains from `*index` on, up to the first one behind which some packets must be routed again:
+ * those are in `ret_again`. False: there are none, and the hook is done.
+ */
+bool spread_output(struct spread *spread, struct stream *stream, size_t *index, struct stream *ret_again);
+/* The base chains of a device. */
+void spread_device(struct spread *spread, struct stream *stream, const struct stack_hook *chains, enum hook hook,
+		   const struct stack_link *link);
+/* Writes the stream's interfaces into its packets, as chains of a family see them. */
+void spread_name_links(struct spread *spread, struct stream *stream, enum stack_family family);
+void spread_add_change(struct spread *spread, struct changes *changes, const struct change *change);
+/* Does this host call IP's chains for frames that it bridges? */
+enum truth spread_calls_ip(const struct stack_host *host, const struct stack_link *bridge, enum stack_family family);
+
+/* ---- spread_nat.c ---- */
+
+/* What a nat statement makes of packets: change->after. */
+void spread_translate(struct spread *spread, const struct stream *stream, const struct nat *nat,
+		      const struct change *change, struct changes *changes);
+
+/* ---- spread_track.c ---- */
+
+/* Connection tracking: which state the packets are in. */
+void spread_track(struct spread *spread, struct stream *stream);
+/* To track them the host puts fragments together. */
+void spread_defragment(struct spread *spread, struct stream *stream);
+void spread_make_whole(struct spread *spread, struct stream *stream);
+pset spread_with_ports(struct space *space); /* packets of protocols with ports */
 
 /* ---- spread_route.c ---- */
 
@@ -110,10 +181,45 @@ struct match_routing *spread_match_routing(struct spread *spread, const struct s
 
 /* Sends the packets by stream->oif to the next address, or to their own destination where that is none. */
 void spread_send(struct spread *spread, const struct stream *stream, const struct ip *next);
+/* Frames of any kind leave by a link, or come in at it: they come to everybody behind it. */
+void spread_flood(struct spread *spread, const struct stream *stream, struct stack_link *link, bool leaving);
+/* Frames come in at a port of a bridge: for others behind it, or for the bridge itself (stream->iif). */
+void spread_frames(struct spread *spread, const struct stream *stream);
+void spread_into_port(struct spread *spread, const struct stream *stream);
+
+/* ---- spread_local.c ---- */
+
+/* Packets are sent by the host itself. */
+void spread_send_out(struct spread *spread, const struct stream *stream);
+
+/* ---- spread_source.c ---- */
+
+/* Takes packets out of the stream whose source is not to come in there (fib_validate_source()), and ends them. `oif`:
+ * where they are to leave; NULL: they are for the host. */
+void spread_check_source(struct spread *spread, struct stream *stream, const struct stack_link *oif);
+/* The same for addresses that no host has, whatever the routes are. */
+void spread_refuse_martians(struct spread *spread, struct stream *stream);
 
 /* ---- spread.c ---- */
 
-/* Packets come in at stream->iif. */
+/* Packets come in at stream->iif, of a host that they have entered. */
 void spread_arrive(struct spread *spread, const struct stream *stream);
+/* What a host does not know of packets that come to it: marks, the first packet of their connection. */
+void spread_enter_host(struct spread *spread, struct stream *stream);
+/* Packets for the host itself. */
+void spread_deliver(struct spread *spread, const struct stream *stream, const struct routed *routed);
+/* Behind postrouting's decision: that hook, and out. */
+void spread_leave(struct spread *spread, struct stream *stream, const struct stack_route *route,
+		  const struct nexthop *nexthop);
+/* Packets that routing has no way for end. False: it has one. */
+bool spread_refuse(struct spread *spread, const struct stream *stream, const struct routed *routed);
+/* One of several next hops is taken: which one is not for us to say. */
+struct bounds spread_of_several(struct bounds packets, const struct route *route);
+bool spread_usable(const struct stack_host *host, const struct nexthop *nexthop);
+/* Packets to several hosts at once. */
+pset spread_multicast(struct spread *spread, enum stack_family family);
+pset spread_prefix(struct spread *spread, enum pset_field field, const char *text);
+/* Takes packets out of the stream that end here. */
+void spread_lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * From one host's interface to the next: over cables and through bridges. A frame goes to whoever has the next address.
- * Which port of a bridge that is behind follows from where the cables lead; the bridge's own rules, and those of IP
- * where it calls them for frames (bridge-nf), are asked on the way.
+ * Which port of a bridge that is behind follows from where the cables lead; on the way are the chains of devices, the
+ * bridge's own, and those of IP where it calls them for frames (bridge-nf).
  */
 #include "verify/spread_internal.h"
 
@@ -11,195 +11,384 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A bridge that a frame goes through: in by one port (NULL: it is the bridge's host that sends), out by another (NULL:
- * it is for that host). */
-struct crossing {
-	struct stack_link *bridge, *in_port, *out_port;
-	const struct crossing *before;
+enum way_kind {
+	LEAVING,  /* by a device */
+	COMING,	  /* in by a device */
+	CROSSING, /* a bridge: from a port or its own host (NULL), to a port or its own host (NULL) */
+};
+
+struct way {
+	enum way_kind kind;
+	struct stack_link *link; /* the device, the bridge */
+	struct stack_link *in_port, *out_port;
+	const struct way *before;
 };
 
 /* Where a frame may come to: an interface with addresses, or out of what was captured. */
 struct far_end {
 	struct stack_link *link; /* NULL: outside */
 	struct stack_link *last; /* the last interface that was captured on the way there */
-	const struct crossing *crossings;
+	const struct way *way;
 };
 
 struct search {
 	struct spread *spread;
 	struct far_end *ends;
 	size_t end_count;
-	unsigned depth;
+	const struct stack_link **seen;
+	size_t seen_count;
+	bool outside; /* it may lead out of what was captured */
 };
 
-enum { DEEPEST_LINK = 32 };
-
-static void reach_end(struct search *search, struct stack_link *link, struct stack_link *last,
-		      const struct crossing *crossings)
+static bool is_kind(const struct stack_link *link, const char *kind)
 {
-	*arena_push(search->spread->arena, search->ends, search->end_count) = (struct far_end){link, last, crossings};
+	return link->link->kind && strcmp(link->link->kind, kind) == 0;
 }
 
-static void search_from(struct search *search, struct stack_link *link, const struct crossing *crossings);
-
-static const struct crossing *cross(struct search *search, struct stack_link *bridge, struct stack_link *in_port,
-				    struct stack_link *out_port, const struct crossing *before)
+static bool is_veth(const struct stack_link *link)
 {
-	struct crossing *crossing = arena_new_struct(search->spread->arena, struct crossing);
-
-	*crossing = (struct crossing){bridge, in_port, out_port, before};
-	return crossing;
+	return is_kind(link, "veth") && link->parent;
 }
+
+static bool see(struct search *search, const struct stack_link *link)
+{
+	for (size_t i = 0; i < search->seen_count; i++)
+		if (search->seen[i] == link)
+			return false;
+	*arena_push(search->spread->arena, search->seen, search->seen_count) = link;
+	return true;
+}
+
+static const struct way *go(struct search *search, enum way_kind kind, struct stack_link *link,
+			    struct stack_link *in_port, struct stack_link *out_port, const struct way *before)
+{
+	struct way *way = arena_new_struct(search->spread->arena, struct way);
+
+	*way = (struct way){kind, link, in_port, out_port, before};
+	return way;
+}
+
+static void reach_end(struct search *search, struct stack_link *link, struct stack_link *last, const struct way *way)
+{
+	for (size_t i = 0; link && i < search->end_count; i++)
+		if (search->ends[i].link == link)
+			return;
+	*arena_push(search->spread->arena, search->ends, search->end_count) = (struct far_end){link, last, way};
+}
+
+static void search_from(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way);
 
 static bool isolates(const struct stack_link *in_port, const struct stack_link *out_port)
 {
 	return in_port && in_port->link->port.isolated == TRUTH_YES && out_port->link->port.isolated == TRUTH_YES;
 }
 
-/* A frame comes in at a link from outside it. */
-static void search_at(struct search *search, struct stack_link *link, const struct crossing *crossings)
+static bool works(const struct stack_link *port)
 {
-	if (!link->master) {
-		reach_end(search, link, link, crossings);
+	return !port->link->port.state || strcmp(port->link->port.state, "forwarding") == 0;
+}
+
+/* The bond or team that an interface is part of. */
+static struct stack_link *bond_of(const struct stack_link *link)
+{
+	struct stack_link *master = link->master ? NULL : stack_link(link->host, link->link->master);
+
+	return master && master != link && (is_kind(master, "bond") || is_kind(master, "team")) ? master : NULL;
+}
+
+static struct stack_link *vlan_of(const struct stack_link *link, uint64_t vlan)
+{
+	for (size_t i = 0; i < link->host->link_count; i++) {
+		struct stack_link *child = &link->host->links[i];
+
+		if (child->parent == link && child->link->vlan_id.known && child->link->vlan_id.value == vlan)
+			return child;
+	}
+	return NULL;
+}
+
+/* A frame comes in at a link from outside it. */
+static void search_at(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way)
+{
+	struct stack_link *bridge = link->master;
+	struct stack_link *end = bridge ? bridge : bond_of(link) ? bond_of(link) : link;
+
+	way = go(search, COMING, link, NULL, NULL, way);
+	if (spread_is_taken_over(search->spread, link->host)) {
+		reach_end(search, link, link, way);
 		return;
 	}
-	reach_end(search, link->master, link, cross(search, link->master, link, NULL, crossings));
-	for (size_t i = 0; i < link->master->port_count; i++) {
-		struct stack_link *port = link->master->ports[i];
+	if (vlan)
+		end = vlan_of(end, vlan);
+	if (end)
+		reach_end(search, end, link, bridge ? go(search, CROSSING, bridge, link, NULL, way) : way);
+	if (!bridge || !see(search, link) || !works(link))
+		return;
+	for (size_t i = 0; i < bridge->port_count; i++) {
+		struct stack_link *port = bridge->ports[i];
 
-		if (port == link || isolates(link, port))
+		if ((port == link && port->link->port.hairpin != TRUTH_YES) || isolates(link, port) || !works(port))
 			continue;
-		search_from(search, port, cross(search, link->master, link, port, crossings));
+		search_from(search, port, vlan, go(search, CROSSING, bridge, link, port, way));
 	}
 }
 
 /* A frame is sent by a link. */
-static void search_from(struct search *search, struct stack_link *link, const struct crossing *crossings)
+static void search_from(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way)
 {
-	if (++search->depth > DEEPEST_LINK)
+	size_t ends = search->end_count;
+	bool led = false;
+
+	if (!see(search, link))
 		return;
+	if (is_kind(link, "vlan") && link->parent) {
+		search_from(search, link->parent, number_or(link->link->vlan_id, 0),
+			    go(search, LEAVING, link, NULL, NULL, way));
+		return;
+	}
 	if (link->is_bridge) {
 		for (size_t i = 0; i < link->port_count; i++)
-			search_from(search, link->ports[i], cross(search, link, NULL, link->ports[i], crossings));
-	} else if (link->cable_count == 0 && link->parent && link->link->kind &&
-		   strcmp(link->link->kind, "veth") == 0) {
-		search_at(search, link->parent, crossings);
-	} else if (link->cable_count == 0) {
-		reach_end(search, NULL, link, crossings);
+			if (works(link->ports[i]))
+				search_from(search, link->ports[i], vlan,
+					    go(search, CROSSING, link, NULL, link->ports[i], way));
+		return;
 	}
-	for (size_t i = 0; !link->is_bridge && i < link->cable_count; i++) {
+	way = go(search, LEAVING, link, NULL, NULL, way);
+	for (size_t i = 0; i < link->host->link_count; i++)
+		if (bond_of(&link->host->links[i]) == link)
+			search_from(search, &link->host->links[i], vlan, way);
+	led = search->end_count > ends;
+	if (is_veth(link)) {
+		search_at(search, link->parent, vlan, way);
+		led = true;
+	}
+	for (size_t i = 0; i < link->cable_count; i++) {
+		led = true;
 		if (link->cables[i].link)
-			search_at(search, link->cables[i].link, crossings);
+			search_at(search, link->cables[i].link, vlan, way);
 		else
-			reach_end(search, NULL, link, crossings);
+			reach_end(search, NULL, link, way);
 	}
-	search->depth--;
+	/* nothing says where it leads: who is behind it was not captured */
+	if (!led && !link->loopback)
+		reach_end(search, NULL, link, way);
+}
+
+/* Others on the same link as far as addresses and MACs tell, over what was not captured. */
+static void search_neighbours(struct search *search, struct stack_link *from)
+{
+	for (size_t i = 0; i < from->neighbour_count; i++) {
+		struct stack_link *link = from->neighbours[i].link;
+
+		if (link->host != from->host)
+			search_at(search, link, 0, go(search, LEAVING, from, NULL, NULL, NULL));
+	}
+}
+
+static bool leads_out(const struct search *search)
+{
+	for (size_t i = 0; i < search->end_count; i++)
+		if (!search->ends[i].link)
+			return true;
+	return false;
 }
 
 /* ---- on the way ---- */
 
-static bool calls_ip(const struct stack_host *host, enum stack_family family)
+/* Chains of IP that a bridge calls. Where it is not known whether it does, both are taken to be possible. */
+static void call_ip(struct spread *spread, struct stream *stream, const struct stack_link *bridge, enum hook hook)
 {
-	const struct stack_sysctl *sysctl =
-		family == STACK_IP4 ? &host->bridge_nf_iptables : &host->bridge_nf_ip6tables;
+	enum truth calls = spread_calls_ip(stream->host, bridge, stream->family);
+	struct stream before = *stream;
+	struct change *changes;
 
-	return number_or(sysctl->value, 0) != 0;
+	if (calls == TRUTH_NO)
+		return;
+	if (calls == TRUTH_YES) {
+		spread_hook(spread, stream, stream->family, hook, INT_MIN, INT_MAX);
+		return;
+	}
+	stream->packets.must = PSET_EMPTY;
+	spread_hook(spread, stream, stream->family, hook, INT_MIN, INT_MAX);
+	changes = arena_alloc(spread->arena, 2 * sizeof(*changes));
+	changes[0] = (struct change){
+		.before = before.packets, .after = stream->packets, .inner = stream->passage, .outer = before.passage};
+	changes[1] = (struct change){.before = before.packets, .after = before.packets};
+	changes[1].after.must = PSET_EMPTY;
+	stream->packets = bounds_or(spread->space, stream->packets, changes[1].after);
+	stream->passage = before.passage;
+	spread_pass(spread, stream, changes, 2);
+}
+
+/* A frame comes in by a port, before it is known where it goes. Behind that br_netfilter and the chains of a higher
+ * priority; where both have the same, the chain is the younger and comes first. */
+static void enter_bridge(struct spread *spread, struct stream *stream, const struct stack_link *bridge)
+{
+	spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, INT_MIN, 0);
+	if (!bounds_are_empty(stream->packets))
+		call_ip(spread, stream, bridge, HOOK_PREROUTING);
+	if (!bounds_are_empty(stream->packets))
+		spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, 1, INT_MAX);
+}
+
+/* What was translated to another destination is routed, not bridged. */
+static void redirect(struct spread *spread, struct stream *stream)
+{
+	pset translated = pset_masked(spread->space, PSET_STATUS, CT_STATUS_DNAT, CT_STATUS_DNAT);
+	struct stream routed = *stream;
+
+	routed.packets = bounds_in(spread->space, stream->packets, translated);
+	stream->packets = bounds_out(spread->space, stream->packets, translated);
+	routed.prerouted = true;
+	routed.oif = routed.out_port = NULL;
+	if (!bounds_are_empty(routed.packets))
+		spread_arrive(spread, &routed);
 }
 
 /* Rules that a frame between two ports passes. */
-static void pass_bridge(struct spread *spread, struct stream *stream)
+static void pass_bridge(struct spread *spread, struct stream *stream, const struct stack_link *bridge)
 {
-	spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, INT_MIN, INT_MAX);
-	if (calls_ip(stream->host, stream->family)) {
-		spread_hook(spread, stream, stream->family, HOOK_PREROUTING, INT_MIN, INT_MAX);
-	}
+	struct stream in = *stream;
+
+	in.oif = in.out_port = NULL;
+	enter_bridge(spread, &in, bridge);
+	redirect(spread, &in);
+	stream->packets = in.packets;
+	stream->passage = in.passage;
+	stream->tracked = in.tracked;
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, INT_MIN, -1);
-	if (calls_ip(stream->host, stream->family))
-		spread_hook(spread, stream, stream->family, HOOK_FORWARD, INT_MIN, INT_MAX);
+	call_ip(spread, stream, bridge, HOOK_FORWARD);
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, 0, INT_MAX);
-	if (calls_ip(stream->host, stream->family))
-		spread_hook(spread, stream, stream->family, HOOK_POSTROUTING, INT_MIN, INT_MAX);
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_POSTROUTING, INT_MIN, INT_MAX);
+	stream->iif = NULL;
+	call_ip(spread, stream, bridge, HOOK_POSTROUTING);
 }
 
-static void pass_crossing(struct spread *spread, struct stream *stream, const struct crossing *crossing)
+static void pass_crossing(struct spread *spread, struct stream *stream, const struct way *way)
 {
-	stream->host = crossing->bridge->host;
-	stream->in_port = crossing->in_port;
-	stream->out_port = crossing->out_port;
-	stream->iif = crossing->in_port ? crossing->bridge : NULL;
-	stream->oif = crossing->out_port ? crossing->bridge : NULL;
-	if (crossing->in_port && crossing->out_port) {
-		pass_bridge(spread, stream);
-	} else if (crossing->out_port) { /* from the bridge's own host */
+	stream->host = way->link->host;
+	stream->in_port = way->in_port;
+	stream->out_port = way->out_port;
+	stream->iif = way->in_port ? way->link : NULL;
+	stream->oif = way->out_port ? way->link : NULL;
+	if (way->in_port && way->out_port) {
+		pass_bridge(spread, stream, way->link);
+	} else if (way->out_port) { /* from the bridge's own host */
 		spread_hook(spread, stream, STACK_BRIDGE, HOOK_OUTPUT, INT_MIN, INT_MAX);
 		spread_hook(spread, stream, STACK_BRIDGE, HOOK_POSTROUTING, INT_MIN, INT_MAX);
 	} else { /* for it */
-		spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, INT_MIN, INT_MAX);
+		enter_bridge(spread, stream, way->link);
 		spread_hook(spread, stream, STACK_BRIDGE, HOOK_INPUT, INT_MIN, INT_MAX);
+		stream->prerouted = spread_calls_ip(stream->host, way->link, stream->family) == TRUTH_YES;
 	}
 }
 
-static void pass_crossings(struct spread *spread, struct stream *stream, const struct crossing *crossing)
+static void pass_device(struct spread *spread, struct stream *stream, const struct way *way)
 {
-	if (!crossing)
+	bool leaving = way->kind == LEAVING;
+	const struct stack_link *link = way->link;
+
+	stream->host = link->host;
+	if (!leaving)
+		spread_enter_host(spread, stream);
+	if (link->link->up == TRUTH_NO) {
+		spread_end_at(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LINK);
+		stream->packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
 		return;
-	pass_crossings(spread, stream, crossing->before);
-	if (!bounds_are_empty(stream->packets))
-		pass_crossing(spread, stream, crossing);
+	}
+	spread_device(spread, stream, leaving ? &link->egress : &link->ingress, leaving ? HOOK_EGRESS : HOOK_INGRESS,
+		      link);
 }
 
-/* ---- sending ---- */
+static void pass(struct spread *spread, struct stream *stream, const struct way *way)
+{
+	if (!way)
+		return;
+	pass(spread, stream, way->before);
+	if (bounds_are_empty(stream->packets))
+		return;
+	if (way->kind == CROSSING)
+		pass_crossing(spread, stream, way);
+	else
+		pass_device(spread, stream, way);
+}
 
-static pset addresses_of(struct spread *spread, const struct stack_link *link, enum stack_family family)
+/* ---- whose frames ---- */
+
+static pset address_set(struct spread *spread, const struct ip *ip)
+{
+	struct prefix prefix = {*ip, ip_bits(ip)};
+	struct interval interval = interval_of_prefix(&prefix);
+
+	return pset_interval(spread->space, PSET_DADDR, interval.first, interval.last);
+}
+
+/* Packets to the next address, which is that of a router, or the destination itself, among those of a set. */
+static pset next_is(struct spread *spread, const struct ip *next, const struct ip *ip)
+{
+	if (next)
+		return ip_equal(next, ip) ? PSET_FULL : PSET_EMPTY;
+	return address_set(spread, ip);
+}
+
+static uint8_t family_of(const struct stream *stream)
+{
+	return stream->family == STACK_IP4 ? AF_INET : AF_INET6;
+}
+
+/* What the sender itself knows of its neighbours counts first. */
+static pset known_neighbour(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+			    const struct ip *next)
+{
+	const struct facts *facts = stream->host->facts;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < facts->neighbour_count; i++) {
+		const struct neighbour *neighbour = &facts->neighbours[i];
+
+		if (neighbour->mac.known && link->link->mac.known && neighbour->dev && stream->oif &&
+		    strcmp(neighbour->dev, stream->oif->name) == 0 && neighbour->ip.family == family_of(stream) &&
+		    memcmp(neighbour->mac.bytes, link->link->mac.bytes, 6) == 0)
+			set = pset_or(spread->space, set, next_is(spread, next, &neighbour->ip));
+	}
+	return set;
+}
+
+static pset has(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+		const struct ip *next)
 {
 	pset set = PSET_EMPTY;
 
-	for (size_t i = 0; i < link->link->address_count; i++) {
-		struct prefix prefix = link->link->addresses[i].prefix;
-		struct interval interval;
-
-		if (prefix.ip.family != (family == STACK_IP4 ? AF_INET : AF_INET6))
-			continue;
-		prefix.length = ip_bits(&prefix.ip);
-		interval = interval_of_prefix(&prefix);
-		set = pset_or(spread->space, set,
-			      pset_interval(spread->space, PSET_DADDR, interval.first, interval.last));
-	}
-	return set;
-}
-
-static bool has_address(const struct stack_link *link, const struct ip *address)
-{
 	for (size_t i = 0; i < link->link->address_count; i++)
-		if (ip_equal(&link->link->addresses[i].prefix.ip, address))
-			return true;
-	return false;
-}
-
-/* A host answers for the addresses of all its interfaces (arp_ignore 0), if not for link-local ones of IPv6. */
-static pset answered(struct spread *spread, const struct stack_link *link, enum stack_family family)
-{
-	pset set = addresses_of(spread, link, family);
-
-	if (family == STACK_IP6 || number_or(link->arp_ignore.value, 0) != 0)
-		return set;
-	for (size_t i = 0; i < link->host->link_count; i++)
-		if (!link->host->links[i].loopback)
-			set = pset_or(spread->space, set, addresses_of(spread, &link->host->links[i], family));
+		if (link->link->addresses[i].prefix.ip.family == family_of(stream))
+			set = pset_or(spread->space, set, next_is(spread, next, &link->link->addresses[i].prefix.ip));
 	return set;
 }
 
-static bool answers(const struct stack_link *link, const struct ip *address)
+static pset has_mac(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+		    const struct ip *next)
 {
-	if (has_address(link, address))
-		return true;
-	if (address->family == AF_INET6 || number_or(link->arp_ignore.value, 0) != 0)
-		return false;
-	for (size_t i = 0; i < link->host->link_count; i++)
-		if (!link->host->links[i].loopback && has_address(&link->host->links[i], address))
-			return true;
-	return false;
+	if (!link->link->mac.known)
+		return PSET_EMPTY;
+	return pset_value(spread->space, PSET_DMAC, wide_of_mac(link->link->mac.bytes));
+}
+
+/* A host answers for all that is local to it on every interface (arp_ignore 0), for IPv6 only on the one that has it;
+ * as a proxy for everything. */
+static pset answers(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+		    const struct ip *next)
+{
+	pset own, ip;
+
+	if (stream->family == STACK_IP6 || number_or(link->arp_ignore.value, 0) != 0)
+		return PSET_EMPTY;
+	if (number_or(link->proxy_arp.value, 0) != 0)
+		return PSET_FULL;
+	own = spread_own_addresses(spread, link->host, stream->family, PSET_DADDR);
+	if (!next)
+		return own;
+	ip = address_set(spread, next);
+	return pset_is_subset(spread->space, ip, own) ? PSET_FULL : PSET_EMPTY;
 }
 
 /* Whose frame it is, as far as that is known. */
@@ -220,59 +409,170 @@ static void address_frame(struct spread *spread, struct stream *stream, enum pse
 }
 
 static void arrive_at(struct spread *spread, const struct stream *sent, const struct far_end *end,
-		      struct bounds packets)
+		      struct bounds packets, bool addressed)
 {
 	struct stream stream = *sent;
 
 	stream.packets = packets;
-	address_frame(spread, &stream, PSET_SMAC, sent->oif);
-	address_frame(spread, &stream, PSET_DMAC, end->link);
-	pass_crossings(spread, &stream, end->crossings);
+	stream.prerouted = false;
+	if (addressed) {
+		address_frame(spread, &stream, PSET_SMAC, sent->oif);
+		address_frame(spread, &stream, PSET_DMAC, end->link);
+		spread_renew(spread, &stream, packets, PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC));
+	}
+	pass(spread, &stream, end->way);
 	if (bounds_are_empty(stream.packets))
 		return;
+	stream.host = end->last->host;
 	if (!end->link) {
-		stream.host = end->last->host;
-		stream.oif = sent->oif;
+		stream.oif = sent->oif && sent->oif->host == stream.host ? sent->oif
+			     : end->last->master			 ? end->last->master
+									 : end->last;
 		spread_end_at(spread, &stream, stream.packets, SPREAD_SENT, SPREAD_FOR_NONE);
 		return;
 	}
-	stream.host = end->link->host;
 	stream.iif = end->link;
-	stream.in_port = end->link != end->last ? end->last : NULL;
+	stream.in_port = end->last->master == end->link ? end->last : NULL;
 	stream.oif = stream.out_port = NULL;
-	stream.depth++;
 	spread_arrive(spread, &stream);
 }
 
-/* To whom a frame for the next address goes: somebody who was captured, or the outside; where there are several ways
- * out, all of them. */
+/* ---- sending ---- */
+
+/* Who is first gets it. */
+static void claim(struct spread *spread, const struct stream *stream, const struct search *search,
+		  pset (*whose)(struct spread *, const struct stream *, const struct stack_link *, const struct ip *),
+		  const struct ip *next, struct bounds *rest)
+{
+	for (size_t i = 0; i < search->end_count && !bounds_are_empty(*rest); i++) {
+		const struct far_end *end = &search->ends[i];
+		struct bounds packets;
+		pset set;
+
+		if (!end->link || end->link == stream->oif)
+			continue;
+		set = whose(spread, stream, end->link, next);
+		packets = bounds_in(spread->space, *rest, set);
+		*rest = bounds_out(spread->space, *rest, set);
+		if (!bounds_are_empty(packets))
+			arrive_at(spread, stream, end, packets, true);
+	}
+}
+
+/* Whoever has taken over a host on the link may say that it has any address. */
+static void offer(struct spread *spread, const struct stream *stream, const struct search *search,
+		  struct bounds packets)
+{
+	packets.must = PSET_EMPTY;
+	for (size_t i = 0; i < search->end_count; i++)
+		if (search->ends[i].link && spread_is_taken_over(spread, search->ends[i].link->host))
+			arrive_at(spread, stream, &search->ends[i], packets, true);
+}
+
+static void send_outside(struct spread *spread, const struct stream *stream, const struct search *search,
+			 struct bounds rest)
+{
+	size_t outside = 0;
+
+	for (size_t i = 0; i < search->end_count; i++)
+		outside += !search->ends[i].link;
+	if (outside == 0)
+		spread_end_at(spread, stream, rest, SPREAD_LOST, SPREAD_FOR_NEIGHBOUR);
+	if (outside > 1)
+		rest.must = PSET_EMPTY;
+	for (size_t i = 0; i < search->end_count && !bounds_are_empty(rest); i++)
+		if (!search->ends[i].link)
+			arrive_at(spread, stream, &search->ends[i], rest, true);
+}
+
+/* Frames for everybody on the link. */
+static void send_to_all(struct spread *spread, const struct stream *stream, const struct search *search,
+			struct bounds packets)
+{
+	for (size_t i = 0; i < search->end_count && !bounds_are_empty(packets); i++)
+		if (search->ends[i].link != stream->oif)
+			arrive_at(spread, stream, &search->ends[i], packets, true);
+}
+
 void spread_send(struct spread *spread, const struct stream *stream, const struct ip *next)
 {
 	struct search search = {.spread = spread};
 	struct bounds rest = stream->packets;
-	bool outside = false;
+	pset many = spread_multicast(spread, stream->family);
 
-	search_from(&search, stream->oif, NULL);
-	for (size_t i = 0; i < search.end_count; i++) {
-		const struct far_end *end = &search.ends[i];
-		struct bounds packets;
-		pset whose;
+	search_from(&search, stream->oif, 0, NULL);
+	search_neighbours(&search, stream->oif);
+	if (!leads_out(&search) && (search.end_count == 0 || stream->oif->cable_count + stream->oif->port_count == 0))
+		reach_end(&search, NULL, stream->oif, go(&search, LEAVING, stream->oif, NULL, NULL, NULL));
+	if (!next) {
+		send_to_all(spread, stream, &search, bounds_in(spread->space, rest, many));
+		rest = bounds_out(spread->space, rest, many);
+	}
+	offer(spread, stream, &search, rest);
+	claim(spread, stream, &search, known_neighbour, next, &rest);
+	claim(spread, stream, &search, has, next, &rest);
+	claim(spread, stream, &search, answers, next, &rest);
+	send_outside(spread, stream, &search, rest);
+}
 
-		if (!end->link || end->link->host == stream->host)
-			continue;
-		whose = next ? (answers(end->link, next) ? PSET_FULL : PSET_EMPTY)
-			     : answered(spread, end->link, stream->family);
-		packets = bounds_in(spread->space, rest, whose);
-		rest = bounds_out(spread->space, rest, whose);
-		if (!bounds_are_empty(packets))
-			arrive_at(spread, stream, end, packets);
-	}
-	for (size_t i = 0; i < search.end_count; i++) {
-		if (search.ends[i].link || bounds_are_empty(rest))
-			continue;
-		arrive_at(spread, stream, &search.ends[i], rest);
-		outside = true;
-	}
-	if (!outside)
-		spread_end_at(spread, stream, rest, SPREAD_LOST, SPREAD_FOR_NEIGHBOUR);
+/* ---- frames of any kind ---- */
+
+static void arrive_everywhere(struct spread *spread, const struct stream *stream, const struct search *search)
+{
+	for (size_t i = 0; i < search->end_count; i++)
+		arrive_at(spread, stream, &search->ends[i], stream->packets, false);
+}
+
+static void flood(struct spread *spread, const struct stream *stream, struct stack_link *link, uint64_t vlan,
+		  bool leaving)
+{
+	struct search search = {.spread = spread};
+
+	if (leaving)
+		search_from(&search, link, vlan, NULL);
+	else
+		search_at(&search, link, vlan, NULL);
+	if (leaving)
+		search_neighbours(&search, link);
+	arrive_everywhere(spread, stream, &search);
+}
+
+/* With every VLAN that anybody has. */
+void spread_flood(struct spread *spread, const struct stream *stream, struct stack_link *link, bool leaving)
+{
+	uint8_t seen[4096 / 8] = {};
+
+	flood(spread, stream, link, 0, leaving);
+	for (size_t i = 0; i < spread->stack->host_count; i++)
+		for (size_t j = 0; j < spread->stack->hosts[i].link_count; j++) {
+			const struct number *id = &spread->stack->hosts[i].links[j].link->vlan_id;
+
+			if (!id->known || id->value >= 4096 || seen[id->value / 8] >> id->value % 8 & 1)
+				continue;
+			seen[id->value / 8] |= (uint8_t)(1u << id->value % 8);
+			flood(spread, stream, link, id->value, leaving);
+		}
+}
+
+void spread_frames(struct spread *spread, const struct stream *stream)
+{
+	struct search search = {.spread = spread};
+	struct bounds rest = stream->packets;
+
+	search_at(&search, stream->in_port ? stream->in_port : stream->iif, 0, NULL);
+	if (pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC))
+		claim(spread, stream, &search, has_mac, NULL, &rest);
+	claim(spread, stream, &search, has, NULL, &rest);
+	claim(spread, stream, &search, answers, NULL, &rest);
+	send_outside(spread, stream, &search, rest);
+}
+
+void spread_into_port(struct spread *spread, const struct stream *stream)
+{
+	struct search search = {.spread = spread};
+
+	search_at(&search, stream->in_port, 0, NULL);
+	for (size_t i = 0; i < search.end_count; i++)
+		if (search.ends[i].link == stream->iif)
+			arrive_at(spread, stream, &search.ends[i], stream->packets, false);
 }

@@ -58,6 +58,7 @@ struct building {
 	const struct stack_routing *from;
 	struct spread_routing *routing;
 	uint8_t family;
+	bool arriving; /* for packets that came in */
 };
 
 static uint32_t add_decision(struct building *building, const struct stack_route *route)
@@ -67,18 +68,18 @@ static uint32_t add_decision(struct building *building, const struct stack_route
 	for (size_t i = FIRST_ROUTE; i < routing->decision_count; i++)
 		if (routing->decisions[i].route == route)
 			return (uint32_t)i;
-	*arena_push(building->spread->arena, routing->decisions, routing->decision_count) =
+	*arena_push(building->spread->kept, routing->decisions, routing->decision_count) =
 		(struct decision){DECIDED_ROUTE, route};
 	return (uint32_t)routing->decision_count - 1;
 }
 
-static bool is_dead(const struct route *route)
+/* Has it a next hop that can be used, or needs it none? */
+static bool is_usable(const struct stack_host *host, const struct route *route)
 {
 	for (size_t i = 0; i < route->nexthop_count; i++)
-		for (size_t j = 0; j < route->nexthops[i].flag_count; j++)
-			if (strcmp(route->nexthops[i].flags[j], "dead") == 0)
-				return true;
-	return false;
+		if (spread_usable(host, &route->nexthops[i]))
+			return true;
+	return route->nexthop_count == 0;
 }
 
 static pset destinations(struct space *space, const struct stack_route *route)
@@ -90,39 +91,104 @@ static pset destinations(struct space *space, const struct stack_route *route)
 		source = interval_of_prefix(&route->route->from);
 		set = pset_and(space, set, pset_interval(space, PSET_SADDR, source.first, source.last));
 	}
-	if (number_or(route->route->tos, 0)) /* the upper six bits and one more; ECN does not count */
-		set = pset_and(space, set, pset_masked(space, PSET_TOS, route->route->tos.value, 0x1c));
+	if (number_or(route->route->tos, 0)) /* without the two outermost bits */
+		set = pset_and(space, set, pset_masked(space, PSET_TOS, route->route->tos.value, 0x1e));
 	return set;
 }
 
-/* Routes no longer than `suppressed` do not count; -1: all do. */
-static diagram table(struct building *building, const struct stack_fib *fib, int suppressed)
+static bool is_found(const struct route *route)
+{
+	return route->type != ROUTE_TYPE_BLACKHOLE && route->type != ROUTE_TYPE_UNREACHABLE &&
+	       route->type != ROUTE_TYPE_PROHIBIT && route->type != ROUTE_TYPE_THROW;
+}
+
+static pset by_device(struct space *space, const struct route *route)
+{
+	const char *dev = route->nexthop_count ? route->nexthops[0].dev : NULL;
+
+	return dev ? pset_value(space, PSET_IIF, wide_of_name(dev)) : PSET_EMPTY;
+}
+
+/* In IPv6 packets to a link-local address stay on the link that they came in by. */
+static pset stays(struct spread *spread, const struct stack_route *route)
+{
+	pset others = pset_not(spread->space, spread_prefix(spread, PSET_DADDR, "fe80::/10"));
+
+	return pset_or(spread->space, others, by_device(spread->space, route->route));
+}
+
+static bool are_rivals(const struct stack_route *a, const struct stack_route *b)
+{
+	return a->metric == b->metric && a->to.length == b->to.length && ip_equal(&a->to.ip, &b->to.ip);
+}
+
+/* In IPv6 the one over the interface that the packet came in by comes before others of the same metric
+ * (rt6_score_route). */
+static pset preferred(struct building *building, const struct stack_fib *fib, size_t index)
+{
+	const struct stack_route *route = &fib->routes[index];
+	bool rivals = (index > 0 && are_rivals(route, &fib->routes[index - 1])) ||
+		      (index + 1 < fib->route_count && are_rivals(route, &fib->routes[index + 1]));
+
+	return rivals ? by_device(building->spread->space, route->route) : PSET_EMPTY;
+}
+
+struct gathered {
+	diagram *parts;
+	size_t count;
+};
+
+static void add_route(struct building *building, const struct stack_route *route, pset among, int suppressed,
+		      struct gathered *ret)
 {
 	struct spread *spread = building->spread;
-	diagram *parts, result = diagram_of(NO_DECISION);
-	size_t count = 0;
+	pset set = pset_and(spread->space, destinations(spread->space, route), among);
+	uint32_t number = THROWN;
 
-	if (!fib)
-		return diagram_of(NO_DECISION);
-	parts = calloc(fib->route_count + 2, sizeof(*parts));
-	if (!parts)
+	if (pset_is_empty(set) || !is_usable(building->host, route->route))
+		return;
+	if (building->arriving && building->family == AF_INET6)
+		set = pset_and(spread->space, set, stays(spread, route));
+	if (route->route->type != ROUTE_TYPE_THROW && ((int)route->to.length > suppressed || !is_found(route->route)))
+		number = add_decision(building, route);
+	ret->parts[ret->count++] = put(spread, set, diagram_of(number));
+}
+
+/* A table of which nothing was captured may hold anything; what "local" and "default" hold is as good as known. */
+static bool is_unknown(const struct stack_fib *fib, const char *name)
+{
+	if (fib && fib->known == TRUTH_YES)
+		return false;
+	if (!name || strcmp(name, "local") == 0 || strcmp(name, "default") == 0)
+		return false;
+	return !fib || fib->route_count == 0;
+}
+
+/* Routes no longer than `suppressed` do not count; -1: all do. */
+static diagram table(struct building *building, const struct stack_policy *policy, int suppressed)
+{
+	const struct stack_fib *fib = policy->fib;
+	struct gathered table = {.parts = calloc(2 * (fib ? fib->route_count : 0) + 2, sizeof(*table.parts))};
+	diagram result = diagram_of(NO_DECISION);
+
+	if (!table.parts)
 		abort();
-	for (size_t i = 0; i < fib->route_count; i++) {
-		const struct stack_route *route = &fib->routes[i];
-		uint32_t number = route->route->type == ROUTE_TYPE_THROW ? THROWN : add_decision(building, route);
+	for (size_t i = 0; fib && i < fib->route_count; i++) {
+		bool rivals = building->arriving && building->family == AF_INET6;
 
-		if (is_dead(route->route) || (int)route->to.length <= suppressed)
-			continue;
-		parts[count++] = put(spread, destinations(spread->space, route), diagram_of(number));
+		if (rivals && (i == 0 || !are_rivals(&fib->routes[i], &fib->routes[i - 1])))
+			for (size_t j = i; j < fib->route_count && are_rivals(&fib->routes[i], &fib->routes[j]); j++)
+				add_route(building, &fib->routes[j], preferred(building, fib, j), suppressed, &table);
+		add_route(building, &fib->routes[i], PSET_FULL, suppressed, &table);
 	}
-	if (fib->known != TRUTH_YES && strcmp(fib->name, "local") != 0)
-		parts[count++] = diagram_of(NOT_KNOWN);
-	for (size_t step = 1; step < count; step *= 2)
-		for (size_t i = 0; i + step < count; i += 2 * step)
-			parts[i] = first_of(spread, parts[i], parts[i + step]);
-	if (count)
-		result = parts[0];
-	free(parts);
+	if (is_unknown(fib, policy->rule->table))
+		table.parts[table.count++] = diagram_of(NOT_KNOWN);
+	for (size_t step = 1; step < table.count; step *= 2)
+		for (size_t i = 0; i + step < table.count; i += 2 * step)
+			table.parts[i] = first_of(building->spread, table.parts[i], table.parts[i + step]);
+	if (table.count)
+		result = table.parts[0];
+	free(table.parts);
 	return result;
 }
 
@@ -133,9 +199,15 @@ static uint32_t not_thrown(void *context, uint32_t number)
 
 /* ---- policy rules ---- */
 
+/* Packets that have no ports count as those with port 0. */
 static pset ports(struct space *space, enum pset_field field, const struct port_range *range)
 {
-	return range->set ? pset_interval(space, field, range->first, range->last) : PSET_FULL;
+	pset having = pset_and(space, spread_with_ports(space), pset_kind(space, PSET_FRAGMENT, PSET_WHOLE)), set;
+
+	if (!range->set)
+		return PSET_FULL;
+	set = pset_and(space, having, pset_interval(space, field, range->first, range->last));
+	return range->first == 0 ? pset_or(space, set, pset_not(space, having)) : set;
 }
 
 static pset prefix_set(struct space *space, enum pset_field field, const struct prefix *prefix)
@@ -162,21 +234,19 @@ static struct bounds selected(const struct building *building, const struct poli
 		set = pset_and(space, set,
 			       pset_masked(space, PSET_MARK, rule->mark.value, number_or(rule->mark_mask, UINT32_MAX)));
 	if (number_or(rule->tos, 0))
-		set = pset_and(space, set, pset_masked(space, PSET_TOS, rule->tos.value, 0x1c));
-	if (number_or(rule->protocol, 0))
+		set = pset_and(space, set, pset_masked(space, PSET_TOS, rule->tos.value, 0x1e));
+	if (rule->protocol.known)
 		set = pset_and(space, set, pset_value(space, PSET_PROTOCOL, rule->protocol.value));
 	if (rule->iif && local)
 		set = strcmp(rule->iif, "lo") == 0 ? set : PSET_EMPTY;
 	else if (rule->iif)
 		set = pset_and(space, set, pset_value(space, PSET_IIF, wide_of_name(rule->iif)));
-	if (rule->oif) /* only of sockets that are bound to an interface */
+	if (rule->oif || rule->l3mdev) /* only of sockets that are bound to an interface */
 		set = PSET_EMPTY;
-	bounds = bounds_exactly(rule->negated ? pset_not(space, set) : set);
+	bounds = bounds_exactly(set);
 	if (rule->rest || (local && rule->uid_first.known))
 		bounds.must = PSET_EMPTY;
-	else if (rule->uid_first.known) /* packets that came in belong to nobody */
-		bounds = bounds_exactly(PSET_EMPTY);
-	return bounds;
+	return rule->negated ? bounds_not(space, bounds) : bounds;
 }
 
 static diagram action(struct building *building, const struct stack_policy *policy, const diagram *behind)
@@ -189,7 +259,7 @@ static diagram action(struct building *building, const struct stack_policy *poli
 	case POLICY_RULE_LOOKUP:
 		if (policy->rule->suppress_prefix_length.known)
 			suppressed = (int)policy->rule->suppress_prefix_length.value;
-		return diagram_map(spread->space, &mapping, table(building, policy->fib, suppressed));
+		return diagram_map(spread->space, &mapping, table(building, policy, suppressed));
 	case POLICY_RULE_GOTO:
 		return policy->target < building->from->policy_count ? behind[policy->target] : diagram_of(NO_DECISION);
 	case POLICY_RULE_NOP:
@@ -203,6 +273,22 @@ static diagram action(struct building *building, const struct stack_policy *poli
 		break;
 	}
 	return diagram_of(NOT_KNOWN);
+}
+
+/* Without having seen them they are taken for the usual ones, unless there are tables that only others would ask. */
+static bool policies_unknown(const struct stack_routing *from)
+{
+	static const char *const usual[] = {"local", "main", "default"};
+
+	for (size_t i = 0; !from->policies_known && i < from->fib_count; i++) {
+		bool known = from->fibs[i].route_count == 0;
+
+		for (size_t j = 0; j < sizeof(usual) / sizeof(*usual); j++)
+			known = known || strcmp(from->fibs[i].name, usual[j]) == 0;
+		if (!known)
+			return true;
+	}
+	return false;
 }
 
 /* What is decided from each rule on, from the last to the first. */
@@ -223,7 +309,7 @@ static diagram policies(struct building *building, bool local)
 		behind[i] = first_of(spread, put(spread, for_these.must, decided), behind[i + 1]);
 		behind[i] = first_of(spread, put(spread, perhaps, diagram_of(NOT_KNOWN)), behind[i]);
 	}
-	result = behind[0];
+	result = policies_unknown(building->from) ? diagram_of(NOT_KNOWN) : behind[0];
 	free(behind);
 	return result;
 }
@@ -244,9 +330,11 @@ struct spread_routing *spread_routing(struct spread *spread, const struct stack_
 					  : i == THROWN	 ? DECIDED_THROW
 							 : DECIDED_NOTHING;
 
-		*arena_push(spread->arena, routing->decisions, routing->decision_count) = (struct decision){kind, NULL};
+		*arena_push(spread->kept, routing->decisions, routing->decision_count) = (struct decision){kind, NULL};
 	}
+	building.arriving = true;
 	routing->arriving = policies(&building, false);
+	building.arriving = false;
 	routing->local = policies(&building, true);
 	routing->built = true;
 	return routing;

@@ -1,0 +1,112 @@
+/*
+ * Packets of the host's own: routed, through the output hook, and routed once more where rules changed what routing
+ * asks for (nf_route_table_hook4, nf_nat_ipv4_local_fn).
+ */
+#include "verify/spread_internal.h"
+
+#include <limits.h>
+
+/* A packet that has its route, at the output hook: before the chain with this index. */
+struct leaving {
+	struct routed routed;
+	const struct nexthop *nexthop; /* NULL: none, it is for the host itself */
+	size_t index;
+};
+
+static void route_out(struct spread *spread, const struct stream *stream, size_t index);
+
+/* 127.0.0.0/8 does not leave the host by an interface that does not allow it (__mkroute_output()). */
+static void refuse_loopback(struct spread *spread, struct stream *stream)
+{
+	const struct number *allowed = &stream->oif->route_localnet.value;
+	pset loopback = spread_prefix(spread, PSET_SADDR, "127.0.0.0/8");
+	struct bounds perhaps;
+
+	if (stream->family != STACK_IP4 || stream->oif->loopback || (allowed->known && allowed->value))
+		return;
+	if (allowed->known) {
+		spread_lose(spread, stream, loopback, SPREAD_FOR_SOURCE);
+		return;
+	}
+	perhaps = bounds_in(spread->space, stream->packets, loopback);
+	perhaps.must = PSET_EMPTY;
+	spread_end_at(spread, stream, perhaps, SPREAD_LOST, SPREAD_FOR_SOURCE);
+	stream->packets.must = pset_minus(spread->space, stream->packets.must, loopback);
+}
+
+/* Over the loopback and in again; the route it has stays with it. */
+static void loop_back(struct spread *spread, struct stream *stream, const struct routed *routed)
+{
+	spread_hook(spread, stream, stream->family, HOOK_POSTROUTING, INT_MIN, INT_MAX);
+	stream->iif = stream->oif;
+	stream->oif = NULL;
+	spread_hook(spread, stream, stream->family, HOOK_PREROUTING, INT_MIN, INT_MAX);
+	spread_deliver(spread, stream, &(struct routed){routed->decision, stream->packets});
+}
+
+static void send_by(struct spread *spread, struct stream *stream, struct leaving *leaving)
+{
+	struct stream again;
+
+	refuse_loopback(spread, stream);
+	while (!bounds_are_empty(stream->packets) && spread_output(spread, stream, &leaving->index, &again)) {
+		again.oif = NULL;
+		route_out(spread, &again, leaving->index);
+	}
+	if (bounds_are_empty(stream->packets))
+		return;
+	if (leaving->nexthop && !stream->oif->loopback)
+		spread_leave(spread, stream, leaving->routed.decision.route, leaving->nexthop);
+	else
+		loop_back(spread, stream, &leaving->routed);
+}
+
+/* Every next hop that can be used. */
+static void send_by_each(struct spread *spread, const struct stream *stream, const struct routed *routed, size_t index)
+{
+	const struct route *route = routed->decision.route->route;
+
+	if (route->nexthop_count == 0)
+		spread_end_on(spread, stream, routed->packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING,
+			      routed->decision.route);
+	for (size_t i = 0; i < route->nexthop_count; i++) {
+		const struct nexthop *nexthop = &route->nexthops[i];
+		struct leaving leaving = {*routed, nexthop, index};
+		struct stream out = *stream;
+
+		if (!spread_usable(stream->host, nexthop))
+			continue;
+		out.packets = spread_of_several(routed->packets, route);
+		out.oif = nexthop->dev ? stack_link(stream->host, nexthop->dev) : NULL;
+		if (out.oif)
+			send_by(spread, &out, &leaving);
+		else
+			spread_end_on(spread, &out, out.packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING,
+				      routed->decision.route);
+	}
+}
+
+static void route_out(struct spread *spread, const struct stream *stream, size_t index)
+{
+	struct routed *routed;
+	size_t count = spread_route(spread, stream, true, &routed);
+
+	for (size_t i = 0; i < count; i++) {
+		struct stream part = *stream;
+		struct leaving leaving = {routed[i], NULL, index};
+
+		part.packets = routed[i].packets;
+		if (spread_refuse(spread, &part, &routed[i]))
+			continue;
+		part.oif = stack_link(stream->host, "lo");
+		if (routed[i].decision.route->route->type == ROUTE_TYPE_LOCAL && part.oif)
+			send_by(spread, &part, &leaving);
+		else
+			send_by_each(spread, stream, &routed[i], index);
+	}
+}
+
+void spread_send_out(struct spread *spread, const struct stream *stream)
+{
+	route_out(spread, stream, 0);
+}
