@@ -39,26 +39,6 @@ static struct flow *find_flow(const struct walk *walk, const struct stack_host *
 	return NULL;
 }
 
-const struct packet *flow_left(struct walk *walk, const struct stack_host *host, const struct packet *packet,
-			       bool reply)
-{
-	for (size_t i = 0; i < walk->flow_count; i++) {
-		const struct flow *flow = walk->flows[i];
-		struct packet *left = arena_new_struct(walk->arena, struct packet);
-		struct tuple tuple = reply ? tuple_inverse(&flow->reply) : flow->original;
-
-		if (flow->host != host)
-			continue;
-		*left = *packet;
-		left->src = tuple.src;
-		left->dst = tuple.dst;
-		left->sport = tuple.sport;
-		left->dport = tuple.dport;
-		return left;
-	}
-	return NULL;
-}
-
 /* Combinations of flags that no TCP sends (tcp_valid_flags in nf_conntrack_proto_tcp.c); PSH, ECE and CWR do not count.
  */
 static bool tcp_flags_valid(uint8_t flags)
@@ -121,17 +101,19 @@ static void record(struct hop *hop, const char *effect)
 
 /*
  * An ICMP error belongs to the connection that it is about (nf_conntrack_inet_error): what is inside, turned round, is
- * a packet that goes the error's way.
+ * a packet that goes the error's way; and the error must go to whom that packet came from.
  */
 static bool track_error(struct hop *hop)
 {
 	struct tuple inner = tuple_of(hop->packet.inner);
+	struct flow *flow;
 	bool reply;
 
 	inner = tuple_inverse(&inner);
-	hop->flow = find_flow(hop->walk, hop->host, &inner, &reply);
-	if (!hop->flow)
+	flow = find_flow(hop->walk, hop->host, &inner, &reply);
+	if (!flow || !ip_equal(reply ? &flow->reply.dst : &flow->original.dst, &hop->packet.dst))
 		return false;
+	hop->flow = flow;
 	hop->tracked = TRACKED_RELATED;
 	hop->reply = reply;
 	record(hop, "related");

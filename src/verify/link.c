@@ -47,8 +47,10 @@ void link_transmit(struct hop *hop, struct stack_link *out)
 /* What is written on a packet on one host does not go with it to the next. */
 static void hand_over(struct hop *hop, struct stack_link *to, const struct target *target)
 {
-	struct hop next = hop_begin(hop->walk, to->host, &hop->packet);
+	struct hop next;
 
+	walk_left(hop);
+	next = hop_begin(hop->walk, to->host, &hop->packet);
 	if (hop->fragment != FRAGMENT_NONE)
 		next.packet.fragment = hop->fragment;
 	hop_arrive(&next, to, target);

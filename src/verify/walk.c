@@ -15,12 +15,27 @@ static enum stack_family family_of(const struct hop *hop)
 	return hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6;
 }
 
+static void remember(const struct hop *hop, struct packet **ret)
+{
+	if (!hop->walk->rehearsal || hop->host != hop->walk->question->at)
+		return;
+	*ret = arena_new_struct(hop->walk->arena, struct packet);
+	**ret = hop->packet;
+}
+
+void walk_left(const struct hop *hop)
+{
+	remember(hop, &hop->walk->left);
+}
+
 struct hop hop_begin(struct walk *walk, struct stack_host *host, const struct packet *packet)
 {
 	struct hop hop = {.walk = walk, .host = host, .packet = *packet, .mark = number_of(0)};
 
 	if (++walk->hops > HOPS_MAX)
 		walk_lose(&hop, LOST_LOOP, "it goes in circles");
+	if (!walk->came)
+		remember(&hop, &walk->came);
 	return hop;
 }
 
@@ -29,6 +44,7 @@ static void deliver(struct hop *hop)
 	struct answer *answer = hop->walk->answer;
 	struct step *step;
 
+	walk_left(hop);
 	answer->fate = FATE_DELIVERED;
 	answer->where = hop->host;
 	answer->packet = hop->packet;
@@ -43,6 +59,7 @@ void walk_deliver_outside(struct hop *hop, const struct stack_link *out, const s
 	struct answer *answer = hop->walk->answer;
 	struct step *step;
 
+	walk_left(hop);
 	answer->fate = FATE_DELIVERED;
 	answer->where = hop->host;
 	answer->packet = hop->packet;
@@ -167,7 +184,10 @@ static void send_out(struct hop *hop)
 	hop->sent_here = true;
 	if (hop->host->facts->system == SYSTEM_WINDOWS)
 		walk_assume(hop->walk, NULL, "%s: Windows' firewall lets it out", hop->host->name);
-	if (!fib_choose_source(hop) || !fib_route_output(hop))
+	if (!fib_choose_source(hop))
+		return;
+	remember(hop, &hop->walk->came);
+	if (!fib_route_output(hop))
 		return;
 	out = hop->route.link;
 	if (hook_run(hop, family_of(hop), HOOK_OUTPUT, NULL, out) == RULING_STOP)
@@ -230,6 +250,29 @@ static void go(struct walk *walk, const struct question *question)
 	hop_arrive(&hop, link, &target);
 }
 
+/* What answers it: the second packet of a TCP connection, the reply to an echo. */
+static struct packet answer_to(const struct packet *packet)
+{
+	struct packet answer = *packet;
+	struct tuple tuple = tuple_of(packet);
+
+	tuple = tuple_inverse(&tuple);
+	answer.src = tuple.src;
+	answer.dst = tuple.dst;
+	if (packet_has_ports(packet)) {
+		answer.sport = tuple.sport;
+		answer.dport = tuple.dport;
+	}
+	if (packet_is_icmp(packet))
+		answer.icmp_type = (uint8_t)(tuple.dport.first >> 8);
+	if (packet->protocol == PROTOCOL_TCP)
+		answer.tcp_flags = packet->tcp_flags & TCP_SYN ? TCP_SYN | TCP_ACK : TCP_ACK;
+	answer.ttl = number_of(64);
+	answer.ttl_given = false;
+	answer.src_mac = answer.dst_mac = (struct mac){};
+	return answer;
+}
+
 /* The connection that an established packet belongs to: its first packet passed, and so did an answer. */
 static void rehearse(struct walk *walk, const struct question *first)
 {
@@ -248,14 +291,22 @@ static void rehearse(struct walk *walk, const struct question *first)
 		walk->flows[i]->seen_reply = true;
 }
 
-/* An ICMP error: what it is about is the connection's first packet, as it was where the error comes from. */
+/*
+ * An ICMP error. One that goes the way of answers is about the connection's first packet, as it left the host where the
+ * error comes in; one that goes the other way is about the answer, as it was where the first packet came from.
+ */
 static struct question about(struct walk *walk, const struct question *question)
 {
 	struct question error = *question;
-	const struct packet *packet = &question->first->packet;
-	const struct packet *left = flow_left(walk, question->at, packet, question->reply);
+	struct packet *inner = question->reply ? walk->left : walk->came;
 
-	error.packet.inner = left ? left : packet;
+	if (!inner) {
+		inner = arena_new_struct(walk->arena, struct packet);
+		*inner = question->first->packet;
+	}
+	if (!question->reply)
+		*inner = answer_to(inner);
+	error.packet.inner = inner;
 	return error;
 }
 
@@ -283,29 +334,6 @@ bool walk_arrived(const struct answer *answer, const struct stack_host *meant)
 }
 
 /* ---- the answer to a packet ---- */
-
-/* What answers it: the second packet of a TCP connection, the reply to an echo. */
-static struct packet answer_to(const struct packet *packet)
-{
-	struct packet answer = *packet;
-	struct tuple tuple = tuple_of(packet);
-
-	tuple = tuple_inverse(&tuple);
-	answer.src = tuple.src;
-	answer.dst = tuple.dst;
-	if (packet_has_ports(packet)) {
-		answer.sport = tuple.sport;
-		answer.dport = tuple.dport;
-	}
-	if (packet_is_icmp(packet))
-		answer.icmp_type = (uint8_t)(tuple.dport.first >> 8);
-	if (packet->protocol == PROTOCOL_TCP)
-		answer.tcp_flags = packet->tcp_flags & TCP_SYN ? TCP_SYN | TCP_ACK : TCP_ACK;
-	answer.ttl = number_of(64);
-	answer.ttl_given = false;
-	answer.src_mac = answer.dst_mac = (struct mac){};
-	return answer;
-}
 
 struct answer *walk_reply(const struct stack *stack, const struct question *question, unsigned flags,
 			  struct arena *arena)

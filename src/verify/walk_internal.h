@@ -47,7 +47,9 @@ struct walk {
 	size_t choice_given; /* how many of them are prescribed */
 	struct flow **flows;
 	size_t flow_count;
-	bool rehearsal;	 /* an earlier packet, which is known to have passed: rules do not stop it */
+	bool rehearsal; /* an earlier packet, which is known to have passed: rules do not stop it */
+	/* The earlier packet as it came to the host that the question is asked at, and as it left it. */
+	struct packet *came, *left;
 	bool to_invalid; /* connection tracking is to find the packet invalid, as the question says */
 	unsigned hops;
 };
@@ -157,9 +159,6 @@ struct fib_found fib_reverse(struct hop *hop, uint8_t flags);
 
 void flow_track(struct hop *hop);	 /* the conntrack hook */
 bool flow_tracks(const struct hop *hop); /* does the host track this family? */
-/* The packet that a connection began with, as it leaves the host; NULL: the host tracks none. */
-const struct packet *flow_left(struct walk *walk, const struct stack_host *host, const struct packet *packet,
-			       bool reply);
 struct flow *flow_add(struct walk *walk, struct stack_host *host, const struct tuple *original);
 /* Applies what was decided for the flow, at a hook. Gives the effect for people, or NULL: nothing changed. */
 const char *flow_translate(struct hop *hop, bool source);

@@ -10,7 +10,8 @@ struct hop hop_begin(struct walk *walk, struct stack_host *host, const struct pa
 void hop_arrive(struct hop *hop, struct stack_link *link, const struct target *target);
 /* A packet comes to hop->iif; `prerouted`: it passed that hook already, on a bridge. */
 void hop_receive(struct hop *hop, bool prerouted);
-void hop_route_in(struct hop *hop); /* behind prerouting */
+void hop_route_in(struct hop *hop);    /* behind prerouting */
+void walk_left(const struct hop *hop); /* it leaves its host, or ends there */
 void walk_deliver_outside(struct hop *hop, const struct stack_link *out, const struct stack_link *port);
 
 /* link.c */

@@ -91,6 +91,27 @@ static const struct walk_scenario scenarios[] = {
 	   " 'state': 'invalid'}",
 	   "{'verdict': 'dropped', 'chain': 'INPUT'}"}}},
 
+	{"an error belongs to the connection that it is about, if it goes to whom that came from",
+	 {{"r", ROUTER IPTABLES
+	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
+	   "[0:0]\n-A POSTROUTING -o eth1 -j MASQUERADE\nCOMMIT\n"
+	   "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	   "-A INPUT -m conntrack --ctstate INVALID -j REJECT\n"
+	   "-A FORWARD -m conntrack --ctstate RELATED -j ACCEPT\nCOMMIT\n"}},
+	 NULL,
+	 "{'at': 'r', 'proto': 'icmp', 'icmp_type': 11, 'state': 'related', 'of': {'at': 'r', 'iif': 'eth0',"
+	 " 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 40000, 'dport': 53}}",
+	 {/* about the packet, as it left */
+	  {"{'iif': 'eth1', 'src': '10.0.1.9', 'dst': '10.0.1.1', 'direction': 'reply'}",
+	   "{'verdict': 'delivered', 'to': 'out interface eth0 of host r', 'src': '10.0.1.9', 'dst': '10.0.0.2'}"},
+	  {"{'iif': 'eth1', 'src': '10.0.1.2', 'dst': '10.0.0.1', 'direction': 'reply'}",
+	   "{'verdict': 'rejected', 'chain': 'INPUT'}"},
+	  /* about the answer */
+	  {"{'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.2', 'direction': 'original'}",
+	   "{'verdict': 'delivered', 'to': 'out interface eth1 of host r', 'src': '10.0.1.1'}"},
+	  {"{'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.7', 'direction': 'original'}",
+	   "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
+
 	{"jumps come back, gotos do not, and return applies the policy",
 	 {{"r", ROUTER NFT "table ip t {\n chain jumped {\n  tcp dport 1 return\n  tcp dport 2 accept\n }\n"
 			   " chain gone {\n  tcp dport 3 return\n  tcp dport 4 drop\n }\n"
