@@ -79,6 +79,8 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 	if (seen.namespace_exists)
 		r = net_check_rules(session->net, &actual.rules_same, err);
 	if (r == 0)
+		r = net_check_publish(session->net, &actual.publish_same, err);
+	if (r == 0)
 		r = plan_build(session->lab, session->state, &actual, ret, err);
 	net_actual_free(&seen);
 	return r;

@@ -96,7 +96,8 @@ static int do_probe(struct up *up, struct error **err)
 	struct session *s = up->session;
 	cleanup_json json_t *value = NULL;
 	cleanup_free char *why = NULL;
-	int r = driver_probe(s->lab->root->layer > 0 ? PROBE_INSIDE : 0, s->reporter, s->cancel, &up->accelerator, &why, err);
+	int r = driver_probe(s->lab->root->layer > 0 ? PROBE_INSIDE : 0, s->reporter, s->cancel, &up->accelerator, &why,
+			     err);
 
 	if (r < 0)
 		return r;
@@ -131,9 +132,9 @@ static json_t *carried_json(const struct boot *boot)
 }
 
 /* What is known of a guest from before its start on; its process comes when it runs. */
-static json_t *guest_value(const struct boot *boot)
+static json_t *guest_value(const struct lab *lab, const struct boot *boot)
 {
-	return json_pack("{s:o, s:s, s:I, s:b, s:o}", "spec", spec_guest(boot->guest), "accel",
+	return json_pack("{s:o, s:s, s:I, s:b, s:o}", "spec", spec_guest(lab, boot->guest), "accel",
 			 accelerator_name(boot->accelerator), "since", (json_int_t)time(NULL), "pending", 1, "carried",
 			 carried_json(boot));
 }
@@ -432,16 +433,17 @@ static json_t *value_before(struct up *up, const struct step *step)
 		return json_pack("{s:o, s:s}", "spec", spec_network(step->network), "bridge", step->network->bridge);
 	case STEP_START:
 		boot = prepare_boot(up, arena, step->guest);
-		return guest_value(&boot);
+		return guest_value(up->session->lab, &boot);
 	case STEP_READY:
 	case STEP_RECORD:
 		known = state_get(up->session->state, resource_key(arena, "guest", step->path));
 		known = known ? json_copy(known) : json_object();
 		if (step->kind == STEP_RECORD)
-			json_object_set_new(known, "spec", spec_guest(step->guest));
+			json_object_set_new(known, "spec", spec_guest(up->session->lab, step->guest));
 		return known;
 	case STEP_NAMESPACE:
 	case STEP_UPLINK:
+	case STEP_PUBLISH:
 	case STEP_RULES:
 	case STEP_ROUTES:
 	case STEP_DHCP:
@@ -466,6 +468,8 @@ static int take_step(struct up *up, const struct step *step, json_t *value, stru
 		return net_make_namespace(net, err);
 	case STEP_UPLINK:
 		return net_make_uplink(net, s->reporter, err);
+	case STEP_PUBLISH:
+		return net_make_publish(net, s->reporter, err);
 	case STEP_NETWORK:
 		return net_make_network(net, step->network, err);
 	case STEP_RULES:
@@ -510,6 +514,7 @@ static const char *resource_of(struct arena *arena, const struct step *step)
 		return resource_key(arena, "guest", step->path);
 	case STEP_NAMESPACE:
 	case STEP_UPLINK:
+	case STEP_PUBLISH:
 	case STEP_RULES:
 	case STEP_ROUTES:
 	case STEP_DHCP:

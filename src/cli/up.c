@@ -64,14 +64,6 @@ static bool only_creates(const struct plan *plan)
 /* What the file says and this version only checks: nobody shall believe that it holds. */
 static void say_what_is_not_done(struct invocation *inv, const struct lab *lab)
 {
-	size_t published = 0;
-
-	for (size_t i = 0; i < lab->guest_count; i++)
-		published += lab->guests[i]->publish_count;
-	if (published)
-		invocation_warn(
-			inv, "`publish` is not carried out by this version: reach the %zu ports by `nestvisor proxy`",
-			published);
 	if (lab->policy_count && inv->verbose)
 		invocation_note(inv, "the %zu policies are checked for names only: this version does not verify them",
 				lab->policy_count);

@@ -1,9 +1,11 @@
 /* Each guest by itself, and what no two of them may share: addresses, MACs, published ports, interface names. */
 #include "config/build.h"
 #include "config/unique.h"
+#include "model/publish.h"
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { UNIQUE_ADDRESS, UNIQUE_MAC, UNIQUE_PORT, UNIQUE_INTERFACE, UNIQUE_ID };
 enum { DEEPEST_TRIED = 3, SUGGESTION_TRIES = 4096 };
@@ -227,6 +229,31 @@ static void check_port(struct checks *c, const struct guest *guest, size_t index
 		report_port(c, guest, index, other);
 }
 
+static bool has_address(const struct guest *guest, uint8_t family)
+{
+	for (size_t i = 0; i < guest->nic_count; i++)
+		if ((family == AF_INET ? guest->nics[i].address4 : guest->nics[i].address6).family)
+			return true;
+	return false;
+}
+
+/* It is sent on from host to host by fixed addresses of one family. */
+static void check_way(struct checks *c, const struct guest *guest, size_t index)
+{
+	const struct ip address = publish_address(&guest->publish[index]);
+	static const struct ip loopback6 = {.family = AF_INET6, .bytes = {[15] = 1}};
+
+	if (ip_equal(&address, &loopback6))
+		problems_error(c->b->problems, publish_spot(c->b, guest, index), "leave the address out: 127.0.0.1",
+			       "Linux sends nothing on that is meant for ::1");
+	for (const struct guest *g = guest; g; g = g->parent->guest)
+		if (!has_address(g, address.family) && !guest_is_broken(c->b, g, GUEST_NICS))
+			problems_error(c->b->problems, publish_spot(c->b, guest, index),
+				       problems_text(c->b->problems, "give a NIC of \"%s\" one", g->path),
+				       "a port of \"%s\" cannot be published at an %s address: \"%s\" has no fixed one",
+				       guest->path, address.family == AF_INET ? "IPv4" : "IPv6", g->path);
+}
+
 static void check_publish(struct checks *c, const struct guest *guest)
 {
 	if (guest->publish_count == 0)
@@ -237,8 +264,11 @@ static void check_publish(struct checks *c, const struct guest *guest)
 	if (guest->world == WORLD_SEALED)
 		problems_warning(c->b->problems, guest_spot(c->b, guest, GUEST_PUBLISH), NULL,
 				 "\"%s\" is sealed: no packet reaches its published ports", guest->path);
-	for (size_t i = 0; i < guest->publish_count; i++)
+	for (size_t i = 0; i < guest->publish_count; i++) {
 		check_port(c, guest, i);
+		if (guest->nic_count && !problems_enough(c->b->problems))
+			check_way(c, guest, i);
+	}
 }
 
 /* ─── what fits together within one guest ─── */
@@ -310,14 +340,6 @@ static void check_first_nic(struct build *b, const struct guest *guest)
 				 "the default route goes through the first NIC, and \"%s\" has no uplink", first->path);
 		return;
 	}
-}
-
-static bool has_address(const struct guest *guest, uint8_t family)
-{
-	for (size_t i = 0; i < guest->nic_count; i++)
-		if ((family == AF_INET ? guest->nics[i].address4 : guest->nics[i].address6).family)
-			return true;
-	return false;
 }
 
 /* The layer above routes to a network through a fixed address of its host. */

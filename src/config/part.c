@@ -6,8 +6,10 @@
 #include "base/arena.h"
 #include "config/config.h"
 #include "config/schema.h"
+#include "model/publish.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -121,26 +123,49 @@ static const char *choice_name(int key, unsigned position)
 	return schema_guest.keys[key].rule.choices[position].name;
 }
 
-static json_t *host_json(const struct lab *lab, const struct host *host);
+/* Whose part it is. To a deeper host, ports are published at all of its addresses, by what the host above calls them.
+ */
+struct whose {
+	const struct lab *lab;
+	struct published *ports; /* NULL: it is the lab's root, and everything is as the file says */
+	size_t port_count;
+};
 
-static void add_lists(const struct lab *lab, const struct guest *guest, json_t *json)
+static struct publish as_told(const struct whose *whose, const struct publish *publish)
+{
+	struct publish told = *publish;
+
+	for (size_t i = 0; i < whose->port_count; i++)
+		if (whose->ports[i].publish == publish) {
+			told.as = whose->ports[i].port;
+			told.address = (struct ip){.family = publish_address(publish).family};
+		}
+	return told;
+}
+
+static json_t *host_json(const struct whose *whose, const struct host *host);
+
+static void add_lists(const struct whose *whose, const struct guest *guest, json_t *json)
 {
 	json_t *nics = json_array(), *publish = json_array(), *tags = json_array();
 
 	for (size_t i = 0; i < guest->nic_count; i++)
-		json_array_append_new(nics, nic_json(lab, &guest->nics[i]));
+		json_array_append_new(nics, nic_json(whose->lab, &guest->nics[i]));
 	json_object_set_new(json, "nics", nics);
-	for (size_t i = 0; i < guest->publish_count; i++)
-		json_array_append_new(publish, publish_json(&guest->publish[i]));
+	for (size_t i = 0; i < guest->publish_count; i++) {
+		struct publish told = as_told(whose, &guest->publish[i]);
+
+		json_array_append_new(publish, publish_json(&told));
+	}
 	json_object_set_new(json, "publish", publish);
 	for (size_t i = 0; i < guest->tag_count; i++)
 		json_array_append_new(tags, json_string(guest->tags[i]));
 	json_object_set_new(json, "tags", tags);
 }
 
-static json_t *guest_json(const struct lab *lab, const struct guest *guest)
+static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 {
-	json_t *json = guest->host ? host_json(lab, guest->host) : json_object();
+	json_t *json = guest->host ? host_json(whose, guest->host) : json_object();
 
 	json_object_set_new(json, "cpus", json_integer(guest->cpus));
 	json_object_set_new(json, "memory", size_json(guest->memory));
@@ -153,7 +178,7 @@ static json_t *guest_json(const struct lab *lab, const struct guest *guest)
 	set_text(json, "transport", choice_name(GUEST_TRANSPORT, guest->transport));
 	set_text(json, "world", world_name(guest->world));
 	json_object_set_new(json, "nested", json_boolean(guest->nested));
-	add_lists(lab, guest, json);
+	add_lists(whose, guest, json);
 	if (guest->ssh_user || guest->ssh_key) {
 		json_t *ssh = json_object();
 
@@ -165,7 +190,7 @@ static json_t *guest_json(const struct lab *lab, const struct guest *guest)
 }
 
 /* What a host owns: the same keys in a guest and in the file itself. */
-static json_t *host_json(const struct lab *lab, const struct host *host)
+static json_t *host_json(const struct whose *whose, const struct host *host)
 {
 	json_t *json = json_pack("{s:o, s:{}, s:{}}", "cpu-overcommit", ratio_json(host->cpu_overcommit), "networks",
 				 "guests");
@@ -175,7 +200,7 @@ static json_t *host_json(const struct lab *lab, const struct host *host)
 				    network_json(host->networks[i]));
 	for (size_t i = 0; i < host->guest_count; i++)
 		json_object_set_new(json_object_get(json, "guests"), host->guests[i]->name,
-				    guest_json(lab, host->guests[i]));
+				    guest_json(whose, host->guests[i]));
 	return json;
 }
 
@@ -238,8 +263,13 @@ static json_t *policy_json(const struct policy *policy)
 
 json_t *config_part(const struct lab *lab, const struct host *host)
 {
-	json_t *json = host_json(lab, host), *policies = json_array();
+	struct whose whose = {.lab = lab};
+	json_t *json, *policies = json_array();
 
+	if (host != lab->root)
+		whose.port_count = published_below(lab, host, &whose.ports);
+	json = host_json(&whose, host);
+	free(whose.ports);
 	set_text(json, "lab", lab->name);
 	if (*host->path)
 		set_text(json, "at", host->path);

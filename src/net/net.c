@@ -24,6 +24,7 @@ int net_names_of(const char *lab_name, struct net_names *ret, struct error **err
 	model_derive_id(lab_name, "", id);
 	snprintf(ret->netns, sizeof(ret->netns), "nestvisor-%s", lab_name);
 	snprintf(ret->veth, sizeof(ret->veth), "nv%sw", id);
+	snprintf(ret->admin, sizeof(ret->admin), "nv%sp", id);
 	snprintf(ret->mark, sizeof(ret->mark), "nestvisor:%s:", lab_name);
 	return 0;
 }

@@ -55,6 +55,15 @@ bool net_namespace_exists(const struct net *net);
  */
 int net_make_uplink(struct net *net, struct reporter *reporter, struct error **err);
 
+/*
+ * The way in for published ports of guests at any depth, where there are any: a veth of its own to the root namespace
+ * and one nftables table `nestvisor-<lab>/publish` there, which sends connections to the lab's ports into the namespace;
+ * the rules inside send them on. At L0 no sysctl but the veth's own is changed. Where others' packets will not get
+ * through, that is reported.
+ */
+int net_make_publish(struct net *net, struct reporter *reporter, struct error **err);
+int net_check_publish(struct net *net, bool *ret_same, struct error **err);
+
 int net_make_network(struct net *net, const struct network *network,
 		     struct error **err); /* bridge, gateway addresses, encapsulation */
 int net_remove_network(struct net *net, const char *bridge, struct error **err);

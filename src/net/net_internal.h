@@ -11,11 +11,14 @@
 
 /* The uplink's interface inside the namespace, whatever is behind it (the rules know it by this name). */
 #define NET_WORLD "world"
+/* The way in for published ports (publish.c). */
+#define NET_ADMIN "admin"
 
 /* Everything that a lab has is named after it, so that it can be found by the lab's name alone. */
 struct net_names {
 	char netns[64];		   /* nestvisor-<lab>; also the table in the root namespace */
 	char veth[LINK_NAME_SIZE]; /* nv<id>w, the uplink's end in the root namespace */
+	char admin[LINK_NAME_SIZE]; /* nv<id>p, the same of the way in */
 	char mark[64];		   /* nestvisor:<lab>: how the alias of each interface begins */
 };
 int net_names_of(const char *lab_name, struct net_names *ret, struct error **err);
@@ -64,6 +67,9 @@ int net_remove_world(struct netlink *inside, struct error **err);
 int net_refresh_uplink(struct net *net, struct netlink *inside, struct error **err);
 /* What the uplink has in the root namespace, known by the lab's name alone. */
 int net_remove_outside(const struct net_names *names, const char *run_dir, struct error **err);
+
+/* publish.c */
+int net_remove_publish(const struct net_names *names, const char *run_dir, struct error **err);
 
 /* pasta.c */
 struct net_transit;

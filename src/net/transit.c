@@ -13,11 +13,15 @@
 
 enum { TRIES = 4096 };
 
-static uint64_t hash_host(const struct lab *lab)
+/* The uplink's has none in it, as it was before there were others. */
+static uint64_t hash_cable(const struct net *net, const char *outer)
 {
+	const struct lab *lab = net->lab;
 	uint64_t hash = hash_more(HASH_START, lab->name, strlen(lab->name) + 1);
 
 	hash = hash_text(hash, lab->root->path);
+	if (strcmp(outer, net->names.veth) != 0)
+		hash = hash_text(hash, outer);
 	return hash ^ hash >> 29; /* the lowest bits of FNV are the weakest */
 }
 
@@ -70,10 +74,10 @@ static void split(const struct prefix *transit, struct prefix *outer, struct pre
 	*inner = (struct prefix){prefix_host(transit, 2), transit->length};
 }
 
-static int find_free(struct net *net, const struct route *routes, size_t count, bool six, struct prefix *ret,
-		     struct error **err)
+static int find_free(struct net *net, const char *outer, const struct route *routes, size_t count, bool six,
+		     struct prefix *ret, struct error **err)
 {
-	uint64_t h = hash_host(net->lab);
+	uint64_t h = hash_cable(net, outer);
 
 	for (int try = 0; try < TRIES; try++, h += six ? 1U << 24 : 1U) {
 		*ret = six ? transit6(h) : transit4(h);
@@ -84,7 +88,7 @@ static int find_free(struct net *net, const struct route *routes, size_t count, 
 			 six ? "fd00::/8" : "100.64.0.0/10");
 }
 
-/* What the outer end of a standing uplink has. */
+/* What the outer end of a standing cable has. */
 static void look_at(const struct link_address *addresses, size_t count, struct net_transit *ret)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -98,7 +102,8 @@ static void look_at(const struct link_address *addresses, size_t count, struct n
 	}
 }
 
-int transit_choose(struct net *net, struct netlink *root, struct net_transit *ret, struct error **err)
+int transit_choose(struct net *net, struct netlink *root, const char *outer, struct net_transit *ret,
+		   struct error **err)
 {
 	cleanup_free struct link_address *addresses = NULL;
 	cleanup_free struct route *routes = NULL;
@@ -109,7 +114,7 @@ int transit_choose(struct net *net, struct netlink *root, struct net_transit *re
 	int r = 0;
 
 	*ret = (struct net_transit){0};
-	if (link_get(root, net->names.veth, &link) == 0) {
+	if (link_get(root, outer, &link) == 0) {
 		r = link_addresses(root, link.index, &addresses, &address_count, err);
 		if (r < 0)
 			return r;
@@ -118,12 +123,12 @@ int transit_choose(struct net *net, struct netlink *root, struct net_transit *re
 	if (!ret->root4.ip.family || (six && !ret->root6.ip.family))
 		r = route_list(root, &routes, &count, err);
 	if (r == 0 && !ret->root4.ip.family) {
-		r = find_free(net, routes, count, false, &transit, err);
+		r = find_free(net, outer, routes, count, false, &transit, err);
 		if (r == 0)
 			split(&transit, &ret->root4, &ret->inside4);
 	}
 	if (r == 0 && six && !ret->root6.ip.family) {
-		r = find_free(net, routes, count, true, &transit, err);
+		r = find_free(net, outer, routes, count, true, &transit, err);
 		if (r == 0)
 			split(&transit, &ret->root6, &ret->inside6);
 	}

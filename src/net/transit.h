@@ -14,6 +14,8 @@ struct net_transit {
 	struct prefix root6, inside6; /* family 0 where the lab has no IPv6 */
 };
 
-int transit_choose(struct net *net, struct netlink *root, struct net_transit *ret, struct error **err);
+/* For the cable whose outer end is called so. */
+int transit_choose(struct net *net, struct netlink *root, const char *outer, struct net_transit *ret,
+		   struct error **err);
 
 #endif

@@ -18,7 +18,6 @@
  */
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/report.h"
 #include "base/strbuf.h"
 #include "model/lab.h"
@@ -29,54 +28,18 @@
 #include "net/route.h"
 #include "net/ruleset.h"
 #include "net/transit.h"
+#include "net/veth.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-/*
- * The outer end is born where it stays: moving it there would make the kernel wait twice for all its processors. So for
- * a moment it has no mark. It is never taken for ours by its name, though: a run killed in that moment leaves the inner
- * end, too, and removing that removes both.
- */
-static int create_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
+/* The only sysctls of the root namespace that are set at L0 are those of its outer end. */
+static struct veth pair_of(const struct net *net)
 {
-	cleanup_close int root_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct nlmsghdr *request = link_create(inside, NET_WORLD);
-	struct link world, outer;
-	struct link_kind kind;
-	struct nlattr *peer;
-	int r;
-
-	if (root_fd < 0)
-		return error_errno(err, errno, "cannot open the host's network namespace");
-	mnl_attr_put_u32(request, IFLA_MTU, mtu);
-	kind = link_kind_begin(request, "veth");
-	peer = mnl_attr_nest_start(request, VETH_INFO_PEER);
-	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(request, IFLA_IFNAME, net->names.veth);
-	mnl_attr_put_u32(request, IFLA_MTU, mtu);
-	mnl_attr_put_u32(request, IFLA_NET_NS_FD, (uint32_t)root_fd);
-	mnl_attr_nest_end(request, peer);
-	link_kind_end(request, &kind);
-	r = netlink_ask(inside, request, NULL, NULL);
-	if (r == -EEXIST)
-		return error_set(err, EEXIST, "there is an interface %s already, and it is not this lab's",
-				 net->names.veth);
-	if (r == 0)
-		r = link_get(inside, NET_WORLD, &world);
-	if (r < 0)
-		return netlink_fail(inside, r, err, "cannot make the veth pair %s", net->names.veth);
-	r = link_get(root, net->names.veth, &outer);
-	if (r < 0)
-		return netlink_fail(root, r, err, "cannot find %s", net->names.veth);
-	r = net_put_alias(net, root, &outer, "uplink", err);
-	return r < 0 ? r : net_put_alias(net, inside, &world, "uplink", err);
+	return (struct veth){.inner = NET_WORLD, .outer = net->names.veth, .what = "uplink"};
 }
 
 int net_remove_world(struct netlink *inside, struct error **err)
@@ -84,67 +47,6 @@ int net_remove_world(struct netlink *inside, struct error **err)
 	struct link world;
 
 	return link_get(inside, NET_WORLD, &world) == 0 ? link_delete(inside, &world, err) : 0;
-}
-
-/* First the inner end, which takes the outer one with it; what is left outside is either marked or not ours. */
-static int remove_veth(struct net *net, struct netlink *root, struct netlink *inside, struct error **err)
-{
-	struct link link;
-	int r = net_remove_world(inside, err);
-
-	if (r == 0 && link_get(root, net->names.veth, &link) == 0 && net_is_ours(&net->names, &link))
-		r = link_delete(root, &link, err);
-	return r;
-}
-
-static int set_mtu(struct netlink *nl, const struct link *link, unsigned mtu, struct error **err)
-{
-	struct nlmsghdr *request;
-	int r;
-
-	if (link->mtu == mtu)
-		return 0;
-	request = link_change(nl, link->index);
-	mnl_attr_put_u32(request, IFLA_MTU, mtu);
-	r = netlink_ask(nl, request, NULL, NULL);
-	return r < 0 ? netlink_fail(nl, r, err, "cannot set %s to an MTU of %u", link->name, mtu) : 0;
-}
-
-static int make_veth(struct net *net, struct netlink *root, struct netlink *inside, unsigned mtu, struct error **err)
-{
-	struct link world, outer;
-	int r;
-
-	if (link_get(inside, NET_WORLD, &world) == 0 && strcmp(world.kind, "veth") == 0 &&
-	    link_get(root, net->names.veth, &outer) == 0 && net_is_ours(&net->names, &outer)) {
-		r = set_mtu(inside, &world, mtu, err);
-		return r < 0 ? r : set_mtu(root, &outer, mtu, err);
-	}
-	r = remove_veth(net, root, inside, err);
-	return r < 0 ? r : create_veth(net, root, inside, mtu, err);
-}
-
-/* The only sysctls of the root namespace that are set at L0: those of our own interface. */
-static int set_veth_sysctls(const struct net *net, bool ipv6, struct error **err)
-{
-	const struct {
-		const char *family, *key, *value;
-	} settings[] = {
-		{"ipv4", "forwarding", "1"}, {"ipv6", "disable_ipv6", ipv6 ? "0" : "1"}, {"ipv6", "accept_ra", "0"}};
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-		char path[96];
-		int r;
-
-		snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", settings[i].family, net->names.veth,
-			 settings[i].key);
-		if (i > 0 && !ipv6 && !file_exists(path)) /* a kernel without IPv6 */
-			continue;
-		r = file_poke(path, settings[i].value, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 static void add_subnets(const struct net *net, uint8_t family, const struct ip *via, int interface,
@@ -163,17 +65,6 @@ static void add_subnets(const struct net *net, uint8_t family, const struct ip *
 	}
 }
 
-/*
- * The transit addresses and, with IPv6, a link-local one in the third place: for a packet that is forwarded, and not
- * its own, Linux asks for the next hop with that address or not at all (ndisc_send_ns in net/ipv6/ndisc.c).
- */
-static int set_addresses(struct netlink *nl, const struct link *link, struct prefix addresses[3], struct error **err)
-{
-	if (addresses[1].ip.family)
-		addresses[2] = (struct prefix){.ip = link_local(link->mac), .length = 64};
-	return link_set_addresses(nl, link, addresses, 3, err);
-}
-
 /* The outer end: addresses, routes to the routed networks, translation of the rest. */
 static int set_up_outer(struct net *net, struct netlink *root, const struct net_transit *transit, struct error **err)
 {
@@ -185,7 +76,7 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 
 	if (!routes)
 		abort();
-	r = set_veth_sysctls(net, transit->root6.ip.family != 0, err);
+	r = veth_set_sysctls(net->names.veth, transit->root6.ip.family != 0, err);
 	if (r < 0)
 		return r;
 	r = link_get(root, net->names.veth, &outer);
@@ -193,7 +84,7 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 		r = link_raise(root, outer.index);
 	if (r < 0)
 		return netlink_fail(root, r, err, "cannot bring up %s", net->names.veth);
-	r = set_addresses(root, &outer, addresses, err);
+	r = veth_set_addresses(root, &outer, addresses, err);
 	if (r < 0)
 		return r;
 	add_subnets(net, AF_INET, &transit->inside4.ip, outer.index, routes, &count);
@@ -262,7 +153,7 @@ static int set_up_inner(struct net *net, struct netlink *inside, const struct ne
 	if (r == 0 && transit->inside6.ip.family)
 		r = network_set_ipv6(net, NET_WORLD, true, err);
 	if (r == 0)
-		r = set_addresses(inside, &world, addresses, err);
+		r = veth_set_addresses(inside, &world, addresses, err);
 	if (way4)
 		routes[count++] = (struct route){.to = any4,
 						 .via = transit->root4.ip,
@@ -290,7 +181,8 @@ static int remove_root_rules(const struct net_names *names, const char *record, 
 static int remove_outer(struct net *net, struct netlink *root, struct netlink *inside, struct error **err)
 {
 	cleanup_free char *record = net_file(net->run_dir, "rules", ".root", "");
-	int r = remove_veth(net, root, inside, err);
+	const struct veth pair = pair_of(net);
+	int r = veth_remove(net, &pair, root, inside, err);
 
 	return r < 0 ? r : remove_root_rules(&net->names, record, err);
 }
@@ -313,10 +205,11 @@ int net_remove_outside(const struct net_names *names, const char *run_dir, struc
 static int make_by_veth(struct net *net, struct netlink *root, struct netlink *inside,
 			const struct net_transit *transit, const struct outside *outside, struct error **err)
 {
+	const struct veth pair = pair_of(net);
 	int r = net_end_pasta(net->run_dir, err);
 
 	if (r == 0)
-		r = make_veth(net, root, inside, outside->mtu, err);
+		r = veth_make(net, &pair, root, inside, outside->mtu, err);
 	if (r == 0)
 		r = set_up_outer(net, root, transit, err);
 	if (r == 0)
@@ -372,7 +265,7 @@ static int make_uplink(struct net *net, struct reporter *reporter, struct error 
 	if (r == 0 && net->lab->root->layer > 0)
 		r = outside_switch_on(&outside, err);
 	if (r == 0)
-		r = transit_choose(net, root, &transit, err);
+		r = transit_choose(net, root, net->names.veth, &transit, err);
 	if (r == 0 && !outside.forwards4) {
 		r = make_by_pasta(net, root, inside, &transit, &outside, reporter, &pasta_failed, err);
 		if (r != 0)
@@ -400,7 +293,7 @@ int net_refresh_uplink(struct net *net, struct netlink *inside, struct error **e
 	if (r == 0)
 		r = outside_look(net, root, &outside, err);
 	if (r == 0)
-		r = transit_choose(net, root, &transit, err);
+		r = transit_choose(net, root, net->names.veth, &transit, err);
 	return r < 0 ? r : set_up_inner(net, inside, &transit, true, outside.forwards6, err);
 }
 

@@ -9,7 +9,7 @@
  *   namespace ─┬─ network ─┬─ dhcp               stop ── remove disk ──┐
  *              └─ rules ───┤                     image ────────────────┤
  *                          ├───────── (probe) ───────────────────── start ── ready ── part
- *                          └─ uplink
+ *                          └─ uplink ── publish
  */
 #include "plan/plan.h"
 
@@ -30,7 +30,7 @@ struct builder {
 	struct state *state;
 	const struct plan_actual *actual;
 	struct plan *plan;
-	size_t namespace, uplink, rules, probe; /* indexes of these steps, or NO_STEP */
+	size_t namespace, uplink, publish, rules, probe; /* indexes of these steps, or NO_STEP */
 };
 
 const char *resource_key(struct arena *arena, const char *what, const char *path)
@@ -53,6 +53,8 @@ static const char *step_words(enum step_kind kind)
 		return "namespace";
 	case STEP_UPLINK:
 		return "uplink";
+	case STEP_PUBLISH:
+		return "publish";
 	case STEP_NETWORK:
 		return "network";
 	case STEP_RULES:
@@ -179,7 +181,7 @@ static struct verdict judge_guest(struct builder *b, const struct guest *guest, 
 				  const char *above, struct strbuf *why)
 {
 	json_t *before = state_get(b->state, resource_key(b->plan->arena, "guest", guest->path));
-	cleanup_json json_t *spec = spec_guest(guest);
+	cleanup_json json_t *spec = spec_guest(b->lab, guest);
 	bool alive =
 		status->state == GUEST_RUNNING || status->state == GUEST_STARTING || status->state == GUEST_UNKNOWN;
 	struct verdict v = {.act = true, .verb = PLAN_CREATE};
@@ -415,6 +417,9 @@ static void tell_host_changes(struct builder *b, bool again)
 		add_change(b, PLAN_CREATE, "namespace", b->lab->root->path, "it is gone");
 	else if (b->uplink != NO_STEP)
 		add_change(b, PLAN_CHANGE, "uplink", b->lab->root->path, "it is gone");
+	else if (b->publish != NO_STEP)
+		add_change(b, PLAN_CHANGE, "publish", b->lab->root->path,
+			   "the published ports are not those of the lab");
 	else if (b->rules != NO_STEP)
 		add_change(b, PLAN_CHANGE, "rules", b->lab->root->path, "they are not those of the lab");
 }
@@ -423,7 +428,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	       struct error **err)
 {
 	struct plan plan = {.arena = arena_new()};
-	struct builder b = {lab, state, actual, &plan, NO_STEP, NO_STEP, NO_STEP, NO_STEP};
+	struct builder b = {lab, state, actual, &plan, NO_STEP, NO_STEP, NO_STEP, NO_STEP, NO_STEP};
 	/* A run that was killed or failed may have left anything half made: what belongs to the host itself is made
 	 * anew. */
 	bool again = state_get(state, PLAN_UNFINISHED) != NULL, networks_change = again;
@@ -446,6 +451,12 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 		add_after(&b, b.uplink, b.namespace);
 		add_after(&b, b.uplink,
 			  b.rules); /* rules stand before any cable is plugged in, the way out among them */
+	}
+	if (!actual->publish_same || again) {
+		b.publish = add_step(&b, STEP_PUBLISH, NULL, NULL);
+		add_after(&b, b.publish, b.namespace);
+		add_after(&b, b.publish, b.rules);
+		add_after(&b, b.publish, b.uplink); /* whose transit addresses are taken by then */
 	}
 	for (size_t i = 0; i < lab->root->network_count; i++)
 		plan_network(&b, lab->root->networks[i]);

@@ -19,6 +19,7 @@ struct plan_actual {
 	const struct lab_status *status;
 	bool namespace_exists, uplink_exists;
 	bool rules_same;
+	bool publish_same; /* the way in for published ports is as the lab says, also where there are none */
 	const bool *isolation_lags; /* by guest->index: a host that does not know what was said at run time; NULL: none */
 	const char (*interfaces)[INTERFACE_NAME_SIZE]; /* in the lab's namespace */
 	size_t interface_count;
@@ -30,6 +31,7 @@ struct plan_actual {
 enum step_kind {
 	STEP_NAMESPACE,
 	STEP_UPLINK,
+	STEP_PUBLISH,
 	STEP_NETWORK, /* network */
 	STEP_RULES,
 	STEP_ROUTES,

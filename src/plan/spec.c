@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/strbuf.h"
+#include "model/publish.h"
 
 #include <string.h>
 
@@ -47,9 +48,24 @@ static json_t *nics_json(const struct guest *guest)
 	return nics;
 }
 
-static json_t *publish_json(const struct guest *guest)
+/* As its own host knows them: of a guest of a deeper host, what that is told (config/part.c). */
+static json_t *publish_json(const struct lab *lab, const struct guest *guest)
 {
+	cleanup_free struct published *ports = NULL;
+	size_t count =
+		guest->publish_count && guest->parent != lab->root ? published_below(lab, guest->parent, &ports) : 0;
 	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		const struct publish *p = ports[i].publish;
+		struct ip any = {.family = publish_address(p).family};
+
+		if (ports[i].guest == guest)
+			json_array_append_new(
+				list, json_pack("[i, i, i, o]", p->port, p->protocol, ports[i].port, ip_json(&any)));
+	}
+	if (count)
+		return list;
 
 	for (size_t i = 0; i < guest->publish_count; i++) {
 		const struct publish *p = &guest->publish[i];
@@ -84,7 +100,7 @@ static void collect_images(const struct host *host, json_t *images)
 	}
 }
 
-json_t *spec_guest(const struct guest *guest)
+json_t *spec_guest(const struct lab *lab, const struct guest *guest)
 {
 	json_t *carries = json_array();
 
@@ -93,8 +109,9 @@ json_t *spec_guest(const struct guest *guest)
 			 (int)guest->cpus, "memory", (json_int_t)guest->memory, "disk", (json_int_t)guest->disk,
 			 "image", guest->image, "os", guest->os, "nested", guest->nested, "host", guest->host != NULL,
 			 "seed", (int)guest->seed, "world", world_name(guest->world), "nics", nics_json(guest),
-			 "publish", publish_json(guest), "tags", tags_json(guest), "transport", (int)guest->transport,
-			 "ssh", json_pack("[s?, s?]", guest->ssh_user, guest->ssh_key), "carries", carries);
+			 "publish", publish_json(lab, guest), "tags", tags_json(guest), "transport",
+			 (int)guest->transport, "ssh", json_pack("[s?, s?]", guest->ssh_user, guest->ssh_key),
+			 "carries", carries);
 }
 
 json_t *spec_network(const struct network *network)

@@ -8,7 +8,7 @@
 
 struct strbuf;
 
-json_t *spec_guest(const struct guest *guest);
+json_t *spec_guest(const struct lab *lab, const struct guest *guest);
 json_t *spec_network(const struct network *network);
 
 struct spec_difference {

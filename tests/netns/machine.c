@@ -597,8 +597,15 @@ bool udp_silent(int fd)
 
 bool tcp_open(struct talk *talk, int from, int to, const char *address, uint16_t port)
 {
-	struct sockaddr_storage at, seen;
+	return tcp_open_by(talk, from, address, port, to, address, port);
+}
+
+bool tcp_open_by(struct talk *talk, int from, const char *outside, uint16_t as, int to, const char *address,
+		 uint16_t port)
+{
+	struct sockaddr_storage at, by, seen;
 	socklen_t length = fill(&at, family_of(address), address, port), seen_length = sizeof(seen);
+	socklen_t by_length = fill(&by, family_of(outside), outside, as);
 	int listener = socket_in(to, family_of(address), SOCK_STREAM, 0), yes = 1, problem = 0;
 	socklen_t size = sizeof(problem);
 	bool connected;
@@ -608,7 +615,7 @@ bool tcp_open(struct talk *talk, int from, int to, const char *address, uint16_t
 	assert_int_equal(bind(listener, (struct sockaddr *)&at, length), 0);
 	assert_int_equal(listen(listener, 1), 0);
 	talk->client = socket_in(from, family_of(address), SOCK_STREAM | SOCK_NONBLOCK, 0);
-	if (connect(talk->client, (struct sockaddr *)&at, length) < 0 && errno != EINPROGRESS)
+	if (connect(talk->client, (struct sockaddr *)&by, by_length) < 0 && errno != EINPROGRESS)
 		problem = errno;
 	connected = !problem && wait_for(talk->client, POLLOUT) &&
 		    getsockopt(talk->client, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && !problem;
@@ -657,10 +664,16 @@ void frame_send(const struct peer *peer, const void *frame, size_t length)
 
 int frame_listen(int netns)
 {
-	int fd = socket_in(netns, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL)), home = enter(netns);
-	struct ifreq request = {.ifr_name = "eth0"};
-	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	return frame_listen_on(netns, "eth0");
+}
 
+int frame_listen_on(int netns, const char *interface)
+{
+	int fd = socket_in(netns, AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL)), home = enter(netns);
+	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	struct ifreq request = {0};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
 	leave(home);
 	assert_int_equal(ioctl(fd, SIOCGIFINDEX, &request), 0);
 	at.sll_ifindex = request.ifr_ifindex;

@@ -99,6 +99,9 @@ struct talk {
 	char seen[80]; /* the client's address as the server sees it */
 };
 bool tcp_open(struct talk *talk, int from, int to, const char *address, uint16_t port);
+/* The same where the client knows the server by another address and port. */
+bool tcp_open_by(struct talk *talk, int from, const char *outside, uint16_t as, int to, const char *address,
+		 uint16_t port);
 bool tcp_say(int from, int to, const char *text); /* false unless it arrives within 10 s */
 void tcp_close(struct talk *talk);
 
@@ -106,6 +109,7 @@ void tcp_close(struct talk *talk);
 void frame_send(const struct peer *peer, const void *frame, size_t length);
 /* A socket that sees all frames that arrive in a namespace's eth0. */
 int frame_listen(int netns);
+int frame_listen_on(int netns, const char *interface);
 /* Reads frames until one holds `fence` somewhere (10 s); true if one before it held `text`. */
 bool frame_seen_before(int fd, const char *text, const char *fence);
 

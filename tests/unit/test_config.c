@@ -314,8 +314,9 @@ static void test_nic_by_default(void **state)
 
 static void test_publish(void **state)
 {
-	cleanup_lab struct lab *lab = load_fine("lab: x\nnetworks: {n: {subnet: 10.0.0.0/24, dhcp: true}}\n"
-						"guests: {a: {tags: [one, two], publish: [22, 53/udp, {port: 3389/tcp, "
+	cleanup_lab struct lab *lab = load_fine("lab: x\nnetworks: {n: {subnet: [10.0.0.0/24, \"fd00::/64\"], dhcp: true}}\n"
+						"guests: {a: {nics: [{network: n, address: [10.0.0.5, \"fd00::5\"]}], "
+						"tags: [one, two], publish: [22, 53/udp, {port: 3389/tcp, "
 						"as: 13389, address: \"::\"}]}}\n");
 	const struct guest *a = lab_find_guest(lab, "a");
 

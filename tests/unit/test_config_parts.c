@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/strbuf.h"
 #include "config/config.h"
+#include "model/publish.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,12 +224,34 @@ static void same_nics(const struct guest *a, const struct guest *b)
 	}
 }
 
-static void same_lists(const struct guest *a, const struct guest *b)
+/* What a deeper host is told of a published port: all of its addresses, and a number that both sides know. */
+static void check_told(const struct lab *whole, const struct host *host, const struct publish *asked,
+		       const struct publish *told)
+{
+	cleanup_free struct published *list = NULL;
+	size_t count = published_below(whole, host, &list);
+	struct ip address = publish_address(told), wanted = publish_address(asked);
+
+	assert_true(publish_is_any(&address));
+	assert_int_equal(address.family, wanted.family);
+	for (size_t i = 0; i < count; i++)
+		if (list[i].publish == asked) {
+			assert_int_equal(told->as, list[i].port);
+			return;
+		}
+	fail();
+}
+
+static void same_lists(const struct lab *whole, const struct host *host, const struct guest *a, const struct guest *b)
 {
 	assert_int_equal(a->publish_count, b->publish_count);
 	for (size_t i = 0; i < a->publish_count; i++) {
 		assert_int_equal(a->publish[i].port, b->publish[i].port);
 		assert_int_equal(a->publish[i].protocol, b->publish[i].protocol);
+		if (host != whole->root) {
+			check_told(whole, host, &a->publish[i], &b->publish[i]);
+			continue;
+		}
 		assert_int_equal(a->publish[i].as, b->publish[i].as);
 		same_bytes(a->publish[i].address, b->publish[i].address);
 	}
@@ -237,7 +260,7 @@ static void same_lists(const struct guest *a, const struct guest *b)
 		same_text(a->tags[i], b->tags[i]);
 }
 
-static void same_guest(const struct guest *a, const struct guest *b)
+static void same_guest(const struct lab *whole, const struct host *host, const struct guest *a, const struct guest *b)
 {
 	same_text(a->name, b->name);
 	same_text(a->path, b->path);
@@ -257,7 +280,7 @@ static void same_guest(const struct guest *a, const struct guest *b)
 	assert_int_equal(a->nested, b->nested);
 	assert_int_equal(a->world, b->world);
 	same_nics(a, b);
-	same_lists(a, b);
+	same_lists(whole, host, a, b);
 }
 
 static void same_policies(const struct lab *whole, const struct lab *part)
@@ -304,7 +327,7 @@ static void same_lab(const struct lab *whole, const struct host *host, const str
 			continue;
 		}
 		assert_non_null(again);
-		same_guest(guest, again);
+		same_guest(whole, host, guest, again);
 		assert_int_equal(guest->host != NULL, again->host != NULL);
 		if (guest->host)
 			same_hosts(guest->host, again->host);

@@ -103,7 +103,7 @@ static void all_up(struct fixture *f)
 	cleanup_arena struct arena *arena = arena_new();
 
 	for (size_t i = 0; i < f->lab->guest_count; i++) {
-		cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(f->lab->guests[i]));
+		cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(f->lab, f->lab->guests[i]));
 
 		assert_int_equal(state_put(f->state, resource_key(arena, "guest", f->lab->guests[i]->path), value, NULL), 0);
 		f->guests[i].state = GUEST_RUNNING;
@@ -117,7 +117,7 @@ static void all_up(struct fixture *f)
 	strcpy(f->interfaces[0], f->lab->root->networks[0]->bridge);
 	f->actual.interfaces = (const char(*)[INTERFACE_NAME_SIZE])f->interfaces;
 	f->actual.interface_count = 1;
-	f->actual.namespace_exists = f->actual.uplink_exists = f->actual.rules_same = true;
+	f->actual.namespace_exists = f->actual.uplink_exists = f->actual.rules_same = f->actual.publish_same = true;
 }
 
 static void change_lab(struct fixture *f, const char *from, const char *to)
@@ -319,7 +319,7 @@ static void test_only_rules_differ(void **state)
 static void test_interrupted_start(void **state)
 {
 	struct fixture *f = *state;
-	cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(lab_find_guest(f->lab, "other")));
+	cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(f->lab, lab_find_guest(f->lab, "other")));
 
 	all_up(f);
 	assert_int_equal(state_begin(f->state, "start other", "guest:other", value, NULL), 0);
