@@ -1,8 +1,9 @@
 /*
  * A rule is a function from packets to outcomes: where it does not match, the packet goes on. Two rules in a row are
  * one function: where the first goes on, what the second says. That operation is associative, so a chain of n rules is
- * put together as a balanced tree, in which every segment is a function and is kept. Putting together halves of like
- * size is also quicker than adding rule by rule (docs/architecture.md has figures).
+ * put together as a balanced tree (chain_tree.c), in which every segment is a function and is kept: after one rule
+ * changed, came or went, the segments that it is in are put together again, and those of the chains that call its
+ * chain. Putting together halves of like size is also quicker than adding rule by rule (docs/performance.md).
  *
  * Where a rule changed the packet before it went on, the second part is asked about the changed packet: as a function
  * of the packet as it was, it is the function with the assigned bits put in (before_effect).
@@ -33,8 +34,6 @@ struct chains *chains_new(struct space *space, const struct stack_host *host, co
 	chains->then_id = space_operator_id(space);
 	chains->guard_id = space_operator_id(space);
 	chains->either_id = space_operator_id(space);
-	chains->go_on_id = space_operator_id(space);
-	chains->accepted_id = space_operator_id(space);
 	return chains;
 }
 
@@ -42,10 +41,6 @@ void chains_free(struct chains *chains)
 {
 	if (!chains)
 		return;
-	for (size_t i = 0; i < chains->host->chain_count; i++) {
-		free(chains->segments[i].functions);
-		free(chains->segments[i].valid);
-	}
 	free(chains->segments);
 	outcomes_free(chains->outcomes);
 	arena_free(chains->arena);
@@ -61,94 +56,113 @@ struct segments *chains_segments(struct chains *chains, const struct stack_chain
 {
 	struct segments *segments = &chains->segments[chain->number];
 
-	if (segments->chain)
-		return segments;
+	if (!segments->chain)
+		segments->root = segment_build(segments, chains->arena, chain->chain->rule_count);
 	segments->chain = chain;
-	for (segments->leaves = 1; segments->leaves < chain->chain->rule_count;)
-		segments->leaves *= 2;
-	segments->functions = calloc(2 * segments->leaves, sizeof(*segments->functions));
-	segments->valid = calloc(2 * segments->leaves, sizeof(*segments->valid));
-	if (!segments->functions || !segments->valid)
-		abort();
 	return segments;
 }
 
-diagram chains_segment(struct chains *chains, struct segments *segments, size_t at, size_t first, size_t count)
+diagram chains_segment(struct chains *chains, const struct stack_chain *chain, struct segment *segment, size_t first)
 {
-	const struct stack_chain *chain = segments->chain;
-	diagram *function = &segments->functions[at];
-
-	if (segments->valid[at])
-		return *function;
-	if (first >= chain->chain->rule_count)
-		*function = diagram_of(OUTCOME_CONTINUE);
-	else if (count == 1)
-		*function = chains_of_rule(chains, chain->table, &chain->chain->rules[first]);
+	if (segment->valid)
+		return segment->function;
+	if (segment->left)
+		segment->function =
+			chains_then(chains, chains_segment(chains, chain, segment->left, first),
+				    chains_segment(chains, chain, segment->right, first + segment->left->count));
 	else
-		*function = chains_then(chains, chains_segment(chains, segments, 2 * at, first, count / 2),
-					chains_segment(chains, segments, 2 * at + 1, first + count / 2, count / 2));
-	segments->valid[at] = true;
-	return *function;
+		segment->function = chains_of_rule(chains, chain->table, &chain->chain->rules[first]);
+	segment->valid = true;
+	return segment->function;
 }
 
-static diagram policy(struct chains *chains, const struct chain *chain)
+uint32_t chains_operation(const struct chains *chains, enum chains_operation operation, uint32_t a, uint32_t b)
 {
+	uint32_t key[] = {chains->then_id, operation, a, b};
+
+	return space_id_of(chains->space, key, sizeof(key));
+}
+
+struct exchange {
+	struct outcomes *outcomes;
+	unsigned from, to;
+};
+
+static uint32_t exchange(void *context, uint32_t number)
+{
+	const struct exchange *exchange = context;
+	outcome result = OUTCOME_NOTHING;
+
+	for (unsigned kind = 0; kind < END_KIND_COUNT; kind++)
+		if (exchange->to & END_BIT(kind))
+			result = outcome_either(exchange->outcomes, result,
+						outcome_as(exchange->outcomes, number, exchange->from, kind));
+	return result;
+}
+
+diagram chains_exchange(struct chains *chains, diagram function, unsigned from, unsigned to)
+{
+	struct exchange context = {chains->outcomes, from, to};
+	struct diagram_mapping mapping = {exchange, &context, chains_operation(chains, CHAINS_EXCHANGE, from, to)};
+
+	if (!(outcomes_kinds(chains->outcomes) & from & ~to))
+		return function;
+	return diagram_map(chains->space, &mapping, function);
+}
+
+/* How packets end that no rule of a chain decided about. */
+static unsigned end_of(const struct chain *chain)
+{
+	if (chain->hook == HOOK_NONE)
+		return END_BIT(END_CONTINUE);
 	if (chain->policy == VERDICT_ACCEPT)
-		return chains_of_ends(chains, END_BIT(END_ACCEPT), 0);
+		return END_BIT(END_ACCEPT);
 	if (chain->policy == VERDICT_DROP)
-		return chains_of_ends(chains, END_BIT(END_DROP), 0);
-	return chains_of_ends(chains, END_BIT(END_ACCEPT) | END_BIT(END_DROP), 0);
-}
-
-static uint32_t go_on(void *context, uint32_t number)
-{
-	return outcome_as(context, number, END_BIT(END_RETURN), END_CONTINUE);
+		return END_BIT(END_DROP);
+	return END_BIT(END_ACCEPT) | END_BIT(END_DROP);
 }
 
 diagram chains_function(struct chains *chains, const struct stack_chain *chain)
 {
+	static const unsigned undecided = END_BIT(END_RETURN) | END_BIT(END_CONTINUE);
 	struct segments *segments = chains_segments(chains, chain);
-	struct diagram_mapping mapping = {go_on, chains->outcomes, chains->go_on_id};
 	const struct stack_table *outer = chains->scope.table;
+	diagram function = diagram_of(OUTCOME_CONTINUE);
 
 	if (segments->progress == BUILT)
 		return segments->function;
 	segments->progress = BUILDING;
 	chains->depth++;
 	chains->scope.table = chain->table;
-	segments->function = chains_segment(chains, segments, 1, 0, segments->leaves);
-	segments->function = diagram_map(chains->space, &mapping, segments->function);
+	if (segments->root)
+		function = chains_segment(chains, chain, segments->root, 0);
 	if (chain->chain->whole == TRUTH_NO) /* rules may follow that were not captured */
-		segments->function =
-			chains_then(chains, segments->function,
-				    chains_either(chains, chains_anything(chains), diagram_of(OUTCOME_CONTINUE)));
-	if (chain->chain->hook != HOOK_NONE)
-		segments->function = chains_then(chains, segments->function, policy(chains, chain->chain));
+		function = chains_then(chains, chains_exchange(chains, function, undecided, END_BIT(END_CONTINUE)),
+				       chains_either(chains, chains_anything(chains), diagram_of(OUTCOME_CONTINUE)));
+	segments->function = chains_exchange(chains, function, undecided, end_of(chain->chain));
 	chains->scope.table = outer;
 	chains->depth--;
 	segments->progress = BUILT;
 	return segments->function;
 }
 
-static uint32_t accepted(void *context, uint32_t number)
-{
-	return outcome_as(context, number, END_BIT(END_ACCEPT), END_CONTINUE);
-}
-
 diagram chains_hook(struct chains *chains, const struct stack_hook *hook)
 {
-	struct diagram_mapping mapping = {accepted, chains->outcomes, chains->accepted_id};
 	diagram function = diagram_of(OUTCOME_CONTINUE);
 
+	if (hook->count == 0)
+		return chains_of_ends(chains, END_BIT(END_ACCEPT), 0);
 	for (size_t i = 0; i < hook->count; i++) {
-		diagram one = diagram_map(chains->space, &mapping, chains_function(chains, hook->chains[i]));
+		diagram one = chains_function(chains, hook->chains[i]);
 
+		if (i + 1 < hook->count)
+			one = chains_exchange(chains, one, END_BIT(END_ACCEPT), END_BIT(END_CONTINUE));
 		function = chains_then(chains, function, one);
 	}
-	return chains_then(chains, function, chains_of_ends(chains, END_BIT(END_ACCEPT), 0));
+	return function;
 }
 
-/* ---- a rule changed ---- */
+/* ---- rules changed ---- */
 
 static bool verdict_calls(const struct verdict *verdict, const char *name)
 {
@@ -187,27 +201,49 @@ static bool rule_calls(const struct stack_table *table, const struct rule *rule,
 	return false;
 }
 
-void chains_rule_changed(struct chains *chains, const struct stack_chain *chain, size_t rule)
+/* The rules that call a chain are other functions now, and so are their chains. */
+static void callers_changed(struct chains *chains, const struct stack_chain *chain)
 {
-	struct segments *segments = &chains->segments[chain->number];
 	const struct stack_table *table = chain->table;
 
-	if (!segments->chain)
+	if (chains->segments[chain->number].progress != BUILT)
 		return;
-	for (size_t at = segments->leaves + rule; at > 0; at /= 2)
-		segments->valid[at] = false;
-	if (segments->progress != BUILT)
-		return;
-	segments->progress = NOT_BUILT;
+	chains->segments[chain->number].progress = NOT_BUILT;
 	for (size_t i = 0; i < table->chain_count; i++) {
 		const struct stack_chain *caller = &table->chains[i];
 
-		if (chains->segments[caller->number].progress != BUILT)
+		if (!chains->segments[caller->number].chain)
 			continue;
 		for (size_t j = 0; j < caller->chain->rule_count; j++)
 			if (rule_calls(table, &caller->chain->rules[j], chain->chain->name))
 				chains_rule_changed(chains, caller, j);
 	}
+}
+
+void chains_rule_changed(struct chains *chains, const struct stack_chain *chain, size_t rule)
+{
+	struct segments *segments = &chains->segments[chain->number];
+
+	segment_change(segments->root, rule);
+	callers_changed(chains, chain);
+}
+
+void chains_rule_added(struct chains *chains, const struct stack_chain *chain, size_t rule)
+{
+	struct segments *segments = &chains->segments[chain->number];
+
+	if (segments->chain)
+		segments->root = segment_insert(segments, chains->arena, segments->root, rule);
+	callers_changed(chains, chain);
+}
+
+void chains_rule_removed(struct chains *chains, const struct stack_chain *chain, size_t rule)
+{
+	struct segments *segments = &chains->segments[chain->number];
+
+	if (segments->chain)
+		segments->root = segment_remove(segments, segments->root, rule);
+	callers_changed(chains, chain);
 }
 
 /* ---- what comes out ---- */
@@ -232,22 +268,11 @@ static uint32_t must_end(void *context, uint32_t number)
 	return kinds && !(kinds & ~wanted->kinds);
 }
 
-/* The same for the same chains and kinds, so that after one rule changed little is computed again. */
-static uint32_t bounds_id(struct chains *chains, bool may, unsigned kinds)
-{
-	struct {
-		const struct chains *chains;
-		uint32_t may, kinds;
-	} key = {chains, may, kinds};
-
-	return space_id_of(chains->space, &key, sizeof(key));
-}
-
 struct bounds chains_bounds(struct chains *chains, diagram function, unsigned kinds)
 {
 	struct wanted wanted = {chains->outcomes, kinds};
-	struct diagram_mapping may = {may_end, &wanted, bounds_id(chains, true, kinds)};
-	struct diagram_mapping must = {must_end, &wanted, bounds_id(chains, false, kinds)};
+	struct diagram_mapping may = {may_end, &wanted, chains_operation(chains, CHAINS_MAY, kinds, 0)};
+	struct diagram_mapping must = {must_end, &wanted, chains_operation(chains, CHAINS_MUST, kinds, 0)};
 
 	return (struct bounds){diagram_map(chains->space, &may, function), diagram_map(chains->space, &must, function)};
 }

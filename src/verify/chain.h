@@ -29,8 +29,15 @@ diagram chains_function(struct chains *chains, const struct stack_chain *chain);
 /* All base chains at a hook, one after the other: accepted only if all of them accept. */
 diagram chains_hook(struct chains *chains, const struct stack_hook *hook);
 
-/* One rule of the chain is another now (its facts were changed in place); the number of rules is the same. */
+/*
+ * The facts of a chain were changed by their owner: one rule of it is another now, one was put in and is at `rule`, or
+ * the one that was there is out. To be called once for each, in order, before anything else is asked. Functions got
+ * before stay good, for the rules as they were; so what rules pointed to must stay, and another rule have statements of
+ * its own. Of the functions asked for next only what a change touches is computed.
+ */
 void chains_rule_changed(struct chains *chains, const struct stack_chain *chain, size_t rule);
+void chains_rule_added(struct chains *chains, const struct stack_chain *chain, size_t rule);
+void chains_rule_removed(struct chains *chains, const struct stack_chain *chain, size_t rule);
 
 /* The packets that may end in one of these ways, and those that do in any case; `kinds` are bits: END_BIT(). */
 struct bounds chains_bounds(struct chains *chains, diagram function, unsigned kinds);

@@ -188,17 +188,11 @@ static diagram before_effect(struct chains *chains, diagram function, effect don
 	return function;
 }
 
-static uint32_t pending(void *context, uint32_t number)
-{
-	return outcome_as(context, number, END_BIT(END_CONTINUE), END_PENDING);
-}
-
 /* The first function, and where it goes on, the second. */
 diagram chains_then(struct chains *chains, diagram first, diagram second)
 {
 	struct continuing continuing = {chains->outcomes, {END_CONTINUE, 0}};
 	struct diagram_operator operator= {shortcut_then, &continuing, chains->then_id, false};
-	struct diagram_mapping mapping = {pending, chains->outcomes, 0};
 	struct effects effects;
 
 	if (!outcomes_go_on_changed(chains->outcomes))
@@ -206,11 +200,10 @@ diagram chains_then(struct chains *chains, diagram first, diagram second)
 	effects = chains_effects(chains, first, END_CONTINUE);
 	if (effects.count == 1 && effects.items[0] == 0)
 		return diagram_combine(chains->space, &operator, first, second);
-	mapping.id = space_operator_id(chains->space);
-	first = diagram_map(chains->space, &mapping, first);
+	first = chains_exchange(chains, first, END_BIT(END_CONTINUE), END_BIT(END_PENDING));
 	for (size_t i = 0; i < effects.count; i++) {
 		continuing.end = (struct end){END_PENDING, effects.items[i]};
-		operator.id = space_operator_id(chains->space);
+		operator.id = chains_operation(chains, CHAINS_THEN, effects.items[i], 0);
 		first = diagram_combine(chains->space, &operator, first,
 					before_effect(chains, second, effects.items[i]));
 	}

@@ -40,15 +40,8 @@ static diagram called(struct chains *chains, const struct stack_table *table, co
 	return chains_function(chains, chain);
 }
 
-static uint32_t return_after(void *context, uint32_t number)
-{
-	return outcome_as(context, number, END_BIT(END_CONTINUE), END_RETURN);
-}
-
 static diagram of_verdict(struct chains *chains, const struct stack_table *table, const struct verdict *verdict)
 {
-	struct diagram_mapping mapping = {return_after, chains->outcomes, 0};
-
 	switch (verdict->kind) {
 	case VERDICT_NONE:
 	case VERDICT_CONTINUE:
@@ -62,8 +55,8 @@ static diagram of_verdict(struct chains *chains, const struct stack_table *table
 	case VERDICT_JUMP:
 		return called(chains, table, verdict->chain);
 	case VERDICT_GOTO:
-		mapping.id = space_operator_id(chains->space);
-		return diagram_map(chains->space, &mapping, called(chains, table, verdict->chain));
+		return chains_exchange(chains, called(chains, table, verdict->chain), END_BIT(END_CONTINUE),
+				       END_BIT(END_RETURN));
 	case VERDICT_QUEUE:
 		return chains_of_ends(chains, END_BIT(END_ELSEWHERE), 0);
 	}

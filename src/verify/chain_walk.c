@@ -173,26 +173,29 @@ static void walk_rule(struct walk *walk, const struct stack_chain *chain, const 
 }
 
 /* Returns the packets that go on behind the segment. */
-static pset walk_segment(struct walk *walk, struct segments *segments, size_t at, size_t first, size_t count, pset set)
+static pset walk_segment(struct walk *walk, const struct stack_chain *chain, struct segment *segment, size_t first,
+			 pset set)
 {
-	const struct chain *chain = segments->chain->chain;
-	diagram function = chains_segment(walk->chains, segments, at, first, count);
+	diagram function;
 
-	if (first >= chain->rule_count || pset_is_empty(set))
+	if (!segment || pset_is_empty(set))
 		return set;
+	function = chains_segment(walk->chains, chain, segment, first);
 	if (pset_is_empty(of_interest(walk, function, set)))
 		return chains_going_on(walk->chains, function, set);
-	if (count == 1) {
-		walk_rule(walk, segments->chain, &chain->rules[first], function, set);
+	if (!segment->left) {
+		walk_rule(walk, chain, &chain->chain->rules[first], function, set);
 		return chains_going_on(walk->chains, function, set);
 	}
-	set = walk_segment(walk, segments, 2 * at, first, count / 2, set);
-	return walk_segment(walk, segments, 2 * at + 1, first + count / 2, count / 2, set);
+	set = walk_segment(walk, chain, segment->left, first, set);
+	return walk_segment(walk, chain, segment->right, first + segment->left->count, set);
 }
 
-static pset returning(struct chains *chains, diagram function, pset set)
+static pset returning(struct chains *chains, const struct segment *root, pset set)
 {
-	return pset_and(chains->space, set, chains_bounds(chains, function, END_BIT(END_RETURN)).may);
+	if (!root)
+		return PSET_EMPTY;
+	return pset_and(chains->space, set, chains_bounds(chains, root->function, END_BIT(END_RETURN)).may);
 }
 
 static void walk_chain(struct walk *walk, const struct stack_chain *chain, pset set)
@@ -205,12 +208,12 @@ static void walk_chain(struct walk *walk, const struct stack_chain *chain, pset 
 
 	walk->chains->scope.table = chain->table;
 	walk->depth++;
-	rest = walk_segment(walk, segments, 1, 0, segments->leaves, set);
+	rest = walk_segment(walk, chain, segments->root, 0, set);
 	walk->depth--;
 	walk->chains->scope.table = outer;
 	if (chain->chain->hook == HOOK_NONE || !(walk->kinds & policy))
 		return;
-	met.packets = pset_or(walk->chains->space, rest, returning(walk->chains, segments->functions[1], set));
+	met.packets = pset_or(walk->chains->space, rest, returning(walk->chains, segments->root, set));
 	if (!pset_is_empty(met.packets))
 		walk->visitor(walk->context, &met);
 }

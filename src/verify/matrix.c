@@ -246,21 +246,32 @@ static void make_edges(struct matrix *matrix, struct space *space, const pset *s
 	free(rows);
 }
 
+/* Are these as many classes as somebody could read? There are as many at least. */
+static int check_size(const struct space *space, const struct partition *partition, struct error **err)
+{
+	if (space_check(space, err) < 0)
+		return -E2BIG;
+	if (partition->part_count <= MATRIX_CLASSES)
+		return 0;
+	error_set(err, E2BIG, "the rules tell more than %d classes of addresses apart, which nobody could read",
+		  MATRIX_CLASSES);
+	error_hint(err, "ask for fewer ports at a time");
+	return -E2BIG;
+}
+
 int matrix_new(struct space *space, const pset *services, size_t count, struct matrix **ret, struct error **err)
 {
-	struct partition destinations = partition_destinations(space, services, count);
-	struct partition sources = partition_sources(space, &destinations), met;
-	struct meeting *classes;
+	struct partition destinations = partition_destinations(space, services, count), sources = {}, met = {};
+	struct meeting *classes = NULL;
 	struct matrix *matrix;
-	int result;
+	int result = check_size(space, &destinations, err);
 
-	met = meet(&destinations, &sources, &classes);
-	result = space_check(space, err);
-	if (result == 0 && met.part_count > MATRIX_CLASSES) {
-		result = error_set(err, E2BIG, "the rules tell %zu classes of addresses apart, which nobody could read",
-				   met.part_count);
-		error_hint(err, "ask for fewer ports at a time");
-	} else if (result == 0) {
+	if (result == 0) {
+		sources = partition_sources(space, &destinations);
+		met = meet(&destinations, &sources, &classes);
+		result = check_size(space, &met, err);
+	}
+	if (result == 0) {
 		matrix = calloc(1, sizeof(*matrix));
 		if (!matrix)
 			abort();

@@ -23,6 +23,7 @@ struct outcomes {
 	size_t set_count;
 	uint32_t *table; /* outcome plus 1; 0: free */
 	size_t table_size;
+	uint32_t kinds; /* of all of them */
 	bool go_on_changed;
 };
 
@@ -103,6 +104,7 @@ static outcome unique(struct outcomes *outcomes, struct end *ends, size_t count)
 		set->kinds |= END_BIT(ends[i].kind);
 		outcomes->go_on_changed |= ends[i].kind == END_CONTINUE && ends[i].effect;
 	}
+	outcomes->kinds |= set->kinds;
 	memcpy(&outcomes->ends[outcomes->end_count], ends, kept * sizeof(*ends));
 	outcomes->end_count += kept;
 	if (outcomes->set_count > outcomes->table_size / 2)
@@ -240,6 +242,11 @@ outcome outcome_as(struct outcomes *outcomes, outcome a, unsigned kinds, enum en
 bool outcomes_go_on_changed(const struct outcomes *outcomes)
 {
 	return outcomes->go_on_changed;
+}
+
+unsigned outcomes_kinds(const struct outcomes *outcomes)
+{
+	return outcomes->kinds;
 }
 
 unsigned outcome_kinds(const struct outcomes *outcomes, outcome a)

@@ -54,6 +54,8 @@ outcome outcome_as(struct outcomes *outcomes, outcome a, unsigned kinds, enum en
 
 /* Is there any outcome that goes on with a changed packet? */
 bool outcomes_go_on_changed(const struct outcomes *outcomes);
+/* The kinds of end that there are in any outcome, as bits. */
+unsigned outcomes_kinds(const struct outcomes *outcomes);
 
 /* The kinds of its ends, as bits. */
 unsigned outcome_kinds(const struct outcomes *outcomes, outcome a);
