@@ -335,42 +335,94 @@ static struct ip link_address4(const struct stack_link *link, const struct ip *t
 	return best ? best->prefix.ip : (struct ip){};
 }
 
-/* One of the destination's scope (RFC 6724, rule 2), and of these the one that has most bits in common with it (rule
- * 8). */
-static struct ip link_address6(const struct stack_link *link, const struct ip *toward)
+/* As the kernel's table of labels has them (addrlabel.c); addresses talk to such of their own label first. */
+static unsigned address_label(const struct ip *ip)
 {
-	const struct address *best = NULL;
-	unsigned best_common = 0;
+	static const struct {
+		struct prefix prefix;
+		unsigned label;
+	} labels[] = {{{{AF_INET6, {[15] = 1}}, 128}, 0},   {{{AF_INET6, {0x20, 0x01, 0x00, 0x10}}, 28}, 7},
+		      {{{AF_INET6, {0x20, 0x01}}, 32}, 6},  {{{AF_INET6, {0x20, 0x02}}, 16}, 2},
+		      {{{AF_INET6, {0x3f, 0xfe}}, 16}, 12}, {{{AF_INET6, {0xfe, 0xc0}}, 10}, 11},
+		      {{{AF_INET6, {0xfc}}, 7}, 5}};
 
-	for (size_t i = 0; i < link->link->address_count; i++) {
-		const struct address *address = &link->link->addresses[i];
-		const struct ip *ip = &address->prefix.ip;
-		unsigned common = 0;
-
-		if (!is_usable(address, AF_INET6) || ip_is_loopback(ip) ||
-		    ip_is_link_local(ip) != ip_is_link_local(toward))
-			continue;
-		while (common < 64 && prefix_contains(&(struct prefix){*ip, (uint8_t)(common + 1)}, toward))
-			common++;
-		if (!best || common > best_common) {
-			best = address;
-			best_common = common;
-		}
-	}
-	return best ? best->prefix.ip : (struct ip){};
+	for (size_t i = 0; i < sizeof(labels) / sizeof(*labels); i++)
+		if (prefix_contains(&labels[i].prefix, ip))
+			return labels[i].label;
+	return 1;
 }
 
-struct ip fib_link_address(const struct stack_link *link, const struct ip *toward)
+static unsigned common_bits(const struct address *address, const struct ip *toward)
 {
-	return toward->family == AF_INET ? link_address4(link, toward) : link_address6(link, toward);
+	unsigned count = 0;
+
+	while (count < address->prefix.length &&
+	       prefix_contains(&(struct prefix){address->prefix.ip, (uint8_t)(count + 1)}, toward))
+		count++;
+	return count;
+}
+
+/* What speaks for an address, the weightiest first (RFC 6724, rules 1, 2, 3, 5, 6 and 8; ipv6_get_saddr_eval()). */
+enum { MERITS = 6 };
+
+static void weigh(const struct stack_link *link, const struct address *address, const struct stack_link *out,
+		  const struct ip *toward, unsigned ret[MERITS])
+{
+	const struct ip *ip = &address->prefix.ip;
+	bool narrow = ip_is_link_local(ip) || ip_is_loopback(ip);
+
+	ret[0] = ip_equal(ip, toward);
+	/* As wide as the destination's scope, or else wider. */
+	ret[1] = narrow == ip_is_link_local(toward) ? 2 : narrow ? 0 : 1;
+	ret[2] = !has_flag(address, "deprecated");
+	ret[3] = link == out;
+	ret[4] = address_label(ip) == address_label(toward);
+	ret[5] = common_bits(address, toward);
+}
+
+struct candidate6 {
+	const struct address *address;
+	unsigned merits[MERITS];
+};
+
+static void consider6(struct candidate6 *best, const struct stack_link *link, const struct stack_link *out,
+		      const struct ip *toward)
+{
+	for (size_t i = 0; i < link->link->address_count; i++) {
+		struct candidate6 one = {.address = &link->link->addresses[i]};
+		unsigned j = 0;
+
+		if (one.address->prefix.ip.family != AF_INET6 || has_flag(one.address, "tentative"))
+			continue;
+		weigh(link, one.address, out, toward, one.merits);
+		while (best->address && j < MERITS && one.merits[j] == best->merits[j])
+			j++;
+		if (!best->address || (j < MERITS && one.merits[j] > best->merits[j]))
+			*best = one;
+	}
+}
+
+/* ipv6_dev_get_saddr(): all interfaces' addresses, but of the link that the destination is valid on only its own. */
+static struct ip select_address6(const struct stack_host *host, const struct stack_link *out, const struct ip *toward)
+{
+	bool own = out && (ip_is_link_local(toward) || ip_is_multicast(toward));
+	struct candidate6 best = {};
+
+	for (size_t i = 0; i < host->link_count; i++)
+		if (!own || &host->links[i] == out)
+			consider6(&best, &host->links[i], out, toward);
+	return best.address ? best.address->prefix.ip : (struct ip){};
 }
 
 struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward)
 {
-	struct ip ip = link ? fib_link_address(link, toward) : (struct ip){};
+	struct ip ip = {};
 
+	if (toward->family == AF_INET6)
+		return select_address6(host, link, toward);
+	ip = link ? link_address4(link, toward) : ip;
 	for (size_t i = 0; i < host->link_count && !ip.family; i++)
-		ip = fib_link_address(&host->links[i], toward);
+		ip = link_address4(&host->links[i], toward);
 	return ip;
 }
 
@@ -383,7 +435,8 @@ static struct ip fib_source(const struct stack_host *host, const struct fib_foun
 		return route->source;
 	if (found->type == ROUTE_TYPE_LOCAL)
 		return *dst;
-	return fib_select_address(host, found->link, gateway ? &found->nexthop->via : dst);
+	/* IPv6 does not look at the next hop (ip6_route_get_saddr(), nf_nat_masquerade_ipv6()). */
+	return fib_select_address(host, found->link, gateway && dst->family == AF_INET ? &found->nexthop->via : dst);
 }
 
 /* ---- packets that arrive ---- */

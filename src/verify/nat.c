@@ -69,24 +69,27 @@ static struct ip map_prefix(const struct ip *old, const struct value *prefix)
 	return wide_to_ip(prefix->low | (wide_of_ip(old) & host), prefix->family);
 }
 
-/* An IPv6 address of an interface that REDIRECT takes: one of the scope that the packet came with. */
+/* REDIRECT takes the interface's first address; to who has a link-local one, the first of these (nf_nat_redirect.c). */
 static struct ip redirect_address(struct hop *hop)
 {
 	static const struct ip loopback4 = {AF_INET, {127, 0, 0, 1}}, loopback6 = {AF_INET6, {[15] = 1}};
 
 	if (hop->hook == HOOK_OUTPUT)
 		return hop->packet.family == AF_INET ? loopback4 : loopback6;
-	for (size_t i = 0; i < hop->iif->link->address_count && hop->packet.family == AF_INET; i++)
-		if (hop->iif->link->addresses[i].prefix.ip.family == AF_INET)
-			return hop->iif->link->addresses[i].prefix.ip;
-	return hop->packet.family == AF_INET ? (struct ip){} : fib_link_address(hop->iif, &hop->packet.src);
+	for (size_t i = 0; i < hop->iif->link->address_count; i++) {
+		const struct ip *ip = &hop->iif->link->addresses[i].prefix.ip;
+
+		if (ip->family == hop->packet.family && (!ip_is_link_local(&hop->packet.src) || ip_is_link_local(ip)))
+			return *ip;
+	}
+	return (struct ip){};
 }
 
 static struct ip masquerade_address(struct hop *hop)
 {
 	const struct nexthop *nexthop = hop->route.nexthop;
-	const struct ip *toward =
-		nexthop && nexthop->via.family == hop->packet.family ? &nexthop->via : &hop->packet.dst;
+	bool gateway = hop->packet.family == AF_INET && nexthop && nexthop->via.family == AF_INET;
+	const struct ip *toward = gateway ? &nexthop->via : &hop->packet.dst;
 
 	return fib_select_address(hop->host, hop->out, toward);
 }

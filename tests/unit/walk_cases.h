@@ -112,6 +112,36 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.7', 'direction': 'original'}",
 	   "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
 
+	{"IPv6 masquerades as the address that a program would send from: the destination itself, then one of its kind",
+	 {{"r", "$ ip addr\n" LOOPBACK ETHER(
+			2, "eth0",
+			"") "    inet6 2001:db8:113::7/48 scope global\n    inet6 "
+			    "2001:db8:113::2/64 scope global\n    inet6 "
+			    "fd00:10::1/64 scope global\n    inet6 fe80::2/64 scope "
+			    "link\n" ETHER(3, "eth1",
+					   "") "    inet6 "
+					       "2001:db8:5::1/64 scope "
+					       "global\n" RULES
+					       "$ ip -6 route\n2001:db8:113::/64 dev eth0\nfd00:10::/64 dev eth0\n"
+					       "2001:db8:5::/64 dev eth1\n2002::/16 via 2001:db8:5::9 dev eth1\n"
+					       "default via 2001:db8:113::fe dev eth0\n"
+					       "$ ip6tables-save\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT "
+					       "[0:0]\n:OUTPUT ACCEPT "
+					       "[0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport "
+					       "99 -j REDIRECT "
+					       "--to-ports 22\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n"}},
+	 NULL,
+	 "{'at': 'r', 'iif': null, 'src': 'fd00:10::1', 'proto': 'udp', 'sport': 4000, 'dport': 53}",
+	 {{"{'dst': '2001:db8:113::2'}", "{'verdict': 'delivered', 'src': '2001:db8:113::2'}"},
+	  {"{'dst': '2001:db8:113::9'}", "{'verdict': 'delivered', 'src': '2001:db8:113::2'}"},
+	  {"{'dst': '2600::1'}", "{'verdict': 'delivered', 'src': '2001:db8:113::7'}"},
+	  {"{'dst': 'fd00:77::5', 'src': '2001:db8:113::2'}", "{'verdict': 'delivered', 'src': 'fd00:10::1'}"},
+	  {"{'dst': '2002:1::1'}", "{'verdict': 'delivered', 'src': '2001:db8:5::1'}"},
+	  {"{'dst': '::1', 'src': '::1'}", "{'verdict': 'delivered', 'src': '::1'}"},
+	  /* the first one of the interface, whichever that is */
+	  {"{'iif': 'eth0', 'src': '2001:db8:113::fe', 'dst': '2001:db8:113::2', 'proto': 'tcp', 'dport': 99}",
+	   "{'verdict': 'delivered', 'dst': '2001:db8:113::7', 'dport': 22}"}}},
+
 	{"jumps come back, gotos do not, and return applies the policy",
 	 {{"r", ROUTER NFT "table ip t {\n chain jumped {\n  tcp dport 1 return\n  tcp dport 2 accept\n }\n"
 			   " chain gone {\n  tcp dport 3 return\n  tcp dport 4 drop\n }\n"
