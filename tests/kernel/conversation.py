@@ -22,14 +22,14 @@ def hold(stack, question, next_token, idle):
         return
     answer = stack.ask(question, token, idle)
     yield question, answer
-    for one, ack in follow(stack, question, token, answer, next_token):
-        heard = stack.ask(one, next_token(), idle, ack=ack, fresh=False)
-        one["_heard"] = heard
-        yield one, heard
+    for one, ack in follow(stack, question, token, answer):
+        one["_token"] = next_token()
+        one["_heard"] = stack.ask(one, one["_token"], idle, ack=ack, fresh=False)
+        yield one, one["_heard"]
 
 
-def follow(stack, question, token, answer, next_token):
-    """Yields (question, what it acknowledges); finds the answer to it in its _heard afterwards."""
+def follow(stack, question, token, answer):
+    """Yields (question, what it acknowledges); finds its token and the answer to it in it afterwards."""
     wanted = question.get("then", ())
     if answer["verdict"] != "delivered":
         return
@@ -39,9 +39,9 @@ def follow(stack, question, token, answer, next_token):
         yield dict(error(stack, question, answer, "reply"), dst=question["_astray"]), 0
     if "reply" not in wanted or not (question["proto"] in ("udp", "47", "50") or "_stub" in answer):
         return
-    back, back_token = stack.reply(question, answer), next_token()
+    back = stack.reply(question, answer)
     yield back, token + 1
-    heard = back.pop("_heard")
+    heard = back["_heard"]
     if heard["verdict"] != "delivered":
         return
     if question["proto"] == "tcp" and "_stub" not in heard:
@@ -53,7 +53,7 @@ def follow(stack, question, token, answer, next_token):
             more["tcp_flags"] = "A"
         if question["icmp_type"] is not None:  # the same echo goes on
             more["icmp_id"] = question.get("icmp_id", token & 0xFFFF)
-        yield more, back_token + 1
+        yield more, back["_token"] + 1
     if "error-back" in wanted and "_stub" in heard:
         yield error(stack, question, heard, "original"), 0
 

@@ -27,7 +27,7 @@ class Round:
     def __init__(self, nestvisor, scenario):
         self.nestvisor = nestvisor
         self.folder = tempfile.mkdtemp(prefix="nestvisor-agree-")
-        self.stack = None
+        self.stack, self.tokens = None, 0
         try:
             self.stack = stack.Stack(scenario)
             self.capture()
@@ -46,11 +46,16 @@ class Round:
             self.stack.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def next_token(self):
+        """Never the same twice: pieces of earlier packets may still wait for the others."""
+        self.tokens += 1
+        return token_of(self.tokens)
+
     def ask(self, questions, idle=0.012):
         """Questions and the kernel's answers; behind each what its `then` asks for. `_origin` is the question's own place."""
         asked, answers = [], []
         for origin, question in enumerate(questions):
-            for one, answer in conversation.hold(self.stack, question, lambda: token_of(len(asked)), idle):
+            for one, answer in conversation.hold(self.stack, question, self.next_token, idle):
                 asked.append(dict(one, id=len(asked) + 1, _origin=origin))
                 answers.append(answer)
         return asked, answers
@@ -110,6 +115,7 @@ def worker(function, arguments, seeds, results):
     kernel.LIBC.unshare(0x00020000 | kernel.CLONE_NEWNET)  # CLONE_NEWNS: /run/netns of its own
     subprocess.run("mount --make-rprivate / && mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip link set lo up", shell=True, check=True)
     end = time.monotonic() + arguments.seconds
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what takes folders away
     try:
         for seed in seeds:
             if time.monotonic() > end:

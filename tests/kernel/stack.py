@@ -3,6 +3,7 @@ import ipaddress
 import os
 import re
 import shutil
+import time
 
 import conversation
 import kernel
@@ -44,6 +45,8 @@ class Stack:
         self.links()
         for name, plan in self.scenario["hosts"].items():
             self.configure(self.world.hosts[name], plan)
+        for name in self.scenario["hosts"]:
+            self.wait_for_carriers(self.world.hosts[name])
         self.neighbours()
         for name, plan in self.scenario["hosts"].items():
             host = self.world.hosts[name]
@@ -76,6 +79,14 @@ class Stack:
                 family, rest = option.split(" ", 1)
                 if host.run(["ip", family, what, "add", *rest.split()], check=False).returncode:
                     self.left_out.append(option)
+
+    def wait_for_carriers(self, host):
+        """The kernel says a moment later that a cable is plugged in; a capture before that would show none."""
+        end = time.monotonic() + 10
+        while re.search(r"NO-CARRIER|LOWERLAYERDOWN|state DOWN", host.run(["ip", "-o", "link", "show", "up"]).stdout):
+            if time.monotonic() > end:
+                raise kernel.Failed("%s: an interface does not come up" % host.name)
+            time.sleep(0.005)
 
     def segments(self):
         """Groups of (host, interface that carries the addresses, MAC) on one link."""
