@@ -421,16 +421,10 @@ out:
 
 int process_must(const char *const *argv, struct cancel *cancel, struct error **err)
 {
-	return process_must_take(argv, NULL, 0, cancel, err);
-}
-
-int process_must_take(const char *const *argv, const void *in, size_t in_length, struct cancel *cancel,
-		      struct error **err)
-{
 	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1};
 	cleanup_output struct process_output output = {0};
 	char *end, *line;
-	int r = process_run(&spec, in, in_length, -1, cancel, &output, err);
+	int r = process_run(&spec, NULL, 0, -1, cancel, &output, err);
 
 	if (r < 0 || output.status == 0)
 		return r;

@@ -44,8 +44,6 @@ int process_run(const struct process_spec *spec, const void *in, size_t in_lengt
 
 /* The same where anything but exit status 0 is a failure; the message carries the last line of its standard error. */
 int process_must(const char *const *argv, struct cancel *cancel, struct error **err);
-/* With `in` as its standard input. */
-int process_must_take(const char *const *argv, const void *in, size_t in_length, struct cancel *cancel, struct error **err);
 
 bool process_alive(const struct process_id *id);
 int process_self(struct process_id *ret);

@@ -66,7 +66,7 @@ static int ask_lab(struct invocation *inv, const char *host, enum collect_kind k
 		   char **ret_name)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_hosts struct hosts hosts = {.arena = arena, .list.arena = arena};
+	cleanup_hosts struct hosts hosts = {.arena = arena, .kind = kind, .list.arena = arena};
 	bool ssh = host && strncmp(host, "ssh://", strlen("ssh://")) == 0;
 	int status = ssh && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &hosts.lab);
 
@@ -77,7 +77,7 @@ static int ask_lab(struct invocation *inv, const char *host, enum collect_kind k
 	else
 		collect_add_lab(&hosts.list, hosts.lab, true);
 	if (status == EXIT_DONE)
-		status = hosts_ask(&hosts, inv, kind, ret);
+		status = hosts_ask(&hosts, inv, ret);
 	if (status == EXIT_DONE && host)
 		*ret_name = strdup(hosts.list.targets[0].name);
 	return status;
@@ -128,5 +128,5 @@ int factsource_ends(struct invocation *inv, const char *from, const char *to, st
 		status = hosts_add_given(ret_hosts, inv);
 	if (status == EXIT_DONE && !ret_hosts->list.count)
 		hosts_add_this_machine(ret_hosts);
-	return status == EXIT_DONE ? hosts_ask(ret_hosts, inv, COLLECT_NETWORK, ret) : status;
+	return status == EXIT_DONE ? hosts_ask(ret_hosts, inv, ret) : status;
 }

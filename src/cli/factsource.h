@@ -28,9 +28,9 @@
 int factsource_bundle(struct invocation *inv, const char *host, enum collect_kind kind, struct bundle **ret,
 		      char **ret_name);
 /*
- * The same for a question from one end to another, of the network alone: where one of them can only be a guest, the
- * lab is asked that other commands would take without --lab, too; with --host, those hosts. *ret_hosts is set, to be
- * cleared by the caller (its arena is given by it): empty with --facts.
+ * The same for a question from one end to another, of what the hosts' kind says: where one of them can only be a guest,
+ * the lab is asked that other commands would take without --lab, too; with --host, those hosts. *ret_hosts is set, to
+ * be cleared by the caller (its arena is given by it): empty with --facts.
  */
 int factsource_ends(struct invocation *inv, const char *from, const char *to, struct hosts *ret_hosts,
 		    struct bundle **ret);

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "cli/batch.h"
 #include "cli/fixing.h"
+#include "cli/lasting.h"
 #include "cli/repair.h"
 #include "cli/undo.h"
 
@@ -14,12 +15,14 @@ static const char *describe(struct arena *arena, const struct repair_view *view)
 	return arena_printf(arena, "let %s reach %s (%s)", view->from, view->to, packet.text);
 }
 
-static int build(struct fixing *fixing, const struct repair *repair, struct error **err)
+static int build(struct fixing *fixing, const struct repair *repair, bool permanent, struct error **err)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < repair->change_count && r == 0; i++)
 		r = fixing_add_change(fixing, repair->changes[i], err);
+	if (r == 0 && permanent)
+		r = lasting_add(fixing, repair->changes, repair->change_count, err);
 	return r;
 }
 
@@ -88,9 +91,11 @@ static int apply(struct invocation *inv)
 	cleanup_repair_asked struct repair_asked asked = {.arena = arena};
 	struct fixing fixing = {.arena = arena, .hosts = &hosts, .cancel = inv->cancel, .fix.id = FIXING_ID};
 	cleanup_error struct error *err = NULL;
-	bool changed;
+	bool changed, permanent = invocation_flag(inv, "permanent");
 	int status;
 
+	/* What keeps its rules and routes is no fact of its network. */
+	hosts.kind = permanent ? COLLECT_FACTS : COLLECT_NETWORK;
 	/* What an earlier one left half done is no part of what is. */
 	if (fix_recover(inv->reporter, &err) < 0)
 		return invocation_fail(inv, &err);
@@ -101,7 +106,7 @@ static int apply(struct invocation *inv)
 		return answer(inv, &asked);
 	fixing.bundle = asked.bundle;
 	fixing.fix.does = describe(arena, &asked.view);
-	if (build(&fixing, asked.view.repair, &err) < 0)
+	if (build(&fixing, asked.view.repair, permanent, &err) < 0)
 		return invocation_fail(inv, &err);
 	status = preview(inv, &fixing);
 	if (status == EXIT_DONE)
@@ -142,6 +147,8 @@ static int check_usage(struct invocation *inv, bool applies, bool undoes)
 	if (applies && invocation_string(inv, "facts"))
 		return invocation_usage(
 			inv, "captured facts are no hosts to change: name those with --host NAME=ssh://user@address");
+	if (invocation_flag(inv, "permanent") && !applies)
+		return invocation_usage(inv, "--permanent goes with --apply");
 	if (invocation_typed(inv, "yes") && !applies && !undoes)
 		return invocation_usage(inv, "--yes answers what --apply and --undo ask: give one of them");
 	return EXIT_DONE;
@@ -176,11 +183,13 @@ const struct command command_fix = {
 		"(through their agents, as `nestvisor exec` does), and those named with --host. Either all of it is "
 		"done or nothing: where a command fails, or nestvisor is killed, what was done is taken back, by "
 		"itself "
-		"or by the next --apply or --undo. --undo takes all of it back, the last first.",
+		"or by the next --apply or --undo. --permanent also writes the files that make it last on each host, "
+		"and --undo puts back what was in them. --undo takes all of it back, the last first.",
 	.options =
 		(const struct command_option[]){
 			QUESTION_OPTIONS,
 			{.name = "apply", .letter = 'a', .help = "make the changes, after asking", .no_env = true},
+			{.name = "permanent", .help = "--apply: write what makes them last, too", .no_env = true},
 			{.name = "undo", .help = "take back what --apply did, after asking", .no_env = true},
 			{.name = "yes", .letter = 'y', .help = "do not ask"},
 			BATCH_OPTION,

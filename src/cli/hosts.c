@@ -21,7 +21,7 @@ static const char *const time_limit = "120";
 void hosts_clear(struct hosts *hosts)
 {
 	lab_free(hosts->lab);
-	*hosts = (struct hosts){.arena = hosts->arena};
+	*hosts = (struct hosts){.arena = hosts->arena, .kind = hosts->kind};
 }
 
 /* ---- who ---- */
@@ -135,13 +135,13 @@ static struct bundle *join(const struct hosts *hosts, struct collect_result *res
 	return bundle;
 }
 
-int hosts_ask(struct hosts *hosts, struct invocation *inv, enum collect_kind kind, struct bundle **ret)
+int hosts_ask(struct hosts *hosts, struct invocation *inv, struct bundle **ret)
 {
 	size_t count = hosts->list.count;
 	struct collect_result *results = arena_alloc(hosts->arena, count * sizeof(*results));
 	int status;
 
-	collect_all(inv, kind, hosts->list.targets, count, COLLECT_MS, results);
+	collect_all(inv, hosts->kind, hosts->list.targets, count, COLLECT_MS, results);
 	status = check_answers(hosts, inv, results);
 	if (status == EXIT_DONE) {
 		*ret = join(hosts, results);

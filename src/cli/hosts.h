@@ -20,7 +20,8 @@
 
 struct hosts {
 	struct arena *arena;
-	struct lab *lab; /* NULL: none */
+	enum collect_kind kind; /* what they are asked */
+	struct lab *lab;	/* NULL: none */
 	struct collect_list list;
 };
 
@@ -34,15 +35,15 @@ int hosts_add_given(struct hosts *hosts, struct invocation *inv);
 void hosts_add_this_machine(struct hosts *hosts);
 
 /* Asks all of them at the same time. Who is silent is told of, and left out, but for the first one. */
-int hosts_ask(struct hosts *hosts, struct invocation *inv, enum collect_kind kind, struct bundle **ret);
+int hosts_ask(struct hosts *hosts, struct invocation *inv, struct bundle **ret);
 
 /*
  * The argv that runs `argv` on a host, by the name it has in the bundle, with standard input passed on. `gone`: an argv
- * that succeeds, too, where the host went for good with all that was changed on it (its lab was removed, its namespace).
- * -ENOENT: none of them is called so. Both live in the arena of the hosts.
+ * that succeeds, too, where the host went for good with all that was changed on it (its lab was removed, its
+ * namespace). -ENOENT: none of them is called so. Both live in the arena of the hosts.
  */
-int hosts_argv(const struct hosts *hosts, const char *host, const char *const *argv, bool gone,
-	       const char *const **ret, struct error **err);
+int hosts_argv(const struct hosts *hosts, const char *host, const char *const *argv, bool gone, const char *const **ret,
+	       struct error **err);
 
 /* What a host is, for people, where its name alone does not say: "the network of lab first on this machine". NULL: its
  * name says it. */

@@ -93,17 +93,35 @@ static void add_title(struct strbuf *out, const char *const *argv, const struct 
 		strbuf_printf(out, "%.*s", (int)strcspn(more->shown, "\n"), more->shown);
 }
 
+static const char *last_line(char *text)
+{
+	size_t length = strlen(text);
+	char *line;
+
+	while (length > 0 && text[length - 1] == '\n')
+		text[--length] = '\0';
+	line = strrchr(text, '\n');
+	return line ? line + 1 : text;
+}
+
+/* -FIX_LEFT where it says so. */
 static int run(const char *const *argv, const struct fix_command *more, struct error **err)
 {
-	cleanup_strbuf struct strbuf line = {};
+	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1};
 	const char *input = more->input ? more->input : "";
-	int r = process_must_take(argv, input, strlen(input), NULL, err);
+	cleanup_output struct process_output output = {};
+	cleanup_strbuf struct strbuf line = {};
+	int r = process_run(&spec, input, strlen(input), -1, NULL, &output, err);
 
+	if (r == 0 && output.status != 0 && more->shown && *output.err)
+		r = error_set(err, EIO, "%s", last_line(output.err));
+	else if (r == 0 && output.status != 0)
+		r = error_set(err, EIO, "%s failed with status %d: %s", argv[0], output.status, last_line(output.err));
 	if (r < 0) {
 		add_title(&line, argv, more);
 		error_wrap(err, "%s", line.text);
 	}
-	return r;
+	return r == -EIO && output.status == FIX_LEFT ? -FIX_LEFT : r;
 }
 
 /*
@@ -336,6 +354,21 @@ static int take_back_file(const struct recorded_action *action, bool *ret_left, 
 	return r;
 }
 
+static int run_back(const struct record *record, const struct recorded_action *action, struct reporter *reporter,
+		    bool *ret_left, struct error **err)
+{
+	cleanup_error struct error *problem = NULL;
+	int r = run((const char *const *)action->undo, &action->undo_more, &problem);
+
+	if (r == 0)
+		return 0;
+	if (r != -FIX_LEFT)
+		return error_move(err, &problem);
+	report(reporter, REPORT_WARNING, record->id, "%s", problem->message);
+	*ret_left = true;
+	return 0;
+}
+
 static int take_back_action(struct record *record, size_t index, struct reporter *reporter, bool *ret_left,
 			    struct error **err)
 {
@@ -348,8 +381,10 @@ static int take_back_action(struct record *record, size_t index, struct reporter
 	if (action->kind == FIX_FILE)
 		r = take_back_file(action, &left, err);
 	else if (action->begun && action->undo)
-		r = run((const char *const *)action->undo, &action->undo_more, err);
-	if (left) {
+		r = run_back(record, action, reporter, &left, err);
+	if (left && action->kind == FIX_RUN) {
+		*ret_left = true;
+	} else if (left) {
 		*ret_left = true;
 		report(reporter, REPORT_WARNING, record->id,
 		       "%s was changed by somebody since: it is left as it is%s%s", action->path,

@@ -27,6 +27,10 @@ enum fix_action_kind {
 	FIX_RUN,  /* a command, and the command that takes it back */
 };
 
+/* The exit status with which an undo command says that it left what somebody else changed since; its standard error says
+ * what. */
+enum { FIX_LEFT = 76 };
+
 /* What a command reads on its standard input, and what people are shown in its place; each NULL: nothing, the argv. */
 struct fix_command {
 	const char *input; /* UTF-8 */

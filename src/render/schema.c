@@ -403,6 +403,26 @@ static const struct schema schemas[] = {
 		},
 		"required": ["changes"]
 	})},
+	{"verify", 1, "what becomes of a lab's promises: its policy, and what its file implies", JSON({
+		"properties": {
+			"result": {"$ref": "#/$defs/result", "description": "the worst of them; unknown is better than violated"},
+			"policies": {"type": "array", "description": "the lines of the file, then what is implied",
+				"items": {"type": "object", "required": ["text", "implied", "line", "result", "why", "witness", "missing", "guarantees"], "properties": {
+					"text": {"type": "string"},
+					"implied": {"type": "boolean", "description": "by `world:`, by networks without uplink; no line of the policy"},
+					"line": {"type": ["integer", "null"], "description": "of the lab file"},
+					"result": {"$ref": "#/$defs/result"},
+					"why": {"type": ["string", "null"], "description": "of a violation: where the witness ends"},
+					"witness": {"type": ["object", "null"], "description": "a packet that breaks it and its way, as path gives it; of unknown, one that it depends on",
+						"required": ["from", "packet", "verdict", "hops"]},
+					"missing": {"type": "array", "description": "what would tell", "items": {"$ref": "#/$defs/assumption"}},
+					"guarantees": {"type": "array", "description": "of a violation by hosts taken over: what the others stop even so", "items": {"type": "string"}}
+				}}},
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
+		},
+		"required": ["result", "policies", "assumptions"],
+		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+	})},
 	{"reach", 1, "who may open a connection to whom, as a host's rules decide", JSON({
 		"properties": {
 			"host": {"type": "string"},

@@ -21,11 +21,32 @@ enum change_kind {
 	CHANGE_KIND_COUNT,
 };
 
+/* How what makes a change last gets to its place. */
+enum placing {
+	PLACE_COMMAND, /* it is a command for a shell, and `undo` takes it back */
+	PLACE_OWN,     /* a whole file of nestvisor's own */
+	PLACE_LINES,   /* lines of a file, each once */
+	PLACE_SCRIPT,  /* commands of a script for sh, before it ends */
+	PLACE_SETTING, /* a setting of wsl.conf, in the place of the one that counts */
+	PLACE_END,     /* behind all else in the file, which must be there */
+	PLACE_SAVED,   /* a rule of iptables-save, at its place in its table; the file must be there */
+	PLACE_UFW,     /* the same, as the first one of its chain */
+};
+
 /* One way to make a change last: see lasting.h. */
 struct permanent {
 	const char *how;  /* "netfilter-persistent", "wsl.conf", "systemd-networkd" */
 	const char *file; /* NULL: none, a command alone */
 	const char *text; /* what stands in the file, or the command */
+	/* To carry it out. Commands are for a shell; NULL: none. */
+	enum placing placing;
+	bool executable;
+	const char *needs; /* succeeds where this way is one on that host */
+	const char *check; /* of the file, "$1", before it counts */
+	const char *then;  /* what else is needed once the file, "$1", is there */
+	const char *undo;  /* of `then`, before the file goes, or of the command */
+	const char *find;  /* prints the file's name, where `file` is NULL */
+	const char *table, *line, *before; /* PLACE_SAVED: the rule, and the one it goes in front of (NULL: the last) */
 };
 
 struct change {

@@ -35,6 +35,11 @@ struct form {
 	void (*write)(const struct subject *subject, const struct members *members, struct strbuf *out);
 	bool alone; /* each change has a text of its own */
 	bool last;  /* what comes after it is not asked any more */
+	/* As in struct permanent. */
+	enum placing placing;
+	const char *needs, *check, *then, *undo;
+	void (*more)(const struct subject *subject, struct permanent *permanent); /* NULL: that is all */
+	bool executable;
 };
 
 /* ---- what kind of host it is ---- */
@@ -206,14 +211,14 @@ static const char *first_in_chain(struct arena *arena, const struct change *chan
 
 static void write_hook(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
-	strbuf_add(out, "#!/bin/sh\n[ \"$2\" = started ] || exit 0\n");
+	strbuf_add(out, "#!/bin/sh\nif [ \"$2\" = started ]; then\n");
 	for (size_t i = 0; i < members->count; i++) {
 		const struct change *change = members->items[i];
 		bool rule = change->kind == CHANGE_RULE || change->kind == CHANGE_NAT;
 
-		strbuf_printf(out, "%s\n", rule ? first_in_chain(subject->arena, change) : change->command);
+		strbuf_printf(out, "\t%s\n", rule ? first_in_chain(subject->arena, change) : change->command);
 	}
-	strbuf_add(out, "exit 0\n");
+	strbuf_add(out, "fi\nexit 0\n");
 }
 
 static bool has_netplan(const struct subject *subject)
@@ -313,6 +318,15 @@ static void write_network_manager(const struct subject *subject, const struct me
 		      other_table ? " table=" : "", other_table ? route->table : "", device);
 }
 
+static void more_network_manager(const struct subject *subject, struct permanent *permanent)
+{
+	char *undo = arena_strdup(subject->arena, permanent->text), *plus = strstr(undo, " +ipv");
+
+	if (plus)
+		plus[1] = '-';
+	permanent->undo = undo;
+}
+
 /* Debian's own; also what is taken for it where nothing is known. */
 static bool has_ifupdown(const struct subject *subject)
 {
@@ -346,22 +360,49 @@ static bool has_networkd(const struct subject *subject)
 }
 
 /* A drop-in beside the file that the interface has already. */
-static void write_networkd(const struct subject *subject, const struct members *members, struct strbuf *out)
+static const char *networkd_drop_in(const struct subject *subject)
 {
-	const struct route *route = members->items[0]->route.entry;
+	return arena_printf(subject->arena,
+			    "/etc/systemd/network/$(basename \"$(networkctl status %s | sed -n 's/^ *Network File: "
+			    "*//p')\").d/nestvisor.conf",
+			    device_of(subject->change));
+}
+
+static void put_networkd_route(const struct route *route, struct strbuf *out)
+{
 	char text[PREFIX_TEXT_SIZE];
 
-	(void)subject;
-	strbuf_printf(
-		out,
-		"d=/etc/systemd/network/$(basename \"$(networkctl status %s | sed -n 's/^ *Network File: *//p')\").d"
-		" && mkdir -p \"$d\" && printf '[Route]\\nDestination=%s\\n",
-		device_of(members->items[0]), prefix_format(&route->to, text));
+	strbuf_printf(out, "[Route]\nDestination=%s\n", prefix_format(&route->to, text));
 	if (route->nexthops[0].via.family)
-		strbuf_printf(out, "Gateway=%s\\n", ip_format(&route->nexthops[0].via, text));
+		strbuf_printf(out, "Gateway=%s\n", ip_format(&route->nexthops[0].via, text));
 	if (strcmp(route->table, "main") != 0)
-		strbuf_printf(out, "Table=%s\\n", route->table);
-	strbuf_add(out, "' >>\"$d/nestvisor.conf\"\n");
+		strbuf_printf(out, "Table=%s\n", route->table);
+}
+
+static void write_networkd(const struct subject *subject, const struct members *members, struct strbuf *out)
+{
+	cleanup_strbuf struct strbuf route = {0};
+
+	put_networkd_route(members->items[0]->route.entry, &route);
+	strbuf_printf(out, "f=\"%s\" && mkdir -p \"${f%%/*}\" && printf '", networkd_drop_in(subject));
+	for (const char *c = route.text; *c; c++) {
+		if (*c == '\n')
+			strbuf_add(out, "\\n");
+		else
+			strbuf_add_char(out, *c);
+	}
+	strbuf_add(out, "' >>\"$f\"\n");
+}
+
+static void more_networkd(const struct subject *subject, struct permanent *permanent)
+{
+	cleanup_strbuf struct strbuf route = {0};
+
+	put_networkd_route(subject->change->route.entry, &route);
+	permanent->line = arena_strdup(subject->arena, route.text);
+	permanent->find =
+		arena_printf(subject->arena, "networkctl status %s | grep -q 'Network File: */' && echo \"%s\"",
+			     device_of(subject->change), networkd_drop_in(subject));
 }
 
 /* ---- sysctls ---- */
@@ -449,18 +490,39 @@ static const char *persistent_file(const struct subject *subject)
 	return subject->change->rule.family == FAMILY_IP6 ? "/etc/iptables/rules.v6" : "/etc/iptables/rules.v4";
 }
 
+/* The rule that it goes in front of; NULL: it is the last. */
+static const char *rule_behind(const struct subject *subject)
+{
+	const struct chain *chain = chain_of(subject);
+	uint32_t before = subject->change->rule.before;
+
+	if (!chain || !before || before > chain->rule_count || !chain->rules[before - 1].text ||
+	    strchr(chain->rules[before - 1].text, '\n'))
+		return NULL;
+	return chain->rules[before - 1].text;
+}
+
 static void write_saved_rule(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
 	const struct change *change = members->items[0];
-	const struct chain *chain = chain_of(subject);
-	uint32_t before = change->rule.before;
+	const char *behind = rule_behind(subject);
 
-	if (chain && before && before <= chain->rule_count && chain->rules[before - 1].text &&
-	    !strchr(chain->rules[before - 1].text, '\n'))
-		strbuf_printf(out, "# in *%s, in front of: %s\n", change->rule.table, chain->rules[before - 1].text);
+	if (behind)
+		strbuf_printf(out, "# in *%s, in front of: %s\n", change->rule.table, behind);
 	else
 		strbuf_printf(out, "# in *%s\n", change->rule.table);
 	strbuf_printf(out, "-A %s %s\n", change->rule.chain, change->rule.text);
+}
+
+static void more_saved_rule(const struct subject *subject, struct permanent *permanent)
+{
+	const struct change *change = subject->change;
+
+	permanent->table = change->rule.table;
+	permanent->line = arena_printf(subject->arena, "-A %s %s", change->rule.chain, change->rule.text);
+	permanent->before = rule_behind(subject);
+	permanent->check = arena_printf(subject->arena, "%s --test <\"$1\"",
+					change->rule.family == FAMILY_IP6 ? "ip6tables-restore" : "iptables-restore");
 }
 
 static bool is_ebtables_rule(const struct subject *subject)
@@ -515,19 +577,35 @@ static void write_service(const struct subject *subject, const struct members *m
 }
 
 static const struct form forms[] = {
-	{"wsl.conf", in_wsl, wsl_file, write_wsl, .last = true},
-	{"libvirt hook", is_libvirt_route, hook_file, write_hook, .last = true},
-	{"netplan", has_netplan, netplan_file, write_netplan, .last = true},
-	{"NetworkManager", has_network_manager, no_file, write_network_manager, .alone = true},
-	{"ifupdown", has_ifupdown, ifupdown_file, write_ifupdown},
-	{"systemd-networkd", has_networkd, no_file, write_networkd, .alone = true},
-	{"sysctl.d", is_sysctl, sysctl_file, write_sysctl, .last = true},
-	{"ufw", is_ufw_rule, ufw_file, write_ufw, .alone = true, .last = true},
-	{"iptables-services", is_iptables_services, services_file, write_saved_rule, .alone = true},
-	{"netfilter-persistent", is_netfilter_persistent, persistent_file, write_saved_rule, .alone = true},
-	{"nftables.conf", is_nft_rule, nft_file, write_nft},
-	{"libvirt hook", is_libvirt_rule, hook_file, write_hook, .last = true},
-	{"systemd", needs_service, service_file, write_service},
+	{"wsl.conf", in_wsl, wsl_file, write_wsl, .last = true, .placing = PLACE_SETTING},
+	{"libvirt hook", is_libvirt_route, hook_file, write_hook, .last = true, .placing = PLACE_SCRIPT,
+	 .needs = "[ -d /etc/libvirt ]", .executable = true},
+	{"netplan", has_netplan, netplan_file, write_netplan, .last = true, .placing = PLACE_OWN,
+	 .needs = "[ -d /etc/netplan ]", .then = "chmod 600 \"$1\" && netplan generate",
+	 .undo = "rm -f \"$1\"; netplan generate"},
+	{"NetworkManager", has_network_manager, no_file, write_network_manager, .alone = true, .placing = PLACE_COMMAND,
+	 .needs = "nmcli -t general status >/dev/null 2>&1", .more = more_network_manager},
+	{"ifupdown", has_ifupdown, ifupdown_file, write_ifupdown, .placing = PLACE_SCRIPT,
+	 .needs = "[ -d /etc/network/if-up.d ] && command -v ifup >/dev/null", .executable = true},
+	{"systemd-networkd", has_networkd, no_file, write_networkd, .alone = true, .placing = PLACE_LINES,
+	 .needs = "networkctl is-active >/dev/null 2>&1 || systemctl -q is-active systemd-networkd",
+	 .more = more_networkd},
+	{"sysctl.d", is_sysctl, sysctl_file, write_sysctl, .last = true, .placing = PLACE_LINES,
+	 .needs = "[ -d /etc/sysctl.d ]"},
+	{"ufw", is_ufw_rule, ufw_file, write_ufw, .alone = true, .last = true, .placing = PLACE_UFW,
+	 .needs = "[ -e /etc/ufw/before.rules ]"},
+	{"iptables-services", is_iptables_services, services_file, write_saved_rule, .alone = true,
+	 .placing = PLACE_SAVED, .needs = "[ -e /etc/sysconfig/iptables ]", .more = more_saved_rule},
+	{"netfilter-persistent", is_netfilter_persistent, persistent_file, write_saved_rule, .alone = true,
+	 .placing = PLACE_SAVED, .needs = "[ -d /etc/iptables ]", .more = more_saved_rule},
+	{"nftables.conf", is_nft_rule, nft_file, write_nft, .placing = PLACE_END,
+	 .needs = "systemctl -q is-enabled nftables 2>/dev/null || rc-update 2>/dev/null | grep -q nftables",
+	 .check = "nft -c -f \"$1\""},
+	{"libvirt hook", is_libvirt_rule, hook_file, write_hook, .last = true, .placing = PLACE_SCRIPT,
+	 .needs = "[ -d /etc/libvirt ]", .executable = true},
+	{"systemd", needs_service, service_file, write_service, .placing = PLACE_OWN,
+	 .needs = "[ -d /run/systemd/system ]", .then = "systemctl daemon-reload && systemctl -q enable \"${1##*/}\"",
+	 .undo = "systemctl -q disable \"${1##*/}\"; rm -f \"$1\"; systemctl daemon-reload"},
 };
 
 /* ---- all of a host's changes together ---- */
@@ -579,6 +657,23 @@ static struct members members_of(const struct subject *subject, const struct for
 	return members;
 }
 
+static struct permanent permanent_of(const struct subject *subject, const struct form *form, const char *text)
+{
+	struct permanent permanent = {.how = form->how,
+				      .file = form->file(subject),
+				      .text = arena_strdup(subject->arena, text),
+				      .placing = form->placing,
+				      .executable = form->executable,
+				      .needs = form->needs,
+				      .check = form->check,
+				      .then = form->then,
+				      .undo = form->undo};
+
+	if (form->more)
+		form->more(subject, &permanent);
+	return permanent;
+}
+
 static void find_forms(const struct subject *subject, struct change *change, struct change *const *changes,
 		       size_t count)
 {
@@ -595,9 +690,7 @@ static void find_forms(const struct subject *subject, struct change *change, str
 		members = members_of(subject, &forms[i], changes, count);
 		forms[i].write(subject, &members, &text);
 		*arena_push(subject->arena, change->permanent, change->permanent_count) =
-			(struct permanent){.how = forms[i].how,
-					   .file = forms[i].file(subject),
-					   .text = arena_strdup(subject->arena, text.text ? text.text : "")};
+			permanent_of(subject, &forms[i], text.text ? text.text : "");
 	}
 }
 
@@ -608,4 +701,15 @@ void lasting_find(struct arena *arena, const struct bundle *bundle, struct chang
 
 		find_forms(&subject, changes[i], changes, count);
 	}
+}
+
+struct permanent lasting_service(struct arena *arena, const struct bundle *bundle, const struct change *change)
+{
+	struct subject subject = subject_of(arena, bundle, change);
+	struct members alone = {{change}, 1};
+	const struct form *form = &forms[sizeof(forms) / sizeof(*forms) - 1];
+	cleanup_strbuf struct strbuf text = {0};
+
+	write_service(&subject, &alone, &text);
+	return permanent_of(&subject, form, text.text);
 }

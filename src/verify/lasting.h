@@ -12,4 +12,7 @@
 /* Sets `permanent` of all changes; where there are several, the likeliest is the first. */
 void lasting_find(struct arena *arena, const struct bundle *bundle, struct change *const *changes, size_t count);
 
+/* A unit of systemd's that makes the change at every start: for a host that has nothing better. */
+struct permanent lasting_service(struct arena *arena, const struct bundle *bundle, const struct change *change);
+
 #endif
