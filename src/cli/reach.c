@@ -6,6 +6,9 @@
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/factsource.h"
+#include "cli/hosts.h"
+#include "cli/target.h"
+#include "render/reach_lab.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -116,45 +119,208 @@ static int answer(struct invocation *inv, const struct reach_question *question)
 	return known ? EXIT_DONE : EXIT_UNKNOWN;
 }
 
-static int run(struct invocation *inv)
+/* ---- over a whole lab ---- */
+
+/* "22", "ssh", "53/udp", "icmp" */
+static bool read_service(const char *word, uint8_t protocol, struct reach_service *ret)
+{
+	cleanup_free char *port = strdup(word);
+	char *slash = strchr(port, '/');
+	uint64_t value = protocol;
+
+	if (strcmp(word, "ping") == 0 || strcmp(word, "icmp") == 0) {
+		*ret = (struct reach_service){.protocol = PROTOCOL_ICMP};
+		return true;
+	}
+	if (slash) {
+		*slash++ = '\0';
+		if (!symbol_find(TYPE_PROTOCOL, slash, strlen(slash), &value))
+			return false;
+	}
+	*ret = (struct reach_service){.protocol = (uint8_t)value, .has_port = true};
+	return protocol_has_ports(ret->protocol) && read_port(port, &ret->port);
+}
+
+static int read_services(struct invocation *inv, struct arena *arena, struct reach_lab_question *question)
+{
+	size_t count;
+	const char *const *words = invocation_strings(inv, "port", &count);
+	struct reach_question protocol = {};
+	struct reach_service *services = arena_alloc(arena, (count + 1) * sizeof(*services));
+	int status = read_protocol(inv, &protocol);
+
+	if (status != EXIT_DONE)
+		return status;
+	if (count > REACH_SERVICES)
+		return invocation_usage(inv, "more than %d ports", REACH_SERVICES);
+	for (size_t i = 0; i < count; i++)
+		if (!read_service(words[i], protocol.protocol, &services[i]))
+			return invocation_usage(inv, "\"%s\" is no port: 22, ssh, 53/udp, ping", words[i]);
+	if (count == 0 && invocation_given(inv, "proto")) {
+		if (protocol_has_ports(protocol.protocol))
+			return EXIT_DONE;
+		services[count++] = (struct reach_service){.protocol = protocol.protocol};
+	}
+	question->services = services;
+	question->service_count = count;
+	return EXIT_DONE;
+}
+
+/* What a picture is called: the lab, or the facts. */
+static const char *picture_name(struct invocation *inv)
+{
+	const char *path = invocation_string(inv, "facts"), *lab = invocation_string(inv, "lab"), *slash;
+
+	if (!path)
+		return lab ? lab : invocation_operand(inv, 0);
+	slash = strrchr(path, '/');
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static bool all_known(const struct reach_lab *lab)
+{
+	size_t count = lab->node_count * lab->node_count * lab->service_count;
+
+	for (int family = 0; family < 2; family++)
+		for (size_t i = 0; lab->tables[family].present && i < count; i++)
+			if (lab->tables[family].cells[i].verdict == REACH_UNKNOWN)
+				return false;
+	return true;
+}
+
+static int answer_lab(struct invocation *inv, const struct stack *stack)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_bundle struct bundle *bundle = NULL;
-	cleanup_stack struct stack *stack = NULL;
-	cleanup_free char *host = NULL;
+	cleanup_reach_lab struct reach_lab *lab = NULL;
+	cleanup_error struct error *err = NULL;
+	cleanup_strbuf struct strbuf out = {};
+	struct reach_lab_question question = {.stack = stack,
+					      .memory = (size_t)invocation_integer(inv, "memory", 0) << 20};
+	const char *format = invocation_string(inv, "format");
+	int status = read_services(inv, arena, &question);
+
+	if (status != EXIT_DONE)
+		return status;
+	if (reach_lab_new(&question, &lab, &err) < 0)
+		return invocation_fail(inv, &err);
+	if (inv->json) {
+		invocation_answer(inv, reach_lab_json(lab));
+		return all_known(lab) ? EXIT_DONE : EXIT_UNKNOWN;
+	}
+	if (strcmp(format, "mermaid") == 0)
+		reach_lab_mermaid(lab, picture_name(inv), &out);
+	else if (strcmp(format, "svg") == 0)
+		reach_lab_svg(lab, picture_name(inv), &out);
+	else
+		reach_lab_text(lab, inv->style, inv->verbose, &out);
+	invocation_print_text(inv, out.text);
+	return all_known(lab) ? EXIT_DONE : EXIT_UNKNOWN;
+}
+
+/* ---- both ---- */
+
+static int answer_host(struct invocation *inv, const struct stack *stack, const char *name)
+{
+	cleanup_arena struct arena *arena = arena_new();
 	struct reach_question question;
 	int status = read_question(inv, arena, &question);
 
 	if (status != EXIT_DONE)
 		return status;
-	status = factsource_bundle(inv, invocation_string(inv, "at"), COLLECT_NETWORK, &bundle, &host);
+	if (!name && stack->host_count != 1)
+		return invocation_usage(inv, "these facts hold %zu hosts; --at says whose rules to ask",
+					stack->host_count);
+	question.host = name ? stack_host(stack, name) : &stack->hosts[0];
+	return answer(inv, &question);
+}
+
+/* An option that is about the rules of one host. */
+static const char *option_of_host(const struct invocation *inv)
+{
+	static const char *const names[] = {"at", "hook", "source-port", "iif", "oif", "interfaces"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (invocation_given(inv, names[i]))
+			return names[i];
+	return NULL;
+}
+
+static int ask_lab(struct invocation *inv, struct bundle **ret)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_hosts struct hosts hosts = {.arena = arena, .list.arena = arena};
+	int status = EXIT_DONE;
+
+	if (invocation_operand(inv, 0) || invocation_string(inv, "lab"))
+		status = target_lab(inv, invocation_operand(inv, 0), &hosts.lab);
+	if (status == EXIT_DONE && hosts.lab)
+		collect_add_lab(&hosts.list, hosts.lab, true);
+	if (status == EXIT_DONE)
+		status = hosts_add_given(&hosts, inv);
+	return status == EXIT_DONE ? hosts_ask(&hosts, inv, ret) : status;
+}
+
+static int run(struct invocation *inv)
+{
+	cleanup_bundle struct bundle *bundle = NULL;
+	cleanup_stack struct stack *stack = NULL;
+	cleanup_free char *name = NULL;
+	const char *of_host = option_of_host(inv);
+	bool live = invocation_operand(inv, 0) || invocation_given(inv, "host"), whole = live;
+	int status;
+
+	if (live && of_host)
+		return invocation_usage(inv, "--%s is about the rules of one host, not about a whole lab", of_host);
+	if (live && invocation_string(inv, "facts"))
+		return invocation_usage(inv, "--facts and a lab are two places to have facts from: give one of them");
+	if (live || (!invocation_string(inv, "facts") && invocation_string(inv, "lab") && !of_host))
+		status = ask_lab(inv, &bundle);
+	else
+		status = factsource_bundle(inv, invocation_string(inv, "at"), COLLECT_NETWORK, &bundle, &name);
 	if (status != EXIT_DONE)
 		return status;
 	stack = stack_new(bundle);
-	if (!host && stack->host_count != 1)
-		return invocation_usage(inv, "these facts hold %zu hosts; --at says whose rules to ask",
-					stack->host_count);
-	question.host = host ? stack_host(stack, host) : &stack->hosts[0];
-	return answer(inv, &question);
+	whole = whole || (!of_host && (stack->host_count > 1 || invocation_given(inv, "format")));
+	return whole ? answer_lab(inv, stack) : answer_host(inv, stack, name);
 }
 
 const struct command command_reach = {
 	.name = "reach",
 	.group = GROUP_PROVE,
-	.summary = "who may open a connection to whom, as a host's rules decide",
+	.operands =
+		(const struct command_operand[]){
+			{.name = "LAB",
+			 .help = "a running lab's name, or a lab file: every host of it is asked",
+			 .complete = COMPLETE_LAB_OR_FILE,
+			 .optional = true},
+			{}},
+	.summary = "who may open a connection to whom, over a whole lab or as one host's rules decide",
 	.description =
-		"Puts the addresses into classes that the rules of one hook cannot tell apart, and says which class "
-		"may "
-		"open a new connection to which, for every port that is asked for. All tables at the hook count, of "
-		"iptables and nftables.\n\n"
-		"What the rules look at and the question leaves open (interfaces, source ports, MAC addresses, marks) "
-		"may "
-		"be anything: an edge says that some packet gets through. Where that depends on what no packet shows "
-		"(a "
-		"rate, chance, payload, a blanked MAC address) it says \"perhaps\", and which rules those are.",
+		"Over a lab, or over the hosts of captured facts: who reaches whom, and the world, on which ports; and "
+		"where not, which rule, route or sysctl is in the way. Every packet of a question counts, from "
+		"whatever "
+		"port; \"partly\" says that some get through. A host sends from the address its routes make it take; "
+		"the "
+		"world is every address in none of the hosts' subnets. Ends that are alike are one line. Ports are "
+		"those "
+		"given, else those that somebody listens on, ssh, rdp and ping.\n\n"
+		"With --at, or of one host alone: puts the addresses into classes that the rules of one hook cannot "
+		"tell "
+		"apart, and says which class may open a new connection to which. All tables at the hook count, of "
+		"iptables and nftables. What the rules look at and the question leaves open (interfaces, source ports, "
+		"MAC addresses, marks) may be anything: an edge says that some packet gets through.\n\n"
+		"Where it depends on what no packet shows (a rate, chance, payload, a blanked MAC address) it says "
+		"\"perhaps\", and which rules those are.",
 	.options =
 		(const struct command_option[]){
 			FACTSOURCE_OPTIONS,
+			HOSTS_OPTION,
+			{.name = "format",
+			 .letter = 'f',
+			 .kind = OPTION_CHOICE,
+			 .help = "of a whole lab: how to show it",
+			 .choices = (const char *const[]){"text", "mermaid", "svg", NULL},
+			 .fallback = "text"},
 			{.name = "at",
 			 .kind = OPTION_STRING,
 			 .argument = "HOST",
@@ -174,8 +340,8 @@ const struct command command_reach = {
 			{.name = "port",
 			 .letter = 'p',
 			 .kind = OPTION_STRING,
-			 .argument = "PORT",
-			 .help = "a destination port; without any, whether some port gets through",
+			 .argument = "PORT[/PROTO]",
+			 .help = "a destination port, or its name; of a whole lab also 53/udp and ping",
 			 .repeated = true},
 			{.name = "source-port",
 			 .kind = OPTION_STRING,
@@ -200,11 +366,13 @@ const struct command command_reach = {
 			{}},
 	.examples =
 		(const struct command_example[]){
+			{"nestvisor reach first --format svg > first.svg", "a lab that runs, as a picture"},
+			{"nestvisor reach --facts bundle", "all hosts that were captured"},
 			{"nestvisor reach --facts firewall.save --port ssh --port http", "a dump of iptables-save"},
 			{"nestvisor reach --at hv1 --proto udp --port 53", "a guest of the lab that runs"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "answered"},
-						    {EXIT_UNKNOWN, "unknown: no rules of this hook were captured"},
+						    {EXIT_UNKNOWN, "unknown: a fact is missing"},
 						    {}},
 	.json = "reach",
 	.lab = true,

@@ -423,25 +423,42 @@ static const struct schema schemas[] = {
 		"required": ["result", "policies", "assumptions"],
 		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
 	})},
-	{"reach", 1, "who may open a connection to whom, as a host's rules decide", JSON({
+	{"reach", 1, "who may open a connection to whom: over a whole lab, or as a host's rules decide", JSON({
 		"properties": {
-			"host": {"type": "string"},
+			"host": {"type": "string", "description": "one host's rules: whose"},
 			"hook": {"type": "string"},
 			"protocol": {"type": "integer", "minimum": 0},
-			"classes": {"type": "array", "description": "addresses that the rules cannot tell apart",
+			"services": {"type": "array", "description": "a whole lab: what was asked for, as 22/tcp and ping",
+				"items": {"type": "string"}},
+			"classes": {"type": "array", "description": "addresses that the rules cannot tell apart; of a whole lab, the ends",
 				"items": {"type": "object", "required": ["id", "family", "addresses"], "properties": {
 					"id": {"type": "integer", "minimum": 0},
+					"name": {"type": "string", "description": "a host's; world: every address in none of the lab's subnets"},
 					"family": {"enum": ["ip", "ip6"]},
 					"addresses": {"type": "array", "description": "an address, a prefix, or FIRST-LAST", "items": {"type": "string"}}
 				}}},
-			"edges": {"type": "array", "description": "from which class to which some packet gets through",
-				"items": {"type": "object", "required": ["from", "to", "ports", "undecided", "sure"], "properties": {
+			"edges": {"type": "array", "description": "from which class to which some packet gets through, or may",
+				"items": {"$ref": "#/$defs/edge"}},
+			"blocked": {"type": "array", "description": "a whole lab: where none does", "items": {"$ref": "#/$defs/edge"}},
+			"causes": {"type": "array", "description": "what stops packets", "items": {"type": "object",
+				"required": ["fate", "host", "text"], "properties": {
+					"fate": {"enum": ["dropped", "rejected", "lost", "elsewhere", "unknown"]},
+					"host": {"type": "string"},
+					"text": {"type": "string"},
+					"hook": {"type": "string"},
+					"table": {"type": "string"},
+					"chain": {"type": "string"},
+					"index": {"type": "integer", "minimum": 1, "description": "absent: the chain's policy"},
+					"source": {"type": "string"},
+					"rule": {"type": "string"}
+				}}},
+			"translated": {"type": "array", "description": "ports at which another host answers", "items": {"type": "object",
+				"required": ["from", "to", "service", "host", "port"], "properties": {
 					"from": {"type": "integer", "minimum": 0},
 					"to": {"type": "integer", "minimum": 0},
-					"ports": {"type": "array", "description": "of those asked for", "items": {"type": "integer"}},
-					"undecided": {"type": "array", "description": "those of them that only may get through",
-						"items": {"type": "integer"}},
-					"sure": {"type": "boolean", "description": "something gets through in any case"}
+					"service": {"type": "string"},
+					"host": {"type": "string"},
+					"port": {"type": ["integer", "null"]}
 				}}},
 			"undecided": {"type": "array", "description": "rules that no packet decides: rates, chance, payload, what was blanked",
 				"items": {"type": "object", "required": ["table", "chain", "index", "source", "text"], "properties": {
@@ -451,10 +468,28 @@ static const struct schema schemas[] = {
 					"source": {"type": "string"},
 					"text": {"type": "string"}
 				}}},
-			"unknown": {"type": "array", "description": "families of which no rules are known at this hook",
+			"missing": {"type": "array", "description": "one host's rules: what was not captured of them",
+				"items": {"type": "object", "required": ["what", "command"], "properties": {
+					"what": {"type": "string"},
+					"command": {"type": "string", "description": "shows it"}
+				}}},
+			"unknown": {"type": "array", "description": "families of which no rules are known at this hook, or of which nobody has an address",
 				"items": {"enum": ["ip", "ip6"]}}
 		},
-		"required": ["host", "hook", "protocol", "classes", "edges", "undecided", "unknown"]
+		"required": ["classes", "edges", "unknown"],
+		"$defs": {"edge": {"type": "object", "required": ["from", "to", "ports", "undecided", "sure"], "properties": {
+			"from": {"type": "integer", "minimum": 0},
+			"to": {"type": "integer", "minimum": 0},
+			"protocol": {"type": "string"},
+			"ports": {"type": "array", "description": "of those asked for", "items": {"type": "integer"}},
+			"undecided": {"type": "array", "description": "those of them that only may get through",
+				"items": {"type": "integer"}},
+			"loopback": {"type": "array", "description": "those of them that only get through by the host's own loopback interface",
+				"items": {"type": "integer"}},
+			"sure": {"type": "boolean", "description": "something gets through in any case"},
+			"verdict": {"enum": ["allowed", "partly", "blocked", "unknown"]},
+			"cause": {"type": ["integer", "null"], "minimum": 0, "description": "which of the causes"}
+		}}}
 	})},
 	{"schemas", 1, "the answers that have a schema", JSON({
 		"properties": {

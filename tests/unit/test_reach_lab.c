@@ -1,0 +1,221 @@
+/*
+ * verify/: who reaches whom over a whole stack, against the interpreter: whatever the matrix says of all packets must
+ * be so for single ones. Stacks are those of ../shared/data/kernel-sample beside the source tree (or NESTVISOR_DATA),
+ * where they are, and the small ones here.
+ */
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "render/reach_lab.h"
+#include "verify/batch.h"
+#include "verify/ends.h"
+#include "verify/reach_lab.h"
+#include "verify/walk.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+/* cmocka needs those from setjmp.h on */
+#include <cmocka.h>
+
+enum { MEMORY = 1 << 30 };
+
+/* ---- one packet of a question ---- */
+
+struct counts {
+	size_t asked, verdicts[REACH_VERDICT_COUNT], undecided;
+};
+
+struct asking {
+	const struct stack *stack;
+	const struct reach_lab *lab;
+	int family;
+	struct counts *counts;
+	const char *where;
+};
+
+static struct question question_of(const struct asking *asking, size_t from, const struct ip *to, size_t service,
+				   uint16_t sport, const struct ip *source)
+{
+	const struct reach_service *asked = &asking->lab->services[service];
+	struct question question = {.at = (struct stack_host *)asking->lab->nodes[from].host};
+	struct packet *packet = &question.packet;
+	struct stack_host *target;
+	char address[IP_TEXT_SIZE];
+	struct ends ends = {.from = source ? ip_format(source, address) : NULL, .to = "world", .family = to->family};
+
+	if (!question.at) {
+		assert_int_equal(ends_resolve(asking->stack, &ends, &question, &target, NULL), 0);
+		packet->src = *source;
+	}
+	packet->family = to->family;
+	packet->dst = *to;
+	packet->protocol =
+		asked->protocol == PROTOCOL_ICMP && to->family == AF_INET6 ? PROTOCOL_ICMPV6 : asked->protocol;
+	packet->dport = port_of(asked->port);
+	packet->sport = port_of(sport);
+	question_complete(&question, true, true, false, false);
+	return question;
+}
+
+static bool gets_there(const struct answer *answer, const struct reach_node *to)
+{
+	return answer->fate == FATE_DELIVERED &&
+	       (to->host ? answer->where == to->host && !answer->out : answer->out != NULL);
+}
+
+static void describe(const struct asking *asking, const struct question *question, const struct answer *answer,
+		     const struct reach_cell *cell)
+{
+	cleanup_strbuf struct strbuf text = {}, cause = {};
+
+	packet_format(&question->packet, &text);
+	if (cell->cause)
+		reach_cause_text(&asking->lab->causes[cell->cause], true, &cause);
+	fail_msg("%s: %s from %s: the matrix says %s (%s), the interpreter %s at %s, %s", asking->where, text.text,
+		 question->at->name, reach_verdict_word(cell->verdict), cause.text ? cause.text : "",
+		 fate_word(answer->fate), answer->where->name, answer->reason_text ? answer->reason_text : "");
+}
+
+/* Where the world's packets come in, those that others would come from do not count: they are none of the world's. */
+static bool is_refused_as_source(const struct answer *answer, const struct stack_host *entrance)
+{
+	return answer->fate == FATE_LOST && answer->where == entrance &&
+	       (answer->reason == LOST_RP_FILTER || answer->reason == LOST_MARTIAN_SOURCE ||
+		answer->reason == LOST_MARTIAN_SOURCE_IS_LOCAL);
+}
+
+static void check_packet(const struct asking *asking, size_t from, size_t to, const struct ip *address, size_t service,
+			 uint16_t sport, const struct ip *source)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const struct reach_cell *cell = reach_lab_cell(asking->lab, asking->family, from, to, service);
+	struct question question = question_of(asking, from, address, service, sport, source);
+	struct answer *answer = walk_ask(asking->stack, &question, 0, arena);
+	bool there = gets_there(answer, &asking->lab->nodes[to]);
+
+	asking->counts->asked++;
+	if (!asking->lab->nodes[from].host && is_refused_as_source(answer, question.at))
+		return;
+	if (answer->fate == FATE_UNKNOWN) {
+		asking->counts->undecided++;
+		if (cell->verdict == REACH_ALLOWED || cell->verdict == REACH_BLOCKED)
+			describe(asking, &question, answer, cell);
+	} else if (there ? cell->verdict == REACH_BLOCKED : cell->verdict == REACH_ALLOWED) {
+		describe(asking, &question, answer, cell);
+	}
+}
+
+/* ---- all cells ---- */
+
+/* Somebody in the world; not in a subnet of the stacks. */
+static const struct ip world4[] = {{AF_INET, {8, 8, 8, 8}}, {AF_INET, {93, 184, 215, 14}}},
+		       world6[] = {{AF_INET6, {0x20, 0x01, 0x48, 0x60, 0x48, 0x60, [14] = 0x88, 0x88}},
+				   {AF_INET6, {0x26, 0x06, 0x28, 0, [15] = 1}}};
+
+static bool has_subnet(const struct stack *stack, const struct ip *ip)
+{
+	for (size_t i = 0; i < stack->host_count; i++)
+		for (size_t j = 0; j < stack->hosts[i].link_count; j++)
+			for (size_t k = 0; k < stack->hosts[i].links[j].link->address_count; k++)
+				if (prefix_contains(&stack->hosts[i].links[j].link->addresses[k].prefix, ip))
+					return true;
+	return false;
+}
+
+static void check_cell(const struct asking *asking, size_t from, size_t to, size_t service)
+{
+	static const uint16_t ports[] = {40000, 53, 1};
+	const struct reach_cell *cell = reach_lab_cell(asking->lab, asking->family, from, to, service);
+	const struct reach_node *node = &asking->lab->nodes[to];
+	const struct ip *world = asking->family ? world6 : world4, *addresses = world;
+	size_t count = 2;
+
+	asking->counts->verdicts[cell->verdict]++;
+	if (cell->verdict == REACH_NONE)
+		return;
+	if (node->host) {
+		addresses = node->addresses[asking->family];
+		count = node->address_counts[asking->family];
+	}
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < sizeof(ports) / sizeof(*ports); j++)
+			/* it is allowed at this address; that it is blocked holds for all */
+			if ((node->host || !has_subnet(asking->stack, &addresses[i])) &&
+			    (cell->verdict != REACH_ALLOWED || !node->host || i == cell->address))
+				check_packet(asking, from, to, &addresses[i], service, ports[j], &world[j % 2]);
+}
+
+static void check_matrix(const struct stack *stack, const char *where, struct counts *counts)
+{
+	struct reach_lab_question question = {.stack = stack, .memory = MEMORY};
+	cleanup_reach_lab struct reach_lab *lab = NULL;
+
+	assert_int_equal(reach_lab_new(&question, &lab, NULL), 0);
+	for (int family = 0; family < 2; family++) {
+		struct asking asking = {stack, lab, family, counts, where};
+
+		if (!lab->tables[family].present)
+			continue;
+		for (size_t i = 0; i < lab->node_count * lab->node_count; i++)
+			for (size_t service = 0; service < lab->service_count; service++)
+				check_cell(&asking, i / lab->node_count, i % lab->node_count, service);
+	}
+}
+
+static char *data_folder(const char *name)
+{
+	const char *given = getenv("NESTVISOR_DATA"), *slash = strrchr(__FILE__, '/');
+	char *path;
+
+	if (given)
+		assert_true(asprintf(&path, "%s/%s", given, name) > 0);
+	else
+		assert_true(asprintf(&path, "%.*s/../../../shared/data/%s", (int)(slash - __FILE__), __FILE__, name) >
+			    0);
+	return path;
+}
+
+static void test_sample(void **state)
+{
+	cleanup_free char *root = data_folder("kernel-sample");
+	struct counts counts = {};
+	struct dirent **names;
+	int count = scandir(root, &names, NULL, alphasort);
+
+	if (count < 0) {
+		print_message("no %s: skipped\n", root);
+		skip();
+	}
+	for (int i = 0; i < count; i++) {
+		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_stack struct stack *stack = NULL;
+		cleanup_free char *folder = NULL;
+
+		assert_true(asprintf(&folder, "%s/%s", root, names[i]->d_name) > 0);
+		if (names[i]->d_name[0] == '0') {
+			assert_int_equal(bundle_load(folder, &bundle, NULL), 0);
+			stack = stack_new(bundle);
+			check_matrix(stack, names[i]->d_name, &counts);
+		}
+		free(names[i]);
+	}
+	free(names);
+	print_message("%zu packets; cells: %zu allowed, %zu partly, %zu blocked, %zu unknown; %zu packets undecided\n",
+		      counts.asked, counts.verdicts[REACH_ALLOWED], counts.verdicts[REACH_PARTLY],
+		      counts.verdicts[REACH_BLOCKED], counts.verdicts[REACH_UNKNOWN], counts.undecided);
+	assert_true(counts.verdicts[REACH_ALLOWED] > 20 && counts.verdicts[REACH_BLOCKED] > 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_sample)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
