@@ -169,23 +169,15 @@ static void take_up(struct hop *hop, struct stack_link *bridge, bool prerouted)
 
 /*
  * The destination was translated before the bridge decides. Where the new one is behind this bridge, too, the frame is
- * bridged on to it, whatever MAC it was for; that needs no forwarding. Otherwise it is routed.
+ * bridged on to it, whatever MAC it was for; otherwise it is routed. Both need forwarding: a comment of
+ * br_nf_pre_routing_finish() says that the first does not, but ip_route_input() no longer fails as it expects there.
  */
 static void redirect(struct hop *hop, struct stack_link *bridge)
 {
-	bool v4 = hop->packet.family == AF_INET;
 	struct target target;
 
-	if (v4 && bridge->forwarding4.value.known && bridge->forwarding4.value.value == 0) {
-		if (!fib_route_output(hop))
-			return;
-		if (hop->route.link != bridge) {
-			walk_lose(hop, LOST_FORWARDING_OFF, "%s does not forward", hop->host->name);
-			return;
-		}
-	} else if (!fib_route_input(hop)) {
+	if (!fib_route_input(hop))
 		return;
-	}
 	if (hop->route.link != bridge || hop->route.type == ROUTE_TYPE_LOCAL) {
 		take_up(hop, bridge, true);
 		return;

@@ -408,6 +408,23 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'at': 's'}", "{'verdict': 'unknown', 'missing': [{'text': 's: the routes of table main',"
 			  " 'command': 'ip route show table main'}]}"}}},
 
+	{"what is translated on a bridge is routed, though it may stay on it: without forwarding only to the host "
+	 "itself",
+	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
+			3, "p1", "master br0") ETHER(4, "p2", "master br0") RULES
+	   "$ ip route\n10.0.0.0/24 dev br0 scope link src 10.0.0.1\n"
+	   "$ sysctl -a\nnet.ipv4.conf.br0.forwarding = 0\nnet.bridge.bridge-nf-call-iptables = 1\n"
+	   "net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.br0.rp_filter = 0\n" IPTABLES
+	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
+	   "[0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.3\n"
+	   "-A PREROUTING -p tcp -m tcp --dport 81 -j REDIRECT --to-ports 22\nCOMMIT\n"}},
+	 "[[\"r\", \"p1\", null, null], [\"r\", \"p2\", null, null]]",
+	 "{'at': 'r', 'iif': 'br0', 'in_port': 'p1', 'bridged': true, 'src': '10.0.0.2', 'dst': '10.0.0.4'}",
+	 {{"{'dport': 80}", "{'verdict': 'lost', 'reason': 'forwarding-off'}"},
+	  {"{'dport': 80, 'dst': '10.0.0.3'}", "{'verdict': 'delivered', 'to': 'out interface br0 of host r'}"},
+	  {"{'dport': 81}",
+	   "{'verdict': 'delivered', 'to': 'local process of host r', 'dst': '10.0.0.1', 'dport': 22}"}}},
+
 	{"a bridge: ip's rules see frames between its ports only with bridge-nf-call-iptables",
 	 {{"off", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
 			  3, "p1", "master br0") ETHER(4, "p2", "master br0") RULES
