@@ -351,6 +351,7 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 	stream->packets.may = entered(spread, stream, before.may);
 	stream->packets.must = entered(spread, stream, before.must);
 	stream->tracked = stream->prerouted = false;
+	stream->translated[false] = stream->translated[true] = false;
 	stream->next = NULL;
 	spread_renew(spread, stream, before,
 		     PSET_BIT(PSET_MARK) | PSET_BIT(PSET_CT_MARK) | PSET_BIT(PSET_STATUS) | PSET_BIT(PSET_DIRECTION) |

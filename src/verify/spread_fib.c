@@ -95,6 +95,30 @@ static struct bounds routed_for(const struct spread_context *asking, const struc
 	return routed;
 }
 
+/* In IPv6 a link-local address is looked for on the link that the packet came in by, and nowhere else. */
+static struct bounds on_own_link(const struct spread_context *asking, const struct expr *fib, struct bounds others,
+				 struct interval names)
+{
+	struct spread *spread = asking->spread;
+	struct space *space = spread->space;
+	pset link_local = spread_prefix(spread, asked_field(fib), "fe80::/10");
+	struct bounds all = bounds_out(space, others, link_local);
+
+	for (size_t i = 0; i < asking->host->link_count; i++) {
+		const struct stack_link *link = &asking->host->links[i];
+		wide name = wide_of_name(link->name);
+		struct bounds here;
+
+		if (name < names.first || name > names.last)
+			continue;
+		here = spread_routed_by(spread, asking->host, STACK_IP6, link, fib->fib.flags & FIB_SADDR,
+					(struct interval){name, name});
+		here = bounds_in(space, here, pset_and(space, link_local, pset_value(space, PSET_IIF, name)));
+		all = bounds_or(space, all, here);
+	}
+	return all;
+}
+
 /* In IPv6 it is what routing would do with the address. */
 static struct bounds type6(const struct spread_context *asking, const struct expr *fib, uint8_t type)
 {
@@ -136,6 +160,16 @@ static struct bounds fib_type(void *context, const struct expr *fib, uint8_t typ
 			 of_family(spread->space, ip6, PSET_IP6));
 }
 
+/* What comes over the loopback is reached by it (nft_fib_is_loopback). */
+static struct bounds looped(struct space *space, struct bounds bounds, struct interval names)
+{
+	pset over = pset_value(space, PSET_IIF, wide_of_name("lo"));
+	bool named = wide_of_name("lo") >= names.first && wide_of_name("lo") <= names.last;
+
+	bounds = bounds_out(space, bounds, over);
+	return named ? bounds_or(space, bounds, bounds_exactly(over)) : bounds;
+}
+
 /* The packets whose address is reached by interfaces with these names; with `fib … . iif` only by the one they came in
  * by. */
 static struct bounds fib_oif(void *context, const struct expr *fib, struct interval names)
@@ -151,6 +185,8 @@ static struct bounds fib_oif(void *context, const struct expr *fib, struct inter
 
 		if (!(fib->fib.flags & (FIB_IIF | FIB_OIF))) {
 			some = routed_for(asking, fib, family, names);
+			if (family == STACK_IP6)
+				some = on_own_link(asking, fib, some, names);
 			all = bounds_or(space, all, of_family(space, some, of));
 			continue;
 		}
@@ -161,11 +197,13 @@ static struct bounds fib_oif(void *context, const struct expr *fib, struct inter
 			if (name < names.first || name > names.last)
 				continue;
 			some = routed_for(asking, fib, family, (struct interval){name, name});
+			if (family == STACK_IP6)
+				some = on_own_link(asking, fib, some, (struct interval){name, name});
 			some = bounds_in(space, some, pset_value(space, field, name));
 			all = bounds_or(space, all, of_family(space, some, of));
 		}
 	}
-	return all;
+	return looped(space, all, names);
 }
 
 static struct bounds fib_exists(void *context, const struct expr *fib)

@@ -220,13 +220,27 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	bool source = place_of(chain->chain) == STACK_PRIORITY_NAT_SOURCE;
 	pset asked = pset_and(spread->space, pset_kind(spread->space, PSET_STATE, PSET_NEW),
 			      pset_masked(spread->space, PSET_STATUS, 0, status_bit(source)));
-	struct bounds others = bounds_out(spread->space, stream->packets, asked);
+	struct bounds others;
 
+	if (stream->translated[source])
+		return;
+	others = bounds_out(spread->space, stream->packets, asked);
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
 	run_chain(spread, stream, chain, others, ret_again);
 }
 
 /* ---- hooks ---- */
+
+/* A connection is translated once: behind the hook it is decided how, be it not at all. */
+static void end_hook(struct stream *stream, enum stack_family family, enum hook hook)
+{
+	if (family != stream->family)
+		return;
+	if (hook == HOOK_PREROUTING || hook == HOOK_OUTPUT)
+		stream->translated[false] = true;
+	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
+		stream->translated[true] = true;
+}
 
 /* What the kernel does itself before chains of a priority. */
 static void catch_up(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook,
@@ -265,6 +279,7 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 			run_one(spread, stream, family, chains->chains[i], NULL);
 	}
 	catch_up(spread, stream, family, hook, INT64_MAX);
+	end_hook(stream, family, hook);
 }
 
 bool spread_output(struct spread *spread, struct stream *stream, size_t *index, struct stream *ret_again)
@@ -281,6 +296,7 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 			return true;
 	}
 	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
+	end_hook(stream, stream->family, HOOK_OUTPUT);
 	return false;
 }
 

@@ -68,6 +68,8 @@ struct stream {
 	unsigned state;	       /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
 	unsigned fragment;     /* PSET_WHOLE and so on: what they are between hosts */
 	bool tracked;	       /* connection tracking of this host has seen them */
+	bool translated[2];    /* is it decided how: the destination, the source */
+	bool redirected;       /* on a bridge: to another destination than they came for */
 	bool prerouted;	       /* they passed that hook already, on a bridge */
 	const struct ip *next; /* the router that they are sent to; NULL: none, or not routed */
 };

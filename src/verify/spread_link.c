@@ -195,6 +195,8 @@ static bool leads_out(const struct search *search)
 
 /* ---- on the way ---- */
 
+static void redirect(struct spread *spread, struct stream *stream);
+
 /* Chains of IP that a bridge calls. Where it is not known whether it does, both are taken to be possible. */
 static void call_ip(struct spread *spread, struct stream *stream, const struct stack_link *bridge, enum hook hook)
 {
@@ -224,25 +226,67 @@ static void call_ip(struct spread *spread, struct stream *stream, const struct s
  * priority; where both have the same, the chain is the younger and comes first. */
 static void enter_bridge(struct spread *spread, struct stream *stream, const struct stack_link *bridge)
 {
+	if (stream->redirected) /* it was here before */
+		return;
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, INT_MIN, 0);
 	if (!bounds_are_empty(stream->packets))
 		call_ip(spread, stream, bridge, HOOK_PREROUTING);
 	if (!bounds_are_empty(stream->packets))
 		spread_hook(spread, stream, STACK_BRIDGE, HOOK_PREROUTING, 1, INT_MAX);
+	redirect(spread, stream);
 }
 
-/* What was translated to another destination is routed, not bridged. */
+static void bridge_on(struct spread *spread, const struct stream *stream, const struct nexthop *nexthop);
+
+/* Does the route lead back to the bridge that the frame came in by? */
+static const struct nexthop *leads_back(const struct stream *stream, const struct decision *decision)
+{
+	const struct route *route = decision->kind == DECIDED_ROUTE ? decision->route->route : NULL;
+
+	if (!route || route->type != ROUTE_TYPE_UNICAST)
+		return NULL;
+	for (size_t i = 0; i < route->nexthop_count; i++)
+		if (route->nexthops[i].dev && strcmp(route->nexthops[i].dev, stream->iif->name) == 0)
+			return &route->nexthops[i];
+	return NULL;
+}
+
+/*
+ * The destination was translated before the bridge decides (br_nf_pre_routing_finish). Where the new one is behind this
+ * bridge, too, the frame is bridged on to it, whatever MAC it was for; otherwise it is routed.
+ */
 static void redirect(struct spread *spread, struct stream *stream)
 {
 	pset translated = pset_masked(spread->space, PSET_STATUS, CT_STATUS_DNAT, CT_STATUS_DNAT);
-	struct stream routed = *stream;
+	struct stream all = *stream;
+	struct routed *routed;
+	bool checked;
+	size_t count;
 
-	routed.packets = bounds_in(spread->space, stream->packets, translated);
+	if (stream->redirected)
+		return;
+	all.packets = bounds_in(spread->space, stream->packets, translated);
+	if (bounds_are_empty(all.packets))
+		return;
 	stream->packets = bounds_out(spread->space, stream->packets, translated);
-	routed.prerouted = true;
-	routed.oif = routed.out_port = NULL;
-	if (!bounds_are_empty(routed.packets))
-		spread_arrive(spread, &routed);
+	all.prerouted = true;
+	all.oif = all.out_port = NULL;
+	checked = stream->family == STACK_IP6 || number_or(stream->iif->forwarding4.value, 1) != 0;
+	if (checked)
+		spread_refuse_martians(spread, &all);
+	count = spread_route(spread, &all, false, &routed);
+	for (size_t i = 0; i < count; i++) {
+		struct stream part = all;
+		const struct nexthop *back = leads_back(&all, &routed[i].decision);
+
+		part.packets = routed[i].packets;
+		if (back && checked)
+			spread_check_source(spread, &part, part.iif);
+		if (back)
+			bridge_on(spread, &part, back);
+		else
+			spread_arrive(spread, &part);
+	}
 }
 
 /* Rules that a frame between two ports passes. */
@@ -252,10 +296,10 @@ static void pass_bridge(struct spread *spread, struct stream *stream, const stru
 
 	in.oif = in.out_port = NULL;
 	enter_bridge(spread, &in, bridge);
-	redirect(spread, &in);
 	stream->packets = in.packets;
 	stream->passage = in.passage;
 	stream->tracked = in.tracked;
+	stream->translated[false] = in.translated[false];
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, INT_MIN, -1);
 	call_ip(spread, stream, bridge, HOOK_FORWARD);
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, 0, INT_MAX);
@@ -288,6 +332,8 @@ static void pass_device(struct spread *spread, struct stream *stream, const stru
 	bool leaving = way->kind == LEAVING;
 	const struct stack_link *link = way->link;
 
+	if (stream->redirected && !leaving)
+		return;
 	stream->host = link->host;
 	if (!leaving)
 		spread_enter_host(spread, stream);
@@ -311,6 +357,8 @@ static void pass(struct spread *spread, struct stream *stream, const struct way 
 		pass_crossing(spread, stream, way);
 	else
 		pass_device(spread, stream, way);
+	if (way->kind == CROSSING)
+		stream->redirected = false;
 }
 
 /* ---- whose frames ---- */
@@ -513,6 +561,22 @@ void spread_send(struct spread *spread, const struct stream *stream, const struc
 	claim(spread, stream, &search, has, next, &rest);
 	claim(spread, stream, &search, answers, next, &rest);
 	send_outside(spread, stream, &search, rest);
+}
+
+/* A frame at a port of a bridge, where all of its packets go to the same host or their own destination. */
+static void bridge_on(struct spread *spread, const struct stream *stream, const struct nexthop *nexthop)
+{
+	const struct ip *next = nexthop->via.family ? &nexthop->via : NULL;
+	struct search search = {.spread = spread};
+	struct stream at = *stream;
+	struct bounds rest = stream->packets;
+
+	at.redirected = true;
+	search_at(&search, at.in_port, 0, NULL);
+	at.oif = at.iif; /* it is not for the bridge itself */
+	claim(spread, &at, &search, has, next, &rest);
+	claim(spread, &at, &search, answers, next, &rest);
+	send_outside(spread, &at, &search, rest);
 }
 
 /* ---- frames of any kind ---- */

@@ -28,56 +28,6 @@ enum { MISSING = 77 };
 
 static char *data;
 
-/* ---- a question as a set ---- */
-
-static void fix(struct space *space, pset *set, enum pset_field field, wide value)
-{
-	*set = pset_and(space, *set, pset_value(space, field, value));
-}
-
-static void fix_port(struct space *space, pset *set, enum pset_field field, struct ports ports)
-{
-	*set = pset_and(space, *set, pset_interval(space, field, ports.first, ports.last));
-}
-
-/* The addresses, with all of the bits that IPv4 does not use. */
-static void fix_address(struct space *space, pset *set, enum pset_field field, const struct ip *ip)
-{
-	struct prefix prefix = {*ip, ip_bits(ip)};
-	struct interval interval = interval_of_prefix(&prefix);
-
-	if (ip->family)
-		*set = pset_and(space, *set, pset_interval(space, field, interval.first, interval.last));
-}
-
-static pset packet_set(struct space *space, const struct question *question)
-{
-	static const unsigned states[] = {PSET_NEW, PSET_ESTABLISHED, PSET_RELATED, PSET_INVALID};
-	const struct packet *packet = &question->packet;
-	pset set = pset_kind(space, PSET_FAMILY, packet->family == AF_INET ? PSET_IP4 : PSET_IP6);
-
-	set = pset_and(space, set, pset_kind(space, PSET_STATE, states[question->state]));
-	set = pset_and(space, set, pset_kind(space, PSET_FRAGMENT, (unsigned)packet->fragment));
-	fix(space, &set, PSET_PROTOCOL, packet->protocol);
-	fix_address(space, &set, PSET_SADDR, &packet->src);
-	fix_address(space, &set, PSET_DADDR, &packet->dst);
-	if (packet_has_ports(packet)) {
-		fix_port(space, &set, PSET_SPORT, packet->sport);
-		fix_port(space, &set, PSET_DPORT, packet->dport);
-	}
-	if (packet->protocol == PROTOCOL_TCP)
-		fix(space, &set, PSET_TCP_FLAGS, packet->tcp_flags);
-	if (packet_is_icmp(packet)) {
-		fix(space, &set, PSET_ICMP_TYPE, packet->icmp_type);
-		fix(space, &set, PSET_ICMP_CODE, packet->icmp_code);
-	}
-	if (packet->src_mac.known)
-		fix(space, &set, PSET_SMAC, wide_of_mac(packet->src_mac.bytes));
-	if (packet->dst_mac.known)
-		fix(space, &set, PSET_DMAC, wide_of_mac(packet->dst_mac.bytes));
-	return set;
-}
-
 struct wanted_rule {
 	const struct rule *rule;
 	bool found;
@@ -138,7 +88,7 @@ static void check_question(const struct stack *stack, struct space *space, struc
 	struct spread_start start = {.host = question->at,
 				     .iif = question->iif,
 				     .in_port = question->in_port,
-				     .packets = packet_set(space, question)};
+				     .packets = spread_question(space, question)};
 	const struct spread_end *ends;
 	bool agrees = false;
 	size_t count, sure = 0;
@@ -187,7 +137,7 @@ static void check_all_from(struct space *space, struct spread *spread, const str
 	struct spread_end alone[16];
 	size_t count, alone_count;
 
-	start.packets = packet_set(space, question);
+	start.packets = spread_question(space, question);
 	assert_int_equal(spread_follow(spread, &start, &ends, &alone_count, NULL), 0);
 	assert_true(alone_count <= 16);
 	memcpy(alone, ends, alone_count * sizeof(*alone));
