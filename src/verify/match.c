@@ -407,6 +407,25 @@ static struct bounds key_exists(const struct match_scope *scope, const struct ke
 	return exists;
 }
 
+/* Of a concatenation only this part is open where a packet may not have what it asks for: the others still decide. */
+static struct bounds part_within(const struct match_scope *scope, const struct key *key, size_t part,
+				 struct bounds bounds)
+{
+	const struct selector *selector = &key->parts[part];
+
+	if (key->count == 1 || selector->coding == CODING_NONE)
+		return bounds;
+	return bounds_within(scope->space, bounds, selector_exists(scope, selector));
+}
+
+/* What is looked up is there: what was found, for such packets. */
+static struct bounds key_within(const struct match_scope *scope, const struct key *key, struct bounds bounds)
+{
+	struct bounds exists = key_exists(scope, key);
+
+	return key->count == 1 ? bounds_within(scope->space, bounds, exists) : bounds_and(scope->space, bounds, exists);
+}
+
 static struct bounds in_element(const struct match_scope *scope, const struct key *key, const struct stack_part *parts,
 				size_t count)
 {
@@ -414,7 +433,8 @@ static struct bounds in_element(const struct match_scope *scope, const struct ke
 
 	for (size_t i = 0; i < key->count; i++)
 		bounds = bounds_and(scope->space, bounds,
-				    i < count ? one_part(scope, &key->parts[i], &parts[i]) : BOUNDS_UNKNOWN);
+				    i < count ? part_within(scope, key, i, one_part(scope, &key->parts[i], &parts[i]))
+					      : BOUNDS_UNKNOWN);
 	return bounds;
 }
 
@@ -541,11 +561,13 @@ static struct bounds in_expr(const struct match_scope *scope, const struct key *
 		if (i >= count)
 			break;
 		if (items[i]->kind == EXPR_SET) { /* "5060" as a port of TCP and of UDP */
-			bounds = bounds_and(scope->space, bounds, in_expr(scope, &part, items[i]));
+			bounds = bounds_and(scope->space, bounds,
+					    part_within(scope, key, i, in_expr(scope, &part, items[i])));
 			continue;
 		}
 		constant = stack_part(items[i]);
-		bounds = bounds_and(scope->space, bounds, one_part(scope, &part.parts[0], &constant));
+		bounds = bounds_and(scope->space, bounds,
+				    part_within(scope, key, i, one_part(scope, &part.parts[0], &constant)));
 	}
 	return bounds;
 }
@@ -575,7 +597,7 @@ struct bounds match_element(const struct match_scope *scope, const struct expr *
 {
 	struct key key = key_of(scope, key_expr);
 
-	return bounds_within(scope->space, in_expr(scope, &key, element->key), key_exists(scope, &key));
+	return key_within(scope, &key, in_expr(scope, &key, element->key));
 }
 
 /* ---- ipsets ---- */
@@ -617,7 +639,7 @@ static struct bounds in_ipset(const struct match_scope *scope, const struct stac
 		return set->set->type ? bounds_exactly(PSET_EMPTY) : BOUNDS_UNKNOWN;
 	looking.ports = set->set->type && strcmp(set->set->type, "bitmap:port") == 0 ? PORTS_OF_BITMAP : PORTS_OF_SET;
 	key = key_of(&looking, key_expr);
-	return bounds_within(scope->space, in_named_set(scope, &key, set), key_exists(scope, &key));
+	return key_within(scope, &key, in_named_set(scope, &key, set));
 }
 
 /* ---- statements ---- */
@@ -776,7 +798,7 @@ static void match_match(const struct match_scope *scope, const struct statement 
 		key = key_of(scope, left);
 		bounds = is_in(scope, &key, right);
 		bounds = negated ? bounds_not(scope->space, bounds) : bounds;
-		bounds = bounds_within(scope->space, bounds, key_exists(scope, &key));
+		bounds = key_within(scope, &key, bounds);
 	}
 	conditions_add(scope->space, ret, bounds);
 }

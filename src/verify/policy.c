@@ -1,0 +1,400 @@
+/* What a lab promises, and asking for each of it: who may send what, and where it must come to, or must not. */
+#include "verify/policy_internal.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { USUAL_MEMORY = 512 << 20 };
+
+const char *policy_result_word(enum policy_result result)
+{
+	static const char *const words[] = {"proved", "violated", "unknown"};
+
+	return words[result];
+}
+
+/* ---- what is promised ---- */
+
+struct promises {
+	struct promise *items;
+	size_t count;
+	struct arena *arena;
+	const struct lab *lab;
+	const struct isolation *isolation;
+};
+
+static void add(struct promises *promises, struct promise promise)
+{
+	*arena_push(promises->arena, promises->items, promises->count) = promise;
+}
+
+static void add_line(struct promises *promises, const struct policy *line)
+{
+	add(promises, (struct promise){.kind = line->verb == POLICY_ALLOW ? PROMISE_ALLOW : PROMISE_DENY,
+				       .text = line->text,
+				       .line = line});
+}
+
+static void add_guest(struct promises *promises, const struct guest *guest, enum promise_kind kind, const char *format)
+{
+	add(promises,
+	    (struct promise){.kind = kind, .text = arena_printf(promises->arena, format, guest->path), .guest = guest});
+}
+
+static bool has_way(const struct lab *lab, const struct guest *guest)
+{
+	for (size_t i = 0; i < guest->nic_count; i++)
+		if (nic_is_reached(lab, &guest->nics[i], AF_INET) || nic_is_reached(lab, &guest->nics[i], AF_INET6))
+			return true;
+	return false;
+}
+
+static bool is_sealed(const struct promises *promises, const struct guest *guest)
+{
+	return isolation_world(promises->isolation, guest) == WORLD_SEALED;
+}
+
+static void add_isolation(struct promises *promises, const struct guest *guest)
+{
+	struct isolation_effect held = isolation_effect(promises->isolation, guest);
+
+	if (guest->nic_count == 0)
+		return;
+	if (is_sealed(promises, guest)) {
+		add_guest(promises, guest, PROMISE_SEALED, "%s is sealed: nothing comes out of it, nothing gets in");
+		return;
+	}
+	if (has_way(promises->lab, guest))
+		add_guest(promises, guest, PROMISE_ADMIN, "L0 reaches %s");
+	if (isolation_world(promises->isolation, guest) != WORLD_CUT)
+		return;
+	add_guest(promises, guest, PROMISE_CUT,
+		  held.allowed_count ? "%s is cut: it reaches nothing of the world but what is allowed"
+				     : "%s is cut: it reaches nothing of the world");
+	if (held.neighbours == NEIGHBOURS_CUT)
+		add_guest(promises, guest, PROMISE_STRICT, "%s is cut: it reaches no guest that is not cut");
+	if (held.neighbours == NEIGHBOURS_DROP)
+		add_guest(promises, guest, PROMISE_ALONE, "%s is cut: it reaches no other guest");
+}
+
+static bool has_guests(const struct lab *lab, const struct network *network)
+{
+	for (size_t i = 0; i < lab->guest_count; i++)
+		for (size_t j = 0; j < lab->guests[i]->nic_count; j++)
+			if (lab->guests[i]->nics[j].network == network)
+				return true;
+	return false;
+}
+
+size_t policy_promises(const struct lab *lab, const struct isolation *isolation, struct arena *arena,
+		       struct promise **ret)
+{
+	struct promises promises = {.arena = arena, .lab = lab, .isolation = isolation};
+
+	for (size_t i = 0; i < lab->policy_count; i++)
+		add_line(&promises, &lab->policies[i]);
+	for (size_t i = 0; i < lab->guest_count; i++)
+		add_isolation(&promises, lab->guests[i]);
+	for (size_t i = 0; i < lab->network_count; i++)
+		if (lab->networks[i]->uplink == UPLINK_NONE && has_guests(lab, lab->networks[i]))
+			add(&promises, (struct promise){.kind = PROMISE_INSIDE,
+							.text = arena_printf(arena, "nothing leaves network %s",
+									     lab->networks[i]->path),
+							.network = lab->networks[i]});
+	*ret = promises.items;
+	return promises.count;
+}
+
+/* ---- sets of packets that promises are about ---- */
+
+static pset of_states(struct space *space, const unsigned *states, size_t count)
+{
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < count; i++)
+		set = pset_or(space, set, pset_kind(space, PSET_STATE, states[i]));
+	return set;
+}
+
+/* What begins something, what belongs to nothing, and what goes on in a connection that the sender once began. */
+static pset sent_freely(struct space *space)
+{
+	static const unsigned fresh[] = {PSET_NEW, PSET_INVALID, PSET_UNTRACKED};
+	pset begun =
+		pset_and(space, pset_kind(space, PSET_STATE, PSET_ESTABLISHED), pset_value(space, PSET_DIRECTION, 0));
+
+	return pset_or(space, of_states(space, fresh, 3), begun);
+}
+
+/* ---- who is taken over ---- */
+
+static void compromise(struct asking *asking, const struct party *party)
+{
+	asking->compromised[party - asking->places.parties] = true;
+	if (party->machine)
+		spread_take_over(asking->spread, party->machine);
+	if (party->network)
+		spread_take_over(asking->spread, party->network);
+}
+
+/* A fresh one, in which nobody is taken over. */
+static void renew(struct asking *asking)
+{
+	spread_free(asking->spread);
+	asking->spread = spread_new(asking->input->stack, asking->space);
+	memset(asking->compromised, 0, asking->places.party_count * sizeof(*asking->compromised));
+}
+
+static void compromise_line(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
+{
+	for (size_t i = 0; i < line->compromised_count; i++) {
+		const struct guest *guest = lab_find_guest(asking->input->lab, line->compromised[i]);
+
+		if (guest)
+			compromise(asking, places_party(&asking->places, guest));
+		else
+			verdict_missing(
+				asking, verdict,
+				arena_printf(asking->arena, "%s is not in this part of the lab", line->compromised[i]),
+				"nestvisor verify, on the machine that the lab runs on");
+	}
+}
+
+/* ---- ends of a line ---- */
+
+static void add_senders(const struct asking *asking, struct sources *sources, const struct endpoint *from, pset packets)
+{
+	const struct places *places = &asking->places;
+	const struct lab *lab = asking->input->lab;
+
+	switch (from->kind) {
+	case ENDPOINT_L0:
+		if (lab->root->layer == 0)
+			source_add_party(asking, sources, places_root(places), packets);
+		else
+			source_missing_part(asking, sources, from);
+		return;
+	case ENDPOINT_WORLD:
+		source_add_world(asking, sources, packets);
+		return;
+	case ENDPOINT_GUEST:
+		if (from->guest)
+			source_add_party(asking, sources, places_party(places, from->guest), packets);
+		else
+			source_missing_part(asking, sources, from);
+		return;
+	case ENDPOINT_NETWORK:
+		for (size_t i = 0; i < lab->guest_count; i++)
+			for (size_t j = 0; j < lab->guests[i]->nic_count; j++)
+				if (lab->guests[i]->nics[j].network == from->network) {
+					source_add_party(asking, sources, places_party(places, lab->guests[i]),
+							 packets);
+					break;
+				}
+		return;
+	case ENDPOINT_PREFIX:
+		packets = pset_and(asking->space, packets, set_of_prefix(asking->space, PSET_SADDR, &from->prefix));
+		for (size_t i = 0; i < places->party_count; i++)
+			source_add_party(asking, sources, &places->parties[i], packets);
+		source_add_world(asking, sources, packets);
+		return;
+	}
+}
+
+/* ---- deny ---- */
+
+static int ask_deny(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
+{
+	struct sources sources = {};
+	struct aim aim;
+
+	compromise_line(asking, line, verdict);
+	if (!aim_at(asking, &line->to, &aim))
+		source_missing_part(asking, &sources, &line->to);
+	aim.packets = set_of_ports(asking->space, line);
+	aim.resolvers = true;
+	if (line->from.kind == ENDPOINT_GUEST && line->to.kind == ENDPOINT_WORLD)
+		aim.guest = line->from.guest;
+	add_senders(asking, &sources, &line->from, sent_freely(asking->space));
+	if (line->compromised_count > 0)
+		source_add_taken_over(asking, &sources, PSET_FULL);
+	return ask_none(asking, &sources, &aim, verdict);
+}
+
+/* ---- isolation ---- */
+
+static pset allowed_places(struct asking *asking, const struct guest *guest)
+{
+	struct isolation_effect held = isolation_effect(asking->input->isolation, guest);
+	struct space *space = asking->space;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < held.allowed_count; i++) {
+		const struct allowance *allowance = &held.allowed[i];
+		pset one = set_of_prefix(space, PSET_DADDR, &allowance->to);
+
+		if (allowance->protocol)
+			one = pset_and(space, one, pset_value(space, PSET_PROTOCOL, allowance->protocol));
+		if (allowance->port)
+			one = pset_and(space, one, pset_value(space, PSET_DPORT, allowance->port));
+		set = pset_or(space, set, one);
+	}
+	return set;
+}
+
+/* Whoever is in the guest does what he likes: the guest is taken over, and its cables carry anything. */
+static int ask_out(struct asking *asking, const struct guest *guest, struct aim *aim, struct policy_verdict *verdict)
+{
+	struct sources sources = {};
+
+	compromise(asking, places_party(&asking->places, guest));
+	source_add_cables(asking, &sources, guest, NULL, PSET_FULL);
+	return ask_none(asking, &sources, aim, verdict);
+}
+
+static int ask_in(struct asking *asking, const struct guest *guest, struct policy_verdict *verdict)
+{
+	const struct places *places = &asking->places;
+	const struct aim aim = {.kind = AIM_GUEST, .guest = guest, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	struct sources sources = {};
+
+	source_add_world(asking, &sources, PSET_FULL);
+	source_add_party(asking, &sources, places_root(places), PSET_FULL);
+	for (size_t i = 0; i < asking->input->lab->guest_count; i++) {
+		const struct guest *other = asking->input->lab->guests[i];
+
+		if (guest_is_in(other, guest))
+			continue;
+		if (guest_is_in(guest, other)) /* above it: that obeys its own rules */
+			source_add_party(asking, &sources, places_party(places, other), PSET_FULL);
+		else
+			source_add_cables(asking, &sources, other, NULL, PSET_FULL);
+	}
+	return ask_none(asking, &sources, &aim, verdict);
+}
+
+static int ask_isolation(struct asking *asking, const struct promise *promise, struct policy_verdict *verdict)
+{
+	struct aim aim = {.guest = promise->guest, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	int r;
+
+	if (promise->kind == PROMISE_CUT) {
+		aim.kind = AIM_WORLD;
+		aim.resolvers = true;
+		aim.kept = allowed_places(asking, promise->guest);
+	} else {
+		aim.kind = promise->kind == PROMISE_STRICT  ? AIM_OPEN
+			   : promise->kind == PROMISE_ALONE ? AIM_GUESTS
+							    : AIM_ANYBODY;
+	}
+	r = ask_out(asking, promise->guest, &aim, verdict);
+	if (r == 0 && promise->kind == PROMISE_SEALED && verdict->result != POLICY_VIOLATED)
+		r = ask_in(asking, promise->guest, verdict);
+	return r;
+}
+
+static int ask_inside(struct asking *asking, const struct network *network, struct policy_verdict *verdict)
+{
+	const struct lab *lab = asking->input->lab;
+	const struct aim aim = {.kind = AIM_ELSEWHERE, .network = network, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	struct sources sources = {};
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		for (size_t j = 0; j < lab->guests[i]->nic_count; j++) {
+			if (lab->guests[i]->nics[j].network != network)
+				continue;
+			compromise(asking, places_party(&asking->places, lab->guests[i]));
+			source_add_cables(asking, &sources, lab->guests[i], network, PSET_FULL);
+			break;
+		}
+	return ask_none(asking, &sources, &aim, verdict);
+}
+
+/* What the guest itself does with it is its own business. */
+static int ask_admin(struct asking *asking, const struct guest *guest, struct policy_verdict *verdict)
+{
+	const struct endpoint from = {.kind = ENDPOINT_L0, .text = "L0"},
+			      to = {.kind = ENDPOINT_GUEST, .guest = (struct guest *)guest, .text = guest->path};
+
+	compromise(asking, places_party(&asking->places, guest));
+	return ask_way(asking, &from, &to, PSET_FULL, verdict);
+}
+
+/* ---- all of it ---- */
+
+static int ask(struct asking *asking, const struct promise *promise, struct policy_verdict *verdict)
+{
+	renew(asking);
+	switch (promise->kind) {
+	case PROMISE_ALLOW:
+		compromise_line(asking, promise->line, verdict);
+		return ask_way(asking, &promise->line->from, &promise->line->to,
+			       set_of_ports(asking->space, promise->line), verdict);
+	case PROMISE_DENY:
+		return ask_deny(asking, promise->line, verdict);
+	case PROMISE_CUT:
+	case PROMISE_STRICT:
+	case PROMISE_ALONE:
+	case PROMISE_SEALED:
+		return ask_isolation(asking, promise, verdict);
+	case PROMISE_INSIDE:
+		return ask_inside(asking, promise->network, verdict);
+	case PROMISE_ADMIN:
+		return ask_admin(asking, promise->guest, verdict);
+	}
+	return 0;
+}
+
+static void sum_up(struct policy_report *report)
+{
+	for (size_t i = 0; i < report->verdict_count; i++) {
+		enum policy_result result = report->verdicts[i].result;
+
+		if (result == POLICY_VIOLATED || (result == POLICY_UNKNOWN && report->result == POLICY_PROVED))
+			report->result = result;
+	}
+}
+
+static int verify_all(struct asking *asking)
+{
+	const struct policy_input *input = asking->input;
+	struct policy_report *report = asking->report;
+	struct promise *promises;
+	int r = 0;
+
+	report->verdict_count = policy_promises(input->lab, input->isolation, asking->arena, &promises);
+	report->verdicts = arena_alloc(asking->arena, (report->verdict_count + 1) * sizeof(*report->verdicts));
+	for (size_t i = 0; i < report->verdict_count && r == 0; i++) {
+		report->verdicts[i].promise = &promises[i];
+		r = ask(asking, &promises[i], &report->verdicts[i]);
+		if (r < 0)
+			error_wrap(asking->err, "%s", promises[i].text);
+	}
+	sum_up(report);
+	return r;
+}
+
+int policy_verify(const struct policy_input *input, struct arena *arena, struct policy_report **ret, struct error **err)
+{
+	size_t memory = input->memory ? input->memory : (size_t)USUAL_MEMORY;
+	cleanup_space struct space *space = pset_space_new(memory, err);
+	struct asking asking = {.input = input, .space = space, .arena = arena, .err = err};
+	int r;
+
+	if (!space)
+		return -ENOMEM;
+	asking.report = arena_new_struct(arena, struct policy_report);
+	places_find(&asking.places, input->lab, input->stack, arena);
+	asking.compromised = arena_alloc(arena, asking.places.party_count * sizeof(*asking.compromised));
+	r = verify_all(&asking);
+	spread_free(asking.spread);
+	*ret = asking.report;
+	return r;
+}

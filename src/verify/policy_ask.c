@@ -1,0 +1,352 @@
+/*
+ * A promise is a sentence about a set of packets. The symbolic engine follows the whole set; where nothing of it ends
+ * where it must not, the promise is kept. What does is narrowed down to one packet, and the interpreter is asked about
+ * that: only when it agrees is there a violation. It is asked about one packet of every other end, too, so that a proof
+ * has been looked at by both.
+ */
+#include "verify/policy_internal.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+
+#include <string.h>
+
+enum { MOST_CHECKED = 24 }; /* packets of one source that the interpreter is asked about besides */
+
+/* What is being asked for: packets that come to the aim, or those that do not. */
+struct inquiry {
+	const struct asking *asking;
+	const struct aim *aim;
+	struct policy_verdict *verdict;
+	bool all; /* all packets are to come there */
+};
+
+static bool is_unlisted(const struct assumption *list, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i].text, text) == 0)
+			return false;
+	return true;
+}
+
+void asking_assume(const struct asking *asking, const char *text, const char *command)
+{
+	struct policy_report *report = asking->report;
+	struct assumption *list = (struct assumption *)report->assumptions;
+
+	if (!is_unlisted(list, report->assumption_count, text))
+		return;
+	*arena_push(asking->arena, list, report->assumption_count) = (struct assumption){text, command};
+	report->assumptions = list;
+}
+
+void verdict_missing(const struct asking *asking, struct policy_verdict *verdict, const char *text, const char *command)
+{
+	struct assumption *list = (struct assumption *)verdict->missing;
+
+	if (verdict->result == POLICY_VIOLATED)
+		return;
+	verdict->result = POLICY_UNKNOWN;
+	if (!is_unlisted(list, verdict->missing_count, text))
+		return;
+	*arena_push(asking->arena, list, verdict->missing_count) = (struct assumption){text, command};
+	verdict->missing = list;
+}
+
+static void assume_all(const struct asking *asking, const struct answer *answer)
+{
+	for (size_t i = 0; i < answer->assumption_count; i++)
+		asking_assume(asking, answer->assumptions[i].text, answer->assumptions[i].command);
+}
+
+/* ---- one packet ---- */
+
+static struct packet as_sent(const struct question *question, const struct answer *answer)
+{
+	struct packet packet = question->packet;
+
+	if (!packet.src.family)
+		packet.src = answer->source;
+	return packet;
+}
+
+static struct policy_witness *witness_of(const struct inquiry *inquiry, const struct source *source,
+					 const struct question *question, const struct answer *answer)
+{
+	struct policy_witness *witness = arena_new_struct(inquiry->asking->arena, struct policy_witness);
+	struct question *kept = arena_new_struct(inquiry->asking->arena, struct question);
+
+	*kept = *question;
+	*witness = (struct policy_witness){
+		.who = source->who, .question = kept, .packet = as_sent(question, answer), .answer = answer};
+	if (inquiry->all && inquiry->aim->kind == AIM_GUEST)
+		witness->meant = places_party(&inquiry->asking->places, inquiry->aim->guest)->machine;
+	return witness;
+}
+
+static void violate(const struct inquiry *inquiry, struct policy_witness *witness, const char *why)
+{
+	struct policy_verdict *verdict = inquiry->verdict;
+
+	verdict->result = POLICY_VIOLATED;
+	verdict->why = why;
+	verdict->witness = witness;
+	verdict->missing = NULL;
+	verdict->missing_count = 0;
+}
+
+/* The interpreter's word on a packet that the sets say breaks the promise. True: it does. */
+static bool judge(const struct inquiry *inquiry, const struct source *source, const struct question *question,
+		  bool expected)
+{
+	const struct asking *asking = inquiry->asking;
+	struct policy_verdict *verdict = inquiry->verdict;
+	const struct answer *answer = walk_ask(asking->input->stack, question, 0, asking->arena);
+	struct policy_witness *witness;
+
+	if (answer->fate == FATE_UNKNOWN) {
+		if (!expected)
+			return false;
+		for (size_t i = 0; i < answer->missing_count; i++)
+			verdict_missing(asking, verdict, answer->missing[i].text, answer->missing[i].command);
+	}
+	if (answer->fate == FATE_UNKNOWN || aim_is_hit(asking, inquiry->aim, answer) == inquiry->all) {
+		if (expected && !verdict->witness)
+			verdict->witness = witness_of(inquiry, source, question, answer);
+		return false;
+	}
+	assume_all(asking, answer);
+	witness = witness_of(inquiry, source, question, answer);
+	violate(inquiry, witness, aim_sentence(asking, answer));
+	return true;
+}
+
+/* ---- what was not captured on the way ---- */
+
+static void miss_rules(const struct inquiry *inquiry, const struct stack_host *host)
+{
+	struct arena *arena = inquiry->asking->arena;
+
+	for (int kind = 0; kind < GAP_KIND_COUNT; kind++)
+		if (host->gaps[kind])
+			verdict_missing(inquiry->asking, inquiry->verdict,
+					arena_printf(arena, "%s: the rules in %s", host->name,
+						     stack_gap_name(host, kind, arena)),
+					stack_gap_command(kind));
+}
+
+static void assume_no_rules(const struct inquiry *inquiry, const struct stack_host *host)
+{
+	struct arena *arena = inquiry->asking->arena;
+
+	for (int kind = 0; kind < GAP_KIND_COUNT; kind++)
+		if (host->gaps[kind] && !spread_is_taken_over(inquiry->asking->spread, host))
+			asking_assume(inquiry->asking,
+				      arena_printf(arena, "%s: no rules in %s, which were not captured", host->name,
+						   stack_gap_name(host, kind, arena)),
+				      stack_gap_command(kind));
+}
+
+/* Whoever passes packets on must be known; of the two ends of a way its own rules are taken for none. */
+static void look_at_hosts(const struct inquiry *inquiry, const struct spread_end *ends, size_t count)
+{
+	const struct spread *spread = inquiry->asking->spread;
+	size_t hop_count;
+	const struct spread_hop *hops = spread_hops(spread, &hop_count);
+
+	for (size_t i = 0; i < hop_count; i++) {
+		const struct spread_hop *from = hops[i].from < hop_count ? &hops[hops[i].from] : NULL;
+
+		assume_no_rules(inquiry, hops[i].host);
+		if (from && from->iif && !spread_is_taken_over(spread, from->host))
+			miss_rules(inquiry, from->host);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (ends[i].fate == SPREAD_SENT && ends[i].hop < hop_count && hops[ends[i].hop].iif)
+			miss_rules(inquiry, hops[ends[i].hop].host);
+}
+
+/* ---- one source ---- */
+
+static struct bounds breaking(const struct inquiry *inquiry, const struct spread_end *end)
+{
+	struct space *space = inquiry->asking->space;
+	bool open = end->fate == SPREAD_UNKNOWN && end->reason != SPREAD_FOR_MANY;
+	pset hit = aim_hit(inquiry->asking, inquiry->aim, end);
+	struct bounds packets = end->packets;
+
+	if (inquiry->all) {
+		packets.may = pset_minus(space, packets.may, open ? PSET_EMPTY : hit);
+		packets.must = pset_minus(space, packets.must, hit);
+		return packets;
+	}
+	return (struct bounds){pset_and(space, packets.may, hit),
+			       open ? PSET_EMPTY : pset_and(space, packets.must, hit)};
+}
+
+static const char *describe(const struct inquiry *inquiry, const struct spread_end *end, const struct packet *packet)
+{
+	cleanup_strbuf struct strbuf text = {};
+
+	packet_format(packet, &text);
+	return arena_printf(inquiry->asking->arena, "%s: what becomes of %s%s%s", end->host->name, text.text,
+			    end->reason ? ": " : "", spread_reason_text(end->reason));
+}
+
+/* Packets that the sets say may break the promise. True: one does, says the interpreter. */
+static bool try_end(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+		    const struct spread_end *end)
+{
+	struct spread *spread = inquiry->asking->spread;
+	struct policy_verdict *verdict = inquiry->verdict;
+	struct spread_end narrow = *end;
+	struct question question = {};
+	size_t missing_before = verdict->missing_count;
+
+	narrow.packets = breaking(inquiry, end);
+	if (pset_is_empty(narrow.packets.may) || !spread_witness(spread, start, &narrow, &question))
+		return false;
+	if (judge(inquiry, source, &question, true))
+		return true;
+	if (verdict->missing_count == missing_before)
+		verdict_missing(inquiry->asking, verdict, describe(inquiry, end, &question.packet), NULL);
+	return false;
+}
+
+/* The interpreter is asked about one packet of an end at which the sets see nothing wrong. */
+static bool check_end(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+		      const struct spread_end *end)
+{
+	struct question question = {};
+
+	if (pset_is_empty(end->packets.must) || !spread_witness(inquiry->asking->spread, start, end, &question))
+		return false;
+	inquiry->asking->report->checked++;
+	return judge(inquiry, source, &question, false);
+}
+
+static int follow(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+		  bool *ret_found)
+{
+	const struct spread_end *ends;
+	size_t count, checked = 0;
+	int r = spread_follow(inquiry->asking->spread, start, &ends, &count, inquiry->asking->err);
+
+	*ret_found = false;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count && !*ret_found; i++)
+		*ret_found = try_end(inquiry, source, start, &ends[i]);
+	for (size_t i = 0; i < count && !*ret_found && checked < MOST_CHECKED; i++, checked++)
+		*ret_found = check_end(inquiry, source, start, &ends[i]);
+	if (!*ret_found)
+		look_at_hosts(inquiry, ends, count);
+	return 0;
+}
+
+static void take_missing(const struct inquiry *inquiry, const struct sources *sources)
+{
+	for (size_t i = 0; i < sources->missing_count; i++)
+		verdict_missing(inquiry->asking, inquiry->verdict, sources->missing[i].text,
+				sources->missing[i].command);
+}
+
+/* Packets that begin something, and those that belong to what there was before, apart: the latter are less sure. */
+int ask_none(const struct asking *asking, const struct sources *sources, const struct aim *aim,
+	     struct policy_verdict *verdict)
+{
+	const struct inquiry inquiry = {.asking = asking, .aim = aim, .verdict = verdict};
+	struct space *space = asking->space;
+	pset known = pset_or(space, pset_kind(space, PSET_STATE, PSET_ESTABLISHED),
+			     pset_kind(space, PSET_STATE, PSET_RELATED));
+	bool found = false;
+	int r = 0;
+
+	for (size_t i = 0; i < sources->count && r == 0 && !found; i++) {
+		struct spread_start start = sources->items[i].start;
+
+		start.packets = pset_minus(space, sources->items[i].start.packets, known);
+		r = follow(&inquiry, &sources->items[i], &start, &found);
+	}
+	for (size_t i = 0; i < sources->count && r == 0 && !found; i++) {
+		struct spread_start start = sources->items[i].start;
+
+		start.packets = pset_and(space, sources->items[i].start.packets, known);
+		start.connections = true;
+		if (!pset_is_empty(start.packets))
+			r = follow(&inquiry, &sources->items[i], &start, &found);
+	}
+	if (r == 0 && !found)
+		take_missing(&inquiry, sources);
+	return r;
+}
+
+/* ---- answers ---- */
+
+static bool is_taken_over(const struct asking *asking, const struct answer *answer, const struct aim *aim)
+{
+	for (size_t i = 0; i < answer->step_count; i++) {
+		const struct stack_host *host = answer->steps[i].host;
+		const struct party *party = places_role(&asking->places, host);
+
+		if (spread_is_taken_over(asking->spread, host) &&
+		    !(party && party->guest && party->guest == aim->guest))
+			return true;
+	}
+	return false;
+}
+
+/* What answers one packet of these comes back. */
+static bool answer_breaks(const struct inquiry *inquiry, const struct source *source)
+{
+	const struct asking *asking = inquiry->asking;
+	const struct answer *there, *back;
+	struct question question = {.at = (struct stack_host *)source->start.host,
+				    .iif = (struct stack_link *)source->start.iif,
+				    .in_port = (struct stack_link *)source->start.in_port,
+				    .bridged = source->start.bridged};
+	struct policy_witness *witness;
+
+	if (!spread_pick(asking->spread, source->start.packets, &question.packet, &question.state))
+		return false;
+	there = walk_ask(asking->input->stack, &question, 0, asking->arena);
+	back = walk_reply(asking->input->stack, &question, 0, asking->arena);
+	if (!back || there->out)
+		return false; /* it does not come there, or to whom nothing is known of */
+	asking->report->checked += 2;
+	assume_all(asking, there);
+	assume_all(asking, back);
+	if (back->fate == FATE_UNKNOWN) {
+		for (size_t i = 0; i < back->missing_count; i++)
+			verdict_missing(asking, inquiry->verdict, back->missing[i].text, back->missing[i].command);
+		return false;
+	}
+	if (back->fate == FATE_DELIVERED && !is_taken_over(asking, back, inquiry->aim))
+		return false;
+	witness = witness_of(inquiry, source, &question, there);
+	witness->back = back;
+	witness->asker = source->start.iif ? NULL : source->start.host;
+	violate(inquiry, witness,
+		back->fate == FATE_DELIVERED
+			? "its answer passes a host that may have been taken over"
+			: arena_printf(asking->arena, "it arrives, but its answer does not come back: %s",
+				       aim_sentence(asking, back)));
+	return true;
+}
+
+int ask_all(const struct asking *asking, const struct sources *sources, const struct aim *aim,
+	    struct policy_verdict *verdict)
+{
+	const struct inquiry inquiry = {.asking = asking, .aim = aim, .verdict = verdict, .all = true};
+	bool found = false;
+	int r = 0;
+
+	for (size_t i = 0; i < sources->count && r == 0 && !found; i++)
+		r = follow(&inquiry, &sources->items[i], &sources->items[i].start, &found);
+	for (size_t i = 0; i < sources->count && r == 0 && !found; i++)
+		found = answer_breaks(&inquiry, &sources->items[i]);
+	if (r == 0 && !found)
+		take_missing(&inquiry, sources);
+	return r;
+}

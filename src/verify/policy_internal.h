@@ -1,0 +1,151 @@
+/* What the parts of policy*.c share: the lab as it is found in the facts, who sends, and where packets must not come
+ * to. */
+#ifndef NESTVISOR_VERIFY_POLICY_INTERNAL_H
+#define NESTVISOR_VERIFY_POLICY_INTERNAL_H
+
+#include "verify/policy.h"
+#include "verify/spread.h"
+
+#include <stdbool.h>
+
+/* ---- policy_place.c: who of the lab a host of the facts is ---- */
+
+/* A host or guest of the lab. */
+struct party {
+	const struct guest *guest;  /* NULL: the lab's root, L0 */
+	const struct host *host;    /* NULL: has no guests */
+	struct stack_host *machine; /* itself; NULL: not among the facts */
+	struct stack_host *network; /* the lab's network on it; NULL: has none, or not among the facts */
+};
+
+struct places {
+	const struct lab *lab;
+	const struct stack *stack;
+	struct party *parties; /* the root, then the lab's guests by their index */
+	size_t party_count;
+	const struct party **roles; /* of each host of the stack; NULL: none of the lab's */
+};
+
+void places_find(struct places *places, const struct lab *lab, const struct stack *stack, struct arena *arena);
+const struct party *places_root(const struct places *places);
+const struct party *places_party(const struct places *places, const struct guest *guest);
+/* Whoever a host of the facts is; NULL: nobody of the lab. */
+const struct party *places_role(const struct places *places, const struct stack_host *host);
+
+/*
+ * A guest's cable, at the host above that was captured: the tap of its own host, or, where that was not captured, of
+ * whoever it is in. False: there is none, it does not run, or nobody above was captured.
+ */
+struct cable {
+	struct stack_link *tap, *bridge;
+	const struct nic *nic; /* of the guest that the tap is */
+};
+bool places_cable(const struct places *places, const struct nic *nic, struct cable *ret);
+/* The guest that a tap's other end is; NULL: no tap of the lab's. */
+const struct nic *places_tap(const struct places *places, const struct stack_link *link);
+/* The network that a bridge of a lab's network is; NULL: none. */
+const struct network *places_bridge(const struct places *places, const struct stack_link *link);
+/* Leads to what was not captured, and to no guest of the lab. */
+bool places_is_way_out(const struct places *places, const struct stack_link *link);
+/* L0 has a way to this address of a guest: every network between is routed. */
+bool nic_is_reached(const struct lab *lab, const struct nic *nic, uint8_t family);
+/* Is `above` the guest, or a guest that it is somewhere in? */
+bool guest_is_in(const struct guest *guest, const struct guest *above);
+
+/* ---- policy_aim.c: where packets end ---- */
+
+enum aim_kind {
+	AIM_WORLD, /* they leave the lab */
+	AIM_L0,
+	AIM_GUEST,
+	AIM_NETWORK, /* the addresses of one */
+	AIM_PREFIX,
+	AIM_ANYBODY,   /* but the guest itself */
+	AIM_GUESTS,    /* any other guest than `guest` and those it is in */
+	AIM_OPEN,      /* the same, but only those that are not cut */
+	AIM_ELSEWHERE, /* not at a guest of the network, nor at its owner */
+};
+
+struct aim {
+	enum aim_kind kind;
+	const struct guest *guest;
+	const struct network *network;
+	const struct prefix *prefix;
+	bool resolvers; /* and whoever asks the world for names */
+	pset packets;	/* as they are at the end: only these count */
+	pset kept;	/* of AIM_WORLD: places of the world that are allowed */
+};
+
+/* One question's way through both engines. */
+struct asking {
+	const struct policy_input *input;
+	struct places places;
+	struct space *space;
+	struct arena *arena;
+	struct policy_report *report;
+	struct spread *spread; /* in which just these are taken over: */
+	bool *compromised;     /* by party */
+	struct error **err;
+};
+
+void asking_assume(const struct asking *asking, const char *text, const char *command);
+
+/* What an end of a line means. False: it is outside this part of the lab. */
+bool aim_at(const struct asking *asking, const struct endpoint *to, struct aim *ret);
+/* The packets of an end that have come to where they must not (or, of what is allowed, where they should). */
+pset aim_hit(const struct asking *asking, const struct aim *aim, const struct spread_end *end);
+/* The same for one packet and the other engine. */
+bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct answer *answer);
+/* "it leaves by wan of L0-root" */
+const char *aim_sentence(const struct asking *asking, const struct answer *answer);
+
+pset set_of_prefix(struct space *space, enum pset_field field, const struct prefix *prefix);
+pset set_of_address(struct space *space, enum pset_field field, const struct ip *ip);
+pset set_of_ports(struct space *space, const struct policy *line);
+/* The first packets of connections and exchanges, as hosts send them. */
+pset first_packets(struct space *space);
+
+/* ---- policy_source.c: who sends what ---- */
+
+struct source {
+	struct spread_start start;
+	const char *who;
+	const struct party *party; /* NULL: the world */
+	bool taken_over;
+};
+
+struct sources {
+	struct source *items;
+	size_t count;
+	struct assumption *missing; /* who cannot be asked */
+	size_t missing_count;
+};
+
+void source_missing(const struct asking *asking, struct sources *sources, const char *command, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void source_missing_part(const struct asking *asking, struct sources *sources, const struct endpoint *endpoint);
+/* Whatever the host sends by itself, with its own addresses. */
+void source_add_party(const struct asking *asking, struct sources *sources, const struct party *party, pset packets);
+/* Whatever comes out of a guest's cables, with any address, MAC and VLAN. */
+void source_add_cables(const struct asking *asking, struct sources *sources, const struct guest *guest,
+		       const struct network *network, pset packets);
+/* Whatever comes from outside the lab. */
+void source_add_world(const struct asking *asking, struct sources *sources, pset packets);
+/* Whatever hosts that were taken over send to those that were not. */
+void source_add_taken_over(const struct asking *asking, struct sources *sources, pset packets);
+
+/* ---- policy_ask.c: proofs, and witnesses that both engines agree on ---- */
+
+/* Not one packet of these comes to the aim. */
+int ask_none(const struct asking *asking, const struct sources *sources, const struct aim *aim,
+	     struct policy_verdict *verdict);
+/* Every packet of these does, and its answer comes back; not past what was taken over. */
+int ask_all(const struct asking *asking, const struct sources *sources, const struct aim *aim,
+	    struct policy_verdict *verdict);
+/* Whoever is `from` can open any connection of these to `to`. */
+int ask_way(struct asking *asking, const struct endpoint *from, const struct endpoint *to, pset ports,
+	    struct policy_verdict *verdict);
+void verdict_missing(const struct asking *asking, struct policy_verdict *verdict, const char *text,
+		     const char *command);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * The lab in the facts. The hosts of a bundle are called as cli/collect.h says: L0 the lab's network on the root,
+ * L0-root the root itself, a guest by its path, and PATH-lab-NAME the lab's network on a guest that is a host.
+ */
+#include "verify/policy_internal.h"
+
+#include "base/arena.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static void find_party(struct places *places, struct party *party, struct arena *arena)
+{
+	const struct lab *lab = places->lab;
+	const struct host *host = party->host;
+	bool outermost = host && host->layer == 0;
+	const char *name = outermost ? "L0-root" : party->guest ? party->guest->path : host->path;
+
+	party->machine = stack_host(places->stack, name);
+	if (host)
+		party->network = stack_host(places->stack,
+					    outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name));
+	if (party->machine)
+		places->roles[party->machine->number] = party;
+	if (party->network)
+		places->roles[party->network->number] = party;
+}
+
+void places_find(struct places *places, const struct lab *lab, const struct stack *stack, struct arena *arena)
+{
+	*places = (struct places){.lab = lab, .stack = stack, .party_count = lab->guest_count + 1};
+	places->parties = arena_alloc(arena, places->party_count * sizeof(*places->parties));
+	places->roles = arena_alloc(arena, (stack->host_count + 1) * sizeof(struct party *));
+	places->parties[0].host = lab->root;
+	for (size_t i = 0; i < lab->guest_count; i++) {
+		places->parties[i + 1].guest = lab->guests[i];
+		places->parties[i + 1].host = lab->guests[i]->host;
+	}
+	for (size_t i = 0; i < places->party_count; i++)
+		find_party(places, &places->parties[i], arena);
+}
+
+const struct party *places_root(const struct places *places)
+{
+	return &places->parties[0];
+}
+
+const struct party *places_party(const struct places *places, const struct guest *guest)
+{
+	return guest ? &places->parties[guest->index + 1] : places_root(places);
+}
+
+const struct party *places_role(const struct places *places, const struct stack_host *host)
+{
+	return places->roles[host->number];
+}
+
+bool nic_is_reached(const struct lab *lab, const struct nic *nic, uint8_t family)
+{
+	const struct network *network = nic->network;
+	const struct guest *owner = network->owner->guest;
+
+	if (!(family == AF_INET ? nic->address4 : nic->address6).family)
+		return false;
+	if (network->owner == lab->root)
+		return true;
+	for (size_t i = 0; owner && network->uplink == UPLINK_ROUTE && i < owner->nic_count; i++)
+		if ((family == AF_INET ? owner->nics[i].address4 : owner->nics[i].address6).family)
+			return nic_is_reached(lab, &owner->nics[i], family);
+	return false;
+}
+
+bool guest_is_in(const struct guest *guest, const struct guest *above)
+{
+	for (; guest; guest = guest->parent->guest)
+		if (guest == above)
+			return true;
+	return false;
+}
+
+bool places_cable(const struct places *places, const struct nic *nic, struct cable *ret)
+{
+	const struct party *owner = places_party(places, nic->guest->parent->guest);
+
+	if (!owner->network && owner->guest && owner->guest->nic_count > 0)
+		return places_cable(places, &owner->guest->nics[0], ret);
+	*ret = (struct cable){.nic = nic};
+	if (owner->network) {
+		ret->tap = stack_link(owner->network, nic->tap);
+		ret->bridge = ret->tap ? ret->tap->master : NULL;
+	}
+	return ret->tap != NULL;
+}
+
+const struct nic *places_tap(const struct places *places, const struct stack_link *link)
+{
+	const struct party *party = places_role(places, link->host);
+
+	if (!party || party->network != link->host)
+		return NULL;
+	for (size_t i = 0; i < party->host->guest_count; i++)
+		for (size_t j = 0; j < party->host->guests[i]->nic_count; j++)
+			if (strcmp(party->host->guests[i]->nics[j].tap, link->name) == 0)
+				return &party->host->guests[i]->nics[j];
+	return NULL;
+}
+
+const struct network *places_bridge(const struct places *places, const struct stack_link *link)
+{
+	const struct party *party = places_role(places, link->host);
+
+	if (!party || party->network != link->host)
+		return NULL;
+	for (size_t i = 0; i < party->host->network_count; i++)
+		if (strcmp(party->host->networks[i]->bridge, link->name) == 0)
+			return party->host->networks[i];
+	return NULL;
+}
+
+static bool has_captured_end(const struct stack_link *link)
+{
+	for (size_t i = 0; i < link->cable_count; i++)
+		if (link->cables[i].link)
+			return true;
+	return link->cable_count == 0 && link->parent && link->link->kind && strcmp(link->link->kind, "veth") == 0;
+}
+
+bool places_is_way_out(const struct places *places, const struct stack_link *link)
+{
+	if (link->loopback || link->is_bridge || link->link->up == TRUTH_NO)
+		return false;
+	return !has_captured_end(link) && !places_tap(places, link);
+}
