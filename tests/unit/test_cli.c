@@ -1034,7 +1034,7 @@ static const struct completion_case {
 	bool everywhere;	/* also in the shells that take long to start; what fits is the same code for all */
 } completions[] = {
 	{"nestvisor vali", "validate", true},
-	{"nestvisor ver", "version"},
+	{"nestvisor vers", "version"},
 	{"nestvisor __", ""},
 	{"nestvisor validate --no-", "--no-color --no-host", true},
 	{"nestvisor --qu", "--quiet"},
