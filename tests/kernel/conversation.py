@@ -55,7 +55,9 @@ def follow(stack, question, token, answer):
             more["icmp_id"] = question.get("icmp_id", token & 0xFFFF)
         yield more, back["_token"] + 1
     if "error-back" in wanted and "_stub" in heard:
-        yield error(stack, question, heard, "original"), 0
+        one = error(stack, question, heard, "original")
+        if all(one.get(key) == question.get(key) for key in ("at", "iif", "in_port")):  # to others it is no answer
+            yield one, 0
 
 
 def error(stack, question, answer, direction):

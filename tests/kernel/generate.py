@@ -2,6 +2,7 @@
 as iptables, legacy iptables, nft, or several of them. A scenario is plain data, so that it can be kept and made smaller."""
 import random
 
+import aim
 import packets
 
 WORLD4, WORLD6 = "203.0.113.", "2001:db8:113::"
@@ -227,7 +228,7 @@ class Generator:
             filter_rules += [self.ipt_rule(host, family, base, chains) for _ in range(self.pick(0, 1, 3, 5))]
         for i, chain in enumerate(chains):
             filter_rules += [self.ipt_rule(host, family, chain, chains[i + 1:]) for _ in range(self.pick(0, 1, 3))]
-        policies = {base: "DROP" if self.chance(0.2) else "ACCEPT" for base in ("INPUT", "FORWARD", "OUTPUT")}
+        policies = {base: "DROP" if self.chance(0.12) else "ACCEPT" for base in ("INPUT", "FORWARD", "OUTPUT")}
         tables = {"filter": {"policies": policies, "chains": chains, "rules": filter_rules}}
         if self.chance(0.4):
             rules = [self.ipt_match(host, family, base) + " -j " + self.pick("CT --notrack", "CT --notrack", "DROP")
@@ -245,15 +246,15 @@ class Generator:
         net = self.net4 if family == 4 else self.net6
         words, proto = ["-A", chain], None
         negate = lambda: "! " if self.chance(0.12) else ""
-        if self.chance(0.3):
+        if self.chance(0.2):
             words.append("%s-s %s" % (negate(), net()))
-        if self.chance(0.4):
+        if self.chance(0.3):
             words.append("%s-d %s" % (negate(), net()))
         names = self.names(host, chain)
         wildcard = lambda name: name[:3] + "+" if self.chance(0.15) else name
-        if chain not in ("OUTPUT", "POSTROUTING") and chain.isupper() and chain not in ("LAB1", "LAB2", "DOCKER") and self.chance(0.25):
+        if chain not in ("OUTPUT", "POSTROUTING") and chain.isupper() and chain not in ("LAB1", "LAB2", "DOCKER") and self.chance(0.15):
             words.append("%s-i %s" % (negate(), wildcard(self.pick(names))))
-        if chain in ("FORWARD", "OUTPUT", "POSTROUTING") and self.chance(0.25):
+        if chain in ("FORWARD", "OUTPUT", "POSTROUTING") and self.chance(0.15):
             words.append("%s-o %s" % (negate(), wildcard(self.pick(names))))
         if self.chance(0.55):
             proto = self.pick("tcp", "tcp", "tcp", "udp", "udp", "icmp" if family == 4 else "ipv6-icmp", "sctp", "47")
@@ -378,7 +379,7 @@ class Generator:
             if self.chance(0.4):
                 rules.append(self.pick("ct state established,related accept", "ct state vmap { established : accept, related : accept, invalid : drop }"))
             rules += [self.nft_rule(host, family, base, users, kinds) for _ in range(self.pick(1, 2, 4) if not small else self.pick(1, 2))]
-            chains.append({"name": base, "head": "type filter hook %s priority %s; policy %s;" % (base, priority, "drop" if self.chance(0.2) else "accept"), "rules": rules})
+            chains.append({"name": base, "head": "type filter hook %s priority %s; policy %s;" % (base, priority, "drop" if self.chance(0.12) else "accept"), "rules": rules})
         chains.insert(0, {"name": "u0", "head": "", "rules": [self.nft_rule(host, family, "any", ["u1"], {k: v for k, v in kinds.items() if k != "vm"}) for _ in range(self.pick(0, 1, 3))]})
         chains.insert(0, {"name": "u1", "head": "", "rules": [self.nft_rule(host, family, "any", [], {k: v for k, v in kinds.items() if k != "vm"}) for _ in range(self.pick(0, 1, 2))]})
         return {"family": family, "name": name, "sets": sets, "chains": chains}
@@ -388,18 +389,21 @@ class Generator:
         space, net = ("ip", self.net4) if four else ("ip6", self.net6)
         negate = lambda: "!= " if self.chance(0.12) else ""
         words, names = [], self.names(host, None)
-        if base in ("input", "forward", "prerouting") and self.chance(0.25):
+        if base in ("input", "forward", "prerouting") and self.chance(0.15):
             words.append("%s %s\"%s\"" % (self.pick("iifname", "iifname", "iif"), negate(), self.pick(names)))
-        if base in ("forward", "output", "postrouting") and self.chance(0.25):
+        if base in ("forward", "output", "postrouting") and self.chance(0.15):
             words.append("%s %s\"%s\"" % (self.pick("oifname", "oif"), negate(), self.pick(names)))
-        if self.chance(0.35):
+        if self.chance(0.2):
             words.append("%s saddr %s%s" % (space, negate(), net()))
-        if self.chance(0.4):
+        if self.chance(0.3):
             words.append("%s daddr %s%s" % (space, negate(), self.pick(net(), "{ %s }" % ", ".join(sorted({self.pick(self.addresses4 if four else self.addresses6) for _ in range(3)})))))
         if four and "nets" in kinds and self.chance(0.3):
             words.append("ip %s %s@nets" % (self.pick("saddr", "daddr"), negate()))
-        kind = self.pick("tcp", "tcp", "udp", "th", "l4", "icmp", "none")
-        if kind in ("tcp", "udp"):
+        kind = self.pick("tcp", "tcp", "udp", "th", "l4", "icmp", "pair", "none")
+        if kind == "pair" and four:
+            words.append("ip %s . tcp dport @conc" % self.pick("saddr", "daddr") if "conc" in kinds and self.chance(0.6) else
+                         "ip daddr . tcp dport { %s . %d, %s . 80 }" % (self.pick(self.addresses4), self.pick(PORTS), self.pick(REMOTE4)))
+        elif kind in ("tcp", "udp"):
             words.append("%s %s %s%s" % (kind, self.pick("dport", "dport", "sport"), negate(), self.pick(str(self.pick(PORTS)), "{ 22, 80, 8080-8443 }", "440-445", "20-90", "@ports" if "ports" in kinds else "53")))
         elif kind == "th":
             words.append("meta l4proto { tcp, udp } th dport %s{ 22, 53, 2049 }" % negate())
@@ -413,10 +417,6 @@ class Generator:
                   "ct mark 0x1", "meta pkttype unicast"]
         if kind == "tcp":
             extras += ["tcp flags %s" % self.pick("syn", "& (fin|syn|rst|ack) == syn", "!= syn", "& (syn|ack) == 0x0", "{ syn, ack }", "== ack")]
-            if four and "conc" in kinds:
-                extras += ["ip %s . tcp dport @conc" % self.pick("saddr", "daddr")] * 2
-            if four:
-                extras.append("ip daddr . tcp dport { %s . %d, %s . 80 }" % (self.pick(self.addresses4), self.pick(PORTS), self.pick(REMOTE4)))
         if base in ("input", "forward", "prerouting"):
             extras += ["ether saddr %s%s:%02x" % (negate(), self.prefix, self.random.randrange(1, max(2, self.macs))), "iifname . ip saddr { \"%s\" . %s, \"%s\" . %s }" % (names[0], self.pick(self.addresses4), names[-1], self.pick(REMOTE4))]
         if base == "prerouting":
@@ -502,8 +502,15 @@ class Generator:
             self.arriving(scenario, name, host, question, addresses, remote)
             if question["iif"] is None:
                 return None
+        if self.chance(0.6) and not question.get("bridged"):
+            found = list(aim.rules(host))
+            if found:
+                aim.aim(self.random, question, *self.pick(found), addresses + remote)
+                proto = question["proto"]
         what = self.random.random()
-        if what < 0.35:
+        if "_fragments" in question or question["state"] != "new" or "tcp_flags" in question:
+            pass
+        elif what < 0.35:
             self.conversation(question, addresses + remote)
         elif what < 0.42:
             self.invalid(question, six)
