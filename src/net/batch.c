@@ -3,8 +3,9 @@
  * carries it out while it takes the datagram and has put its answers, one for each message that failed and one for the
  * last, into our socket by then; so what is read afterwards never waits.
  *
- * A key is padded field by field to 4 bytes. An interval in a set of one field is two elements, its first value and the
- * one behind its last; in a set of several fields it is one element with two keys (nft_set_rbtree.c, nft_set_pipapo.c).
+ * The fields of a key of several are padded to 4 bytes each. An interval in a set of one field is two elements, its
+ * first value and the one behind its last; in a set of several fields it is one element with two keys
+ * (nft_set_rbtree.c, nft_set_pipapo.c).
  */
 #include "net/batch.h"
 
@@ -198,6 +199,10 @@ static void put_element(struct nlmsghdr *message, const struct element *element,
 	switch (set->key) {
 	case KEY_TAP:
 		put(&key, element->tap, sizeof(element->tap));
+		break;
+	case KEY_MAC:
+		put(&key, element->mac, sizeof(element->mac));
+		key.length = sizeof(element->mac); /* a key of one field is not padded */
 		break;
 	case KEY_ADDRESS:
 		put_ip(&key, &element->from);

@@ -13,6 +13,8 @@ const struct element_set element_sets[SET_COUNT] = {
 	[SET_TAP_FROM] = {"tap_from", IN_BRIDGE, KEY_TAP, 0, "tap_from", false},
 	[SET_TAP_TO] = {"tap_to", IN_BRIDGE, KEY_TAP, 0, "tap_to", false},
 	[SET_TAP_OPEN] = {"tap_open", IN_BRIDGE, KEY_TAP, 0, NULL, true},
+	[SET_MAC_FROM] = {"mac_from", IN_INET, KEY_MAC, 0, "mac_from", false},
+	[SET_MAC_OPEN] = {"mac_open", IN_INET, KEY_MAC, 0, NULL, true},
 	[SET_FROM4] = {"from4", BOTH, KEY_ADDRESS, AF_INET, "from", false},
 	[SET_FROM6] = {"from6", BOTH, KEY_ADDRESS, AF_INET6, "from", false},
 	[SET_TO4] = {"to4", BOTH, KEY_ADDRESS, AF_INET, "to", false},
@@ -116,6 +118,11 @@ static void add_nic(struct collector *c, const struct nic *nic, enum element_mod
 		add_to(c, SET_TAP_TO, IN_BRIDGE, element);
 		if (effect->open_until)
 			add_to(c, SET_TAP_OPEN, IN_BRIDGE, element);
+		memset(element.tap, 0, sizeof(element.tap));
+		memcpy(element.mac, nic->mac, sizeof(element.mac));
+		add_to(c, SET_MAC_FROM, IN_INET, element);
+		if (effect->open_until)
+			add_to(c, SET_MAC_OPEN, IN_INET, element);
 	}
 	if (nic->address4.family && reach_entry(root, nic->network, AF_INET))
 		add_address(c, nic->guest, &nic->address4, mode, effect);
@@ -160,6 +167,8 @@ int element_compare(const struct element *a, const struct element *b)
 		r = (int)a->set - (int)b->set;
 	if (r == 0)
 		r = memcmp(a->tap, b->tap, sizeof(a->tap));
+	if (r == 0)
+		r = memcmp(a->mac, b->mac, sizeof(a->mac));
 	if (r == 0)
 		r = memcmp(a->from.bytes, b->from.bytes, sizeof(a->from.bytes));
 	if (r == 0)
@@ -246,11 +255,14 @@ static void format_allowed(const struct element *element, struct strbuf *out)
 void element_format(const struct element *element, struct strbuf *out)
 {
 	const struct element_set *set = &element_sets[element->set];
-	char text[IP_TEXT_SIZE];
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 
 	switch (set->key) {
 	case KEY_TAP:
 		strbuf_printf(out, "\"%.16s\"", element->tap);
+		break;
+	case KEY_MAC:
+		strbuf_add(out, mac_format(element->mac, mac));
 		break;
 	case KEY_ADDRESS:
 		strbuf_add(out, ip_format(&element->from, text));

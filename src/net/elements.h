@@ -16,6 +16,7 @@ enum { IN_INET = 1, IN_BRIDGE = 2 }; /* tables */
 
 enum element_key {
 	KEY_TAP,     /* ifname */
+	KEY_MAC,     /* ether_addr */
 	KEY_ADDRESS, /* ipv4_addr, ipv6_addr */
 	KEY_SUBNET,  /* the same as intervals */
 	KEY_ALLOW,   /* from . to . protocol . port, as intervals */
@@ -26,7 +27,7 @@ struct element_set {
 	const char *name;
 	uint8_t tables;
 	enum element_key key;
-	uint8_t family;	  /* AF_INET, AF_INET6; 0 for taps */
+	uint8_t family;	  /* AF_INET, AF_INET6; 0 for taps and Ethernet addresses */
 	const char *jump; /* a verdict map to chains "<jump>_<mode>"; NULL: a set */
 	bool timeout;
 };
@@ -35,6 +36,8 @@ enum element_set_id {
 	SET_TAP_FROM,
 	SET_TAP_TO,
 	SET_TAP_OPEN,
+	SET_MAC_FROM,
+	SET_MAC_OPEN,
 	SET_FROM4,
 	SET_FROM6,
 	SET_TO4,
@@ -62,10 +65,11 @@ struct element {
 	uint8_t set;   /* enum element_set_id */
 	uint8_t mode;  /* of a verdict map */
 	uint8_t protocol;
-	uint16_t port;		  /* KEY_ALLOW; 0: any */
-	struct ip from;		  /* KEY_ADDRESS, KEY_ALLOW */
-	struct prefix prefix;	  /* KEY_SUBNET, and what is allowed */
-	char tap[16];		  /* padded with NUL */
+	uint16_t port;	      /* KEY_ALLOW; 0: any */
+	struct ip from;	      /* KEY_ADDRESS, KEY_ALLOW */
+	struct prefix prefix; /* KEY_SUBNET, and what is allowed */
+	char tap[16];	      /* padded with NUL */
+	uint8_t mac[6];
 	long long until, open_ms; /* of a set with timeouts; 0 ms: over, and not in the kernel any more */
 };
 

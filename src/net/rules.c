@@ -6,14 +6,15 @@
  * table bridge nestvisor: every frame, also between guests of one network
  *   prerouting  what comes from a tap must be the tap's own: Ethernet source, ARP sender, IP source (its addresses,
  *               its link-local one, and the routed subnets behind it), neighbour advertisements only for these, and
- *               neither DHCP answers nor router advertisements. An interface that is neither a known tap nor a tunnel
- *               gets nothing in: a cable is plugged in after its rules are there, or it is dead. Marks what a guest
- *               that is cut sends.
+ *               neither DHCP answers nor router advertisements. Who has no fixed address has one of its network. An
+ *               interface that is neither a known tap nor a tunnel gets nothing in: a cable is plugged in after its
+ *               rules are there, or it is dead. Marks what a guest that is cut sends.
  *   forward     nothing to or from sealed guests; neighbours as far as the cut leaves them
  *   output      the same; and nothing that came from the world to the taps of cut guests
  *
  * table inet nestvisor: what is routed
- *   prerouting  marks by address what guests of deeper layers send that are cut
+ *   prerouting  marks by address what guests of deeper layers send that are cut, and once more what guests of this
+ *               host do, for fragments have been put together meanwhile
  *   publish     what comes for published ports goes to the guest (publish.c); the cut answer, and begin nothing there
  *   forward     what is cut comes before `established`, so that it ends flows that live; then the uplink of the network
  *               decides
@@ -163,6 +164,7 @@ static void add_isolation_sets(struct strbuf *out, const struct elements *elemen
 			continue;
 		strbuf_printf(out, "\t%s %s {\n\t\ttype %s%s%s\n", set->jump ? "map" : "set", set->name,
 			      set->key == KEY_TAP     ? "ifname"
+			      : set->key == KEY_MAC   ? "ether_addr"
 			      : set->key != KEY_ALLOW ? (six ? "ipv6_addr" : "ipv4_addr")
 			      : six		      ? "ipv6_addr . ipv6_addr . inet_proto . inet_service"
 						      : "ipv4_addr . ipv4_addr . inet_proto . inet_service",
@@ -186,8 +188,8 @@ static void add_isolation_sets(struct strbuf *out, const struct elements *elemen
 #define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"
 
 /*
- * The chains that the verdict maps lead to, for one kind of map: `from` and `to` are their names' beginnings,
- * `open_from` and `open_to` the rules that let a guest pass that is open for a while.
+ * The chains that the verdict maps lead to, for one kind of map: `from` and `to` are their names' beginnings (NULL: no
+ * such), `open_from` and `open_to` the rules that let a guest pass that is open for a while.
  */
 static void add_mode_chains(struct strbuf *out, const char *from, const char *open_from, const char *to,
 			    const char *open_to)
@@ -208,7 +210,8 @@ static void add_mode_chains(struct strbuf *out, const char *from, const char *op
 		const char *mode = element_mode_name(rules[i].mode);
 
 		strbuf_printf(out, "\tchain %s_%s {\n%s%s\t}\n", from, mode, open_from, rules[i].from);
-		strbuf_printf(out, "\tchain %s_%s {\n%s%s\t}\n", to, mode, open_to, rules[i].to);
+		if (to)
+			strbuf_printf(out, "\tchain %s_%s {\n%s%s\t}\n", to, mode, open_to, rules[i].to);
 	}
 }
 
@@ -218,6 +221,13 @@ static void add_address_chains(struct strbuf *out)
 			"\t\tip daddr @open4 return\n\t\tip6 daddr @open6 return\n");
 	add_mode_chains(out, "net_from", "\t\tip saddr @open_net4 return\n\t\tip6 saddr @open_net6 return\n", "net_to",
 			"\t\tip daddr @open_net4 return\n\t\tip6 daddr @open_net6 return\n");
+}
+
+/* Fragments are put together behind the bridge, and what comes of them has the mark of the first one (ip_fragment.c):
+ * it may have come when its sender was still open. Its Ethernet address is the same in all of them. */
+static void add_mac_chains(struct strbuf *out)
+{
+	add_mode_chains(out, "mac_from", "\t\tether saddr @mac_open return\n", NULL, NULL);
 }
 
 static const char from_rules[] = "\t\tip saddr vmap @from4\n"
@@ -275,8 +285,13 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 
 static void add_forward(struct strbuf *out)
 {
-	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n");
+	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
+			"\t\tether saddr vmap @mac_from\n");
 	strbuf_add(out, from_rules);
+	/* Nobody is answered whose answer would leave by another way: the host would be its relay. For IPv4 the kernel
+	 * does the same (rp_filter). */
+	strbuf_add(out, "\t\tiifname != \"" NET_WORLD
+			"\" ip6 saddr != { ::, fe80::/10 } fib saddr . iif oif missing drop\n");
 	strbuf_printf(out,
 		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
 		      "\t\tmeta mark & " CUT " == " CUT " iifname @with_dns fib daddr type local "
@@ -362,6 +377,7 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 		add_above(out, above, above_count, "above4", AF_INET);
 		add_above(out, above, above_count, "above6", AF_INET6);
 	}
+	add_mac_chains(out);
 	add_address_chains(out);
 	add_cut_chains(out, outermost);
 	publish_format_inside(lab, out);
@@ -391,15 +407,54 @@ static void tap_itself(struct set *set, const struct lab *lab, const struct nic 
 	set_add(set, "\"%s\"", nic->tap);
 }
 
-static void tap_without_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+/*
+ * A guest without a fixed address may give itself any of its network that is nobody's. With one from elsewhere it could
+ * have its host and its neighbours send to the world for it, as answers. Only where its network has no addresses of a
+ * family, and so no way out, it may have any.
+ */
+static bool is_free(const struct nic *nic, uint8_t family)
 {
-	if (!nic->address4.family)
-		tap_itself(set, lab, nic);
+	return !(family == AF_INET ? nic->address4 : nic->address6).family;
+}
+
+static const struct prefix *subnet_of(const struct nic *nic, uint8_t family)
+{
+	return family == AF_INET ? &nic->network->subnet4 : &nic->network->subnet6;
+}
+
+static void free_in_subnet(struct set *set, const struct nic *nic, uint8_t family)
+{
+	char text[PREFIX_TEXT_SIZE];
+
+	if (is_free(nic, family) && subnet_of(nic, family)->ip.family)
+		set_add(set, "\"%s\" . %s", nic->tap, element_of(subnet_of(nic, family), text));
+}
+
+static void free_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	free_in_subnet(set, nic, AF_INET);
+}
+
+static void free_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	free_in_subnet(set, nic, AF_INET6);
 }
 
 static void tap_without_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
 {
-	if (!nic->address6.family)
+	if (is_free(nic, AF_INET6))
+		tap_itself(set, lab, nic);
+}
+
+static void tap_with_any_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (is_free(nic, AF_INET) && !subnet_of(nic, AF_INET)->ip.family)
+		tap_itself(set, lab, nic);
+}
+
+static void tap_with_any_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (is_free(nic, AF_INET6) && !subnet_of(nic, AF_INET6)->ip.family)
 		tap_itself(set, lab, nic);
 }
 
@@ -590,7 +645,7 @@ static void add_advert_chain(struct strbuf *out, const struct lab *lab)
 	if (owned.length)
 		strbuf_printf(out, "\t\t" TARGET " { %s } drop\n", owned.text);
 	strbuf_add(out, "\t\t@th,64,10 0x3fa return\n" /* fe80::/10 */
-			"\t\tiifname @any_ip6 return\n"
+			"\t\tiifname @any_advert return\n"
 			"\t\tdrop\n\t}\n");
 }
 
@@ -602,6 +657,7 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tiifname . arp saddr ip @tap_subnets4 return\n"
 			"\t\tarp saddr ip 0.0.0.0 return\n" /* is it free? RFC 5227 */
 			"\t\tarp saddr ip @owned4 drop\n"
+			"\t\tiifname . arp saddr ip @free_ip4 return\n"
 			"\t\tiifname @any_ip4 return\n"
 			"\t\tdrop\n\t}\n");
 	strbuf_add(out, "\tchain from_tap_ip4 {\n"
@@ -610,10 +666,14 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tiifname . ip saddr @tap_subnets4 return\n"
 			"\t\tip saddr 0.0.0.0 udp sport 68 udp dport 67 return\n"
 			"\t\tip saddr @owned4 drop\n"
+			"\t\tiifname . ip saddr @free_ip4 return\n"
 			"\t\tiifname @any_ip4 return\n"
 			"\t\tdrop\n\t}\n");
 	strbuf_add(out, "\tchain from_tap_ip6 {\n"
 			"\t\tip6 saddr @gateways6 drop\n"
+			/* What only neighbours may say has this limit (RFC 4861), and never comes in pieces, in which
+			   it could hide (RFC 6980). */
+			"\t\tip6 hoplimit 255 exthdr frag exists drop\n"
 			"\t\ticmpv6 type nd-redirect drop\n"
 			"\t\tiifname @guarded icmpv6 type nd-router-advert drop\n"
 			"\t\tiifname @guarded udp sport 547 drop\n"
@@ -624,6 +684,7 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, "
 			"mld2-listener-report } return\n"
 			"\t\tip6 saddr @owned6 drop\n"
+			"\t\tiifname . ip6 saddr @free_ip6 return\n"
 			"\t\tiifname @any_ip6 return\n"
 			"\t\tdrop\n\t}\n");
 }
@@ -637,8 +698,11 @@ static void add_bridge_chains(struct strbuf *out)
 				FROM_GUEST) "\t\tiifname @tunnels accept\n"
 					    "\t\tiifname . ether saddr != @tap_mac drop\n"
 					    "\t\tiifname vmap @tap_from\n"
-					    "\t\tether type vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
-					    "ip6 : jump from_tap_ip6 }\n"
+					    /* Of a VLAN the host knows nothing; VLAN 0 is no VLAN, and what is behind
+					       such a tag it takes as if there were none (IEEE 802.1Q, 6.9.1). */
+					    "\t\tether type { 8021q, 8021ad } @ll,116,12 != 0 accept\n"
+					    "\t\tmeta protocol vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
+					    "ip6 : jump from_tap_ip6, 8021q : drop, 8021ad : drop }\n"
 					    "\t}\n");
 	strbuf_add(out, "\tchain forward {\n"
 			"\t\ttype filter hook forward priority -300; policy accept;\n");
@@ -673,8 +737,11 @@ static void format_bridge(const struct lab *lab, const struct elements *elements
 	strbuf_add(out, "table bridge nestvisor {\n");
 	add_tunnels(out, lab->root);
 	add_taps(out, lab, "guarded", "ifname", false, tap_if_guarded);
-	add_taps(out, lab, "any_ip4", "ifname", false, tap_without_ip4);
-	add_taps(out, lab, "any_ip6", "ifname", false, tap_without_ip6);
+	add_taps(out, lab, "any_ip4", "ifname", false, tap_with_any_ip4);
+	add_taps(out, lab, "any_ip6", "ifname", false, tap_with_any_ip6);
+	add_taps(out, lab, "any_advert", "ifname", false, tap_without_ip6);
+	add_taps(out, lab, "free_ip4", "ifname . ipv4_addr", true, free_ip4);
+	add_taps(out, lab, "free_ip6", "ifname . ipv6_addr", true, free_ip6);
 	add_taps(out, lab, "tap_mac", "ifname . ether_addr", false, mac_of_tap);
 	add_taps(out, lab, "any_local", "ifname", false, tap_with_any_local);
 	/* Apart from the addresses: intervals in two dimensions are what the kernel takes longest to build. */

@@ -106,6 +106,7 @@ void isolation_switch(struct fixture *f, const struct guest *guest, struct isola
 	isolation_set(after, guest, &setting);
 	net_set_isolation(f->net, before);
 	OK(net_isolate(f->net, after, &f->last, &problem));
+	assert_false(f->last.reloaded); /* elements, and nothing else */
 	OK(net_end_flows(f->net, before, after, &f->flows, &problem));
 	isolation_free(before);
 	f->now = after;
@@ -152,25 +153,35 @@ uint16_t checksum_fold(uint32_t total)
 	return htons((uint16_t)~total);
 }
 
-void frame_udp4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
-		uint16_t sport, uint16_t dport, const char *text)
+void frame_ip4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
+	       uint8_t protocol, const void *payload, size_t length)
 {
-	size_t length = strlen(text);
 	struct iphdr ip = {.version = 4,
 			   .ihl = 5,
 			   .ttl = 64,
-			   .protocol = IPPROTO_UDP,
-			   .tot_len = htons((uint16_t)(sizeof(ip) + sizeof(struct udphdr) + length)),
+			   .protocol = protocol,
+			   .tot_len = htons((uint16_t)(sizeof(ip) + length)),
 			   .saddr = inet_addr(from),
 			   .daddr = inet_addr(to)};
-	struct udphdr udp = {
-		.source = htons(sport), .dest = htons(dport), .len = htons((uint16_t)(sizeof(udp) + length))};
 
 	ip.check = checksum_fold(checksum_add(&ip, sizeof(ip), 0));
 	frame_ethernet(f, to_mac, from_mac, ETH_P_IP);
 	frame_put(f, &ip, sizeof(ip));
-	frame_put(f, &udp, sizeof(udp)); /* no checksum: allowed in IPv4 */
-	frame_put(f, text, length);
+	frame_put(f, payload, length);
+}
+
+void frame_udp4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
+		uint16_t sport, uint16_t dport, const char *text)
+{
+	uint8_t payload[256];
+	size_t length = sizeof(struct udphdr) + strlen(text);
+	/* no checksum: allowed in IPv4 */
+	struct udphdr udp = {.source = htons(sport), .dest = htons(dport), .len = htons((uint16_t)length)};
+
+	assert_true(length <= sizeof(payload));
+	memcpy(payload, &udp, sizeof(udp));
+	memcpy(payload + sizeof(udp), text, strlen(text));
+	frame_ip4(f, to_mac, from_mac, from, to, IPPROTO_UDP, payload, length);
 }
 
 void frame_ip6(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,

@@ -49,6 +49,8 @@ extern const uint8_t frame_everyone[6];
 
 void frame_put(struct frame *f, const void *data, size_t length);
 void frame_ethernet(struct frame *f, const uint8_t to[6], const uint8_t from[6], uint16_t type);
+void frame_ip4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
+	       uint8_t protocol, const void *payload, size_t length);
 void frame_udp4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
 		uint16_t sport, uint16_t dport, const char *text);
 void frame_ip6(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
