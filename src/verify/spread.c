@@ -5,12 +5,14 @@
 #include "verify/spread_internal.h"
 
 #include "base/arena.h"
+#include "base/error.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_HOPS = 24, MOST_ENDS = 100000 };
+enum { MOST_HOPS = 24, MOST_STAYS = 20000, MOST_ENDS = 100000 };
 
 struct spread *spread_new(const struct stack *stack, struct space *space)
 {
@@ -44,6 +46,11 @@ void spread_free(struct spread *spread)
 	arena_free(spread->arena);
 	arena_free(spread->kept);
 	free(spread);
+}
+
+struct space *spread_space(const struct spread *spread)
+{
+	return spread->space;
 }
 
 void spread_take_over(struct spread *spread, const struct stack_host *host)
@@ -108,7 +115,7 @@ static struct spread_end *add_end(struct spread *spread, const struct stream *st
 				   .packets = packets,
 				   .passage = stream->passage};
 	if (spread->end_count >= MOST_ENDS)
-		space_fail(spread->space);
+		spread->too_large = true;
 	return end;
 }
 
@@ -326,6 +333,8 @@ static size_t add_hop(struct spread *spread, const struct stream *stream)
 {
 	struct spread_hop *hop = arena_push(spread->arena, spread->hops, spread->hop_count);
 
+	if (spread->hop_count >= MOST_STAYS)
+		spread->too_large = true;
 	*hop = (struct spread_hop){stream->host, stream->iif, stream->in_port, stream->packets, stream->hop};
 	return spread->hop_count - 1;
 }
@@ -362,7 +371,7 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 /* One host after the other could go on for ever; a packet's time to live does not. */
 static bool goes_round(struct spread *spread, const struct stream *stream)
 {
-	if (stream->depth < MOST_HOPS)
+	if (stream->depth < MOST_HOPS && !spread->too_large)
 		return false;
 	spread_end_at(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LOOP);
 	return true;
@@ -477,16 +486,8 @@ static void follow_known(struct spread *spread, const struct spread_start *start
 		      SPREAD_FOR_STATE);
 }
 
-int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
-		  size_t *ret_count, struct error **err)
+static void follow(struct spread *spread, const struct spread_start *start)
 {
-	int result;
-
-	arena_free(spread->arena);
-	spread->arena = arena_new();
-	spread->ends = NULL;
-	spread->hops = NULL;
-	spread->end_count = spread->hop_count = 0;
 	spread->counts_ttl = pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL);
 	follow_known(spread, start);
 	for (enum stack_family family = STACK_IP4; family <= STACK_IP6; family++)
@@ -494,10 +495,34 @@ int spread_follow(struct spread *spread, const struct spread_start *start, const
 			follow_part(spread, start, family, PSET_NEW, fragment);
 			follow_part(spread, start, family, PSET_INVALID, fragment);
 		}
+}
+
+int spread_follow_all(struct spread *spread, const struct spread_start *starts, size_t start_count,
+		      const struct spread_end **ret, size_t *ret_count, struct error **err)
+{
+	int result;
+
+	arena_free(spread->arena);
+	spread->arena = arena_new();
+	spread->too_large = false;
+	spread->ends = NULL;
+	spread->hops = NULL;
+	spread->end_count = spread->hop_count = 0;
+	for (size_t i = 0; i < start_count && !spread->too_large; i++)
+		follow(spread, &starts[i]);
 	result = space_check(spread->space, err);
+	if (result == 0 && spread->too_large)
+		result = error_set(err, E2BIG, "the question is too large: the packets go more than %d ways",
+				   MOST_STAYS);
 	*ret = spread->ends;
 	*ret_count = spread->end_count;
 	return result;
+}
+
+int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
+		  size_t *ret_count, struct error **err)
+{
+	return spread_follow_all(spread, start, 1, ret, ret_count, err);
 }
 
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count)

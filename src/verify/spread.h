@@ -71,6 +71,8 @@ struct spread_end {
 struct spread *spread_new(const struct stack *stack, struct space *space);
 void spread_free(struct spread *spread); /* NULL is fine */
 
+struct space *spread_space(const struct spread *spread);
+
 static inline void spread_freep(struct spread **spread)
 {
 	spread_free(*spread);
@@ -115,6 +117,9 @@ bool spread_is_taken_over(const struct spread *spread, const struct stack_host *
 /* Where they end; the array lives until the next call. -E2BIG: too large. */
 int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
 		  size_t *ret_count, struct error **err);
+/* The same for several starts; the ends of all of them. */
+int spread_follow_all(struct spread *spread, const struct spread_start *starts, size_t start_count,
+		      const struct spread_end **ret, size_t *ret_count, struct error **err);
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);
 
 /*

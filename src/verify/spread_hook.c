@@ -213,6 +213,16 @@ static void run_chain(struct spread *spread, struct stream *stream, const struct
 	take(spread, stream, &run.changes, !ret_again, true);
 }
 
+/* A packet that was at this host before may still be known there, and is translated as it was then. */
+static bool is_back(const struct spread *spread, const struct stream *stream)
+{
+	size_t visits = 0;
+
+	for (size_t hop = stream->hop; hop != SIZE_MAX; hop = spread->hops[hop].from)
+		visits += spread->hops[hop].host == stream->host;
+	return visits > 1;
+}
+
 /* Only the first packet of a connection is asked, and only once for its source and once for its destination. */
 static void run_nat_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
 			  struct stream *ret_again)
@@ -225,6 +235,10 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	if (stream->translated[source])
 		return;
 	others = bounds_out(spread->space, stream->packets, asked);
+	if (is_back(spread, stream)) {
+		others.may = stream->packets.may;
+		stream->packets.must = PSET_EMPTY;
+	}
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
 	run_chain(spread, stream, chain, others, ret_again);
 }

@@ -87,6 +87,7 @@ struct spread {
 	size_t hop_count;
 	struct spread_end *ends;
 	size_t end_count;
+	bool too_large; /* there are more ways than anybody will wait for */
 	uint32_t first_id, put_id;
 };
 
