@@ -10,16 +10,24 @@ ICMP_TYPES = {"echo-request": (8, 128), "echo-reply": (0, 129)}
 
 
 def rules(host):
-    """(family or None, text), what it refers to put in its place."""
+    """(family or None, chain, text), what it refers to put in its place."""
     for part in host["iptables"]:
         for table in part["tables"].values():
             for text in table["rules"]:
-                yield part["family"], re.sub(r"--match-set (\S+) (\S+)", lambda match: members(host, *match.groups()), text)
+                yield part["family"], text.split()[1].lower(), re.sub(r"--match-set (\S+) (\S+)", lambda match: members(host, *match.groups()), text)
     for table in host["nft"]:
         sets = {re.match(r"(?:set|map) (\w+)", line).group(1): re.search(r"elements = (\{.*?\})", line).group(1) for line in table["sets"]}
         for chain in table["chains"]:
             for text in chain["rules"]:
-                yield {"ip": 4, "ip6": 6}.get(table["family"]), re.sub(r"@(\w+)", lambda match: sets.get(match.group(1), ""), text)
+                yield {"ip": 4, "ip6": 6}.get(table["family"]), chain["name"], re.sub(r"@(\w+)", lambda match: sets.get(match.group(1), ""), text)
+
+
+def may_meet(question, chain, text):
+    """Can a packet from there come by the chain, and by the interface that the rule asks for?"""
+    interface = re.search(r"(?<!! )-i (\S+)|iif(?:name)? (?!!=)\"([^\"]*)\"", text)
+    if question["iif"] is None:
+        return chain.startswith(("out", "post", "om", "u", "lab", "web")) and not interface
+    return not chain.startswith(("out", "om")) and (not interface or (interface.group(1) or interface.group(2)) == question["iif"])
 
 
 def members(host, name, directions):
@@ -36,11 +44,18 @@ def members(host, name, directions):
     return " ".join(words)
 
 
-def aim(random, question, family, text, addresses):
-    """Changes the question, whose place is chosen, so that the rule may match it. `addresses`: those that somebody answers for."""
+def aim(random, question, host, addresses):
+    """Changes the question, whose place is chosen, so that one of the host's rules may match it. `addresses`: those that somebody
+    answers for."""
     six = ":" in question["dst"]
-    if family and (family == 6) != six:
+    found = [(chain, text) for family, chain, text in rules(host) if family in (None, 6 if six else 4) and may_meet(question, chain, text)]
+    if not found:
         return
+    chain, text = random.choice(found)
+    if chain.startswith(("in", "forward")) and question["iif"]:
+        own = [address.split("/")[0] for _, address in host["addresses"] if (":" in address) == six]
+        others = [address for address in addresses if address not in own]
+        question["dst"] = random.choice(own if chain.startswith("in") and own else others)
     text = re.sub(r"(! -\S+ \S+|! -f|!= (\{[^}]*\}|\S+)|-m \w+ ! --\S+ \S+)", "", text)  # nothing that is denied
     pair = re.search(r"ip ([sd])addr \. (tcp|udp) dport (\{.*?\})", text)
     if pair:

@@ -503,10 +503,8 @@ class Generator:
             if question["iif"] is None:
                 return None
         if self.chance(0.6) and not question.get("bridged"):
-            found = list(aim.rules(host))
-            if found:
-                aim.aim(self.random, question, *self.pick(found), addresses + remote)
-                proto = question["proto"]
+            aim.aim(self.random, question, host, addresses + remote)
+            proto = question["proto"]
         what = self.random.random()
         if "_fragments" in question or question["state"] != "new" or "tcp_flags" in question:
             pass
