@@ -7,6 +7,7 @@
 #include "cli/factsource.h"
 #include "cli/question.h"
 #include "verify/batch.h"
+#include "verify/ends.h"
 
 #include <sys/socket.h>
 
@@ -50,10 +51,17 @@ static int answer_one(struct invocation *inv, const struct stack *stack, unsigne
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
+	char text[IP_TEXT_SIZE];
 	struct asked asked;
+	struct ip outer;
 
 	if (question_read(inv, stack, &asked, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	if (ends_needs_publishing(&asked.question, &outer))
+		invocation_warn(inv,
+				"%s is a private address: nobody on the internet can send to it; this is the way of a "
+				"packet that came in all the same",
+				ip_format(&asked.question.packet.dst, text));
 	return show(inv, stack, &asked, arena, flags);
 }
 
@@ -97,7 +105,7 @@ const struct command command_path = {
 		"\n"
 		"Where a fact is missing, or a rule depends on what no packet shows, as a rate or a clock, both ways "
 		"are tried. "
-		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.",
+		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.\n\n" QUESTION_ENDS,
 	.options = (const struct command_option[]){QUESTION_OPTIONS,
 						   BATCH_OPTION,
 						   {.name = "assume",

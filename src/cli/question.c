@@ -3,6 +3,7 @@
 #include "verify/batch.h"
 #include "verify/ends.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,40 +20,67 @@ static int wrong_value(struct reading *reading, const char *option, const char *
 	return error_set(reading->err, EINVAL, "--%s %s: not %s", option, text, wanted);
 }
 
+/* "22", "ssh", "53/udp", "domain/udp" */
 static int read_port(struct reading *reading, const char *option, struct ports *ret, bool *ret_given)
 {
 	const char *text = invocation_string(reading->inv, option);
+	size_t length = text ? strcspn(text, "/") : 0;
+	uint64_t port;
 	char *end;
-	unsigned long port;
 
 	*ret_given = text != NULL;
 	if (!text)
 		return 0;
 	port = strtoul(text, &end, 10);
-	if (end == text || port > UINT16_MAX || (*end && *end != '/'))
-		return wrong_value(reading, option, text, "a port: 22, 53/udp");
+	if (end != text + length || length == 0 || !isdigit((unsigned char)*text)) {
+		if (!symbol_find(TYPE_PORT, text, length, &port))
+			return wrong_value(reading, option, text, "a port: 22, ssh, 53/udp");
+	}
+	if (port > UINT16_MAX)
+		return wrong_value(reading, option, text, "a port: they end with 65535");
 	*ret = port_of((uint16_t)port);
 	return 0;
 }
 
-/* --proto, or what stands behind the port; without either TCP where there is a port, else a ping. */
-static int read_protocol(struct reading *reading, bool has_port)
+static int read_number(struct reading *reading, const char *option, const char *text, uint64_t *ret)
 {
-	const char *text = invocation_string(reading->inv, "proto"), *port = invocation_string(reading->inv, "port");
-	const char *slash = port ? strchr(port, '/') : NULL;
-	struct packet *packet = &reading->asked->question.packet;
-	uint64_t number;
 	char *end;
 
-	if (!text && slash)
-		text = slash + 1;
-	if (!text)
-		text = has_port ? "tcp" : "icmp";
-	number = strtoul(text, &end, 10);
-	if ((*end || end == text) && !symbol_find(TYPE_PROTOCOL, text, strlen(text), &number))
-		return wrong_value(reading, "proto", text, "a protocol");
-	if (number > 255)
-		return wrong_value(reading, "proto", text, "a protocol");
+	*ret = strtoul(text, &end, 10);
+	if ((*end || end == text) && !symbol_find(TYPE_PROTOCOL, text, strlen(text), ret))
+		return wrong_value(reading, option, text, "a protocol: tcp, udp, icmp, 47");
+	if (*ret > UINT8_MAX)
+		return wrong_value(reading, option, text, "a protocol: they end with 255");
+	return 0;
+}
+
+/* --proto, or what stands behind a port; all that say it must say the same. Without any TCP where there is a port, else
+ * a ping. */
+static int read_protocol(struct reading *reading, bool has_port)
+{
+	static const char *const options[] = {"proto", "port", "src-port"};
+	struct packet *packet = &reading->asked->question.packet;
+	const char *said = NULL;
+	uint64_t number = has_port ? PROTOCOL_TCP : PROTOCOL_ICMP;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		const char *text = invocation_string(reading->inv, options[i]);
+		uint64_t own;
+		int r;
+
+		if (text && i > 0)
+			text = strchr(text, '/') ? strchr(text, '/') + 1 : NULL;
+		if (!text)
+			continue;
+		r = read_number(reading, options[i], text, &own);
+		if (r < 0)
+			return r;
+		if (said && own != number)
+			return error_set(reading->err, EINVAL, "--%s says %s and --%s says %s: which is it?", said,
+					 invocation_string(reading->inv, said), options[i], text);
+		said = options[i];
+		number = own;
+	}
 	if (number == PROTOCOL_ICMP && packet->family == AF_INET6)
 		number = PROTOCOL_ICMPV6;
 	packet->protocol = (uint8_t)number;
@@ -75,7 +103,9 @@ static int read_packet(struct reading *reading)
 	    (r = read_protocol(reading, has_port || has_source)) < 0)
 		return r;
 	if ((has_port || has_source) && !packet_has_ports(packet))
-		return error_set(reading->err, EINVAL, "this protocol has no ports");
+		return error_set(reading->err, EINVAL, "this protocol has no ports: leave --port and --src-port");
+	if (type >= 0 && !packet_is_icmp(packet))
+		return error_set(reading->err, EINVAL, "--icmp is for ICMP, and this is another protocol");
 	if (type >= 0)
 		packet->icmp_type = (uint8_t)type;
 	question_complete(&reading->asked->question, has_source, has_port, false, type >= 0);
@@ -102,6 +132,30 @@ int question_read(struct invocation *inv, const struct stack *stack, struct aske
 	*ret = (struct asked){};
 	r = ends_resolve(stack, &ends, &ret->question, &ret->target, err);
 	return r < 0 ? r : read_packet(&reading);
+}
+
+int question_publish(struct asked *asked, struct ip *ret_inner, struct error **err)
+{
+	struct packet *packet = &asked->question.packet;
+	char text[IP_TEXT_SIZE];
+	struct ip outer;
+	int r;
+
+	*ret_inner = (struct ip){0};
+	if (!ends_needs_publishing(&asked->question, &outer))
+		return 0;
+	if (asked->target && outer.family) {
+		*ret_inner = packet->dst;
+		packet->dst = outer;
+		return 0;
+	}
+	r = error_set(err, EINVAL,
+		      "%s is a private address: nobody on the internet can send to it, and no host of these "
+		      "facts %s",
+		      ip_format(&packet->dst, text),
+		      asked->target ? "has an address there that could be sent to instead" : "has it");
+	error_hint(err, "somebody of the same network is --from ADDRESS; world is somebody on the internet");
+	return r;
 }
 
 int question_status(enum fate fate)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "cli/batch.h"
+#include "verify/ends.h"
 
 #include <string.h>
 
@@ -57,16 +58,25 @@ void repair_asked_clear(struct repair_asked *asked)
 	*asked = (struct repair_asked){.arena = asked->arena};
 }
 
-static int find(struct invocation *inv, struct repair_asked *ret)
+static int find(struct invocation *inv, const struct hosts *hosts, struct repair_asked *ret)
 {
 	cleanup_error struct error *err = NULL;
+	struct ip inner;
 	struct asked asked;
+	bool both;
 
 	if (question_read(inv, ret->stack, &asked, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	ret->view = (struct repair_view){.from = invocation_string(inv, "from"), .to = invocation_string(inv, "to")};
-	ret->view.repair = repair_find(ret->arena, ret->bundle, &asked.question, meant_host(inv, &asked),
-				       asked.question.state == STATE_NEW);
+	if (question_publish(&asked, &inner, &err) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	if (inner.family && hosts->lab)
+		invocation_note(inv, "in a lab file, `publish:` of a guest does this for good");
+	both = asked.question.state == STATE_NEW && !ends_is_stranger(&asked.question);
+	ret->view.repair =
+		inner.family
+			? repair_publish(ret->arena, ret->bundle, &asked.question, asked.target->name, &inner, both)
+			: repair_find(ret->arena, ret->bundle, &asked.question, meant_host(inv, &asked), both);
 	ret->packet = sent_packet(&asked.question, ret->view.repair);
 	ret->view.packet = &ret->packet;
 	return EXIT_DONE;
@@ -80,7 +90,7 @@ int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked 
 	if (status != EXIT_DONE)
 		return status;
 	ret->stack = stack_new(ret->bundle);
-	return find(inv, ret);
+	return find(inv, hosts, ret);
 }
 
 static int answer_one(struct invocation *inv, struct hosts *hosts, repair_text *text, repair_json *json)

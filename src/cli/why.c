@@ -15,7 +15,8 @@ const struct command command_why = {
 		"stands, and "
 		"everything that would block after it. What was not captured is taken for the usual and listed.\n"
 		"\n"
-		"`nestvisor path` shows the same way hop by hop, `nestvisor fix` the changes that mend it.",
+		"`nestvisor path` shows the same way hop by hop, `nestvisor fix` the changes that mend "
+		"it.\n\n" QUESTION_ENDS,
 	.options =
 		(const struct command_option[]){QUESTION_OPTIONS, BATCH_OPTION, HOSTS_OPTION, FACTSOURCE_OPTIONS, {}},
 	.examples = (const struct command_example[]){{"nestvisor why --from L0 --to hv1/a --port 22",

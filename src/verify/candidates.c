@@ -5,6 +5,7 @@
 #include "verify/repair_internal.h"
 
 #include "base/arena.h"
+#include "verify/ends.h"
 #include "verify/neighbourhood.h"
 
 #include <netinet/in.h>
@@ -79,7 +80,9 @@ static struct rule_wish wish_of(const struct finder *finder)
 	const struct step *arrive = last_step(answer, STEP_ARRIVE), *route = last_step(answer, STEP_ROUTE);
 	enum family family = answer->chain->table->table->family;
 	bool named = family != FAMILY_BRIDGE && family != FAMILY_NETDEV;
-	struct rule_wish wish = {.packet = &answer->packet};
+	struct rule_wish wish = {.packet = &answer->packet,
+				 .any_source = ends_is_world(&answer->packet.src),
+				 .any_destination = ends_is_world(&answer->packet.dst)};
 
 	if (named && arrive && carrier(arrive->link) &&
 	    (answer->hook == HOOK_FORWARD || answer->hook == HOOK_INPUT || answer->hook == HOOK_PREROUTING))

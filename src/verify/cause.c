@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/strbuf.h"
+#include "verify/ends.h"
 
 #include <string.h>
 
@@ -84,13 +85,28 @@ static const struct origin *origin_of(const struct answer *answer, const struct 
 	return answer->step_count ? answer->steps[answer->step_count - 1].origin : NULL;
 }
 
+/* Nobody can send to it from the internet. */
+static void describe_private(struct strbuf *out, const struct change *change)
+{
+	const struct rule_wish *wish = change->rule.wish;
+	char inner[IP_TEXT_SIZE], outer[IP_TEXT_SIZE];
+
+	strbuf_printf(
+		out,
+		"%s is a private address, to which nobody on the internet can send: it has to be sent to %s, and %s, "
+		"which has that, does not pass it on",
+		ip_format(&wish->publish, inner), ip_format(&wish->packet->dst, outer), change->host);
+}
+
 struct cause cause_of(const struct trial *trial, const struct change *change)
 {
 	const struct answer *answer = trial->failed;
 	struct cause cause = {.answer = answer, .reply = answer == trial->reply, .change = change};
 	struct strbuf text = {0};
 
-	if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
+	if (change && change->kind == CHANGE_NAT && change->rule.wish->publish.family)
+		describe_private(&text, change);
+	else if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
 		describe_rule(&text, answer);
 	else if (is_wrong_way(answer, change))
 		describe_wrong_way(&text, answer, change);

@@ -268,8 +268,10 @@ static void xtables_match(struct strbuf *out, const struct rule_wish *wish)
 	const struct ports *ports = service_ports(wish);
 	char text[IP_TEXT_SIZE], protocol[4], port[12];
 
-	strbuf_printf(out, "-s %s/%u ", ip_format(&packet->src, text), bits);
-	strbuf_printf(out, "-d %s/%u ", ip_format(&packet->dst, text), bits);
+	if (!wish->any_source)
+		strbuf_printf(out, "-s %s/%u ", ip_format(&packet->src, text), bits);
+	if (!wish->any_destination)
+		strbuf_printf(out, "-d %s/%u ", ip_format(&packet->dst, text), bits);
 	if (wish->iif)
 		strbuf_printf(out, "-i %s ", wish->iif);
 	if (wish->oif)
@@ -317,8 +319,10 @@ static void nft_match(struct strbuf *out, const struct rule_wish *wish)
 		strbuf_printf(out, "iifname \"%s\" ", wish->iif);
 	if (wish->oif)
 		strbuf_printf(out, "oifname \"%s\" ", wish->oif);
-	strbuf_printf(out, "%s saddr %s ", word, ip_format(&packet->src, text));
-	strbuf_printf(out, "%s daddr %s ", word, ip_format(&packet->dst, text));
+	if (!wish->any_source)
+		strbuf_printf(out, "%s saddr %s ", word, ip_format(&packet->src, text));
+	if (!wish->any_destination)
+		strbuf_printf(out, "%s daddr %s ", word, ip_format(&packet->dst, text));
 	if (wish->masquerade)
 		return;
 	if (wish->answers)
@@ -403,6 +407,30 @@ static void write_commands(const struct change_site *site, struct change *change
 		xtables_commands(site->arena, site->host, change);
 }
 
+static void put_nft_verdict(struct strbuf *out, enum family family, const struct rule_wish *wish)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (wish->publish.family)
+		strbuf_printf(out, "dnat %sto %s",
+			      family != FAMILY_INET		 ? ""
+			      : wish->publish.family == AF_INET6 ? "ip6 "
+								 : "ip ",
+			      ip_format(&wish->publish, text));
+	else
+		strbuf_add(out, wish->masquerade ? "masquerade" : "accept");
+}
+
+static void put_xtables_verdict(struct strbuf *out, const struct rule_wish *wish)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (wish->publish.family)
+		strbuf_printf(out, "-j DNAT --to-destination %s", ip_format(&wish->publish, text));
+	else
+		strbuf_add(out, wish->masquerade ? "-j MASQUERADE" : "-j ACCEPT");
+}
+
 static struct change *rule_new(const struct change_site *site, enum backend backend, enum family family,
 			       const char *table, const char *chain, uint32_t before, const struct rule_wish *wish)
 {
@@ -412,7 +440,7 @@ static struct change *rule_new(const struct change_site *site, enum backend back
 	if (!is_plain_name(table) || !is_plain_name(chain) || (wish->iif && !is_plain_name(wish->iif)) ||
 	    (wish->oif && !is_plain_name(wish->oif)))
 		return NULL;
-	change = change_new(site, wish->masquerade ? CHANGE_NAT : CHANGE_RULE);
+	change = change_new(site, wish->masquerade || wish->publish.family ? CHANGE_NAT : CHANGE_RULE);
 
 	change->rule.backend = backend;
 	change->rule.family = family;
@@ -423,10 +451,10 @@ static struct change *rule_new(const struct change_site *site, enum backend back
 	*(struct rule_wish *)change->rule.wish = *wish;
 	if (backend == BACKEND_NFTABLES) {
 		nft_match(&text, wish);
-		strbuf_add(&text, wish->masquerade ? "masquerade" : "accept");
+		put_nft_verdict(&text, family, wish);
 	} else {
 		(family == FAMILY_BRIDGE ? ebtables_match : xtables_match)(&text, wish);
-		strbuf_add(&text, wish->masquerade ? "-j MASQUERADE" : "-j ACCEPT");
+		put_xtables_verdict(&text, wish);
 	}
 	change->rule.text = arena_strdup(site->arena, text.text);
 	write_commands(site, change);
@@ -459,33 +487,46 @@ struct change *change_rule(const struct change_site *site, const struct table *t
 	return rule_new(site, table->backend, table->family, table->name, chain->name, before, wish);
 }
 
-static const struct chain *nat_chain(const struct table *table)
+static const struct chain *nat_chain(const struct table *table, enum hook hook)
 {
 	for (size_t i = 0; i < table->chain_count; i++)
-		if (table->chains[i].type == CHAIN_NAT && table->chains[i].hook == HOOK_POSTROUTING)
+		if (table->chains[i].type == CHAIN_NAT && table->chains[i].hook == hook)
 			return &table->chains[i];
 	return NULL;
+}
+
+/* In front of all others; in a table of iptables' where the host has none. */
+static struct change *nat_rule(const struct change_site *site, enum hook hook, const char *chain,
+			       const struct rule_wish *wish)
+{
+	enum family family = wish->packet->family == AF_INET ? FAMILY_IP : FAMILY_IP6;
+	struct change *change;
+
+	for (size_t i = 0; i < site->host->ruleset.table_count; i++) {
+		const struct table *table = &site->host->ruleset.tables[i];
+		const struct chain *found = nat_chain(table, hook);
+
+		if ((table->family == family || table->family == FAMILY_INET) && found)
+			return change_rule(site, table, found, found->rule_count ? 1 : 0, wish);
+	}
+	change = rule_new(site, BACKEND_XTABLES, family, "nat", chain, 0, wish);
+	if (change)
+		change->rule.created = true;
+	return change;
 }
 
 struct change *change_masquerade(const struct change_site *site, const struct rule_wish *wish)
 {
 	struct rule_wish masquerade = *wish;
-	enum family family = wish->packet->family == AF_INET ? FAMILY_IP : FAMILY_IP6;
-	struct change *change;
 
 	masquerade.masquerade = true;
 	masquerade.iif = NULL; /* not known to postrouting of iptables */
-	for (size_t i = 0; i < site->host->ruleset.table_count; i++) {
-		const struct table *table = &site->host->ruleset.tables[i];
+	return nat_rule(site, HOOK_POSTROUTING, "POSTROUTING", &masquerade);
+}
 
-		if ((table->family == family || table->family == FAMILY_INET) && nat_chain(table))
-			return change_rule(site, table, nat_chain(table), nat_chain(table)->rule_count ? 1 : 0,
-					   &masquerade);
-	}
-	change = rule_new(site, BACKEND_XTABLES, family, "nat", "POSTROUTING", 0, &masquerade);
-	if (change)
-		change->rule.created = true;
-	return change;
+struct change *change_publish(const struct change_site *site, const struct rule_wish *wish)
+{
+	return service_ports(wish) ? nat_rule(site, HOOK_PREROUTING, "PREROUTING", wish) : NULL;
 }
 
 /* ---- what they do to the facts ---- */

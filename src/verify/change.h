@@ -41,11 +41,11 @@ struct permanent {
 	/* To carry it out. Commands are for a shell; NULL: none. */
 	enum placing placing;
 	bool executable;
-	const char *needs; /* succeeds where this way is one on that host */
-	const char *check; /* of the file, "$1", before it counts */
-	const char *then;  /* what else is needed once the file, "$1", is there */
-	const char *undo;  /* of `then`, before the file goes, or of the command */
-	const char *find;  /* prints the file's name, where `file` is NULL */
+	const char *needs;		   /* succeeds where this way is one on that host */
+	const char *check;		   /* of the file, "$1", before it counts */
+	const char *then;		   /* what else is needed once the file, "$1", is there */
+	const char *undo;		   /* of `then`, before the file goes, or of the command */
+	const char *find;		   /* prints the file's name, where `file` is NULL */
 	const char *table, *line, *before; /* PLACE_SAVED: the rule, and the one it goes in front of (NULL: the last) */
 };
 
@@ -67,8 +67,8 @@ struct change {
 			enum backend backend;
 			enum family family;
 			const char *table, *chain;
-			uint32_t before;  /* the index of the rule it goes in front of; 0: at the end */
-			bool created;	  /* the table is not there yet */
+			uint32_t before; /* the index of the rule it goes in front of; 0: at the end */
+			bool created;	 /* the table is not there yet */
 			const struct rule_wish *wish;
 			const char *text; /* "-s 10.0.0.1/32 -j ACCEPT", "ip saddr 10.0.0.1 accept" */
 		} rule;
@@ -107,17 +107,22 @@ struct change *change_link_up(const struct change_site *site, const char *link);
 
 /* What a rule is to say, in whatever words its table uses. */
 struct rule_wish {
-	const struct packet *packet; /* addresses, protocol and ports are matched */
-	const char *iif, *oif;	     /* NULL: any */
-	bool answers;		     /* only packets of connections that exist, as connection tracking says */
-	bool untracked;		     /* answers, told by the port they come from */
-	bool masquerade;	     /* in place of accept */
+	const struct packet *packet;	  /* addresses, protocol and ports are matched */
+	bool any_source, any_destination; /* one of the addresses stands for the whole world: it is not matched */
+	const char *iif, *oif;		  /* NULL: any */
+	bool answers;			  /* only packets of connections that exist, as connection tracking says */
+	bool untracked;			  /* answers, told by the port they come from */
+	bool masquerade;		  /* in place of accept */
+	struct ip publish; /* in place of accept: passes it on to this address, whoever sends it; or none */
 };
 /* In front of the rule with that index, or (0) at the end of the chain. */
 struct change *change_rule(const struct change_site *site, const struct table *table, const struct chain *chain,
 			   uint32_t before, const struct rule_wish *wish);
 /* Masquerades in the host's own nat table, whichever kind it uses. */
 struct change *change_masquerade(const struct change_site *site, const struct rule_wish *wish);
+
+/* Passes on what comes to the packet's destination and port, in the host's own nat table. NULL without a port. */
+struct change *change_publish(const struct change_site *site, const struct rule_wish *wish);
 
 /* The change as it is where `gone`, made before it, is not made: rules have other numbers then. May be `change` itself.
  */

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "verify/neighbourhood.h"
 
 #include <errno.h>
 #include <string.h>
@@ -49,6 +50,14 @@ static int no_such_end(const struct stack *stack, const char *option, const char
 		error_hint(err, "the hosts are %s; \"world\" is everything outside", hosts.text);
 	return r;
 }
+
+struct resolver {
+	const struct stack *stack;
+	const struct ends *ends;
+	struct question *question;
+	struct stack_host *target;
+	struct error **err;
+};
 
 /* ---- which address of a host ---- */
 
@@ -124,40 +133,150 @@ static struct stack_link *way_out(const struct stack *stack, struct stack_host *
 	return NULL;
 }
 
-/* An address on one of the host's own links, or what its default route leads to. */
-static struct stack_link *way_to(const struct stack *stack, struct stack_host *host, const struct ip *address)
-{
-	for (size_t i = 0; i < host->link_count; i++)
-		for (size_t j = 0; j < host->links[i].link->address_count; j++) {
-			const struct prefix *prefix = &host->links[i].link->addresses[j].prefix;
-
-			if (prefix->length < ip_bits(&prefix->ip) && prefix_contains(prefix, address) &&
-			    !host->links[i].loopback)
-				return &host->links[i];
-		}
-	return way_out(stack, host, address->family);
-}
-
-/* Of several hosts with a way out, L0 is the one nearest to the world; in a lab that is L0-root, and L0 has none. */
-static struct stack_link *entrance(const struct stack *stack, const struct ip *address)
+/* L0 is the one nearest to the world; in a lab that is L0-root, and L0 has none. */
+static struct stack_link *world_entrance(const struct stack *stack, uint8_t family)
 {
 	struct stack_host *l0 = find_host(stack, "L0");
-	struct stack_link *found = l0 ? way_to(stack, l0, address) : NULL;
+	struct stack_link *found = l0 ? way_out(stack, l0, family) : NULL;
 
-	for (size_t i = 0; i < stack->host_count && !found; i++)
-		found = way_to(stack, &stack->hosts[i], address);
+	/* WSL2 has the addresses of the Windows that it runs in, and rules that say what becomes of packets. */
+	for (int windows = 0; windows < 2; windows++)
+		for (size_t i = 0; i < stack->host_count && !found; i++)
+			if ((stack->hosts[i].facts->system == SYSTEM_WINDOWS) == (windows == 1))
+				found = way_out(stack, &stack->hosts[i], family);
 	return found;
 }
 
-/* ---- the two ends ---- */
+/* ---- whom an address that nobody has sends its packets through ---- */
 
-struct resolver {
-	const struct stack *stack;
-	const struct ends *ends;
-	struct question *question;
-	struct stack_host *target;
-	struct error **err;
-};
+static const struct prefix *subnet_of(const struct stack_link *link, const struct ip *address)
+{
+	for (size_t i = 0; i < link->link->address_count && !link->loopback; i++) {
+		const struct prefix *prefix = &link->link->addresses[i].prefix;
+
+		if (prefix->length < ip_bits(&prefix->ip) && prefix_contains(prefix, address))
+			return prefix;
+	}
+	return NULL;
+}
+
+static bool has_address(const struct stack_link *link, const struct ip *address)
+{
+	for (size_t i = 0; i < link->link->address_count; i++)
+		if (ip_equal(&link->link->addresses[i].prefix.ip, address))
+			return true;
+	return false;
+}
+
+/* Others send their packets to an address of this link, to be passed on. */
+static bool is_gateway(const struct stack *stack, const struct stack_link *link)
+{
+	for (size_t i = 0; i < stack->host_count; i++)
+		for (size_t j = 0; j < stack->hosts[i].facts->route_count; j++) {
+			const struct route *route = &stack->hosts[i].facts->routes[j];
+
+			for (size_t k = 0; &stack->hosts[i] != link->host && k < route->nexthop_count; k++)
+				if (route->nexthops[k].via.family && has_address(link, &route->nexthops[k].via))
+					return true;
+		}
+	return false;
+}
+
+static bool has_another_side(const struct stack_link *link)
+{
+	for (size_t i = 0; i < link->host->link_count; i++) {
+		const struct stack_link *other = &link->host->links[i];
+
+		if (other != link && !other->loopback && link_global_address(other, AF_INET))
+			return true;
+		if (other != link && !other->loopback && link_global_address(other, AF_INET6))
+			return true;
+	}
+	return false;
+}
+
+static bool forwards(const struct stack_host *host, uint8_t family)
+{
+	const char *value =
+		facts_sysctl(host->facts, family == AF_INET ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding");
+
+	return value && strcmp(value, "0") != 0;
+}
+
+/* 0: not on this link, or an end host, which passes nothing on. */
+static unsigned rank_of_entrance(const struct resolver *resolver, const struct stack_link *link, const struct ip *from)
+{
+	const struct stack *stack = resolver->stack;
+	struct ip to;
+
+	if (!subnet_of(link, from))
+		return 0;
+	if (link->host == resolver->target && (!ip_parse(resolver->ends->to, &to) || has_address(link, &to)))
+		return 16;
+	return (is_gateway(stack, link) ? 8 : 0) + (forwards(link->host, from->family) ? 4 : 0) +
+	       (has_another_side(link) ? 2 : 0) + (facts_is_called(link->host->facts, "L0") ? 1 : 0);
+}
+
+/* By which a packet of that address comes in; *ret_near: somebody is on its link, though nobody passes it on. */
+static struct stack_link *near_entrance(const struct resolver *resolver, const struct ip *from, bool *ret_near)
+{
+	const struct stack *stack = resolver->stack;
+	struct stack_link *best = NULL;
+	unsigned best_rank = 1; /* that it is called L0 alone does not make it a router */
+
+	for (size_t i = 0; i < stack->host_count; i++)
+		for (size_t j = 0; j < stack->hosts[i].link_count; j++) {
+			struct stack_link *link = &stack->hosts[i].links[j];
+			unsigned rank = rank_of_entrance(resolver, link, from);
+
+			*ret_near = *ret_near || subnet_of(link, from);
+			if (rank > best_rank) {
+				best = link;
+				best_rank = rank;
+			}
+		}
+	return best;
+}
+
+bool ends_is_world(const struct ip *address)
+{
+	return ip_equal(address, &world4) || ip_equal(address, &world6);
+}
+
+bool ends_is_stranger(const struct question *question)
+{
+	return question->iif && subnet_of(question->iif, &question->packet.src) &&
+	       !owner(question->at->stack, &question->packet.src);
+}
+
+bool ends_is_private(const struct ip *address)
+{
+	static const char *const private[] = {"10.0.0.0/8",	"172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
+					      "169.254.0.0/16", "fc00::/7",	 "fe80::/10"};
+
+	for (size_t i = 0; i < sizeof(private) / sizeof(*private); i++) {
+		struct prefix prefix;
+
+		if (prefix_parse(private[i], &prefix) && prefix_contains(&prefix, address))
+			return true;
+	}
+	return false;
+}
+
+bool ends_needs_publishing(const struct question *question, struct ip *ret)
+{
+	const struct address *own;
+	const struct packet *packet = &question->packet;
+
+	if (!question->iif || !packet->src.family || ends_is_private(&packet->src) || ip_is_loopback(&packet->src) ||
+	    !ends_is_private(&packet->dst) || has_address(question->iif, &packet->dst))
+		return false;
+	own = link_global_address(question->iif, packet->family);
+	*ret = own ? own->prefix.ip : (struct ip){0};
+	return true;
+}
+
+/* ---- the two ends ---- */
 
 static uint8_t family_of_word(const char *word)
 {
@@ -189,9 +308,20 @@ static uint8_t choose_family(const struct resolver *resolver)
 static int from_outside(struct resolver *resolver, const struct ip *address)
 {
 	struct question *question = resolver->question;
-	struct stack_link *link = entrance(resolver->stack, address);
+	bool near = false;
+	struct stack_link *link = near_entrance(resolver, address, &near);
 	char text[IP_TEXT_SIZE];
 
+	if (!link && near) {
+		int r = error_set(resolver->err, EINVAL,
+				  "no host of these facts has %s, and none that is on its link passes packets on",
+				  ip_format(address, text));
+
+		error_hint(resolver->err, "say which host it comes in at: --from HOST --iif INTERFACE --src %s", text);
+		return r;
+	}
+	if (!link)
+		link = world_entrance(resolver->stack, address->family);
 	if (!link)
 		return error_set(resolver->err, EINVAL, "no host of these facts has a way to %s",
 				 ip_format(address, text));
@@ -229,7 +359,12 @@ static int resolve_to(struct resolver *resolver, uint8_t family)
 	}
 	if (ip_parse(resolver->ends->to, &packet->dst))
 		return 0;
-	address = choose_address(resolver->target, resolver->question->at, family);
+	/* From outside a host has the address by which it is met first. */
+	address = resolver->question->iif && resolver->question->iif->host == resolver->target
+			  ? link_global_address(resolver->question->iif, family)
+			  : NULL;
+	if (!address)
+		address = choose_address(resolver->target, resolver->question->at, family);
 	if (!address)
 		return error_set(resolver->err, EINVAL, "%s has no %s address that others could reach",
 				 resolver->target->name, family == AF_INET ? "IPv4" : "IPv6");

@@ -17,6 +17,22 @@ struct ends {
 	uint8_t family;	       /* where neither end is an address; 0: IPv4, unless the target has only IPv6 */
 };
 
+/* The address that stands for all of the internet, where an end is called "world". */
+bool ends_is_world(const struct ip *address);
+
+/* It comes from a neighbour that none of the hosts is: whether an answer reaches that one is not seen. */
+bool ends_is_stranger(const struct question *question);
+
+/* Nobody on the internet can send to it: RFC 1918, RFC 6598, RFC 4193, link-local. */
+bool ends_is_private(const struct ip *address);
+
+/*
+ * A packet from the internet to a private address of a host behind another one. *ret: the address that it would have to
+ * be sent to instead, that of the interface by which it comes in, or no family where that has none. False: it is not
+ * one.
+ */
+bool ends_needs_publishing(const struct question *question, struct ip *ret);
+
 /*
  * Sets where the question begins and the packet's addresses; *ret_target is the host that is meant by `to`, NULL for
  * the world and addresses that nobody has. -EINVAL, with what is wrong and what would be right.

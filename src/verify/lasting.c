@@ -216,7 +216,7 @@ static void write_hook(const struct subject *subject, const struct members *memb
 		const struct change *change = members->items[i];
 		bool rule = change->kind == CHANGE_RULE || change->kind == CHANGE_NAT;
 
-		strbuf_printf(out, "\t%s\n", rule ? first_in_chain(subject->arena, change) : change->command);
+		strbuf_printf(out, "  %s\n", rule ? first_in_chain(subject->arena, change) : change->command);
 	}
 	strbuf_add(out, "fi\nexit 0\n");
 }

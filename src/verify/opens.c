@@ -15,9 +15,14 @@ static const char *opens_rule(struct arena *arena, const struct change *change)
 	char src[IP_TEXT_SIZE], dst[IP_TEXT_SIZE], protocol[4];
 	cleanup_strbuf struct strbuf out = {0};
 
+	if (wish->publish.family)
+		return arena_printf(arena, "whoever sends %s to %s, port %u, gets to %s, where rules let it",
+				    protocol_name(packet->protocol, protocol), ip_format(&packet->dst, dst),
+				    ports->first, ip_format(&wish->publish, src));
 	strbuf_printf(&out, "%s from %s to %s",
 		      wish->masquerade ? "everything" : protocol_name(packet->protocol, protocol),
-		      ip_format(&packet->src, src), ip_format(&packet->dst, dst));
+		      wish->any_source ? "anybody" : ip_format(&packet->src, src),
+		      wish->any_destination ? "anybody" : ip_format(&packet->dst, dst));
 	if (wish->masquerade)
 		strbuf_printf(&out, " gets an address of %s as its source", change->host);
 	else if (wish->answers)

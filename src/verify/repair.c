@@ -19,7 +19,7 @@ struct search {
 	const char *owner, *asker; /* hosts that have the destination, and the source; NULL: none, or `to` counts */
 	bool both;
 	struct change *changes[CHANGES_MAX];
-	size_t count;
+	size_t count, first; /* the first ones are made in any case */
 	unsigned trials;
 };
 
@@ -159,7 +159,7 @@ static void follow(struct search *search)
 {
 	struct trial trial;
 
-	search->count = 0;
+	search->count = search->first;
 	do
 		trial = try(search, search->count);
 	while (trial.failed && search->count < CHANGES_MAX && get_further(search, &trial));
@@ -247,23 +247,43 @@ static void find_missing(struct repair *repair, struct arena *arena, const struc
 	repair->missing_count = answer->missing_count;
 }
 
+static struct repair *find(struct search *search)
+{
+	struct repair *repair = arena_new_struct(search->arena, struct repair);
+	const struct question *question = search->question;
+
+	if (!question->bridged)
+		search->owner = owner_of(question->at->stack, &question->packet.dst);
+	search->asker = question->iif ? owner_of(question->at->stack, &question->packet.src) : question->at->name;
+	repair->mended = !try(search, 0).failed;
+	for (size_t limit = search->first; limit <= CHANGES_MAX && !repair->mended && search->trials < TRIALS_MAX;
+	     limit++) {
+		search->count = search->first;
+		repair->mended = descend(search, NULL, limit);
+	}
+	if (repair->mended)
+		prune(search);
+	else
+		follow(search);
+	tell(search, repair);
+	find_missing(repair, search->arena, question);
+	return repair;
+}
+
 struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
 			   const char *to, bool both)
 {
-	struct repair *repair = arena_new_struct(arena, struct repair);
-	const struct stack *stack = question->at->stack;
-	struct search search = {.arena = arena, .bundle = bundle, .question = question, .to = to, .both = both};
+	return find(&(struct search){.arena = arena, .bundle = bundle, .question = question, .to = to, .both = both});
+}
 
-	if (!question->bridged)
-		search.owner = owner_of(stack, &question->packet.dst);
-	search.asker = question->iif ? owner_of(stack, &question->packet.src) : question->at->name;
-	for (size_t limit = 0; limit <= CHANGES_MAX && !repair->mended && search.trials < TRIALS_MAX; limit++)
-		repair->mended = descend(&search, NULL, limit);
-	if (repair->mended)
-		prune(&search);
-	else
-		follow(&search);
-	tell(&search, repair);
-	find_missing(repair, arena, question);
-	return repair;
+struct repair *repair_publish(struct arena *arena, const struct bundle *bundle, const struct question *question,
+			      const char *to, const struct ip *inner, bool both)
+{
+	struct search search = {.arena = arena, .bundle = bundle, .question = question, .to = to, .both = both};
+	struct change_site site = {arena, bundle, bundle_host(bundle, question->at->name)};
+	struct rule_wish wish = {.packet = &question->packet, .any_source = true, .iif = question->iif->name, .publish = *inner};
+
+	search.changes[0] = change_publish(&site, &wish);
+	search.first = search.changes[0] ? 1 : 0;
+	return find(&search);
 }

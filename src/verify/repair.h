@@ -31,10 +31,11 @@ struct repair {
 	size_t change_count;
 	bool mended;				  /* with them it arrives, and so does its answer */
 	const struct answer *after, *after_reply; /* with them */
-	/* Without assumptions: what is missing to know whether it arrives, and its answer comes back. None: it is known. */
+	/* Without assumptions: what is missing to know whether it arrives, and its answer comes back. None: it is
+	 * known. */
 	const struct assumption *missing;
 	size_t missing_count;
-	struct assumption *assumptions;		  /* of all questions asked on the way, each once */
+	struct assumption *assumptions; /* of all questions asked on the way, each once */
 	size_t assumption_count;
 };
 
@@ -42,5 +43,9 @@ struct repair {
  * Everything lives in the arena. */
 struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
 			   const char *to, bool both);
+/* The same for a packet from the internet that is meant for a host with a private address: it is sent to one that can
+ * be sent to, `question`'s destination, and passed on there to `inner`. */
+struct repair *repair_publish(struct arena *arena, const struct bundle *bundle, const struct question *question,
+			      const char *to, const struct ip *inner, bool both);
 
 #endif

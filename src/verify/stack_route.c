@@ -108,6 +108,51 @@ static void derive_local(struct routing_builder *builder, const struct stack_lin
 		derive(builder, link, address, ROUTE_TYPE_BROADCAST, &(struct prefix){address->broadcast, 32});
 }
 
+static void derive_main(struct routing_builder *builder, const struct stack_link *link, const struct prefix *to,
+			const struct ip *via, const struct origin *origin)
+{
+	struct route *route = arena_new_struct(builder->arena, struct route);
+	char text[PREFIX_TEXT_SIZE], gateway[IP_TEXT_SIZE];
+
+	*route = (struct route){.family = builder->family,
+				.type = ROUTE_TYPE_UNICAST,
+				.to = prefix_network(to),
+				.table = "main",
+				.origin = *origin,
+				.nexthop_count = 1};
+	route->nexthops = arena_new_struct(builder->arena, struct nexthop);
+	route->nexthops[0].dev = link->name;
+	if (via)
+		route->nexthops[0].via = *via;
+	route->text =
+		arena_printf(builder->arena, "%s%s%s dev %s", to->length ? prefix_format(&route->to, text) : "default",
+			     via ? " via " : "", via ? ip_format(via, gateway) : "", link->name);
+	add_route(builder, route, true);
+}
+
+/* ipconfig shows no routes, but all that they are made of, unless somebody added one. */
+static void derive_windows_table(struct routing_builder *builder)
+{
+	const struct stack_host *host = builder->host;
+	const struct prefix all = {.ip = {.family = builder->family}};
+
+	if (host->facts->system != SYSTEM_WINDOWS || host->facts->route_count)
+		return;
+	for (size_t i = 0; i < host->link_count; i++) {
+		const struct link *link = host->links[i].link;
+
+		for (size_t j = 0; j < link->address_count && link->up != TRUTH_NO; j++) {
+			const struct prefix *prefix = &link->addresses[j].prefix;
+
+			if (prefix->ip.family == builder->family && prefix->length < ip_bits(&prefix->ip))
+				derive_main(builder, &host->links[i], prefix, NULL, &link->addresses[j].origin);
+		}
+		for (size_t j = 0; j < link->gateway_count && link->up != TRUTH_NO; j++)
+			if (link->gateways[j].family == builder->family && link->origin_count)
+				derive_main(builder, &host->links[i], &all, &link->gateways[j], &link->origins[0]);
+	}
+}
+
 static void derive_local_table(struct routing_builder *builder)
 {
 	const struct stack_host *host = builder->host;
@@ -306,6 +351,7 @@ static void build_family(struct stack_host *host, struct stack_routing *routing,
 		if (facts->routes[i].family == family)
 			add_route(&builder, &facts->routes[i], false);
 	derive_local_table(&builder);
+	derive_windows_table(&builder);
 	build_policies(&builder);
 	for (size_t i = 0; i < routing->policy_count; i++)
 		if (routing->policies[i].rule->action == POLICY_RULE_LOOKUP && routing->policies[i].rule->table)
