@@ -205,12 +205,15 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 
 /* Where what holds for the guests is not in force: at this host, by its rules; at those below, as far as they have
  * said. */
-static int look_at_isolation(struct session *s, struct lab_status *status, struct error **err)
+static int look_at_network(struct session *s, struct lab_status *status, struct error **err)
 {
 	const struct lab *lab = s->lab;
-	bool same = true;
+	bool same = true, published = true;
 	int r = net_namespace_exists(s->net) ? net_check_rules(s->net, &same, err) : 0;
 
+	if (r == 0 && net_namespace_exists(s->net))
+		r = net_check_publish(s->net, &published, err);
+	status->publish_missing = !published;
 	status->isolation = s->isolation;
 	for (size_t i = 0; i < lab->guest_count && r == 0; i++) {
 		const struct guest *first = host_guest_towards(lab->root, lab->guests[i]);
@@ -243,5 +246,5 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 		if (guest->host && guest->host->guest_count)
 			look_below(session, guest, ret);
 	}
-	return look_at_isolation(session, ret, err);
+	return look_at_network(session, ret, err);
 }

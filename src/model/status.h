@@ -30,6 +30,7 @@ struct lab_status {
 	const char *hostname, *accelerator, *accelerator_why; /* of the host this program runs on */
 	const char *interrupted;     /* what a killed run was doing, or NULL */
 	const struct isolation *isolation; /* NULL: what the lab file says */
+	bool publish_missing; /* the way in for published ports is not, at this host, as the lab says */
 };
 
 /* How far a guest may reach; status may be NULL. */

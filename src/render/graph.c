@@ -8,6 +8,7 @@
  *         ├─ network inner  192.168.124.0/24  uplink route
  *         └─ L2 a  running  cut  inner 192.168.124.91
  */
+#include "model/publish.h"
 #include "render/graph.h"
 
 #include "base/arena.h"
@@ -206,8 +207,8 @@ static void json_guest(const struct guest *guest, const struct lab_status *statu
 		const struct publish *p = &guest->publish[i];
 
 		json_array_append_new(edges, json_pack("{s:s, s:s, s:s, s:i, s:i, s:s}", "from", "host", "to", id,
-						       "kind", "publish", "port", p->port, "as",
-						       p->as ? p->as : p->port, "protocol", publish_protocol(p)));
+						       "kind", "publish", "port", p->port, "as", publish_as(p),
+						       "protocol", publish_protocol(p)));
 	}
 }
 

@@ -1,4 +1,5 @@
 #include "base/arena.h"
+#include "model/publish.h"
 #include "render/render_internal.h"
 
 #include <netinet/in.h>
@@ -123,8 +124,9 @@ const char *publish_protocol(const struct publish *publish)
 void publish_outside(const struct publish *publish, struct strbuf *out)
 {
 	char text[IP_TEXT_SIZE];
-	const char *address = publish->address.family ? ip_format(&publish->address, text) : "127.0.0.1";
-	unsigned port = publish->as ? publish->as : publish->port;
+	const struct ip ip = publish_address(publish);
+	const char *address = ip_format(&ip, text);
+	unsigned port = publish_as(publish);
 
 	strbuf_printf(out, publish->address.family == AF_INET6 ? "[%s]:%u" : "%s:%u", address, port);
 }

@@ -512,6 +512,7 @@ static const struct schema schemas[] = {
 				"accel_why": {"type": ["string", "null"]}
 			}},
 			"interrupted": {"type": "string", "description": "what a killed run was doing"},
+			"publish_in_force": {"type": "boolean", "description": "whether the way in for published ports is, at this host, as the lab says"},
 			"networks": {"type": "array", "items": {"$ref": "#/$defs/network"}},
 			"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
 		},
@@ -541,6 +542,13 @@ static const struct schema schemas[] = {
 					"pid": {"type": "integer", "description": "of its machine's process, in its host's numbering"},
 					"since": {"type": "integer", "description": "seconds since the epoch when it was started"},
 					"note": {"type": "string"},
+					"publish": {"type": "array", "description": "its ports that are reached at L0", "items": {
+						"type": "object", "required": ["address", "as", "port", "protocol"], "properties": {
+							"address": {"type": "string", "description": "at L0"},
+							"as": {"type": "integer", "description": "the port at L0"},
+							"port": {"type": "integer", "description": "of the guest"},
+							"protocol": {"enum": ["tcp", "udp"]}
+						}}},
 					"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
 				}}
 		}

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "model/publish.h"
 #include "render/render_internal.h"
 #include "render/table.h"
 
@@ -100,6 +101,37 @@ static void add_headline(const struct lab_status *status, const struct style *st
 	}
 }
 
+/* Where guests are reached from outside the lab; those of deeper hosts as well as this one's. */
+static void add_published(const struct lab_status *status, const struct style *style, struct strbuf *out)
+{
+	static const char *const headings[] = {"PUBLISHED", "GUEST", "PORT", "NOTE", NULL};
+	cleanup_table struct table *table = table_new(headings);
+	size_t count = 0;
+
+	for (size_t i = 0; i < status->lab->guest_count; i++) {
+		const struct guest *guest = status->lab->guests[i];
+
+		for (size_t j = 0; j < guest->publish_count; j++, count++) {
+			cleanup_strbuf struct strbuf outside = {}, inside = {};
+
+			publish_outside(&guest->publish[j], &outside);
+			publish_inside(&guest->publish[j], &inside);
+			table_row(table);
+			table_cell(table, COLOUR_BOLD, outside.text);
+			table_cell(table, COLOUR_NONE, guest->path);
+			table_cell(table, COLOUR_NONE, inside.text);
+			table_cell(table, COLOUR_RED,
+				   status->publish_missing			 ? "not in force: nestvisor up"
+				   : status_world(status, guest) == WORLD_SEALED ? "it is sealed"
+										 : NULL);
+		}
+	}
+	if (count) {
+		strbuf_add_char(out, '\n');
+		table_draw(table, style, out);
+	}
+}
+
 void status_table(const struct lab_status *status, long long now, const struct style *style, struct strbuf *out)
 {
 	static const char *const headings[] = {"GUEST",	  "LAYER", "STATE", "WORLD", "ADDRESSES", ">CPUS",
@@ -111,6 +143,23 @@ void status_table(const struct lab_status *status, long long now, const struct s
 		add_guest(table, status, status->lab->guests[i], now);
 	if (status->lab->guest_count > 0)
 		table_draw(table, style, out);
+	add_published(status, style, out);
+}
+
+static json_t *publish_list_json(const struct guest *guest)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < guest->publish_count; i++) {
+		const struct publish *p = &guest->publish[i];
+		const struct ip address = publish_address(p);
+		char text[IP_TEXT_SIZE];
+
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s}", "address", ip_format(&address, text),
+						      "as", (int)publish_as(p), "port", (int)p->port, "protocol",
+						      publish_protocol(p)));
+	}
+	return list;
 }
 
 static json_t *guests_json(const struct lab_status *status, const struct host *host);
@@ -132,6 +181,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 		json_object_set_new(json, "note", text_json(is->note));
 	if (is->not_in_force)
 		json_object_set_new(json, "not_in_force", text_json(is->not_in_force));
+	if (guest->publish_count)
+		json_object_set_new(json, "publish", publish_list_json(guest));
 	json_object_set_new(json, "guests", guests_json(status, guest->host));
 	return json;
 }
@@ -172,6 +223,7 @@ json_t *status_json(const struct lab_status *status)
 
 	if (status->interrupted)
 		json_object_set_new(json, "interrupted", text_json(status->interrupted));
+	json_object_set_new(json, "publish_in_force", json_boolean(!status->publish_missing));
 	json_object_set_new(json, "networks", networks_json(lab));
 	json_object_set_new(json, "guests", guests_json(status, lab->root));
 	return json;
