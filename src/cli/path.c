@@ -8,12 +8,25 @@
 #include "cli/question.h"
 #include "verify/batch.h"
 #include "verify/ends.h"
+#include "verify/engines.h"
 
+#include <string.h>
 #include <sys/socket.h>
+
+enum engine {
+	ENGINE_PLAIN,
+	ENGINE_SYMBOLIC,
+	ENGINE_BOTH,
+};
+
+static const char *const engines[] = {"plain", "symbolic", "both", NULL};
 
 struct asker {
 	const struct stack *stack;
 	unsigned flags;
+	enum engine engine;
+	struct spread *spread; /* NULL: only the interpreter is asked */
+	bool *differ;	       /* did the two at least once? */
 };
 
 /* The packet as it was sent: its source is chosen on the way. */
@@ -65,11 +78,62 @@ static int answer_one(struct invocation *inv, const struct stack *stack, unsigne
 	return show(inv, stack, &asked, arena, flags);
 }
 
+/* Both engines' answers where they differ; else the interpreter's. */
+static json_t *answer_of_both(const struct asker *asker, const struct question *question, struct answer *plain,
+			      struct arena *arena)
+{
+	static const char *const words[] = {"agree", "differ", "open"};
+	struct answer *symbolic;
+	enum agreement agreement = engines_compare(asker->spread, question, plain, arena, &symbolic);
+	json_t *json = answer_json(plain);
+
+	json_object_set_new(json, "engines", json_string(words[agreement]));
+	if (agreement == ENGINES_DIFFER) {
+		json_object_set_new(json, "symbolic", answer_json(symbolic));
+		*asker->differ = true;
+	}
+	return json;
+}
+
 static json_t *answer_of(const void *context, const struct question *question, struct arena *arena)
 {
 	const struct asker *asker = context;
+	struct answer *plain = walk_ask(asker->stack, question, asker->flags, arena);
+	struct question asking = *question;
 
-	return answer_json(walk_ask(asker->stack, question, asker->flags, arena));
+	if (asker->engine == ENGINE_PLAIN)
+		return answer_json(plain);
+	if (asker->engine == ENGINE_BOTH)
+		return answer_of_both(asker, question, plain, arena);
+	if (!asking.packet.src.family) /* which one a host takes is not for the sets to say */
+		asking.packet.src = plain->source;
+	return answer_json(engines_symbolic(asker->spread, &asking, arena));
+}
+
+/* How much memory the sets may take. */
+enum { SETS_MEMORY = 1 << 30 };
+
+static int answer_many(struct invocation *inv, const struct stack *stack, unsigned flags)
+{
+	cleanup_space struct space *space = NULL;
+	cleanup_spread struct spread *spread = NULL;
+	cleanup_error struct error *err = NULL;
+	bool differ = false;
+	struct asker asker = {.stack = stack, .flags = flags, .differ = &differ};
+	const char *engine = invocation_string(inv, "engine");
+	int status;
+
+	for (unsigned i = 0; engine && engines[i]; i++)
+		if (strcmp(engine, engines[i]) == 0)
+			asker.engine = (enum engine)i;
+	if (asker.engine != ENGINE_PLAIN) {
+		space = pset_space_new(SETS_MEMORY, &err);
+		if (!space)
+			return invocation_fail(inv, &err);
+		asker.spread = spread = spread_new(stack, space);
+	}
+	status = batch_run(inv, stack, answer_of, &asker);
+	return status == EXIT_DONE && differ ? EXIT_FAILED : status;
 }
 
 static int run(struct invocation *inv)
@@ -88,7 +152,7 @@ static int run(struct invocation *inv)
 		return status;
 	stack = stack_new(bundle);
 	if (invocation_flag(inv, "batch"))
-		return batch_run(inv, stack, answer_of, &(struct asker){stack, flags});
+		return answer_many(inv, stack, flags);
 	return answer_one(inv, stack, flags);
 }
 
@@ -105,9 +169,22 @@ const struct command command_path = {
 		"\n"
 		"Where a fact is missing, or a rule depends on what no packet shows, as a rate or a clock, both ways "
 		"are tried. "
-		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.\n\n" QUESTION_ENDS,
+		"If they end alike it does not matter; if not, the answer is unknown, and what would tell is named.\n"
+		"\n"
+		"There are two engines that know nothing of each other. With --engine both each answer of a batch "
+		"says whether they agree: \"engines\" is agree, differ (then \"symbolic\" has the other answer) or "
+		"open "
+		"(one of them does not know).\n\n" QUESTION_ENDS,
 	.options = (const struct command_option[]){QUESTION_OPTIONS,
 						   BATCH_OPTION,
+						   {.name = "engine",
+						    .kind = OPTION_CHOICE,
+						    .argument = "ENGINE",
+						    .help = "with --batch: who answers. plain: the interpreter; "
+							    "symbolic: the one that proves, with sets of packets; "
+							    "both: they are compared",
+						    .choices = engines,
+						    .no_env = true},
 						   {.name = "assume",
 						    .help = "where a fact is missing, take what is usual and say so"},
 						   HOSTS_OPTION,
@@ -121,9 +198,11 @@ const struct command command_path = {
 			{"nestvisor path --facts bundle/ --from vm1 --to 192.168.124.91",
 			 "a ping, in facts that were captured"},
 			{"nestvisor path --batch --facts bundle/ < questions.jsonl", "many questions at once"},
+			{"nestvisor path --batch --engine both --facts bundle/ < questions.jsonl",
+			 "the same, and both engines are asked"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "delivered, or all questions answered"},
-						    {EXIT_FAILED, "not delivered"},
+						    {EXIT_FAILED, "not delivered, or the engines differ"},
 						    {EXIT_USAGE, "wrong usage, or a line that is no question"},
 						    {EXIT_UNKNOWN, "unknown: a fact is missing"},
 						    {}},
