@@ -13,6 +13,11 @@ ECHO = {8: 0, 13: 14, 128: 129}
 OF = ("src", "dst", "proto", "sport", "dport", "icmp_type", "at", "iif", "src_mac", "dst_mac", "bridged", "in_port", "tcp_flags")
 
 
+def may_send(host):
+    """Raw sockets look up their routes without the packet's protocol and ports, which programs' own sockets have."""
+    return not any("ipproto" in rule for rule in host["rules"])
+
+
 def hold(stack, question, next_token, idle):
     """Yields (question, the kernel's answer)."""
     token = next_token()
@@ -40,6 +45,8 @@ def follow(stack, question, token, answer):
     if "reply" not in wanted or not (question["proto"] in ("udp", "47", "50") or "_stub" in answer):
         return
     back = stack.reply(question, answer)
+    if back["iif"] is None and not may_send(stack.scenario["hosts"][back["at"]]):
+        return
     yield back, token + 1
     heard = back["_heard"]
     if heard["verdict"] != "delivered":

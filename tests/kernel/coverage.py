@@ -10,7 +10,7 @@ RULES = [  # features of rules, as their text shows them
     ("connection state", r"--ctstate|ct state"), ("connection direction, status, tuple", r"--ctdir|--ctproto|ct (direction|status|original)"), ("invalid", r"INVALID|invalid"),
     ("related", r"RELATED|related"), ("untracked", r"UNTRACKED|untracked"), ("not tracked on purpose", r"--notrack|\bnotrack"),
     ("mark", r"-m mark|meta mark"), ("mark set", r"MARK --set|mark set"), ("connection's mark", r"connmark|CONNMARK|ct mark"), ("interface", r" -[io] |[io]if(name)? "), ("interface wildcard", r" -[io] \S+\+"),
-    ("MAC", r"--mac-source|ether saddr"), ("physdev", r"physdev"), ("fib and addrtype", r"addrtype|\bfib "), ("TCP flags", r"--tcp-flags|tcp flags"), ("ICMP type", r"--icmp(v6)?-type|icmp(v6)? type"),
+    ("time to live", r"--(ttl|hl)-|ip ttl"), ("next hop", r"rt ip nexthop"), ("MAC", r"--mac-source|ether saddr"), ("physdev", r"physdev"), ("fib and addrtype", r"addrtype|\bfib "), ("TCP flags", r"--tcp-flags|tcp flags"), ("ICMP type", r"--icmp(v6)?-type|icmp(v6)? type"),
     ("fragments", r" -f( |$)|frag-off"), ("iprange", r"iprange"), ("source NAT", r"-j SNAT|\bsnat\b"), ("destination NAT", r"-j DNAT|\bdnat\b"), ("masquerade", r"(?i)masquerade"), ("redirect", r"(?i)redirect"), ("NETMAP", r"NETMAP"),
 ]
 STACK = [("1 layer", lambda s: layers(s) == 1), ("2 layers", lambda s: layers(s) == 2), ("3 layers", lambda s: layers(s) == 3), ("4 layers", lambda s: layers(s) == 4),
@@ -20,6 +20,7 @@ STACK = [("1 layer", lambda s: layers(s) == 1), ("2 layers", lambda s: layers(s)
          ("iptables and nftables on one host", lambda s: some(s, lambda h: h["nft"] and h["iptables"])), ("no firewall on some host", lambda s: some(s, lambda h: not h["nft"] and not h["iptables"])),
          ("policy routing", lambda s: some(s, lambda h: h["rules"])), ("policy routing by mark", lambda s: some(s, lambda h: any("fwmark" in rule for rule in h["rules"]))),
          ("blackhole, unreachable, prohibit, throw", lambda s: some(s, lambda h: any(re.search("blackhole|unreachable|prohibit|throw", r) for r in h["routes"] + h["rules"]))),
+         ("isolated ports, hairpin", lambda s: some(s, lambda h: h.get("ports"))),
          ("rp_filter strict", lambda s: sysctl(s, r"rp_filter", 1)), ("rp_filter loose", lambda s: sysctl(s, r"rp_filter", 2)), ("forwarding off", lambda s: sysctl(s, r"forward", 0)),
          ("route_localnet", lambda s: sysctl(s, r"route_localnet", 1)), ("accept_local", lambda s: sysctl(s, r"accept_local", 1))]
 
@@ -64,6 +65,8 @@ def kind(question):
         yield question["fragment"] + (" fragment" if question["fragment"] == "first" else " fragments")
     if question.get("_wrong_sum"):
         yield "wrong checksum"
+    if question.get("ttl"):
+        yield "short time to live"
     if question["proto"] == "tcp" and question["state"] == "invalid" and not question.get("_wrong_sum"):
         yield "wrong TCP flags"
     if question.get("_extensions"):

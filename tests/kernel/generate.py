@@ -3,6 +3,7 @@ as iptables, legacy iptables, nft, or several of them. A scenario is plain data,
 import random
 
 import aim
+import conversation
 import packets
 
 WORLD4, WORLD6 = "203.0.113.", "2001:db8:113::"
@@ -45,6 +46,8 @@ class Generator:
             self.add_bridge_of_stubs(hosts, cables, above)
         for name, host in hosts.items():
             if host["captured"]:
+                for _, ports in host["bridges"].values():
+                    host["ports"] += [[port, self.pick("isolated on", "isolated on", "hairpin on")] for port in ports if self.chance(0.12)]
                 self.route(host, hosts)
                 self.sysctls(host)
                 self.firewall(name, host)
@@ -52,7 +55,7 @@ class Generator:
 
     def add_host(self, hosts, name, captured):
         hosts[name] = {"captured": captured, "links": [], "bridges": {}, "addresses": [], "routes": [], "rules": [], "sysctls": [],
-                       "iptables": [], "nft": [], "ipsets": [], "downlinks": [], "uplinks": []}
+                       "iptables": [], "nft": [], "ipsets": [], "downlinks": [], "uplinks": [], "ports": []}
         return hosts[name]
 
     def cable(self, hosts, cables, a, if_a, b, if_b):
@@ -139,6 +142,10 @@ class Generator:
         while self.chance(0.3):
             kind = self.pick("blackhole", "unreachable", "prohibit", "throw")
             host["routes"].append("-4 %s %s" % (kind, self.pick(REMOTE4 + ["8.8.8.0/24", "192.168.50.2", "192.168.60.0/25"])))
+        if self.chance(0.2):  # the smaller metric wins
+            up = self.pick(host["uplinks"])
+            host["routes"].append("-4 default via %s dev %s metric %d" % (up[1], up[0], self.pick(50, 100)))
+            host["routes"].append("-6 default via %s dev %s metric %d" % (up[2], up[0], self.pick(50, 100, 2000)))
         if self.chance(0.2):
             host["routes"].append("-6 %s %s" % (self.pick("blackhole", "unreachable", "prohibit"), self.pick(REMOTE6)))
         if self.chance(0.45):
@@ -153,7 +160,7 @@ class Generator:
         names = [link for link, _ in host["links"]] + list(host["bridges"]) + ["lo"]
         for priority in self.random.sample([5000, 10000, 20000, 32000], self.pick(1, 1, 2, 3)):
             what = self.pick("fwmark 0x%x" % self.pick(1, 2), "fwmark 0x10/0xf0", "from %s" % self.net4(), "to %s" % self.net4(), "iif " + self.pick(names),
-                             "ipproto %s dport %d" % (self.pick("tcp", "udp"), self.pick(PORTS)), "not from %s" % self.net4())
+                             "ipproto %s dport %d" % (self.pick("tcp", "udp"), self.pick(PORTS)), "not from %s" % self.net4(), "oif " + self.pick(names), "ipproto %s sport 40000" % self.pick("tcp", "udp"), "tos 0x10")
             action = "lookup 100"
             if self.chance(0.2):
                 action = self.pick("prohibit", "blackhole", "unreachable")
@@ -235,7 +242,7 @@ class Generator:
                      for base in ("PREROUTING", "OUTPUT") for _ in range(self.pick(0, 1, 2))]
             tables["raw"] = {"policies": {"PREROUTING": "ACCEPT", "OUTPUT": "ACCEPT"}, "chains": [], "rules": rules}
         if self.chance(0.4):
-            rules = [self.ipt_match(host, family, base) + " -j " + self.pick("MARK --set-mark 0x1", "MARK --set-mark 0x2", "MARK --set-xmark 0x10/0xf0", "DROP", "CONNMARK --set-mark 0x1", "CONNMARK --save-mark")
+            rules = [self.ipt_match(host, family, base) + " -j " + self.pick("MARK --set-mark 0x1", "MARK --set-mark 0x2", "MARK --set-xmark 0x10/0xf0", "DROP", "MARK --or-mark 0x2", "MARK --and-mark 0xfe", "CONNMARK --set-mark 0x1", "CONNMARK --save-mark", "CONNMARK --restore-mark")
                      for base in ("PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING") for _ in range(self.pick(0, 1, 2))]
             tables["mangle"] = {"policies": dict.fromkeys(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), "ACCEPT"), "chains": [], "rules": rules}
         if self.chance(0.5):
@@ -275,6 +282,7 @@ class Generator:
                   "-m mark %s--mark %s" % (negate(), self.pick("0x1", "0x0/0xff", "0x10/0xf0")), "-m connmark --mark 0x1",
                   "-m conntrack --ctdir " + self.pick("ORIGINAL", "REPLY"), "-m conntrack --ctproto " + self.pick("tcp", "udp"),
                   "-m comment --comment \"lab rule\"", "-m pkttype %s--pkt-type %s" % (negate(), self.pick("unicast", "broadcast"))]
+        extras.append(self.hop_limit(family))
         if family == 4:
             extras.append(negate() + "-f")
             extras += ["-m iprange %s--%s-range %s" % (negate(), self.pick("src", "dst"), self.pick("203.0.113.1-203.0.113.60", "192.168.50.1-192.168.50.7", "1.0.0.0-9.0.0.0"))]
@@ -291,6 +299,10 @@ class Generator:
         if sum("-m conntrack" in w for w in words) > 1 or sum("-m mark" in w for w in words) > 1 or sum("-m physdev" in w for w in words) > 1:
             return self.ipt_match(host, family, chain)
         return " ".join(words)
+
+    def hop_limit(self, family):
+        word = "ttl" if family == 4 else "hl"
+        return "-m %s --%s-%s %d" % (word, word, self.pick("lt", "gt"), self.pick(3, 62, 63, 64))
 
     def ports(self, count):
         return [str(self.pick(PORTS)) if self.chance(0.8) else "%d:%d" % (self.pick(20, 80), self.pick(120, 180)) for _ in range(count)] if count > 1 else [str(self.pick(PORTS))]
@@ -329,6 +341,8 @@ class Generator:
         if self.chance(0.6):
             net = self.pick("192.168.0.0/16", "172.17.0.0/16") if family == 4 else "fd00::/16"
             rules.append("-A POSTROUTING -s %s ! -d %s -j MASQUERADE" % (net, net) if self.chance(0.5) else "-A POSTROUTING -o %s -j MASQUERADE" % up)
+        if self.chance(0.2):
+            rules.append("-A POSTROUTING -p %s -o %s -j MASQUERADE --to-ports 40000-40010" % (self.pick("tcp", "udp"), up))
         if self.chance(0.3):
             rules.append("-A POSTROUTING %s -o %s -j SNAT --to-source %s" % (self.pick("", "-p tcp --dport 80", "-s " + (self.net4() if family == 4 else self.net6())), self.pick(self.names(host, None)), to()))
         if self.chance(0.1):
@@ -412,7 +426,8 @@ class Generator:
         elif kind == "icmp":
             words.append("icmp type %s%s" % (negate(), self.pick("echo-request", "echo-request", "echo-reply", "destination-unreachable", "{ 3, 11 }")) if four
                          else "icmpv6 type " + self.pick("echo-request", "echo-request", "destination-unreachable", "time-exceeded"))
-        extras = ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "related", "{ new, related }", "new,established"), "ct direction " + self.pick("original", "reply"), "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
+        extras = (["meta nfproto " + self.pick("ipv4", "ipv6")] if family == "inet" else []) + (["ct original proto-dst %d" % self.pick(PORTS)] if kind in ("tcp", "udp") else [])
+        extras += ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "related", "{ new, related }", "new,established"), "ct direction " + self.pick("original", "reply"), "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
                   "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"),
                   "ct mark 0x1", "meta pkttype unicast"]
         if kind == "tcp":
@@ -422,6 +437,8 @@ class Generator:
         if base == "prerouting":
             extras += ["fib saddr . iif oif %s" % self.pick("missing", "exists")]
         if four:
+            extras += ["ip ttl %s %d" % (self.pick("<", ">", "=="), self.pick(3, 62, 63, 64)), "rt ip nexthop " + self.pick(self.addresses4), "ct original ip saddr . ct original ip daddr { %s . %s }" % (
+                self.pick(self.addresses4), self.pick(self.addresses4 + REMOTE4))] if base != "any" else []
             extras += ["ct original ip daddr " + self.net4(), "ct reply ip saddr " + self.net4(), "ip frag-off & 0x1fff %s 0" % self.pick("==", "!="), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
         while self.chance(0.3):
             words.append(self.pick(extras))
@@ -434,6 +451,11 @@ class Generator:
             return "tcp dport vmap @vm"
         if self.chance(0.08):
             return "meta mark set %s" % self.pick("0x1", "meta mark & 0xffffff0f | 0x10") if base == "prerouting" else "%s %scontinue" % (match, counter)
+        if self.chance(0.06) and family != "ip6":
+            return self.pick("tcp dport vmap { 0-79 : accept, 80-1023 : %s, 1024-65535 : continue }", "ip daddr . tcp dport vmap { %s . %d : accept, %s . 80 : %%s }" % (
+                self.pick(self.addresses4), self.pick(PORTS), self.pick(REMOTE4)), "ip protocol vmap { tcp : accept, udp : %s, icmp : continue }") % self.pick(["drop"] + ["jump " + u for u in users])
+        if self.chance(0.04):
+            return "meta iifname vmap { \"%s\" : %s, \"lo\" : accept }" % (self.pick(self.names(host, None)), self.pick("accept", "drop", "return")) if base in ("input", "forward", "prerouting") else "counter"
         if self.chance(0.08) and family != "ip6":
             return "ip saddr vmap { %s : accept, %s : drop }" % (self.pick(self.addresses4), self.pick(REMOTE4))
         verdicts = ["accept"] * 4 + ["drop"] * 3 + ["return"]
@@ -458,7 +480,7 @@ class Generator:
         return {"family": family, "name": "labnat", "sets": [], "chains": chains}
 
     def nft_mark(self, host):
-        mark = lambda: self.pick("meta mark set 0x1", "meta mark set 0x2", "meta mark set meta mark & 0xffffff0f | 0x10", "ct mark set 0x1", "notrack")
+        mark = lambda: self.pick("meta mark set ct mark", "ct mark set meta mark", "meta mark set tcp dport map { 22 : 0x1, 80 : 0x2 }", "meta mark set 0x1", "meta mark set 0x2", "meta mark set meta mark & 0xffffff0f | 0x10", "ct mark set 0x1", "notrack")
         pre = [self.nft_match(host, "inet", "prerouting", {}).replace("fib saddr . iif oif missing", "") + " " + mark() for _ in range(self.pick(1, 2))]
         out = [self.nft_match(host, "inet", "output", {}) + " " + self.pick("meta mark set 0x1", "meta mark set 0x2") for _ in range(self.pick(0, 1))]
         priority = self.pick("mangle", "raw")
@@ -496,7 +518,7 @@ class Generator:
         question["dport"] = self.pick(PORTS) if ports else None
         question["icmp_type"] = None if "icmp" not in proto else 128 if six else self.pick(8, 8, 8, 13)
         question["state"] = "new"
-        if self.chance(0.3) and own:
+        if self.chance(0.3) and own and conversation.may_send(host):
             question["src"] = self.pick(own)
         else:
             self.arriving(scenario, name, host, question, addresses, remote)
@@ -516,6 +538,8 @@ class Generator:
             self.stray_error(question, six, addresses + remote)
         elif what < 0.57 and proto in ("tcp", "udp", "icmp", "icmpv6"):
             question["_fragments"] = True
+        if self.chance(0.05):
+            question["ttl"] = self.pick(1, 2, 3)
         if six and "_fragments" not in question and "_quoted" not in question and self.chance(0.2):
             question["_extensions"] = self.pick([60], [60], [60, 0])  # innermost first
         return question

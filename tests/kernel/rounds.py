@@ -62,7 +62,8 @@ class Round:
 
     def program(self, questions, command="path"):
         text = "".join(json.dumps(public(q)) + "\n" for q in questions)
-        done = subprocess.run([self.nestvisor, command, "--batch", "--facts", self.folder], input=text, capture_output=True, text=True, timeout=120)
+        both = ["--engine", "both"] if command == "path" else []
+        done = subprocess.run([self.nestvisor, command, "--batch", *both, "--facts", self.folder], input=text, capture_output=True, text=True, timeout=120)
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
         if len(lines) != len(questions):
             raise kernel.Failed("nestvisor answered %d of %d questions: %s" % (len(lines), len(questions), done.stderr.strip()[:400]))
@@ -88,7 +89,7 @@ def waiting(asked, answers, whys):
 
 
 def difference(kernel_says, told):
-    """None where both agree; what both name is compared."""
+    """None where both agree; what both name is compared. Then the sets must agree with the interpreter."""
     if kernel_says["verdict"] != told.get("verdict"):
         return "verdict"
     fields = {"delivered": ("where", "to", "sport", "dport"), "lost": (), "dropped": ("where", "table", "chain"), "rejected": ("where", "table", "chain")}
@@ -101,7 +102,7 @@ def difference(kernel_says, told):
                 return field
     if kernel_says.get("index") is not None and told.get("rules") is not None and deciding(told) != kernel_says["index"]:
         return "index of the rule"
-    return None
+    return "engines" if told.get("engines") == "differ" else None
 
 
 def deciding(told):

@@ -69,6 +69,8 @@ class Stack:
             lines.append("link add %s address %s type bridge forward_delay 0 stp_state 0 mcast_snooping 0" % (bridge, mac))
             lines += ["link set %s master %s" % (port, bridge) for port in ports]
             lines.append("link set %s up" % bridge)
+        for port, option in plan.get("ports", ()):
+            lines.append("link set %s type bridge_slave %s" % (port, option))
         lines += ["link set %s up" % link for link, _ in plan["links"]]
         lines += ["addr add %s dev %s%s" % (address, interface, " nodad" if ":" in address else "") for interface, address in plan["addresses"]]
         host.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
