@@ -274,5 +274,8 @@ struct bounds chains_bounds(struct chains *chains, diagram function, unsigned ki
 	struct diagram_mapping may = {may_end, &wanted, chains_operation(chains, CHAINS_MAY, kinds, 0)};
 	struct diagram_mapping must = {must_end, &wanted, chains_operation(chains, CHAINS_MUST, kinds, 0)};
 
-	return (struct bounds){diagram_map(chains->space, &may, function), diagram_map(chains->space, &must, function)};
+	struct bounds bounds = {.may = diagram_map(chains->space, &may, function)};
+
+	bounds.must = outcomes_open(chains->outcomes) ? diagram_map(chains->space, &must, function) : bounds.may;
+	return bounds;
 }

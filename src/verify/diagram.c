@@ -21,6 +21,7 @@ enum {
 	FIRST_TABLE = 1 << 12,
 	FIRST_CACHE = 1 << 12,
 	LARGEST_CACHE = 1 << 21,
+	USED_AT_ONCE = 1 << 18, /* bytes */
 };
 
 static uint32_t hash_edges(unsigned word, const struct diagram_edge *edges, size_t count)
@@ -49,6 +50,30 @@ static void *reserve_memory(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Of a table all pages are there at once: one by one, as they are touched, they cost several times as much. */
+static void *table_new(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void table_free(void *table, size_t size)
+{
+	if (table)
+		munmap(table, size);
+}
+
+/* The same of what is used from its beginning on: some more pages from `from` on. Gives back where they end. A kernel
+ * before 5.14 cannot, and gives each page as it is touched. */
+static size_t use_memory(const struct space *space, void *memory, size_t from)
+{
+	size_t size = space->memory - from < USED_AT_ONCE ? space->memory - from : USED_AT_ONCE;
+
+	madvise((uint8_t *)memory + from, size, MADV_POPULATE_WRITE);
+	return from + size;
+}
+
 struct space *space_new(size_t memory, const uint8_t range_bits[SPACE_WORDS], struct error **err)
 {
 	struct space *space = calloc(1, sizeof(*space));
@@ -61,9 +86,9 @@ struct space *space_new(size_t memory, const uint8_t range_bits[SPACE_WORDS], st
 	space->nodes = reserve_memory(space->memory);
 	space->edges = reserve_memory(space->memory);
 	space->table_size = FIRST_TABLE;
-	space->table = calloc(space->table_size, sizeof(*space->table));
+	space->table = table_new(space->table_size * sizeof(*space->table));
 	space->cache_size = FIRST_CACHE;
-	space->cache = calloc(space->cache_size, sizeof(*space->cache));
+	space->cache = table_new(space->cache_size * sizeof(*space->cache));
 	space->next_operation = SPACE_FIRST_OPERATION;
 	if (!space->nodes || !space->edges || !space->table || !space->cache) {
 		error_set(err, ENOMEM, "cannot reserve %zu MiB for sets of packets", memory >> 20);
@@ -85,8 +110,8 @@ void space_free(struct space *space)
 		free(space->known[i].key);
 	free(space->known);
 	free(space->found);
-	free(space->table);
-	free(space->cache);
+	table_free(space->table, space->table_size * sizeof(*space->table));
+	table_free(space->cache, space->cache_size * sizeof(*space->cache));
 	free(space);
 }
 
@@ -191,13 +216,13 @@ static void grow_cache(struct space *space)
 	uint32_t old_size = space->cache_size;
 
 	space->cache_size *= 2;
-	space->cache = calloc(space->cache_size, sizeof(*space->cache));
+	space->cache = table_new(space->cache_size * sizeof(*space->cache));
 	if (!space->cache)
 		abort();
 	for (uint32_t i = 0; i < old_size; i++)
 		if (old[i].operation)
 			*cache_slot(space, old[i].operation, old[i].a, old[i].b) = old[i];
-	free(old);
+	table_free(old, old_size * sizeof(*old));
 }
 
 static void grow(struct space *space)
@@ -206,13 +231,13 @@ static void grow(struct space *space)
 	uint32_t old_size = space->table_size;
 
 	space->table_size *= 2;
-	space->table = calloc(space->table_size, sizeof(*space->table));
+	space->table = table_new(space->table_size * sizeof(*space->table));
 	if (!space->table)
 		abort();
 	for (uint32_t i = 0; i < old_size; i++)
 		if (old[i].node)
 			*free_slot(space, old[i].hash) = old[i];
-	free(old);
+	table_free(old, old_size * sizeof(*old));
 	if (space->cache_size < space->table_size && space->cache_size < LARGEST_CACHE)
 		grow_cache(space);
 }
@@ -246,6 +271,8 @@ void space_release(struct space *space, uint32_t mark)
 
 static diagram add_node(struct space *space, struct slot *slot, uint32_t hash, const struct node *node)
 {
+	if ((space->node_count + 1) * sizeof(*node) > space->nodes_used)
+		space->nodes_used = use_memory(space, space->nodes, space->nodes_used);
 	space->nodes[space->node_count] = *node;
 	*slot = (struct slot){hash, ++space->node_count};
 	if (space->node_count > space->table_size / 2)
@@ -291,6 +318,8 @@ static diagram unique_ranges(struct space *space, unsigned word, const struct di
 	}
 	if (!has_room(space, count))
 		return diagram_of(0);
+	if ((space->edge_count + count) * sizeof(*edges) > space->edges_used)
+		space->edges_used = use_memory(space, space->edges, space->edges_used);
 	memcpy(&space->edges[space->edge_count], edges, count * sizeof(*edges));
 	space->edge_count += count;
 	return add_node(space, &space->table[at], hash, &node);

@@ -49,6 +49,7 @@ struct space {
 	struct known_operation *known; /* a table, free where the id is 0 */
 	size_t known_count, known_size;
 	size_t memory;
+	size_t nodes_used, edges_used; /* bytes of each that are there */
 	bool too_large;
 };
 

@@ -24,7 +24,7 @@ struct outcomes {
 	uint32_t *table; /* outcome plus 1; 0: free */
 	size_t table_size;
 	uint32_t kinds; /* of all of them */
-	bool go_on_changed;
+	bool go_on_changed, open;
 };
 
 /* Makes room for more at the end of an array whose capacity is the power of two at or above its count. */
@@ -105,6 +105,7 @@ static outcome unique(struct outcomes *outcomes, struct end *ends, size_t count)
 		outcomes->go_on_changed |= ends[i].kind == END_CONTINUE && ends[i].effect;
 	}
 	outcomes->kinds |= set->kinds;
+	outcomes->open |= (set->kinds & (set->kinds - 1)) != 0;
 	memcpy(&outcomes->ends[outcomes->end_count], ends, kept * sizeof(*ends));
 	outcomes->end_count += kept;
 	if (outcomes->set_count > outcomes->table_size / 2)
@@ -247,6 +248,11 @@ bool outcomes_go_on_changed(const struct outcomes *outcomes)
 unsigned outcomes_kinds(const struct outcomes *outcomes)
 {
 	return outcomes->kinds;
+}
+
+bool outcomes_open(const struct outcomes *outcomes)
+{
+	return outcomes->open;
 }
 
 unsigned outcome_kinds(const struct outcomes *outcomes, outcome a)

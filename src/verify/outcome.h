@@ -56,6 +56,8 @@ outcome outcome_as(struct outcomes *outcomes, outcome a, unsigned kinds, enum en
 bool outcomes_go_on_changed(const struct outcomes *outcomes);
 /* The kinds of end that there are in any outcome, as bits. */
 unsigned outcomes_kinds(const struct outcomes *outcomes);
+/* Is there any outcome with ends of several kinds? */
+bool outcomes_open(const struct outcomes *outcomes);
 
 /* The kinds of its ends, as bits. */
 unsigned outcome_kinds(const struct outcomes *outcomes, outcome a);
