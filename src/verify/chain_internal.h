@@ -35,6 +35,8 @@ enum chains_operation {
 	CHAINS_EXCHANGE, /* from kinds of end, to kinds */
 	CHAINS_MAY,	 /* kinds */
 	CHAINS_MUST,
+	CHAINS_COMES_TO, /* kind of end, effect */
+	CHAINS_COMES_TO_ALONE,
 };
 
 /* A statement that takes its value from a map, as it is for one element of that. */

@@ -41,11 +41,13 @@ static uint32_t comes_to(void *context, uint32_t number)
 struct bounds chains_ending(struct chains *chains, diagram function, struct end end)
 {
 	struct wanted_end may = {chains->outcomes, end, false}, must = {chains->outcomes, end, true};
-	struct diagram_mapping mapping = {comes_to, &may, space_operator_id(chains->space)};
+	struct diagram_mapping mapping = {comes_to, &may,
+					  chains_operation(chains, CHAINS_COMES_TO, end.kind, end.effect)};
 	struct bounds bounds;
 
 	bounds.may = diagram_map(chains->space, &mapping, function);
-	mapping = (struct diagram_mapping){comes_to, &must, space_operator_id(chains->space)};
+	mapping = (struct diagram_mapping){comes_to, &must,
+					   chains_operation(chains, CHAINS_COMES_TO_ALONE, end.kind, end.effect)};
 	bounds.must = diagram_map(chains->space, &mapping, function);
 	return bounds;
 }

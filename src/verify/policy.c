@@ -42,10 +42,12 @@ static void add_line(struct promises *promises, const struct policy *line)
 				       .line = line});
 }
 
-static void add_guest(struct promises *promises, const struct guest *guest, enum promise_kind kind, const char *format)
+static void add_guest(struct promises *promises, const struct guest *guest, enum promise_kind kind, const char *before,
+		      const char *behind)
 {
-	add(promises,
-	    (struct promise){.kind = kind, .text = arena_printf(promises->arena, format, guest->path), .guest = guest});
+	add(promises, (struct promise){.kind = kind,
+				       .text = arena_printf(promises->arena, "%s%s%s", before, guest->path, behind),
+				       .guest = guest});
 }
 
 static bool has_way(const struct lab *lab, const struct guest *guest)
@@ -68,20 +70,20 @@ static void add_isolation(struct promises *promises, const struct guest *guest)
 	if (guest->nic_count == 0)
 		return;
 	if (is_sealed(promises, guest)) {
-		add_guest(promises, guest, PROMISE_SEALED, "%s is sealed: nothing comes out of it, nothing gets in");
+		add_guest(promises, guest, PROMISE_SEALED, "", " is sealed: nothing comes out of it, nothing gets in");
 		return;
 	}
 	if (has_way(promises->lab, guest))
-		add_guest(promises, guest, PROMISE_ADMIN, "L0 reaches %s");
+		add_guest(promises, guest, PROMISE_ADMIN, "L0 reaches ", "");
 	if (isolation_world(promises->isolation, guest) != WORLD_CUT)
 		return;
-	add_guest(promises, guest, PROMISE_CUT,
-		  held.allowed_count ? "%s is cut: it reaches nothing of the world but what is allowed"
-				     : "%s is cut: it reaches nothing of the world");
+	add_guest(promises, guest, PROMISE_CUT, "",
+		  held.allowed_count ? " is cut: it reaches nothing of the world but what is allowed"
+				     : " is cut: it reaches nothing of the world");
 	if (held.neighbours == NEIGHBOURS_CUT)
-		add_guest(promises, guest, PROMISE_STRICT, "%s is cut: it reaches no guest that is not cut");
+		add_guest(promises, guest, PROMISE_STRICT, "", " is cut: it reaches no guest that is not cut");
 	if (held.neighbours == NEIGHBOURS_DROP)
-		add_guest(promises, guest, PROMISE_ALONE, "%s is cut: it reaches no other guest");
+		add_guest(promises, guest, PROMISE_ALONE, "", " is cut: it reaches no other guest");
 }
 
 static bool has_guests(const struct lab *lab, const struct network *network)
@@ -135,21 +137,45 @@ static pset sent_freely(struct space *space)
 
 /* ---- who is taken over ---- */
 
-static void compromise(struct asking *asking, const struct party *party)
+/* What is computed of hosts' rules is kept for all questions in which the same hosts are taken over. */
+struct follower {
+	bool *compromised; /* by party */
+	struct spread *spread;
+};
+
+static void take_over(struct asking *asking)
 {
-	asking->compromised[party - asking->places.parties] = true;
-	if (party->machine)
-		spread_take_over(asking->spread, party->machine);
-	if (party->network)
-		spread_take_over(asking->spread, party->network);
+	for (size_t i = 0; i < asking->places.party_count; i++) {
+		const struct party *party = &asking->places.parties[i];
+
+		if (asking->compromised[i] && party->machine)
+			spread_take_over(asking->spread, party->machine);
+		if (asking->compromised[i] && party->network)
+			spread_take_over(asking->spread, party->network);
+	}
 }
 
-/* A fresh one, in which nobody is taken over. */
-static void renew(struct asking *asking)
+/* The one in which just those are taken over that were said to be. */
+static void begin(struct asking *asking)
 {
-	spread_free(asking->spread);
+	size_t size = asking->places.party_count * sizeof(*asking->compromised);
+	struct follower *follower;
+
+	for (size_t i = 0; i < asking->follower_count; i++)
+		if (memcmp(asking->followers[i].compromised, asking->compromised, size) == 0) {
+			asking->spread = asking->followers[i].spread;
+			return;
+		}
 	asking->spread = spread_new(asking->input->stack, asking->space);
-	memset(asking->compromised, 0, asking->places.party_count * sizeof(*asking->compromised));
+	take_over(asking);
+	follower = arena_push(asking->arena, asking->followers, asking->follower_count);
+	*follower = (struct follower){arena_alloc(asking->arena, size), asking->spread};
+	memcpy(follower->compromised, asking->compromised, size);
+}
+
+static void compromise(struct asking *asking, const struct guest *guest)
+{
+	asking->compromised[guest->index + 1] = true;
 }
 
 static void compromise_line(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
@@ -158,13 +184,14 @@ static void compromise_line(struct asking *asking, const struct policy *line, st
 		const struct guest *guest = lab_find_guest(asking->input->lab, line->compromised[i]);
 
 		if (guest)
-			compromise(asking, places_party(&asking->places, guest));
+			compromise(asking, guest);
 		else
 			verdict_missing(
 				asking, verdict,
 				arena_printf(asking->arena, "%s is not in this part of the lab", line->compromised[i]),
 				"nestvisor verify, on the machine that the lab runs on");
 	}
+	begin(asking);
 }
 
 /* ---- ends of a line ---- */
@@ -254,7 +281,8 @@ static int ask_out(struct asking *asking, const struct guest *guest, struct aim 
 {
 	struct sources sources = {};
 
-	compromise(asking, places_party(&asking->places, guest));
+	compromise(asking, guest);
+	begin(asking);
 	source_add_cables(asking, &sources, guest, NULL, PSET_FULL);
 	return ask_none(asking, &sources, aim, verdict);
 }
@@ -310,10 +338,11 @@ static int ask_inside(struct asking *asking, const struct network *network, stru
 		for (size_t j = 0; j < lab->guests[i]->nic_count; j++) {
 			if (lab->guests[i]->nics[j].network != network)
 				continue;
-			compromise(asking, places_party(&asking->places, lab->guests[i]));
+			compromise(asking, lab->guests[i]);
 			source_add_cables(asking, &sources, lab->guests[i], network, PSET_FULL);
 			break;
 		}
+	begin(asking);
 	return ask_none(asking, &sources, &aim, verdict);
 }
 
@@ -323,20 +352,20 @@ static int ask_admin(struct asking *asking, const struct guest *guest, struct po
 	const struct endpoint from = {.kind = ENDPOINT_L0, .text = "L0"},
 			      to = {.kind = ENDPOINT_GUEST, .guest = (struct guest *)guest, .text = guest->path};
 
-	compromise(asking, places_party(&asking->places, guest));
-	return ask_way(asking, &from, &to, PSET_FULL, verdict);
+	begin(asking);
+	return ask_way(asking, &from, &to, PSET_FULL, true, verdict);
 }
 
 /* ---- all of it ---- */
 
 static int ask(struct asking *asking, const struct promise *promise, struct policy_verdict *verdict)
 {
-	renew(asking);
+	memset(asking->compromised, 0, asking->places.party_count * sizeof(*asking->compromised));
 	switch (promise->kind) {
 	case PROMISE_ALLOW:
 		compromise_line(asking, promise->line, verdict);
 		return ask_way(asking, &promise->line->from, &promise->line->to,
-			       set_of_ports(asking->space, promise->line), verdict);
+			       set_of_ports(asking->space, promise->line), false, verdict);
 	case PROMISE_DENY:
 		return ask_deny(asking, promise->line, verdict);
 	case PROMISE_CUT:
@@ -394,7 +423,8 @@ int policy_verify(const struct policy_input *input, struct arena *arena, struct 
 	places_find(&asking.places, input->lab, input->stack, arena);
 	asking.compromised = arena_alloc(arena, asking.places.party_count * sizeof(*asking.compromised));
 	r = verify_all(&asking);
-	spread_free(asking.spread);
+	for (size_t i = 0; i < asking.follower_count; i++)
+		spread_free(asking.followers[i].spread);
 	*ret = asking.report;
 	return r;
 }

@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+enum { USUAL_TTL = 64 }; /* of packets that Linux makes */
+
 /* ---- sets ---- */
 
 pset set_of_prefix(struct space *space, enum pset_field field, const struct prefix *prefix)
@@ -87,6 +89,7 @@ pset first_packets(struct space *space)
 					  pset_value(space, PSET_PROTOCOL, IPPROTO_ICMPV6)),
 				 pset_and(space, pset_kind(space, PSET_FAMILY, PSET_IP6),
 					  pset_value(space, PSET_PROTOCOL, IPPROTO_ICMP))));
+	set = pset_and(space, set, pset_value(space, PSET_TTL, USUAL_TTL));
 	return pset_and(space, set, pset_interval(space, PSET_SPORT, 1024, 65535));
 }
 
@@ -124,30 +127,48 @@ static bool is_on(const struct guest *guest, const struct network *network)
 	return false;
 }
 
-/*
- * It has no resolver, or one that asks nobody: what a host that is cut asks for is its own promise. The lab's networks
- * have dnsmasq, which the rules keep from those that are cut.
- */
-static bool asks_nobody(const struct asking *asking, const struct party *party, const struct stack_host *host)
+/* A host's resolver, which asks the world for whoever asks it. */
+enum resolver {
+	RESOLVER_NONE,	  /* or it asks nobody: what a host that is cut asks for is its own promise */
+	RESOLVER_PERHAPS, /* what listens there was not captured */
+	RESOLVER_SURE,
+};
+
+static bool has_names(const struct host *host)
+{
+	for (size_t i = 0; i < host->network_count; i++)
+		if (host->networks[i]->dns)
+			return true;
+	return false;
+}
+
+static enum resolver resolver_of(const struct asking *asking, const struct party *party, const struct stack_host *host)
 {
 	const struct facts *facts = host->facts;
 
-	if (party->guest && isolation_world(asking->input->isolation, party->guest) != WORLD_OPEN)
-		return true;
-	if (facts->listeners_known != TRUTH_YES)
-		return false;
+	if (!party || !party->host ||
+	    (party->guest && isolation_world(asking->input->isolation, party->guest) != WORLD_OPEN))
+		return RESOLVER_NONE;
+	if (party->network == host && has_names(party->host)) /* dnsmasq: net/dnsmasq.c */
+		return RESOLVER_SURE;
 	for (size_t i = 0; i < facts->listener_count; i++)
 		if (facts->listeners[i].port.known &&
 		    (facts->listeners[i].port.value == 53 || facts->listeners[i].port.value == 853))
-			return false;
-	return true;
+			return RESOLVER_SURE;
+	return facts->listeners_known == TRUTH_YES ? RESOLVER_NONE : RESOLVER_PERHAPS;
 }
 
 static pset to_resolver(const struct asking *asking, const struct party *party, const struct stack_host *host)
 {
-	if (!party || !party->host || asks_nobody(asking, party, host))
-		return PSET_EMPTY;
-	return questions_for_names(asking->space);
+	return resolver_of(asking, party, host) == RESOLVER_NONE ? PSET_EMPTY : questions_for_names(asking->space);
+}
+
+bool aim_is_doubtful(const struct asking *asking, const struct aim *aim, const struct answer *answer)
+{
+	const struct party *party = answer->where ? places_role(&asking->places, answer->where) : NULL;
+
+	return aim->kind == AIM_WORLD && party && !answer->out &&
+	       resolver_of(asking, party, answer->where) == RESOLVER_PERHAPS;
 }
 
 /* Who of the lab takes a packet in that ends at this host. */
@@ -290,8 +311,17 @@ static bool is_taken_in(const struct spread_end *end)
 	return end->fate == SPREAD_DELIVERED || (end->fate == SPREAD_UNKNOWN && end->reason == SPREAD_FOR_MANY);
 }
 
+static bool is_at_door(const struct asking *asking, const struct aim *aim, const struct stack_host *host)
+{
+	const struct party *party = host ? places_role(&asking->places, host) : NULL;
+
+	return aim->door && party && party->guest && party->guest == aim->guest;
+}
+
 pset aim_hit(const struct asking *asking, const struct aim *aim, const struct spread_end *end)
 {
+	if (is_at_door(asking, aim, end->host))
+		return aim->packets;
 	if (is_taken_in(end))
 		return addressed(asking, aim, at_host(asking, aim, end->host));
 	if (end->fate == SPREAD_SENT && end->oif)
@@ -305,6 +335,8 @@ bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct
 	const struct question question = {.packet = answer->packet};
 	pset packets, hit;
 
+	if (is_at_door(asking, aim, answer->where))
+		return true;
 	if (answer->fate != FATE_DELIVERED)
 		return false;
 	if (answer->out)

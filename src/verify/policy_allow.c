@@ -285,7 +285,7 @@ static void add_targets(struct wish *wish, const struct endpoint *to)
 	}
 }
 
-int ask_way(struct asking *asking, const struct endpoint *from, const struct endpoint *to, pset ports,
+int ask_way(struct asking *asking, const struct endpoint *from, const struct endpoint *to, pset ports, bool door,
 	    struct policy_verdict *verdict)
 {
 	struct wish wish = {.asking = asking,
@@ -299,6 +299,7 @@ int ask_way(struct asking *asking, const struct endpoint *from, const struct end
 		source_missing_part(asking, &wish.sources, to);
 	else
 		add_targets(&wish, to);
+	aim.door = door;
 	if (!wish.any && wish.sources.missing_count == 0)
 		source_missing(asking, &wish.sources, NULL, "an address of one family that %s and %s both have",
 			       from->text, to->text);

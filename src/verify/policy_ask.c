@@ -118,6 +118,15 @@ static bool judge(const struct inquiry *inquiry, const struct source *source, co
 	}
 	assume_all(asking, answer);
 	witness = witness_of(inquiry, source, question, answer);
+	if (!inquiry->all && aim_is_doubtful(asking, inquiry->aim, answer)) {
+		if (!verdict->witness)
+			verdict->witness = witness;
+		verdict_missing(asking, verdict,
+				arena_printf(asking->arena, "%s: what listens on port 53 and asks the world for names",
+					     answer->where->name),
+				"ss -lntup");
+		return false;
+	}
 	violate(inquiry, witness, aim_sentence(asking, answer));
 	return true;
 }
@@ -185,13 +194,19 @@ static struct bounds breaking(const struct inquiry *inquiry, const struct spread
 			       open ? PSET_EMPTY : pset_and(space, packets.must, hit)};
 }
 
-static const char *describe(const struct inquiry *inquiry, const struct spread_end *end, const struct packet *packet)
+/* What stays open where no packet decides it; `packet` NULL: none can be told. */
+static void miss_end(const struct inquiry *inquiry, const struct spread_end *end, const struct packet *packet)
 {
 	cleanup_strbuf struct strbuf text = {};
 
-	packet_format(packet, &text);
-	return arena_printf(inquiry->asking->arena, "%s: what becomes of %s%s%s", end->host->name, text.text,
-			    end->reason ? ": " : "", spread_reason_text(end->reason));
+	strbuf_printf(&text, "%s: what becomes of ", end->host->name);
+	if (packet)
+		packet_format(packet, &text);
+	else
+		strbuf_add(&text, "some packets");
+	if (end->reason)
+		strbuf_printf(&text, ": %s", spread_reason_text(end->reason));
+	verdict_missing(inquiry->asking, inquiry->verdict, arena_strdup(inquiry->asking->arena, text.text), NULL);
 }
 
 /* Packets that the sets say may break the promise. True: one does, says the interpreter. */
@@ -205,12 +220,16 @@ static bool try_end(const struct inquiry *inquiry, const struct source *source, 
 	size_t missing_before = verdict->missing_count;
 
 	narrow.packets = breaking(inquiry, end);
-	if (pset_is_empty(narrow.packets.may) || !spread_witness(spread, start, &narrow, &question))
+	if (pset_is_empty(narrow.packets.may))
 		return false;
+	if (!spread_witness(spread, start, &narrow, &question)) {
+		miss_end(inquiry, end, NULL);
+		return false;
+	}
 	if (judge(inquiry, source, &question, true))
 		return true;
 	if (verdict->missing_count == missing_before)
-		verdict_missing(inquiry->asking, verdict, describe(inquiry, end, &question.packet), NULL);
+		miss_end(inquiry, end, &question.packet);
 	return false;
 }
 

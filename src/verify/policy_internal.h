@@ -72,9 +72,12 @@ struct aim {
 	const struct network *network;
 	const struct prefix *prefix;
 	bool resolvers; /* and whoever asks the world for names */
+	bool door;	/* of AIM_GUEST: at it, whatever it does with them */
 	pset packets;	/* as they are at the end: only these count */
 	pset kept;	/* of AIM_WORLD: places of the world that are allowed */
 };
+
+struct follower;
 
 /* One question's way through both engines. */
 struct asking {
@@ -85,6 +88,8 @@ struct asking {
 	struct policy_report *report;
 	struct spread *spread; /* in which just these are taken over: */
 	bool *compromised;     /* by party */
+	struct follower *followers;
+	size_t follower_count;
 	struct error **err;
 };
 
@@ -96,6 +101,8 @@ bool aim_at(const struct asking *asking, const struct endpoint *to, struct aim *
 pset aim_hit(const struct asking *asking, const struct aim *aim, const struct spread_end *end);
 /* The same for one packet and the other engine. */
 bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct answer *answer);
+/* It is one only if the host that it came to has a resolver, which is not known. */
+bool aim_is_doubtful(const struct asking *asking, const struct aim *aim, const struct answer *answer);
 /* "it leaves by wan of L0-root" */
 const char *aim_sentence(const struct asking *asking, const struct answer *answer);
 
@@ -142,8 +149,8 @@ int ask_none(const struct asking *asking, const struct sources *sources, const s
 /* Every packet of these does, and its answer comes back; not past what was taken over. */
 int ask_all(const struct asking *asking, const struct sources *sources, const struct aim *aim,
 	    struct policy_verdict *verdict);
-/* Whoever is `from` can open any connection of these to `to`. */
-int ask_way(struct asking *asking, const struct endpoint *from, const struct endpoint *to, pset ports,
+/* Whoever is `from` can open any connection of these to `to`; `door`: or `to` itself refuses it. */
+int ask_way(struct asking *asking, const struct endpoint *from, const struct endpoint *to, pset ports, bool door,
 	    struct policy_verdict *verdict);
 void verdict_missing(const struct asking *asking, struct policy_verdict *verdict, const char *text,
 		     const char *command);
