@@ -357,12 +357,12 @@ static void decide_all(struct reach_run *run, const bool *asks)
 
 /* ---- one family ---- */
 
-static int follow(struct reach_run *run, const struct spread_start *start, struct error **err)
+static int follow(struct reach_run *run, const struct spread_start *starts, size_t start_count, struct error **err)
 {
 	const struct spread_end *ends;
 	size_t count;
 
-	if (spread_follow(run->spread, start, &ends, &count, err) < 0)
+	if (spread_follow_gathered(run->spread, starts, start_count, &ends, &count, err) < 0)
 		return -E2BIG;
 	for (size_t i = 0; i < count; i++)
 		reach_mark_end(run, &ends[i]);
@@ -375,7 +375,7 @@ static int run_family(struct reach_run *run, struct error **err)
 	struct spread_start *starts;
 	bool *asks = calloc(lab->node_count, sizeof(*asks));
 	size_t count;
-	int result = 0;
+	int result;
 
 	if (!asks)
 		abort();
@@ -386,8 +386,7 @@ static int run_family(struct reach_run *run, struct error **err)
 	if (!run->marks)
 		abort();
 	count = reach_starts(run, &starts);
-	for (size_t i = 0; result == 0 && i < count; i++)
-		result = follow(run, &starts[i], err);
+	result = follow(run, starts, count, err);
 	for (size_t i = 0; i < lab->node_count; i++)
 		asks[i] = lab->nodes[i].address_counts[run->family] > 0;
 	for (size_t i = 0; i < count; i++)

@@ -431,6 +431,42 @@ void spread_arrive(struct spread *spread, const struct stream *arriving)
 		route_arrived(spread, &stream);
 }
 
+static bool is_same_place(const struct stream *one, const struct stream *other)
+{
+	return one->host == other->host && one->family == other->family && one->iif == other->iif &&
+	       one->in_port == other->in_port && one->state == other->state && one->fragment == other->fragment &&
+	       one->depth == other->depth && one->tracked == other->tracked &&
+	       one->redirected == other->redirected && one->prerouted == other->prerouted &&
+	       one->translated[0] == other->translated[0] && one->translated[1] == other->translated[1];
+}
+
+void spread_hand_on(struct spread *spread, const struct stream *stream)
+{
+	if (!spread->gathers) {
+		spread_arrive(spread, stream);
+		return;
+	}
+	for (size_t i = spread->waiting_count; i-- > 0;)
+		if (is_same_place(&spread->waiting[i], stream)) {
+			spread->waiting[i].packets =
+				bounds_or(spread->space, spread->waiting[i].packets, stream->packets);
+			return;
+		}
+	*arena_push(spread->arena, spread->waiting, spread->waiting_count) = *stream;
+}
+
+/* Those that wait go on, each to the next host at most. */
+static void go_on(struct spread *spread)
+{
+	struct stream *waiting = spread->waiting;
+	size_t count = spread->waiting_count;
+
+	spread->waiting = NULL;
+	spread->waiting_count = 0;
+	for (size_t i = 0; i < count && !spread->too_large; i++)
+		spread_arrive(spread, &waiting[i]);
+}
+
 /* ---- asked ---- */
 
 static void start_at(struct spread *spread, const struct spread_start *start, struct stream *stream)
@@ -505,17 +541,32 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	arena_free(spread->arena);
 	spread->arena = arena_new();
 	spread->too_large = false;
+	spread->waiting = NULL;
+	spread->waiting_count = 0;
 	spread->ends = NULL;
 	spread->hops = NULL;
 	spread->end_count = spread->hop_count = 0;
 	for (size_t i = 0; i < start_count && !spread->too_large; i++)
 		follow(spread, &starts[i]);
+	while (spread->waiting_count)
+		go_on(spread);
 	result = space_check(spread->space, err);
 	if (result == 0 && spread->too_large)
 		result = error_set(err, E2BIG, "the question is too large: the packets go more than %d ways",
 				   MOST_STAYS);
 	*ret = spread->ends;
 	*ret_count = spread->end_count;
+	return result;
+}
+
+int spread_follow_gathered(struct spread *spread, const struct spread_start *starts, size_t start_count,
+			   const struct spread_end **ret, size_t *ret_count, struct error **err)
+{
+	int result;
+
+	spread->gathers = true;
+	result = spread_follow_all(spread, starts, start_count, ret, ret_count, err);
+	spread->gathers = false;
 	return result;
 }
 

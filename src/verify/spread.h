@@ -120,6 +120,13 @@ int spread_follow(struct spread *spread, const struct spread_start *start, const
 /* The same for several starts; the ends of all of them. */
 int spread_follow_all(struct spread *spread, const struct spread_start *starts, size_t start_count,
 		      const struct spread_end **ret, size_t *ret_count, struct error **err);
+/*
+ * The same, and those that come to a host by the same interface, over as many hosts, go on together. What they are told
+ * apart by must be in them (PSET_ORIGIN). Of the hops before such a host only one is remembered, so there is no way
+ * back from the ends.
+ */
+int spread_follow_gathered(struct spread *spread, const struct spread_start *starts, size_t start_count,
+			   const struct spread_end **ret, size_t *ret_count, struct error **err);
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);
 
 /*

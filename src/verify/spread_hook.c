@@ -46,13 +46,20 @@ void spread_name_links(struct spread *spread, struct stream *stream, enum stack_
 		     {PSET_OIF, stream->oif},
 		     {PSET_OUT_PORT, port_for(stream, stream->out_port, family)}};
 
+	pset named = PSET_FULL;
+	pset_fields fields = 0;
+	bool exact = bounds_are_exact(stream->packets);
+
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		wide name = names[i].link ? wide_of_name(names[i].link->name) : 0;
-		struct pset_bits bits = pset_bits_of(names[i].field);
 
-		stream->packets.may = pset_after(spread->space, stream->packets.may, bits, name, ~(wide)0);
-		stream->packets.must = pset_after(spread->space, stream->packets.must, bits, name, ~(wide)0);
+		fields |= PSET_BIT(names[i].field);
+		named = pset_and(spread->space, pset_value(spread->space, names[i].field, name), named);
 	}
+	stream->packets.may = pset_and(spread->space, pset_forget(spread->space, stream->packets.may, fields), named);
+	stream->packets.must =
+		exact ? stream->packets.may
+		      : pset_and(spread->space, pset_forget(spread->space, stream->packets.must, fields), named);
 }
 
 /* ---- chains ---- */
@@ -285,7 +292,9 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 {
 	const struct stack_hook *chains = &stream->host->hooks[family][hook];
 
-	spread_name_links(spread, stream, family);
+	/* what comes in is routed by its name, too */
+	if (chains->count || (hook == HOOK_PREROUTING && family == stream->family))
+		spread_name_links(spread, stream, family);
 	for (size_t i = 0; i < chains->count && !bounds_are_empty(stream->packets); i++) {
 		int32_t place = place_of(chains->chains[i]->chain);
 

@@ -77,9 +77,12 @@ struct stream {
 struct spread {
 	const struct stack *stack;
 	struct space *space;
-	struct arena *arena;		     /* until the next question */
-	struct arena *kept;		     /* as long as the spread */
-	struct chains **chains;		     /* of each host; NULL: not needed yet */
+	struct arena *arena;	/* until the next question */
+	struct arena *kept;	/* as long as the spread */
+	struct chains **chains; /* of each host; NULL: not needed yet */
+	bool gathers;		/* packets wait at hosts for others that come there as they do */
+	struct stream *waiting;
+	size_t waiting_count;
 	bool *taken_over;		     /* is each host? */
 	bool counts_ttl;		     /* the packets followed were told apart by it */
 	struct spread_routing (*routing)[2]; /* of each host, both families */
@@ -207,6 +210,8 @@ void spread_refuse_martians(struct spread *spread, struct stream *stream);
 
 /* Packets come in at stream->iif, of a host that they have entered. */
 void spread_arrive(struct spread *spread, const struct stream *stream);
+/* The same from another host: at once, or with the others that come there. */
+void spread_hand_on(struct spread *spread, const struct stream *stream);
 /* What a host does not know of packets that come to it: marks, the first packet of their connection. */
 void spread_enter_host(struct spread *spread, struct stream *stream);
 /* Packets for the host itself. */

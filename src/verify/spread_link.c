@@ -482,7 +482,7 @@ static void arrive_at(struct spread *spread, const struct stream *sent, const st
 	stream.iif = end->link;
 	stream.in_port = end->last->master == end->link ? end->last : NULL;
 	stream.oif = stream.out_port = NULL;
-	spread_arrive(spread, &stream);
+	spread_hand_on(spread, &stream);
 }
 
 /* ---- sending ---- */
