@@ -142,6 +142,8 @@ static int check_usage(struct invocation *inv, bool applies, bool undoes)
 	if (undoes && (invocation_given(inv, "from") || invocation_given(inv, "to")))
 		return invocation_usage(inv,
 					"--undo takes back all that --apply did, the last first: it takes no question");
+	if (invocation_string(inv, "policy") && invocation_flag(inv, "batch"))
+		return invocation_usage(inv, "--policy is for one question");
 	if (applies && invocation_flag(inv, "batch"))
 		return invocation_usage(inv, "--apply is for one question");
 	if (applies && invocation_string(inv, "facts"))
@@ -178,6 +180,10 @@ const struct command command_fix = {
 		"front of the one that blocks and as narrow as the question, a sysctl, a translation. They are shown "
 		"as commands in the words of what each host uses, with how they are made to last there. Each was tried "
 		"on the facts before it is shown; without --apply nothing is changed.\n\n"
+		"In a lab, or with --policy, all that the lab file promises is verified as it would be with the "
+		"changes: "
+		"what would break a promise that is kept now is not proposed, and said to be refused with the "
+		"promise.\n\n"
 		"--apply shows what it will do, asks, runs the commands on the hosts concerned, asks the hosts for "
 		"their facts again and says whether the packet arrives now. Hosts are this machine, guests of a lab "
 		"(through their agents, as `nestvisor exec` does), and those named with --host. Either all of it is "
@@ -192,6 +198,7 @@ const struct command command_fix = {
 			{.name = "permanent", .help = "--apply: write what makes them last, too", .no_env = true},
 			{.name = "undo", .help = "take back what --apply did, after asking", .no_env = true},
 			{.name = "yes", .letter = 'y', .help = "do not ask"},
+			GUARD_OPTION,
 			BATCH_OPTION,
 			HOSTS_OPTION,
 			FACTSOURCE_OPTIONS,

@@ -7,9 +7,14 @@
 
 #include <string.h>
 
+static bool is_fix(const struct invocation *inv)
+{
+	return strcmp(inv->command->name, "fix") == 0;
+}
+
 int repair_status(const struct invocation *inv, const struct repair *repair)
 {
-	if (repair->cause_count && repair->mended && strcmp(inv->command->name, "fix") == 0)
+	if (repair->cause_count && repair->mended && is_fix(inv))
 		return EXIT_DONE;
 	if (repair->missing_count || (repair->cause_count && repair->causes[0].answer->fate == FATE_UNKNOWN))
 		return EXIT_UNKNOWN;
@@ -45,7 +50,9 @@ static json_t *answer_of(const void *data, const struct question *question, stru
 	struct repair_view view = {.from = question->at->name, .to = ip_format(&question->packet.dst, to)};
 	struct packet packet;
 
-	view.repair = repair_find(arena, context->bundle, question, NULL, question->state == STATE_NEW);
+	view.repair = repair_find(arena, &(struct repair_input){.bundle = context->bundle,
+								.question = question,
+								.both = question->state == STATE_NEW});
 	packet = sent_packet(question, view.repair);
 	view.packet = &packet;
 	return context->json(&view);
@@ -53,44 +60,53 @@ static json_t *answer_of(const void *data, const struct question *question, stru
 
 void repair_asked_clear(struct repair_asked *asked)
 {
+	guard_clear(&asked->guard);
 	stack_free(asked->stack);
 	bundle_free(asked->bundle);
 	*asked = (struct repair_asked){.arena = asked->arena};
 }
 
-static int find(struct invocation *inv, const struct hosts *hosts, struct repair_asked *ret)
+static int read_question(struct invocation *inv, const struct hosts *hosts, const struct stack *stack,
+			 struct asked *asked, struct repair_input *ret)
 {
 	cleanup_error struct error *err = NULL;
-	struct ip inner;
-	struct asked asked;
-	bool both;
 
-	if (question_read(inv, ret->stack, &asked, &err) < 0)
+	if (question_read(inv, stack, asked, &err) < 0 || question_publish(asked, &ret->inner, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	ret->view = (struct repair_view){.from = invocation_string(inv, "from"), .to = invocation_string(inv, "to")};
-	if (question_publish(&asked, &inner, &err) < 0)
-		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	if (inner.family && hosts->lab)
+	if (ret->inner.family && hosts->lab)
 		invocation_note(inv, "in a lab file, `publish:` of a guest does this for good");
-	both = asked.question.state == STATE_NEW && !ends_is_stranger(&asked.question);
-	ret->view.repair =
-		inner.family
-			? repair_publish(ret->arena, ret->bundle, &asked.question, asked.target->name, &inner, both)
-			: repair_find(ret->arena, ret->bundle, &asked.question, meant_host(inv, &asked), both);
-	ret->packet = sent_packet(&asked.question, ret->view.repair);
-	ret->view.packet = &ret->packet;
+	ret->question = &asked->question;
+	ret->to = ret->inner.family ? asked->target->name : meant_host(inv, asked);
+	ret->both = asked->question.state == STATE_NEW && !ends_is_stranger(&asked->question);
 	return EXIT_DONE;
 }
 
 int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked *ret)
 {
-	int status =
-		factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), hosts, &ret->bundle);
+	const char *from = invocation_string(inv, "from"), *to = invocation_string(inv, "to");
+	struct repair_input input = {};
+	struct asked asked;
+	int status = factsource_ends(inv, from, to, hosts, &ret->bundle);
 
+	ret->guard.arena = ret->arena;
 	if (status != EXIT_DONE)
 		return status;
 	ret->stack = stack_new(ret->bundle);
-	return find(inv, hosts, ret);
+	input.bundle = ret->bundle;
+	status = read_question(inv, hosts, ret->stack, &asked, &input);
+	if (status == EXIT_DONE && is_fix(inv))
+		status = guard_open(&ret->guard, inv, hosts, ret->bundle);
+	if (status != EXIT_DONE)
+		return status;
+	if (ret->guard.lab)
+		input.guard = &ret->guard.ask;
+	ret->view = (struct repair_view){.from = from, .to = to};
+	ret->view.repair = repair_find(ret->arena, &input);
+	ret->packet = sent_packet(&asked.question, ret->view.repair);
+	ret->view.packet = &ret->packet;
+	ret->view.policy = ret->guard.lab ? ret->guard.lab->name : NULL;
+	ret->view.doubt = ret->guard.doubt;
+	return EXIT_DONE;
 }
 
 static int answer_one(struct invocation *inv, struct hosts *hosts, repair_text *text, repair_json *json)

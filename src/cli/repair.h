@@ -3,6 +3,7 @@
 #define NESTVISOR_CLI_REPAIR_H
 
 #include "cli/factsource.h"
+#include "cli/guard.h"
 #include "cli/question.h"
 #include "render/repair.h"
 
@@ -17,6 +18,7 @@ struct repair_asked {
 	struct bundle *bundle;
 	struct stack *stack;
 	struct packet packet;
+	struct guard guard; /* of `fix` */
 	struct repair_view view;
 };
 void repair_asked_clear(struct repair_asked *asked);

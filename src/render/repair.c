@@ -109,7 +109,9 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	for (size_t i = 0; i < repair->cause_count; i++)
 		put_cause(&repair->causes[i], i, &paragraph);
 	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
-	if (repair->mended)
+	if (repair->refusal_count)
+		strbuf_add(out, "\nNothing is known that mends it and is allowed.\n");
+	else if (repair->mended)
 		strbuf_printf(out, "\n`nestvisor fix`, asked the same, says which %s.\n",
 			      repair->change_count == 1 ? "change mends it" : "changes mend it");
 	else
@@ -208,6 +210,36 @@ static void put_change(const struct repair *repair, size_t number, const struct 
 		strbuf_printf(out, "  taken back with: %s\n", change->undo);
 }
 
+/* What would do, and may not be. */
+static void put_refusals(const struct repair *repair, struct strbuf *out)
+{
+	for (size_t i = 0; i < repair->refusal_count; i++) {
+		const struct refusal *refusal = &repair->refusals[i];
+
+		strbuf_add(out, "\nNot proposed, because it would break \"");
+		text_safe(out, refusal->why, false);
+		strbuf_add(out, "\":\n");
+		for (size_t j = 0; j < refusal->change_count; j++) {
+			strbuf_printf(out, "  on %s: ", refusal->changes[j]->host);
+			text_safe(out, refusal->changes[j]->command, false);
+			strbuf_add_char(out, '\n');
+		}
+	}
+}
+
+static void put_policy(const struct repair_view *view, struct strbuf *out)
+{
+	if (!view->policy)
+		return;
+	if (!view->doubt) {
+		strbuf_printf(out, "\nWith them all that lab %s promises is still kept.\n", view->policy);
+		return;
+	}
+	strbuf_printf(out, "\nIt is not proved that lab %s still keeps what it promises: ", view->policy);
+	text_safe(out, view->doubt, false);
+	strbuf_add(out, ".\n");
+}
+
 void fix_text(const struct repair_view *view, const struct style *style, struct strbuf *out)
 {
 	const struct repair *repair = view->repair;
@@ -221,6 +253,7 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	}
 	if (!repair->mended) {
 		why_text(view, style, out);
+		put_refusals(repair, out);
 		return;
 	}
 	strbuf_printf(out, "%zu change%s, with which %s reaches %s", repair->change_count,
@@ -229,6 +262,8 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	strbuf_add(out, repair->after_reply ? ", and the answer comes back:\n" : ":\n");
 	for (size_t i = 0; i < repair->change_count; i++)
 		put_change(repair, i, style, out);
+	put_policy(view, out);
+	put_refusals(repair, out);
 	put_assumptions(repair, style, out);
 }
 
@@ -245,6 +280,32 @@ static json_t *change_json(const struct change *change)
 			 "permanent", permanent);
 }
 
+static json_t *refusals_json(const struct repair *repair)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < repair->refusal_count; i++) {
+		json_t *changes = json_array();
+
+		for (size_t j = 0; j < repair->refusals[i].change_count; j++)
+			json_array_append_new(changes,
+					      json_pack("{s:s, s:s}", "host", repair->refusals[i].changes[j]->host,
+							"command", repair->refusals[i].changes[j]->command));
+		json_array_append_new(
+			list, json_pack("{s:o, s:o}", "why", text_json(repair->refusals[i].why), "changes", changes));
+	}
+	return list;
+}
+
+static const char *policy_word(const struct repair_view *view)
+{
+	if (!view->policy)
+		return "none";
+	if (!view->repair->mended)
+		return view->repair->refusal_count ? "broken" : "kept";
+	return view->doubt ? "unknown" : "kept";
+}
+
 json_t *fix_json(const struct repair_view *view)
 {
 	const struct repair *repair = view->repair;
@@ -252,9 +313,11 @@ json_t *fix_json(const struct repair_view *view)
 
 	for (size_t i = 0; i < repair->change_count; i++)
 		json_array_append_new(changes, change_json(repair->changes[i]));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair), "changes", changes,
-			 "verified", repair->mended || !repair->cause_count, "after", answer_json(repair->after),
-			 "reply", repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
+	return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair),
+			 "changes", changes, "verified", (repair->mended || !repair->cause_count) && !view->doubt,
+			 "policy", policy_word(view), "doubt", text_json(view->doubt), "refused", refusals_json(repair),
+			 "after", answer_json(repair->after), "reply",
+			 repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
 			 causes_json(repair), "missing", assumptions_json(repair->missing, repair->missing_count),
 			 "assumptions", assumptions_json(repair->assumptions, repair->assumption_count));
 }

@@ -10,6 +10,8 @@ struct repair_view {
 	const struct repair *repair;
 	const char *from, *to;
 	const struct packet *packet; /* as it was sent */
+	const char *policy;	     /* of what lab it was asked: "first"; NULL: of none */
+	const char *doubt;	     /* why it is not known that the changes keep it; NULL: they do */
 };
 
 /* One paragraph: what blocks first, and what would block after that. */

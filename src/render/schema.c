@@ -281,7 +281,13 @@ static const struct schema schemas[] = {
 					"text": {"type": "string", "description": "what stands in the file, or a command"}
 				}}}
 			}}},
-			"verified": {"type": "boolean", "description": "with the changes the packet arrives and its answer comes back"},
+			"verified": {"type": "boolean", "description": "with the changes the packet arrives and its answer comes back, and where a policy is known, all that it promises is still proved"},
+			"policy": {"enum": ["none", "kept", "unknown", "broken"], "description": "what becomes of the lab's policy with the changes; none: no lab and no --policy was given; broken: all that was found breaks it, and is refused"},
+			"doubt": {"type": ["string", "null"], "description": "why it is unknown"},
+			"refused": {"type": "array", "description": "changes that would mend it and break the policy", "items": {"type": "object", "required": ["why", "changes"], "properties": {
+				"why": {"type": "string"},
+				"changes": {"type": "array", "items": {"type": "object", "required": ["host", "command"], "properties": {"host": {"type": "string"}, "command": {"type": "string"}}}}
+			}}},
 			"after": {"type": "object", "description": "what becomes of the packet with the changes, as path --batch gives it"},
 			"reply": {"type": ["object", "null"], "description": "and of what answers it; null: not asked, or it does not arrive"},
 			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},

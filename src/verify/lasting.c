@@ -576,7 +576,21 @@ static void write_service(const struct subject *subject, const struct members *m
 	strbuf_add(out, "\n[Install]\nWantedBy=multi-user.target\n");
 }
 
+/* What `up` makes, and makes anew. */
+static bool is_own_rule(const struct subject *subject)
+{
+	return is_rule(subject) && is_nft(subject) && strcmp(subject->change->rule.table, "nestvisor") == 0;
+}
+
+static void write_own(const struct subject *subject, const struct members *members, struct strbuf *out)
+{
+	(void)subject;
+	(void)members;
+	strbuf_add(out, "say it in the lab file (publish, world, uplink): `nestvisor up` makes these rules anew\n");
+}
+
 static const struct form forms[] = {
+	{"lab file", is_own_rule, no_file, write_own, .last = true, .placing = PLACE_COMMAND, .needs = "false"},
 	{"wsl.conf", in_wsl, wsl_file, write_wsl, .last = true, .placing = PLACE_SETTING},
 	{"libvirt hook", is_libvirt_route, hook_file, write_hook, .last = true, .placing = PLACE_SCRIPT,
 	 .needs = "[ -d /etc/libvirt ]", .executable = true},

@@ -9,7 +9,10 @@
 
 #include <string.h>
 
-enum { TRIALS_MAX = 600 };
+enum {
+	TRIALS_MAX = 600,
+	REFUSALS_MAX = 6, /* what is forbidden stays so, whichever way it is done */
+};
 
 struct search {
 	struct arena *arena;
@@ -21,6 +24,9 @@ struct search {
 	struct change *changes[CHANGES_MAX];
 	size_t count, first; /* the first ones are made in any case */
 	unsigned trials;
+	const struct repair_guard *guard;
+	struct refusal refusals[REFUSALS_MAX];
+	size_t refusal_count;
 };
 
 static void release_stack(void *stack)
@@ -114,6 +120,22 @@ static bool is_no_further(const struct trial *before, const struct trial *now)
 	return same_text(text_of_rule(a), text_of_rule(b)) && same_text(a->reason_text, b->reason_text);
 }
 
+/* All is well with search->changes[0 … count): may they be made? */
+static bool is_allowed(struct search *search, const struct bundle *bundle)
+{
+	struct refusal *refusal = &search->refusals[search->refusal_count];
+	const char *why;
+
+	if (!search->guard || search->count == 0 ||
+	    search->guard->allows(search->guard->context, bundle, search->arena, &why))
+		return true;
+	*refusal = (struct refusal){.change_count = search->count, .why = why};
+	refusal->changes = arena_alloc(search->arena, search->count * sizeof(*refusal->changes));
+	memcpy(refusal->changes, search->changes, search->count * sizeof(*refusal->changes));
+	search->refusal_count++;
+	return false;
+}
+
 /* True: with search->changes[0 … count) all is well. A change after which the packet gets no further is not followed;
  * `before`: without the last one. */
 static bool descend(struct search *search, const struct trial *before, size_t limit)
@@ -122,8 +144,9 @@ static bool descend(struct search *search, const struct trial *before, size_t li
 	struct candidates candidates;
 
 	if (!trial.failed)
-		return true;
-	if (search->count == limit || search->trials >= TRIALS_MAX || (before && is_no_further(before, &trial)))
+		return is_allowed(search, trial.bundle);
+	if (search->count == limit || search->refusal_count == REFUSALS_MAX || search->trials >= TRIALS_MAX ||
+	    (before && is_no_further(before, &trial)))
 		return false;
 	candidates_find(&trial, &candidates);
 	for (size_t i = 0; i < candidates.count; i++) {
@@ -179,6 +202,15 @@ static void leave_out(struct search *search, size_t which)
 	}
 }
 
+static bool is_mended(struct search *search)
+{
+	struct trial trial = try(search, search->count);
+	const char *why;
+
+	return !trial.failed &&
+	       (!search->guard || search->guard->allows(search->guard->context, trial.bundle, search->arena, &why));
+}
+
 /* Changes that turned out not to be needed, because a later one does what they did, are left out. */
 static void prune(struct search *search)
 {
@@ -186,7 +218,7 @@ static void prune(struct search *search)
 		struct search before = *search;
 
 		leave_out(search, i);
-		if (!try(search, search->count).failed)
+		if (is_mended(search))
 			continue;
 		*search = before;
 		i++;
@@ -256,7 +288,8 @@ static struct repair *find(struct search *search)
 		search->owner = owner_of(question->at->stack, &question->packet.dst);
 	search->asker = question->iif ? owner_of(question->at->stack, &question->packet.src) : question->at->name;
 	repair->mended = !try(search, 0).failed;
-	for (size_t limit = search->first; limit <= CHANGES_MAX && !repair->mended && search->trials < TRIALS_MAX;
+	for (size_t limit = search->first; limit <= CHANGES_MAX && !repair->mended && search->trials < TRIALS_MAX &&
+					   search->refusal_count < REFUSALS_MAX;
 	     limit++) {
 		search->count = search->first;
 		repair->mended = descend(search, NULL, limit);
@@ -270,20 +303,37 @@ static struct repair *find(struct search *search)
 	return repair;
 }
 
-struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
-			   const char *to, bool both)
+static void take_refusals(const struct search *search, struct repair *repair)
 {
-	return find(&(struct search){.arena = arena, .bundle = bundle, .question = question, .to = to, .both = both});
+	for (size_t i = 0; i < search->refusal_count; i++)
+		*arena_push(search->arena, repair->refusals, repair->refusal_count) = search->refusals[i];
 }
 
-struct repair *repair_publish(struct arena *arena, const struct bundle *bundle, const struct question *question,
-			      const char *to, const struct ip *inner, bool both)
+/* The change with which it is passed on; where there is none, nothing is made in any case. */
+static void begin_published(struct search *search, const struct repair_input *input)
 {
-	struct search search = {.arena = arena, .bundle = bundle, .question = question, .to = to, .both = both};
-	struct change_site site = {arena, bundle, bundle_host(bundle, question->at->name)};
-	struct rule_wish wish = {.packet = &question->packet, .any_source = true, .iif = question->iif->name, .publish = *inner};
+	const struct question *question = input->question;
+	struct change_site site = {search->arena, input->bundle, bundle_host(input->bundle, question->at->name)};
+	struct rule_wish wish = {
+		.packet = &question->packet, .any_source = true, .iif = question->iif->name, .publish = input->inner};
 
-	search.changes[0] = change_publish(&site, &wish);
-	search.first = search.changes[0] ? 1 : 0;
-	return find(&search);
+	search->changes[0] = change_publish(&site, &wish);
+	search->first = search->changes[0] ? 1 : 0;
+}
+
+struct repair *repair_find(struct arena *arena, const struct repair_input *input)
+{
+	struct search search = {.arena = arena,
+				.bundle = input->bundle,
+				.question = input->question,
+				.to = input->to,
+				.both = input->both,
+				.guard = input->guard};
+	struct repair *repair;
+
+	if (input->inner.family)
+		begin_published(&search, input);
+	repair = find(&search);
+	take_refusals(&search, repair);
+	return repair;
 }

@@ -21,6 +21,13 @@ struct cause {
 	const struct change *change; /* with which it gets further; NULL: none known */
 };
 
+/* Changes that would mend it, were they not forbidden. */
+struct refusal {
+	struct change **changes;
+	size_t change_count;
+	const char *why; /* "deny world → hv1: …" */
+};
+
 struct repair {
 	const struct stack *stack;   /* as it is */
 	const struct answer *answer; /* as it is */
@@ -31,6 +38,8 @@ struct repair {
 	size_t change_count;
 	bool mended;				  /* with them it arrives, and so does its answer */
 	const struct answer *after, *after_reply; /* with them */
+	struct refusal *refusals;		  /* sets of changes that would do, and that the guard said no to */
+	size_t refusal_count;
 	/* Without assumptions: what is missing to know whether it arrives, and its answer comes back. None: it is
 	 * known. */
 	const struct assumption *missing;
@@ -39,13 +48,25 @@ struct repair {
 	size_t assumption_count;
 };
 
-/* `to`: the host that is meant, NULL: whoever has the address, or the world. `both`: its answer must come back, too.
- * Everything lives in the arena. */
-struct repair *repair_find(struct arena *arena, const struct bundle *bundle, const struct question *question,
-			   const char *to, bool both);
-/* The same for a packet from the internet that is meant for a host with a private address: it is sent to one that can
- * be sent to, `question`'s destination, and passed on there to `inner`. */
-struct repair *repair_publish(struct arena *arena, const struct bundle *bundle, const struct question *question,
-			      const char *to, const struct ip *inner, bool both);
+/* Says no to changes that make possible what must not be. */
+struct repair_guard {
+	/* `bundle`: as it would be with them. False: no, and *ret_why says what for; the arena's. */
+	bool (*allows)(void *context, const struct bundle *bundle, struct arena *arena, const char **ret_why);
+	void *context;
+};
+
+struct repair_input {
+	const struct bundle *bundle;
+	const struct question *question;
+	const char *to; /* the host that is meant; NULL: whoever has the address, or the world */
+	bool both;	/* its answer must come back, too */
+	/* A packet from the internet that is meant for a host with a private address is sent to one that can be sent
+	 * to, the question's destination, and passed on there to this one; no family: it is no such packet. */
+	struct ip inner;
+	const struct repair_guard *guard; /* NULL: all is allowed */
+};
+
+/* Everything lives in the arena. */
+struct repair *repair_find(struct arena *arena, const struct repair_input *input);
 
 #endif

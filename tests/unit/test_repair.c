@@ -40,8 +40,10 @@ static void ask(struct asked *asked, const char *path, const char *from, const c
 	asked->question.packet.ttl = number_of(64);
 	asked->question.packet.tos = number_of(0);
 	asked->view = (struct repair_view){.from = from, .to = to, .packet = &asked->question.packet};
-	asked->view.repair =
-		repair_find(asked->arena, asked->bundle, &asked->question, target ? target->name : NULL, true);
+	asked->view.repair = repair_find(asked->arena, &(struct repair_input){.bundle = asked->bundle,
+									      .question = &asked->question,
+									      .to = target ? target->name : NULL,
+									      .both = true});
 	if (!asked->question.packet.src.family)
 		asked->question.packet.src = asked->view.repair->answer->source;
 }
