@@ -238,6 +238,8 @@ static void forward_by(struct spread *spread, const struct stream *stream, const
 		spread_check_source(spread, &out, oif);
 		count_down(spread, &out);
 		out.oif = oif;
+		if (spread_is_known(&out) && spread_offloads(out.host, out.family))
+			spread_end_at(spread, &out, out.packets, SPREAD_UNKNOWN, SPREAD_FOR_PROGRAM);
 		spread_hook(spread, &out, stream->family, HOOK_FORWARD, INT_MIN, INT_MAX);
 		if (!bounds_are_empty(out.packets))
 			spread_leave(spread, &out, routed->decision.route, nexthop);
@@ -341,16 +343,19 @@ static size_t add_hop(struct spread *spread, const struct stream *stream)
 
 static pset entered(struct spread *spread, const struct stream *stream, pset set)
 {
-	static const pset_fields forgotten =
+	static const pset_fields first =
 		PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
-	static const enum pset_field cleared[] = {PSET_MARK, PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
+	static const enum pset_field cleared[] = {PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
+	struct space *space = spread->space;
 
-	set = pset_forget(spread->space, set, forgotten);
+	set = pset_after(space, set, pset_bits_of(PSET_MARK), 0, ~(wide)0);
+	set = pset_after(space, set, pset_bits_of(PSET_FRAGMENT), stream->fragment, pset_field_last(PSET_FRAGMENT));
+	set = pset_forget(space, set, first);
+	if (spread_is_known(stream))
+		return spread_entered_known(spread, set);
 	for (size_t i = 0; i < sizeof(cleared) / sizeof(*cleared); i++)
-		set = pset_after(spread->space, set, pset_bits_of(cleared[i]), 0, ~(wide)0);
-	set = pset_after(spread->space, set, pset_bits_of(PSET_STATE), stream->state, pset_field_last(PSET_STATE));
-	return pset_after(spread->space, set, pset_bits_of(PSET_FRAGMENT), stream->fragment,
-			  pset_field_last(PSET_FRAGMENT));
+		set = pset_after(space, set, pset_bits_of(cleared[i]), 0, ~(wide)0);
+	return pset_after(space, set, pset_bits_of(PSET_STATE), stream->state, pset_field_last(PSET_STATE));
 }
 
 void spread_enter_host(struct spread *spread, struct stream *stream)
@@ -358,7 +363,7 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 	struct bounds before = stream->packets;
 
 	stream->packets.may = entered(spread, stream, before.may);
-	stream->packets.must = entered(spread, stream, before.must);
+	stream->packets.must = spread_is_known(stream) ? PSET_EMPTY : entered(spread, stream, before.must);
 	stream->tracked = stream->prerouted = false;
 	stream->translated[false] = stream->translated[true] = false;
 	stream->next = NULL;
@@ -435,9 +440,9 @@ static bool is_same_place(const struct stream *one, const struct stream *other)
 {
 	return one->host == other->host && one->family == other->family && one->iif == other->iif &&
 	       one->in_port == other->in_port && one->state == other->state && one->fragment == other->fragment &&
-	       one->depth == other->depth && one->tracked == other->tracked &&
-	       one->redirected == other->redirected && one->prerouted == other->prerouted &&
-	       one->translated[0] == other->translated[0] && one->translated[1] == other->translated[1];
+	       one->depth == other->depth && one->tracked == other->tracked && one->redirected == other->redirected &&
+	       one->prerouted == other->prerouted && one->translated[0] == other->translated[0] &&
+	       one->translated[1] == other->translated[1];
 }
 
 void spread_hand_on(struct spread *spread, const struct stream *stream)
@@ -503,16 +508,20 @@ static void follow_part(struct spread *spread, const struct spread_start *start,
 				.hop = SIZE_MAX,
 				.state = state,
 				.fragment = fragment};
-	pset asked = state == PSET_INVALID ? PSET_EMPTY : pset_kind(space, PSET_STATE, PSET_UNTRACKED);
+	pset asked = pset_kind(space, PSET_STATE, state);
 
-	asked = pset_or(space, asked, pset_kind(space, PSET_STATE, state));
+	if (state != PSET_INVALID) /* what nobody has tracked yet, or an error about a connection */
+		asked = pset_or(space, asked,
+				pset_kind(space, PSET_STATE, state == PSET_NEW ? PSET_UNTRACKED : PSET_RELATED));
 	set = pset_and(space, pset_and(space, set, asked), pset_kind(space, PSET_FRAGMENT, fragment));
 	stream.packets = bounds_exactly(pset_and(space, start->packets, set));
+	if (spread_is_known(&stream))
+		stream.packets.must = PSET_EMPTY;
 	if (!bounds_are_empty(stream.packets))
 		start_at(spread, start, &stream);
 }
 
-static void follow_known(struct spread *spread, const struct spread_start *start)
+static void end_known(struct spread *spread, const struct spread_start *start)
 {
 	struct stream stream = {.host = (struct stack_host *)start->host, .hop = SIZE_MAX};
 	pset known = pset_or(spread->space, pset_kind(spread->space, PSET_STATE, PSET_ESTABLISHED),
@@ -525,11 +534,14 @@ static void follow_known(struct spread *spread, const struct spread_start *start
 static void follow(struct spread *spread, const struct spread_start *start)
 {
 	spread->counts_ttl = pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL);
-	follow_known(spread, start);
+	if (!start->connections)
+		end_known(spread, start);
 	for (enum stack_family family = STACK_IP4; family <= STACK_IP6; family++)
 		for (unsigned fragment = PSET_WHOLE; fragment <= PSET_LATER_FRAGMENT; fragment++) {
 			follow_part(spread, start, family, PSET_NEW, fragment);
 			follow_part(spread, start, family, PSET_INVALID, fragment);
+			if (start->connections)
+				follow_part(spread, start, family, PSET_ESTABLISHED, fragment);
 		}
 }
 

@@ -64,12 +64,15 @@ void spread_name_links(struct spread *spread, struct stream *stream, enum stack_
 
 /* ---- chains ---- */
 
+static int32_t place_of_nat(enum hook hook)
+{
+	return hook == HOOK_PREROUTING || hook == HOOK_OUTPUT ? STACK_PRIORITY_NAT_DESTINATION
+							      : STACK_PRIORITY_NAT_SOURCE;
+}
+
 static int32_t place_of(const struct chain *chain)
 {
-	if (chain->type != CHAIN_NAT)
-		return chain->priority;
-	return chain->hook == HOOK_PREROUTING || chain->hook == HOOK_OUTPUT ? STACK_PRIORITY_NAT_DESTINATION
-									    : STACK_PRIORITY_NAT_SOURCE;
+	return chain->type == CHAIN_NAT ? place_of_nat(chain->hook) : chain->priority;
 }
 
 static wide status_bit(bool source)
@@ -193,8 +196,11 @@ static void run_chain(struct spread *spread, struct stream *stream, const struct
 	size_t count;
 
 	run.function = chains_function(run.chains, chain);
+	if (spread_is_known(stream) && chain->chain->type == CHAIN_NAT)
+		run.function = pset_before(spread->space, run.function, pset_bits_of(PSET_STATE), PSET_NEW,
+					   pset_field_last(PSET_STATE));
 	/* before connection tracking no packet has a state, which rules see as invalid (nft_ct_get_eval) */
-	if (!stream->tracked)
+	else if (!stream->tracked)
 		run.function = pset_before(spread->space, run.function, pset_bits_of(PSET_STATE), PSET_INVALID,
 					   pset_field_last(PSET_STATE));
 	end_packets(&run, END_DROP, SPREAD_DROPPED);
@@ -250,6 +256,15 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	run_chain(spread, stream, chain, others, ret_again);
 }
 
+void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
+		    struct stream *ret_translated)
+{
+	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
+	struct stream rest = *stream;
+
+	run_chain(spread, &rest, chain, nothing, ret_translated);
+}
+
 /* ---- hooks ---- */
 
 /* A connection is translated once: behind the hook it is decided how, be it not at all. */
@@ -281,10 +296,22 @@ static void run_one(struct spread *spread, struct stream *stream, enum stack_fam
 	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
 
 	catch_up(spread, stream, family, chain->chain->hook, place_of(chain->chain));
+	if (chain->chain->type == CHAIN_NAT && spread_is_known(stream))
+		return; /* spread_translate_known() */
 	if (chain->chain->type == CHAIN_NAT)
 		run_nat_chain(spread, stream, chain, ret_again);
 	else
 		run_chain(spread, stream, chain, nothing, ret_again);
+}
+
+static void translate_known(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
+{
+	bool source = hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
+
+	if (!spread_is_known(stream) || family != stream->family || stream->translated[source] || hook == HOOK_FORWARD)
+		return;
+	stream->translated[source] = true;
+	spread_translate_known(spread, stream, hook, NULL);
 }
 
 void spread_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook, int32_t first,
@@ -298,11 +325,28 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 	for (size_t i = 0; i < chains->count && !bounds_are_empty(stream->packets); i++) {
 		int32_t place = place_of(chains->chains[i]->chain);
 
-		if (place >= first && place <= last)
-			run_one(spread, stream, family, chains->chains[i], NULL);
+		if (place < first || place > last)
+			continue;
+		if (place >= place_of_nat(hook))
+			translate_known(spread, stream, family, hook);
+		run_one(spread, stream, family, chains->chains[i], NULL);
 	}
+	translate_known(spread, stream, family, hook);
 	catch_up(spread, stream, family, hook, INT64_MAX);
 	end_hook(stream, family, hook);
+}
+
+static bool must_translate(const struct stream *stream)
+{
+	return spread_is_known(stream) && !stream->translated[false];
+}
+
+/* True: some are translated, and routed again. */
+static bool translate_known_out(struct spread *spread, struct stream *stream, struct stream *ret_again)
+{
+	stream->translated[false] = true;
+	spread_translate_known(spread, stream, HOOK_OUTPUT, ret_again);
+	return !bounds_are_empty(ret_again->packets);
 }
 
 bool spread_output(struct spread *spread, struct stream *stream, size_t *index, struct stream *ret_again)
@@ -311,13 +355,20 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 
 	spread_name_links(spread, stream, stream->family);
 	while (*index < chains->count && !bounds_are_empty(stream->packets)) {
-		const struct stack_chain *chain = chains->chains[(*index)++];
+		const struct stack_chain *chain = chains->chains[*index];
 		bool reroutes = chain->chain->type == CHAIN_NAT || chain->chain->type == CHAIN_ROUTE;
 
+		if (must_translate(stream) && place_of(chain->chain) >= STACK_PRIORITY_NAT_DESTINATION &&
+		    translate_known_out(spread, stream, ret_again))
+			return true;
+		++*index;
 		run_one(spread, stream, stream->family, chain, reroutes ? ret_again : NULL);
 		if (reroutes && !bounds_are_empty(ret_again->packets))
 			return true;
 	}
+	if (must_translate(stream) && !bounds_are_empty(stream->packets) &&
+	    translate_known_out(spread, stream, ret_again))
+		return true;
 	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
 	end_hook(stream, stream->family, HOOK_OUTPUT);
 	return false;

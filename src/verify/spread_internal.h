@@ -145,6 +145,32 @@ enum truth spread_calls_ip(const struct stack_host *host, const struct stack_lin
 void spread_translate(struct spread *spread, const struct stream *stream, const struct nat *nat,
 		      const struct change *change, struct changes *changes);
 
+/* Where the statements of a host translate to, as values of the fields: all that may be. */
+struct nat_range {
+	pset address, port; /* of SADDR and SPORT, or of DADDR and DPORT */
+	bool moves_address;
+};
+struct nat_range spread_nat_range(struct spread *spread, const struct stack_host *host, enum stack_family family,
+				  const struct nat *nat, bool source);
+bool spread_nat_is_source(const struct nat *nat, enum hook hook);
+
+/* ---- spread_known.c ---- */
+
+/* Packets of connections that were there before: which state they are in, host by host, is not known. */
+bool spread_is_known(const struct stream *stream);
+pset spread_entered_known(struct spread *spread, pset set);
+/*
+ * They leave a hook where the kernel translates as they are, or translated as the rules would a first packet, or as an
+ * answer to one. `ret_again`: where those go that were translated; NULL: with the others.
+ */
+void spread_translate_known(struct spread *spread, struct stream *stream, enum hook hook, struct stream *ret_again);
+/* A nat chain of that hook, asked as if the packets were first ones: what it translates comes back in `ret_translated`.
+ */
+void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
+		    struct stream *ret_translated);
+/* Chains of that hook by which the host offers connections to a flowtable: their packets pass by the rules. */
+bool spread_offloads(const struct stack_host *host, enum stack_family family);
+
 /* ---- spread_track.c ---- */
 
 /* Connection tracking: which state the packets are in. */

@@ -242,7 +242,7 @@ static void to_link(struct translation *translation, struct bounds packets, stru
 	add(translation, packets, &target);
 }
 
-static bool translates_source(const struct nat *nat, enum hook hook)
+bool spread_nat_is_source(const struct nat *nat, enum hook hook)
 {
 	if (nat->kind == NAT_BY_HOOK)
 		return hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
@@ -257,7 +257,7 @@ void spread_translate(struct spread *spread, const struct stream *stream, const 
 	struct target target = {};
 	static const struct ip loopback4 = {AF_INET, {127, 0, 0, 1}}, loopback6 = {AF_INET6, {[15] = 1}};
 
-	translation.change.source = translates_source(nat, changes->chain->chain->hook);
+	translation.change.source = spread_nat_is_source(nat, changes->chain->chain->hook);
 	if (nat->address)
 		set_value(&target, nat->address, true);
 	if (nat->port && nat->port->kind != EXPR_MAP)
@@ -272,4 +272,27 @@ void spread_translate(struct spread *spread, const struct stream *stream, const 
 		to_link(&translation, packets, target, stream->iif);
 	else
 		add(&translation, packets, &target);
+}
+
+struct nat_range spread_nat_range(struct spread *spread, const struct stack_host *host, enum stack_family family,
+				  const struct nat *nat, bool source)
+{
+	enum pset_field address = source ? PSET_SADDR : PSET_DADDR, port = source ? PSET_SPORT : PSET_DPORT;
+	struct nat_range range = {PSET_FULL, PSET_FULL, true};
+	struct target target = {};
+
+	if (nat->address)
+		set_value(&target, nat->address, true);
+	if (nat->port && nat->port->kind != EXPR_MAP)
+		set_value(&target, nat->port, false);
+	if (target.has_address)
+		range.address = pset_interval(spread->space, address, target.address.first, target.address.last);
+	else if (nat->kind == NAT_MASQUERADE || nat->kind == NAT_REDIRECT)
+		range.address = spread_own_addresses(spread, host, family, address);
+	else
+		range.moves_address = false;
+	if (target.has_port)
+		range.port = pset_or(spread->space, pset_not(spread->space, spread_with_ports(spread->space)),
+				     pset_interval(spread->space, port, target.port.first, target.port.last));
+	return range;
 }

@@ -1,0 +1,190 @@
+/*
+ * Packets of connections that were there before. What their connection began with, and under which rules, is not known;
+ * so this is an upper bound:
+ *
+ * - at every host they are in any state, with any mark of the connection and any first packet; only their direction
+ *   stays what it was;
+ * - where the kernel translates they stay as they are, or are translated as the nat chains that are there now would do
+ *   with a first packet, or as the answer to such a one: what was translated to is turned back into whatever the rule
+ *   would have translated, as far as addresses and ports tell;
+ * - connections in a flowtable pass by the rules of the forward hook: their packets end as unknown there.
+ *
+ * It does not hold for connections that were translated by rules which are gone since.
+ */
+#include "verify/spread_internal.h"
+
+#include "base/arena.h"
+
+#include <string.h>
+
+struct gathering {
+	struct spread *spread;
+	const struct stream *stream;
+	struct changes changes;
+};
+
+bool spread_is_known(const struct stream *stream)
+{
+	return stream->state == PSET_ESTABLISHED;
+}
+
+pset spread_entered_known(struct spread *spread, pset set)
+{
+	static const pset_fields forgotten = PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) |
+					     PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT) |
+					     PSET_BIT(PSET_CT_MARK) | PSET_BIT(PSET_STATUS) | PSET_BIT(PSET_STATE);
+
+	set = pset_forget(spread->space, set, forgotten);
+	return pset_minus(spread->space, set, pset_kind(spread->space, PSET_STATE, PSET_UNTRACKED));
+}
+
+static bool is_source_hook(enum hook hook)
+{
+	return hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
+}
+
+static const struct stack_hook *hook_of(const struct stream *stream, enum hook hook)
+{
+	return &stream->host->hooks[stream->family][hook];
+}
+
+/* ---- as a first packet ---- */
+
+static void translate_as_first(struct gathering *gathering, enum hook hook)
+{
+	struct space *space = gathering->spread->space;
+	const struct stack_hook *chains = hook_of(gathering->stream, hook);
+	struct stream original = *gathering->stream;
+
+	original.packets.may = pset_and(space, original.packets.may, pset_value(space, PSET_DIRECTION, 0));
+	for (size_t i = 0; i < chains->count; i++) {
+		struct stream translated;
+		struct change change;
+
+		if (chains->chains[i]->chain->type != CHAIN_NAT)
+			continue;
+		spread_run_nat(gathering->spread, &original, chains->chains[i], &translated);
+		change = (struct change){.before = original.packets,
+					 .after = translated.packets,
+					 .inner = translated.passage,
+					 .outer = original.passage};
+		spread_add_change(gathering->spread, &gathering->changes, &change);
+	}
+}
+
+/* ---- as an answer ---- */
+
+/* Answers to packets of the set, as far as addresses and ports tell. */
+static pset answers_to(struct space *space, pset set)
+{
+	static const pset_fields told = PSET_BIT(PSET_FAMILY) | PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SADDR) |
+					PSET_BIT(PSET_DADDR) | PSET_BIT(PSET_SPORT) | PSET_BIT(PSET_DPORT);
+
+	set = pset_forget(space, set, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1));
+	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
+	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
+}
+
+/* A statement that translates the source of first packets changes the destination of answers, and the other way round.
+ */
+static void turn_back(struct gathering *gathering, const struct nat *nat, bool source, pset first)
+{
+	struct spread *spread = gathering->spread;
+	struct space *space = spread->space;
+	const struct stream *stream = gathering->stream;
+	/* what is said of the source of first packets is looked for in the destination of answers */
+	struct nat_range range = spread_nat_range(spread, stream->host, stream->family, nat, !source);
+	pset_fields fields = PSET_BIT(source ? PSET_DPORT : PSET_SPORT);
+	struct change change = {.before = {PSET_EMPTY, PSET_EMPTY}, .after = {PSET_EMPTY, PSET_EMPTY}};
+
+	if (range.moves_address)
+		fields |= PSET_BIT(source ? PSET_DADDR : PSET_SADDR);
+	change.renewed = fields;
+	change.before.may = pset_and(space, stream->packets.may, pset_value(space, PSET_DIRECTION, 1));
+	change.before.may = pset_and(space, change.before.may, pset_and(space, range.address, range.port));
+	change.after.may = pset_and(space, pset_forget(space, change.before.may, fields), answers_to(space, first));
+	if (!pset_is_empty(change.before.may))
+		spread_add_change(spread, &gathering->changes, &change);
+}
+
+static void turn_back_chain(struct gathering *gathering, const struct stack_chain *chain, bool source)
+{
+	struct spread *spread = gathering->spread;
+	struct chains *chains = spread_chains(spread, gathering->stream->host);
+	diagram function = chains_function(chains, chain);
+	struct end *ends;
+	size_t count = chains_ends(chains, function, END_ACCEPT, &ends);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct statement *last;
+		effect before;
+
+		if (!ends[i].effect)
+			continue;
+		last = effect_statement(chains_outcomes(chains), ends[i].effect, &before);
+		if (last->kind == STATEMENT_NAT && spread_nat_is_source(&last->nat, chain->chain->hook) == source)
+			turn_back(gathering, &last->nat, source, chains_ending(chains, function, ends[i]).may);
+	}
+}
+
+static void translate_as_answer(struct gathering *gathering, enum hook hook)
+{
+	const struct stack_hook *chains = hook_of(gathering->stream, hook);
+
+	for (size_t i = 0; i < chains->count; i++)
+		if (chains->chains[i]->chain->type == CHAIN_NAT)
+			turn_back_chain(gathering, chains->chains[i], is_source_hook(hook));
+}
+
+/* ---- both ---- */
+
+static void become(struct spread *spread, struct stream *stream, const struct changes *changes)
+{
+	stream->packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+	for (size_t i = 0; i < changes->count; i++)
+		stream->packets = bounds_or(spread->space, stream->packets, changes->items[i].after);
+	spread_pass(spread, stream, changes->items, changes->count);
+}
+
+void spread_translate_known(struct spread *spread, struct stream *stream, enum hook hook, struct stream *ret_again)
+{
+	struct gathering gathering = {.spread = spread, .stream = stream};
+	struct change same = {.before = stream->packets, .after = stream->packets};
+
+	translate_as_first(&gathering, hook);
+	translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
+	translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
+	if (ret_again) {
+		*ret_again = *stream;
+		become(spread, ret_again, &gathering.changes);
+		return;
+	}
+	if (gathering.changes.count == 0)
+		return;
+	spread_add_change(spread, &gathering.changes, &same);
+	become(spread, stream, &gathering.changes);
+}
+
+static bool offers(const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->statement_count; i++)
+		if (rule->statements[i].kind == STATEMENT_DIVERT &&
+		    strcmp(rule->statements[i].action.name, "flow") == 0)
+			return true;
+	return false;
+}
+
+bool spread_offloads(const struct stack_host *host, enum stack_family family)
+{
+	const struct stack_hook *chains = &host->hooks[family][HOOK_FORWARD];
+
+	for (size_t i = 0; i < chains->count; i++) {
+		const struct stack_table *table = chains->chains[i]->table;
+
+		for (size_t j = 0; j < table->chain_count; j++)
+			for (size_t k = 0; k < table->chains[j].chain->rule_count; k++)
+				if (offers(&table->chains[j].chain->rules[k]))
+					return true;
+	}
+	return false;
+}
