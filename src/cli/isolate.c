@@ -127,7 +127,7 @@ static int take(struct invocation *inv, const struct lab *lab)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (isolate_take(arena, lab, said, inv->cancel, &result, &err) < 0)
 		return invocation_fail(inv, &err);
-	return isolation_answer(inv, lab, NULL, 0, &result);
+	return isolation_answer(inv, lab, NULL, 0, &result, false);
 }
 
 static int run(struct invocation *inv)

@@ -7,6 +7,7 @@
 #include "render/status.h"
 #include "render/table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ─── which guests ─── */
@@ -155,13 +156,9 @@ static void print_layers(struct invocation *inv, const struct isolate_result *re
 	invocation_print_text(inv, text.text);
 }
 
-int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
-		     const struct isolate_result *result)
+static void print_answer(struct invocation *inv, const struct guest *const *guests, size_t count,
+			 const struct isolate_result *result)
 {
-	if (inv->json) {
-		invocation_answer(inv, answer_json(lab, guests, count, result));
-		return result->complete ? EXIT_DONE : EXIT_FAILED;
-	}
 	for (size_t i = 0; i < count && count <= 10; i++)
 		invocation_print(inv, "%s: %s%s\n", guests[i]->path,
 				 world_name(isolation_world(result->isolation, guests[i])),
@@ -176,7 +173,24 @@ int isolation_answer(struct invocation *inv, const struct lab *lab, const struct
 			inv,
 			"not every layer has heard it. What is outside of these holds. Say it again, or `nestvisor "
 			"up`, once they answer");
-	return result->complete ? EXIT_DONE : EXIT_FAILED;
+}
+
+int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
+		     const struct isolate_result *result, bool prove)
+{
+	json_t *document = inv->json ? answer_json(lab, guests, count, result) : NULL;
+	int status = result->complete ? EXIT_DONE : EXIT_FAILED;
+
+	if (!document)
+		print_answer(inv, guests, count, result);
+	if (prove) {
+		fflush(stdout); /* that it is in force is said before it is proved, which takes longer */
+		if (proof_show(inv, lab, guests, count, result->isolation, document) != EXIT_DONE)
+			status = EXIT_FAILED;
+	}
+	if (document)
+		invocation_answer(inv, document);
+	return status;
 }
 
 int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
@@ -197,6 +211,7 @@ int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
 	request.guests = choice.guests;
 	request.guest_count = choice.count;
 	r = isolate_change(arena, lab, &request, inv->cancel, &result, &err);
-	status = r < 0 ? invocation_fail(inv, &err) : isolation_answer(inv, lab, choice.guests, choice.count, &result);
-	return status;
+	if (r < 0)
+		return invocation_fail(inv, &err);
+	return isolation_answer(inv, lab, choice.guests, choice.count, &result, !invocation_flag(inv, "no-verify"));
 }

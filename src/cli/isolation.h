@@ -4,10 +4,11 @@
 
 #include "apply/isolate.h"
 #include "cli/command.h"
+#include "cli/proof.h"
 
 /* The options that choose guests, for the tables of all three; an operand GUEST… goes with them. */
 #define ISOLATION_OPTIONS                                                                                              \
-	{"all", .help = "all guests of the lab, at every layer"},                                                      \
+	{"all", .help = "all guests of the lab, at every layer"}, PROOF_OPTION,                                        \
 	{                                                                                                              \
 		"tag", 't', OPTION_STRING, "TAG", .help = "all guests with this tag; may be repeated",                 \
 						  .repeated = true, .no_env = true                                     \
@@ -26,7 +27,7 @@
 	(const struct command_status[])                                                                                \
 	{                                                                                                              \
 		{EXIT_DONE, "in force at every layer that runs"},                                                      \
-			{EXIT_FAILED, "not done, or not at every layer: the answer says at which"},                    \
+			{EXIT_FAILED, "not done, not at every layer, or shown not to hold: the answer says which"},                    \
 		{                                                                                                      \
 			0                                                                                              \
 		}                                                                                                      \
@@ -35,9 +36,9 @@
 /* The lab, the guests, the change, the answer. Returns the exit status. */
 int isolation_run(struct invocation *inv, isolate_edit edit, void *data);
 
-/* The answer for what became of a change, printed or as a document. */
+/* The answer for what became of a change, printed or as a document; with the proof that it holds (cli/proof.h). */
 int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
-		     const struct isolate_result *result);
+		     const struct isolate_result *result, bool prove);
 
 /* {"path", "world", …} of one guest. */
 json_t *isolation_guest_json(const struct isolation *isolation, const struct guest *guest);

@@ -131,6 +131,24 @@ int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **
 	return 0;
 }
 
+int net_host_router(struct ip *ret, struct error **err)
+{
+	cleanup_free struct route *routes = NULL;
+	struct netlink nl = {.fd = -1};
+	size_t count = 0;
+	int r = netlink_open(&nl, -1, NETLINK_ROUTE, err);
+
+	*ret = (struct ip){0};
+	if (r == 0)
+		r = route_list(&nl, &routes, &count, err);
+	for (size_t i = 0; r == 0 && i < count && !ret->family; i++)
+		if (!routes[i].to.length && routes[i].to.ip.family == AF_INET && routes[i].type == RTN_UNICAST &&
+		    routes[i].table == RT_TABLE_MAIN)
+			*ret = routes[i].via;
+	netlink_close(&nl);
+	return r;
+}
+
 int net_host_overlap(const struct prefix *prefix, struct net_overlap *ret, bool *ret_found, struct error **err)
 {
 	cleanup_free struct net_overlap *routes = NULL;

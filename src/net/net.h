@@ -136,6 +136,8 @@ struct net_overlap {
 	char interface[16];
 };
 int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **err);
+/* The IPv4 router of the thread's own namespace, the nearest place of the world; family 0: none. */
+int net_host_router(struct ip *ret, struct error **err);
 /* The first of them that overlaps a prefix. */
 int net_host_overlap(const struct prefix *prefix, struct net_overlap *ret, bool *ret_found, struct error **err);
 

@@ -330,7 +330,14 @@ static const struct schema schemas[] = {
 				}}},
 			"elements": {"type": "integer", "minimum": 0, "description": "of the rules' sets, that came or went at this host"},
 			"flows": {"type": "integer", "minimum": 0, "description": "that were ended at this host"},
-			"transaction_ms": {"type": "number", "minimum": 0, "description": "how long the kernel took for it"}
+			"transaction_ms": {"type": "number", "minimum": 0, "description": "how long the kernel took for it"},
+			"verify": {"type": ["object", "null"], "description": "whether the lab keeps its promises after it, as verify --json gives it; null: nobody could be asked"},
+			"probes": {"type": "array", "description": "guests that were asked to ping the machine's router", "items": {"type": "object", "required": ["guest", "to", "reached", "why"], "properties": {
+				"guest": {"type": "string"},
+				"to": {"type": "string"},
+				"reached": {"type": ["boolean", "null"], "description": "null: it was not tried"},
+				"why": {"type": ["string", "null"]}
+			}}}
 		},
 		"required": ["lab", "complete", "guests"]
 	})},

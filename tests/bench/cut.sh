@@ -13,7 +13,7 @@ nestvisor, name, count, limit, *guests = sys.argv[1:]
 whole, outer, inner, transaction = [], [], [], []
 for i in range(int(count)):
     t = time.monotonic()
-    out = subprocess.run([nestvisor, "cut" if i % 2 == 0 else "open", "--json", *guests], check=True, capture_output=True).stdout
+    out = subprocess.run([nestvisor, "cut" if i % 2 == 0 else "open", "--no-verify", "--json", *guests], check=True, capture_output=True).stdout
     whole.append((time.monotonic() - t) * 1000)
     answer = json.loads(out)
     assert answer["complete"], answer

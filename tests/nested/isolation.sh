@@ -8,6 +8,7 @@ work=$(mktemp -d /run/test/lab.XXXXXX)
 cp "$here/../../examples/first.nest.yaml" "$work/"
 cd "$work" || exit 1
 nv() { "$nestvisor" "$@"; }
+export NESTVISOR_NO_VERIFY=1 # packets tell, and sooner
 out() { nv exec "$1" -- ping -c1 -W1 203.0.113.1 >/dev/null 2>&1; }
 out6() { nv exec "$1" -- ping -6 -c1 -W1 2001:db8::1 >/dev/null 2>&1; }
 not() { ! "$@"; }
@@ -31,6 +32,8 @@ check "L1 itself says so" says cut nv exec hv1 -- nestvisor isolate status --lab
 check "the administrator still pings it" nv exec L0 -- ping -c1 -W3 192.168.124.91
 check "up has nothing to do" says "everything runs" nv up
 check "the same again is nothing" says '"elements":0' nv cut hv1/a --json
+check "the guest itself is asked, too, and the proof is shown" says "hv1/a does not reach the world" env -u NESTVISOR_NO_VERIFY "$nestvisor" cut hv1/a
+check "the proof is in its JSON" says '"verify":{' env -u NESTVISOR_NO_VERIFY "$nestvisor" cut hv1/a --json
 check "open lets it out at once" nv open hv1/a
 check "and it is out" out hv1/a
 check "an unknown guest" status 2 nv cut hv1/c
