@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/factsource.h"
 #include "cli/hosts.h"
+#include "cli/services.h"
 #include "cli/target.h"
 #include "render/reach_lab.h"
 
@@ -20,30 +21,10 @@ enum { INTERFACES_SIZE_MAX = 16 << 20 };
 static int read_protocol(struct invocation *inv, struct reach_question *question)
 {
 	const char *word = invocation_string(inv, "proto");
-	uint64_t value;
-	char *end;
 
-	if (!symbol_find(TYPE_PROTOCOL, word, strlen(word), &value)) {
-		value = strtoull(word, &end, 10);
-		if (*end || end == word || value > 255)
-			return invocation_usage(inv, "\"%s\" is no protocol", word);
-	}
-	question->protocol = (uint8_t)value;
+	if (!protocol_read(word, &question->protocol))
+		return invocation_usage(inv, "\"%s\" is no protocol", word);
 	return EXIT_DONE;
-}
-
-static bool read_port(const char *word, uint16_t *ret)
-{
-	uint64_t value;
-	char *end;
-
-	if (!symbol_find(TYPE_PORT, word, strlen(word), &value)) {
-		value = strtoull(word, &end, 10);
-		if (*end || end == word || value > 65535)
-			return false;
-	}
-	*ret = (uint16_t)value;
-	return true;
 }
 
 static int read_ports(struct invocation *inv, struct arena *arena, struct reach_question *question)
@@ -54,11 +35,11 @@ static int read_ports(struct invocation *inv, struct arena *arena, struct reach_
 	uint16_t *ports = arena_alloc(arena, (count + 1) * sizeof(*ports)), port;
 
 	for (size_t i = 0; i < count; i++)
-		if (!read_port(words[i], &ports[i]))
+		if (!port_read(words[i], &ports[i]))
 			return invocation_usage(inv, "\"%s\" is no port", words[i]);
 	question->ports = ports;
 	question->port_count = count;
-	if (source && !read_port(source, &port))
+	if (source && !port_read(source, &port))
 		return invocation_usage(inv, "\"%s\" is no port", source);
 	if (source)
 		question->source_port = number_of(port);
@@ -121,51 +102,6 @@ static int answer(struct invocation *inv, const struct reach_question *question)
 
 /* ---- over a whole lab ---- */
 
-/* "22", "ssh", "53/udp", "icmp" */
-static bool read_service(const char *word, uint8_t protocol, struct reach_service *ret)
-{
-	cleanup_free char *port = strdup(word);
-	char *slash = strchr(port, '/');
-	uint64_t value = protocol;
-
-	if (strcmp(word, "ping") == 0 || strcmp(word, "icmp") == 0) {
-		*ret = (struct reach_service){.protocol = PROTOCOL_ICMP};
-		return true;
-	}
-	if (slash) {
-		*slash++ = '\0';
-		if (!symbol_find(TYPE_PROTOCOL, slash, strlen(slash), &value))
-			return false;
-	}
-	*ret = (struct reach_service){.protocol = (uint8_t)value, .has_port = true};
-	return protocol_has_ports(ret->protocol) && read_port(port, &ret->port);
-}
-
-static int read_services(struct invocation *inv, struct arena *arena, struct reach_lab_question *question)
-{
-	size_t count;
-	const char *const *words = invocation_strings(inv, "port", &count);
-	struct reach_question protocol = {};
-	struct reach_service *services = arena_alloc(arena, (count + 1) * sizeof(*services));
-	int status = read_protocol(inv, &protocol);
-
-	if (status != EXIT_DONE)
-		return status;
-	if (count > REACH_SERVICES)
-		return invocation_usage(inv, "more than %d ports", REACH_SERVICES);
-	for (size_t i = 0; i < count; i++)
-		if (!read_service(words[i], protocol.protocol, &services[i]))
-			return invocation_usage(inv, "\"%s\" is no port: 22, ssh, 53/udp, ping", words[i]);
-	if (count == 0 && invocation_given(inv, "proto")) {
-		if (protocol_has_ports(protocol.protocol))
-			return EXIT_DONE;
-		services[count++] = (struct reach_service){.protocol = protocol.protocol};
-	}
-	question->services = services;
-	question->service_count = count;
-	return EXIT_DONE;
-}
-
 /* What a picture is called: the lab, or the facts. */
 static const char *picture_name(struct invocation *inv)
 {
@@ -197,10 +133,12 @@ static int answer_lab(struct invocation *inv, const struct stack *stack)
 	struct reach_lab_question question = {.stack = stack,
 					      .memory = (size_t)invocation_integer(inv, "memory", 0) << 20};
 	const char *format = invocation_string(inv, "format");
-	int status = read_services(inv, arena, &question);
+	struct reach_service *services;
+	int status = services_read(inv, arena, &services, &question.service_count);
 
 	if (status != EXIT_DONE)
 		return status;
+	question.services = services;
 	if (reach_lab_new(&question, &lab, &err) < 0)
 		return invocation_fail(inv, &err);
 	if (inv->json) {

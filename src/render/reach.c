@@ -9,15 +9,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { INTERVAL_TEXT_SIZE = 2 * IP_TEXT_SIZE + 4, FEW = 4 };
+enum { FEW = 4 };
 
 static uint8_t family_of(const struct reach_family *family)
 {
 	return family->family == STACK_IP4 ? AF_INET : AF_INET6;
 }
 
-/* "10.0.0.0/8" where it is one prefix, else "10.0.0.1-10.0.0.9" */
-static const char *interval_text(const struct interval *interval, uint8_t family, char ret[INTERVAL_TEXT_SIZE])
+const char *interval_text(const struct interval *interval, uint8_t family, char ret[INTERVAL_TEXT_SIZE])
 {
 	wide span = interval->last - interval->first;
 	struct ip first = wide_to_address(interval->first, family), last = wide_to_address(interval->last, family);

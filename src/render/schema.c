@@ -65,6 +65,29 @@ static const struct schema schemas[] = {
 		},
 		"required": ["bytes"]
 	})},
+	{"diff", 1, "what two sets of facts let through differently", JSON({
+		"properties": {
+			"same": {"type": "boolean"},
+			"changes": {"type": "array", "items": {"type": "object", "required": ["change", "witness", "before", "after"], "properties": {
+				"change": {"enum": ["opens", "closes", "unclear"]},
+				"witness": {"type": ["string", "null"], "description": "a packet of which it is so"},
+				"before": {"description": "what decided about it: of one host's rules an object, else a text", "type": ["object", "string", "null"]},
+				"after": {"description": "the same, now", "type": ["object", "string", "null"]},
+				"text": {"type": "string", "description": "one host's rules: the packets, for people"},
+				"fields": {"type": "object", "description": "one host's rules: the values of each field that matters"},
+				"family": {"enum": ["ip", "ip6"]},
+				"from": {"type": "string", "description": "all hosts: who asks"},
+				"to": {"type": "string"},
+				"service": {"type": "string", "description": "as 22/tcp and ping"},
+				"was": {"enum": ["allowed", "partly", "blocked", "unknown"]},
+				"is": {"enum": ["allowed", "partly", "blocked", "unknown"]}
+			}}},
+			"more": {"type": "boolean", "description": "there are more changes than are told"},
+			"gone": {"type": "array", "description": "hosts that only the first facts hold", "items": {"type": "string"}},
+			"come": {"type": "array", "description": "hosts that only the second facts hold", "items": {"type": "string"}}
+		},
+		"required": ["same", "changes", "more"]
+	})},
 	{"doctor", 1, "what is wrong with hosts, and how to mend it", JSON({
 		"properties": {
 			"checks": {"type": "array", "description": "by host, the worst first", "items": {"type": "object",

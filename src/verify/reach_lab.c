@@ -141,23 +141,26 @@ static int by_service(const void *a, const void *b)
 	return (int)one->port - (int)other->port;
 }
 
-/* Those that are always asked are used by more hosts than there are. */
-static void choose_services(struct reach_lab *lab, struct service_uses *uses)
+size_t reach_services(const struct stack *const *stacks, size_t count, struct arena *arena, struct reach_service **ret,
+		      size_t *ret_left_out)
 {
-	size_t many = lab->stack->host_count + 1;
+	struct service_uses uses = {.arena = arena};
+	size_t always = SIZE_MAX / 2, taken; /* those that are asked in any case come first */
 
-	for (size_t i = 0; i < lab->stack->host_count; i++)
-		use_listeners(uses, lab->stack->hosts[i].facts);
-	use_service(uses, PROTOCOL_TCP, true, 22, many);
-	use_service(uses, PROTOCOL_TCP, true, 3389, many);
-	use_service(uses, PROTOCOL_ICMP, false, 0, many);
-	qsort(uses->items, uses->count, sizeof(*uses->items), by_use);
-	lab->service_count = uses->count < REACH_SERVICES ? uses->count : REACH_SERVICES;
-	lab->services_left_out = uses->count - lab->service_count;
-	lab->services = arena_alloc(lab->arena, lab->service_count * sizeof(*lab->services));
-	for (size_t i = 0; i < lab->service_count; i++)
-		lab->services[i] = uses->items[i].service;
-	qsort(lab->services, lab->service_count, sizeof(*lab->services), by_service);
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < stacks[i]->host_count; j++)
+			use_listeners(&uses, stacks[i]->hosts[j].facts);
+	use_service(&uses, PROTOCOL_TCP, true, 22, always);
+	use_service(&uses, PROTOCOL_TCP, true, 3389, always);
+	use_service(&uses, PROTOCOL_ICMP, false, 0, always);
+	qsort(uses.items, uses.count, sizeof(*uses.items), by_use);
+	taken = uses.count < REACH_SERVICES ? uses.count : REACH_SERVICES;
+	*ret_left_out = uses.count - taken;
+	*ret = arena_alloc(arena, taken * sizeof(**ret));
+	for (size_t i = 0; i < taken; i++)
+		(*ret)[i] = uses.items[i].service;
+	qsort(*ret, taken, sizeof(**ret), by_service);
+	return taken;
 }
 
 static void take_services(struct reach_lab *lab, const struct reach_lab_question *question)
@@ -404,7 +407,6 @@ int reach_lab_new(const struct reach_lab_question *question, struct reach_lab **
 	cleanup_space struct space *space = pset_space_new(question->memory, err);
 	cleanup_spread struct spread *spread = NULL;
 	cleanup_reach_lab struct reach_lab *lab = calloc(1, sizeof(*lab));
-	struct service_uses uses = {};
 	int result = 0;
 
 	if (!lab)
@@ -413,13 +415,13 @@ int reach_lab_new(const struct reach_lab_question *question, struct reach_lab **
 		return -ENOMEM;
 	*lab = (struct reach_lab){.stack = question->stack, .arena = arena_new()};
 	arena_push(lab->arena, lab->causes, lab->cause_count); /* none */
-	uses.arena = lab->arena;
 	spread = spread_new(question->stack, space);
 	find_nodes(lab);
 	if (question->service_count)
 		take_services(lab, question);
 	else
-		choose_services(lab, &uses);
+		lab->service_count =
+			reach_services(&question->stack, 1, lab->arena, &lab->services, &lab->services_left_out);
 	for (int family = 0; result == 0 && family < 2; family++) {
 		struct reach_run run = {.lab = lab,
 					.spread = spread,

@@ -104,6 +104,10 @@ static inline const struct reach_cell *reach_lab_cell(const struct reach_lab *la
 	return &lab->tables[family].cells[(from * lab->node_count + to) * lab->service_count + service];
 }
 
+/* What is asked where no services are given: of several stacks those of all. In the arena. */
+size_t reach_services(const struct stack *const *stacks, size_t count, struct arena *arena, struct reach_service **ret,
+		      size_t *ret_left_out);
+
 /* -E2BIG: too large for the memory. */
 int reach_lab_new(const struct reach_lab_question *question, struct reach_lab **ret, struct error **err);
 void reach_lab_free(struct reach_lab *lab); /* NULL is fine */

@@ -1,0 +1,411 @@
+#include "render/diff.h"
+
+#include "base/cleanup.h"
+#include "render/reach.h"
+#include "render/reach_lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const char *const kind_words[] = {[DIFF_OPENS] = "opens", [DIFF_CLOSES] = "closes", [DIFF_UNCLEAR] = "unclear"};
+static const char *const titles[] = {[DIFF_OPENS] = "Gets through now:",
+				     [DIFF_CLOSES] = "No longer gets through:",
+				     [DIFF_UNCLEAR] = "Cannot be decided in one of the two, or in both:"};
+static const enum colour colours[] = {
+	[DIFF_OPENS] = COLOUR_GREEN, [DIFF_CLOSES] = COLOUR_RED, [DIFF_UNCLEAR] = COLOUR_YELLOW};
+static const enum diff_kind kinds[] = {DIFF_OPENS, DIFF_CLOSES, DIFF_UNCLEAR};
+enum { MOST_VALUES = 8, KIND_COUNT = sizeof(kinds) / sizeof(*kinds) };
+
+/* ---- packets ---- */
+
+static uint8_t family_of(const struct diff_class *class)
+{
+	return class->witness.fields[PSET_FAMILY] == PSET_IP4 ? AF_INET : AF_INET6;
+}
+
+static bool is_name(enum pset_field field)
+{
+	return field == PSET_IIF || field == PSET_OIF || field == PSET_IN_PORT || field == PSET_OUT_PORT;
+}
+
+static void range_text(const struct diff_class *class, enum pset_field field, const struct interval *interval,
+		       struct strbuf *out)
+{
+	char text[INTERVAL_TEXT_SIZE], name[WIDE_NAME_SIZE], last[WIDE_NAME_SIZE];
+
+	if (field == PSET_SADDR || field == PSET_DADDR)
+		strbuf_add(out, interval_text(interval, family_of(class), text));
+	else if (is_name(field) && interval->first == interval->last)
+		strbuf_add(out, interval->first ? wide_to_name(interval->first, name) : "none");
+	else if (is_name(field))
+		strbuf_printf(out, "%s to %s", wide_to_name(interval->first, name), wide_to_name(interval->last, last));
+	else if (field == PSET_PROTOCOL && interval->first == interval->last)
+		strbuf_add(out, protocol_name((uint8_t)interval->first, name));
+	else if (interval->first == interval->last)
+		strbuf_printf(out, "%llu", (unsigned long long)interval->first);
+	else
+		strbuf_printf(out, "%llu-%llu", (unsigned long long)interval->first,
+			      (unsigned long long)interval->last);
+}
+
+/* All values but a few single ones: "not lo". */
+static bool put_without(const struct diff_class *class, enum pset_field field, struct strbuf *out)
+{
+	const struct diff_values *values = &class->box[field];
+	const struct interval *last = &values->items[values->count - 1];
+
+	if (field == PSET_SADDR || field == PSET_DADDR || values->count < 2 || values->items[0].first != 0 ||
+	    last->last != pset_field_last(field))
+		return false;
+	for (size_t i = 0; i + 1 < values->count; i++) {
+		struct interval hole = {values->items[i].last + 1, values->items[i + 1].first - 1};
+
+		strbuf_add(out, i ? ", " : "not ");
+		range_text(class, field, &hole, out);
+	}
+	return true;
+}
+
+static void field_text(const struct diff_class *class, enum pset_field field, struct strbuf *out)
+{
+	const struct diff_values *values = &class->box[field];
+
+	if (put_without(class, field, out))
+		return;
+	for (size_t i = 0; i < values->count && i < MOST_VALUES; i++) {
+		strbuf_add(out, i ? ", " : "");
+		range_text(class, field, &values->items[i], out);
+	}
+	if (values->count > MOST_VALUES)
+		strbuf_printf(out, " and %zu more", values->count - MOST_VALUES);
+}
+
+static bool is_asked(const struct diff_class *class, enum pset_field field)
+{
+	const struct diff_values *values = &class->box[field];
+
+	return class->fields & PSET_BIT(field) && values->count &&
+	       (values->count > 1 || values->items[0].first != 0 || values->items[0].last != pset_field_last(field));
+}
+
+static struct packet witness_packet(const struct diff_class *class)
+{
+	const wide *fields = class->witness.fields;
+	uint8_t family = family_of(class);
+
+	return (struct packet){.family = family,
+			       .protocol = (uint8_t)fields[PSET_PROTOCOL],
+			       .src = wide_to_address(fields[PSET_SADDR], family),
+			       .dst = wide_to_address(fields[PSET_DADDR], family),
+			       .sport = port_of((uint16_t)fields[PSET_SPORT]),
+			       .dport = port_of((uint16_t)fields[PSET_DPORT]),
+			       .icmp_type = (uint8_t)fields[PSET_ICMP_TYPE]};
+}
+
+/* All that are asked are first packets of a connection, whole. */
+static const pset_fields assumed = PSET_BIT(PSET_FAMILY) | PSET_BIT(PSET_STATE) | PSET_BIT(PSET_FRAGMENT) |
+				   PSET_BIT(PSET_DIRECTION) | PSET_BIT(PSET_TCP_FLAGS);
+
+/* "tcp 10.0.0.0/8 → 192.168.1.1 port 22, iif eth0" */
+static void class_text(const struct diff_class *class, struct strbuf *out)
+{
+	const pset_fields told =
+		assumed | PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SADDR) | PSET_BIT(PSET_DADDR) | PSET_BIT(PSET_DPORT);
+	const struct diff_values *protocol = &class->box[PSET_PROTOCOL];
+	char name[4];
+
+	if (!is_asked(class, PSET_PROTOCOL)) {
+		strbuf_add(out, family_of(class) == AF_INET ? "any IPv4" : "any IPv6");
+	} else if (protocol->count == 1 && protocol->items[0].first == protocol->items[0].last) {
+		strbuf_add(out, protocol_name((uint8_t)protocol->items[0].first, name));
+	} else {
+		strbuf_add(out, "protocol ");
+		field_text(class, PSET_PROTOCOL, out);
+	}
+	strbuf_add_char(out, ' ');
+	if (is_asked(class, PSET_SADDR))
+		field_text(class, PSET_SADDR, out);
+	else
+		strbuf_add(out, "any");
+	strbuf_add(out, " → ");
+	if (is_asked(class, PSET_DADDR))
+		field_text(class, PSET_DADDR, out);
+	else
+		strbuf_add(out, "any");
+	if (is_asked(class, PSET_DPORT)) {
+		strbuf_add(out, " port ");
+		field_text(class, PSET_DPORT, out);
+	}
+	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++) {
+		if (told & PSET_BIT(i) || !is_asked(class, i))
+			continue;
+		strbuf_printf(out, ", %s ", pset_field_name(i));
+		field_text(class, i, out);
+	}
+}
+
+static void decision_text(const struct diff_decision *decision, struct strbuf *out)
+{
+	char source[ORIGIN_TEXT_SIZE];
+
+	if (!decision->chain) {
+		strbuf_add(out, "passes, there is no rule");
+		return;
+	}
+	strbuf_printf(out, "%s by ", decision->passes ? "passes" : "stopped");
+	if (!decision->rule) {
+		strbuf_printf(out, "the policy of %s %s", decision->chain->table->table->name,
+			      decision->chain->chain->name);
+		return;
+	}
+	strbuf_printf(out, "rule %u of %s %s: ", decision->rule->index, decision->chain->table->table->name,
+		      decision->chain->chain->name);
+	text_safe(out, decision->rule->text, false);
+	if (decision->rule->origin.source)
+		strbuf_printf(out, " [%s]", origin_format(&decision->rule->origin, source));
+}
+
+/* ---- one hook ---- */
+
+static json_t *decision_json(const struct diff_decision *decision)
+{
+	char source[ORIGIN_TEXT_SIZE];
+	json_t *json = json_pack("{s:b}", "passes", decision->passes);
+
+	if (decision->chain) {
+		json_object_set_new(json, "table", text_json(decision->chain->table->table->name));
+		json_object_set_new(json, "chain", text_json(decision->chain->chain->name));
+	}
+	if (decision->rule) {
+		json_object_set_new(json, "index", json_integer(decision->rule->index));
+		json_object_set_new(json, "source", text_json(origin_format(&decision->rule->origin, source)));
+		json_object_set_new(json, "text", text_json(decision->rule->text));
+	}
+	return json;
+}
+
+static json_t *class_json(const struct diff_class *class)
+{
+	json_t *fields = json_pack("{s:s}", "family", family_of(class) == AF_INET ? "ip" : "ip6");
+	cleanup_strbuf struct strbuf text = {}, packet = {};
+	struct packet witness = witness_packet(class);
+
+	for (unsigned i = 0; i < PSET_FIELD_COUNT; i++) {
+		cleanup_strbuf struct strbuf value = {};
+
+		if (!is_asked(class, i) || assumed & PSET_BIT(i))
+			continue;
+		field_text(class, i, &value);
+		json_object_set_new(fields, pset_field_name(i), text_json(value.text));
+	}
+	class_text(class, &text);
+	packet_format(&witness, &packet);
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "change", kind_words[class->kind], "text",
+			 text_json(text.text), "fields", fields, "witness", text_json(packet.text), "before",
+			 decision_json(&class->before), "after", decision_json(&class->after));
+}
+
+json_t *diff_hook_json(const struct diff_hook *diff)
+{
+	json_t *answer = json_pack("{s:b, s:[], s:b}", "same", diff->class_count == 0, "changes", "more", diff->more);
+
+	for (size_t i = 0; i < diff->class_count; i++)
+		json_array_append_new(json_object_get(answer, "changes"), class_json(&diff->classes[i]));
+	return answer;
+}
+
+static void put_title(enum diff_kind kind, const struct style *style, struct strbuf *out)
+{
+	strbuf_add(out, out->length ? "\n" : "");
+	text_paint(out, style, colours[kind], titles[kind]);
+	strbuf_add_char(out, '\n');
+}
+
+void diff_hook_text(const struct diff_hook *diff, const struct style *style, struct strbuf *out)
+{
+	for (size_t k = 0; k < KIND_COUNT; k++) {
+		enum diff_kind kind = kinds[k];
+		bool titled = false;
+
+		for (size_t i = 0; i < diff->class_count; i++) {
+			const struct diff_class *class = &diff->classes[i];
+			struct packet witness = witness_packet(class);
+
+			if (class->kind != kind)
+				continue;
+			if (!titled)
+				put_title(kind, style, out);
+			titled = true;
+			strbuf_add(out, "  ");
+			class_text(class, out);
+			strbuf_add(out, "\n    for example ");
+			packet_format(&witness, out);
+			strbuf_add(out, "\n    before: ");
+			decision_text(&class->before, out);
+			strbuf_add(out, "\n    after:  ");
+			decision_text(&class->after, out);
+			strbuf_add_char(out, '\n');
+		}
+	}
+	if (diff->class_count == 0)
+		strbuf_add(out, "Both let the same packets through.\n");
+	if (diff->more)
+		strbuf_add(out, "\nThere is more than is shown; --proto and --port ask for less.\n");
+}
+
+/* ---- all hosts ---- */
+
+static json_t *change_json(const struct diff_change *change)
+{
+	char service[REACH_SERVICE_TEXT_SIZE];
+	cleanup_strbuf struct strbuf packet = {};
+
+	if (change->packet.family)
+		packet_format(&change->packet, &packet);
+	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o}", "change", kind_words[change->kind],
+			 "family", change->family ? "ip6" : "ip", "from", text_json(change->from), "to",
+			 text_json(change->to), "service", reach_service_text(&change->service, service), "was",
+			 reach_verdict_word(change->before_verdict), "is", reach_verdict_word(change->after_verdict),
+			 "witness", text_json(packet.text), "before", text_json(change->before), "after",
+			 text_json(change->after));
+}
+
+static json_t *names_json(const char *const *names, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, text_json(names[i]));
+	return list;
+}
+
+static bool is_same(const struct diff_lab *diff)
+{
+	return diff->change_count + diff->gone_count + diff->come_count == 0;
+}
+
+json_t *diff_lab_json(const struct diff_lab *diff)
+{
+	json_t *answer =
+		json_pack("{s:b, s:[], s:b, s:o, s:o}", "same", is_same(diff), "changes", "more", false, "gone",
+			  names_json(diff->gone, diff->gone_count), "come", names_json(diff->come, diff->come_count));
+
+	for (size_t i = 0; i < diff->change_count; i++)
+		json_array_append_new(json_object_get(answer, "changes"), change_json(&diff->changes[i]));
+	return answer;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* The same change from the same end to the same one, for the same reasons: their services are told together. */
+static bool is_like(const struct diff_change *one, const struct diff_change *other)
+{
+	return one->kind == other->kind && one->family == other->family && strcmp(one->from, other->from) == 0 &&
+	       strcmp(one->to, other->to) == 0 && one->before_verdict == other->before_verdict &&
+	       one->after_verdict == other->after_verdict && same_text(one->before, other->before) &&
+	       same_text(one->after, other->after);
+}
+
+/* What stands behind who asks. */
+static void change_text(const struct diff_lab *diff, size_t first, bool verbose, struct strbuf *out)
+{
+	const struct diff_change *change = &diff->changes[first];
+	char service[REACH_SERVICE_TEXT_SIZE];
+
+	strbuf_add(out, " → ");
+	text_safe(out, change->to, false);
+	strbuf_add(out, change->family ? " (IPv6): " : ": ");
+	for (size_t i = first; i < diff->change_count; i++)
+		if (is_like(change, &diff->changes[i]))
+			strbuf_printf(out, "%s%s", i == first ? "" : ", ",
+				      reach_service_text(&diff->changes[i].service, service));
+	strbuf_printf(out, " (%s, was %s)\n", reach_verdict_word(change->after_verdict),
+		      reach_verdict_word(change->before_verdict));
+	if (!change->packet.family)
+		return;
+	if (verbose) {
+		strbuf_add(out, "    for example ");
+		packet_format(&change->packet, out);
+		strbuf_add_char(out, '\n');
+	}
+	strbuf_add(out, "    before: ");
+	text_safe(out, change->before, false);
+	strbuf_add(out, "\n    after:  ");
+	text_safe(out, change->after, false);
+	strbuf_add_char(out, '\n');
+}
+
+/* A change of one asker's; those of others that read the same go with it. */
+struct told {
+	const char *from;
+	struct strbuf text;
+	bool done;
+};
+
+static void put_together(struct told *told, size_t count, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (told[i].done)
+			continue;
+		strbuf_add(out, "  ");
+		text_safe(out, told[i].from, false);
+		for (size_t j = i + 1; j < count; j++) {
+			if (told[j].done || strcmp(told[i].text.text, told[j].text.text) != 0)
+				continue;
+			strbuf_add(out, ", ");
+			text_safe(out, told[j].from, false);
+			told[j].done = true;
+		}
+		strbuf_add(out, told[i].text.text);
+	}
+}
+
+static void put_hosts(const char *const *names, size_t count, const char *title, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		strbuf_add(out, i ? ", " : title);
+		text_safe(out, names[i], false);
+	}
+	strbuf_add(out, count ? "\n" : "");
+}
+
+static void put_kind(const struct diff_lab *diff, enum diff_kind kind, const struct style *style, bool verbose,
+		     struct strbuf *out)
+{
+	struct told *told = calloc(diff->change_count + 1, sizeof(*told));
+	size_t count = 0;
+
+	if (!told)
+		abort();
+	for (size_t i = 0; i < diff->change_count; i++) {
+		bool known = diff->changes[i].kind != kind;
+
+		for (size_t j = 0; j < i && !known; j++)
+			known = is_like(&diff->changes[i], &diff->changes[j]);
+		if (known)
+			continue;
+		told[count].from = diff->changes[i].from;
+		change_text(diff, i, verbose, &told[count++].text);
+	}
+	if (count)
+		put_title(kind, style, out);
+	put_together(told, count, out);
+	for (size_t i = 0; i < count; i++)
+		strbuf_freep(&told[i].text);
+	free(told);
+}
+
+void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool verbose, struct strbuf *out)
+{
+	for (size_t k = 0; k < KIND_COUNT; k++)
+		put_kind(diff, kinds[k], style, verbose, out);
+	put_hosts(diff->gone, diff->gone_count, "\nHosts that are gone: ", out);
+	put_hosts(diff->come, diff->come_count, "\nHosts that have come: ", out);
+	if (is_same(diff))
+		strbuf_add(out, "Who reaches whom is the same.\n");
+}
