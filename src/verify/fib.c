@@ -699,6 +699,8 @@ static bool route_input4(struct hop *hop)
 	if (is_martian(hop))
 		return false;
 	if (ip_is_limited_broadcast(&hop->packet.dst) || ip_is_multicast(&hop->packet.dst)) {
+		if (!ip_is_any(&hop->packet.src) && source_fails(hop, NULL))
+			return false;
 		hop->route = (struct fib_found){.outcome = FIB_FOUND, .type = ROUTE_TYPE_LOCAL};
 		return true;
 	}

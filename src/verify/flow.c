@@ -24,6 +24,25 @@ struct flow *flow_add(struct walk *walk, struct stack_host *host, const struct t
 	return flow;
 }
 
+/*
+ * A port that was translated is one of a range, and the answer says which it is. An answer to a question's connection
+ * is taken to have the right one; it is known from then on.
+ */
+static bool is_answer_to_range(const struct walk *walk, struct flow *flow, const struct tuple *tuple)
+{
+	struct ports range = flow->reply.dport;
+	struct tuple narrowed = flow->reply;
+
+	if (walk->rehearsal || !walk->question->first || range.first == range.last ||
+	    tuple->dport.first < range.first || tuple->dport.last > range.last)
+		return false;
+	narrowed.dport = tuple->dport;
+	if (!tuple_equal(&narrowed, tuple))
+		return false;
+	flow->reply = narrowed;
+	return true;
+}
+
 static struct flow *find_flow(const struct walk *walk, const struct stack_host *host, const struct tuple *tuple,
 			      bool *ret_reply)
 {
@@ -32,7 +51,7 @@ static struct flow *find_flow(const struct walk *walk, const struct stack_host *
 
 		if (flow->host != host)
 			continue;
-		*ret_reply = tuple_equal(&flow->reply, tuple);
+		*ret_reply = tuple_equal(&flow->reply, tuple) || is_answer_to_range(walk, flow, tuple);
 		if (*ret_reply || tuple_equal(&flow->original, tuple))
 			return flow;
 	}

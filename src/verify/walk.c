@@ -95,11 +95,21 @@ static bool pass_router(struct hop *hop)
 	return true;
 }
 
+/* A frame for several is not sent on, though its packet be for one: translated on its way, say (ip_forward()). */
+static bool for_several(struct hop *hop)
+{
+	if (!hop->packet.dst_mac.known || !(hop->packet.dst_mac.bytes[0] & 1))
+		return false;
+	walk_lose(hop, LOST_SEVERAL_SENT_ON, "it came in a frame for several hosts");
+	return true;
+}
+
 static void forward(struct hop *hop)
 {
 	struct stack_link *out = hop->route.link;
 
-	if (!pass_router(hop) || !out || hook_run(hop, family_of(hop), HOOK_FORWARD, hop->iif, out) == RULING_STOP ||
+	if (for_several(hop) || !pass_router(hop) || !out ||
+	    hook_run(hop, family_of(hop), HOOK_FORWARD, hop->iif, out) == RULING_STOP ||
 	    hook_run(hop, family_of(hop), HOOK_POSTROUTING, hop->iif, out) == RULING_STOP)
 		return;
 	link_transmit(hop, out);

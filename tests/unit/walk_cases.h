@@ -142,6 +142,29 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'iif': 'eth0', 'src': '2001:db8:113::fe', 'dst': '2001:db8:113::2', 'proto': 'tcp', 'dport': 99}",
 	   "{'verdict': 'delivered', 'dst': '2001:db8:113::7', 'dport': 22}"}}},
 
+	{"an answer tells which port of a range was taken",
+	 {{"r", ROUTER IPTABLES
+	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
+	   "[0:0]\n-A POSTROUTING -o eth1 -p udp -j MASQUERADE --to-ports 40000-40010\nCOMMIT\n"}},
+	 NULL,
+	 "{'at': 'r', 'iif': 'eth1', 'src': '10.0.1.2', 'dst': '10.0.1.1', 'proto': 'udp', 'sport': 53,"
+	 " 'state': 'established', 'direction': 'reply', 'of': {'at': 'r', 'iif': 'eth0', 'src': '10.0.0.2',"
+	 " 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 500, 'dport': 53}}",
+	 {{"{'dport': 40007}", "{'verdict': 'delivered', 'dst': '10.0.0.2', 'dport': 500}"},
+	  {"{'dport': 40011}", "{'verdict': 'delivered', 'to': 'local process of host r', 'dport': 40011}"}}},
+
+	{"packets for several: their source is looked at, too, and they are not sent on",
+	 {{"r", ROUTER IPTABLES
+	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
+	   "[0:0]\n-A PREROUTING -p udp -m udp --dport 99 -j DNAT --to-destination 10.0.1.2\nCOMMIT\n"}},
+	 NULL,
+	 "{'at': 'r', 'iif': 'eth0', 'proto': 'udp', 'src': '10.0.0.2', 'sport': 500, 'dport': 53}",
+	 {{"{'dst': '224.0.0.1', 'dst_mac': '01:00:5e:00:00:01'}", "{'verdict': 'delivered', 'where': 'r'}"},
+	  {"{'dst': '224.0.0.1', 'src': '10.0.1.1'}", "{'verdict': 'lost', 'reason': 'martian-source-is-local'}"},
+	  {"{'dst': '255.255.255.255', 'src': '10.0.1.1'}", "{'verdict': 'lost', 'reason': 'martian-source-is-local'}"},
+	  {"{'dst': '255.255.255.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 99}",
+	   "{'verdict': 'lost', 'reason': 'not-routed'}"}}},
+
 	{"jumps come back, gotos do not, and return applies the policy",
 	 {{"r", ROUTER NFT "table ip t {\n chain jumped {\n  tcp dport 1 return\n  tcp dport 2 accept\n }\n"
 			   " chain gone {\n  tcp dport 3 return\n  tcp dport 4 drop\n }\n"
