@@ -65,6 +65,8 @@ def kind(question):
         yield question["fragment"] + (" fragment" if question["fragment"] == "first" else " fragments")
     if question.get("_wrong_sum"):
         yield "wrong checksum"
+    if question.get("_several"):
+        yield "broadcast, multicast"
     if question.get("ttl"):
         yield "short time to live"
     if question["proto"] == "tcp" and question["state"] == "invalid" and not question.get("_wrong_sum"):
@@ -79,7 +81,7 @@ def kind(question):
 class Coverage:
     def __init__(self):
         self.stacks, self.packets, self.waiting = 0, 0, 0
-        self.counts = {name: collections.Counter() for name in ("verdicts", "kinds", "kinds delivered", "stacks", "stack packets", "rule stacks", "rule packets", "rule met", "rule decided")}
+        self.counts = {name: collections.Counter() for name in ("verdicts", "engines", "kinds", "kinds delivered", "stacks", "stack packets", "rule stacks", "rule packets", "rule met", "rule decided")}
 
     def add(self, scenario, asked, answers, told):
         self.stacks += 1
@@ -96,6 +98,7 @@ class Coverage:
             if any(re.search(pattern, text) for text in texts):
                 count["rule stacks"][name] += 1
                 count["rule packets"][name] += len(known)
+        count["engines"].update(one["engines"] for _, _, one in known if "engines" in one)
         for question, answer, one in known:
             count["verdicts"][answer["verdict"]] += 1
             count["kinds"].update(kind(question))
@@ -118,6 +121,8 @@ class Coverage:
         lines.append("%-44s %8s %10s" % ("packets", "sent", "delivered"))
         lines += ["  %-42s %8d %10d" % (name, number, count["kinds delivered"][name]) for name, number in count["kinds"].most_common()]
         lines.append("  %s; %d pieces waited for others that were stopped, and are not counted" % (", ".join("%d %s" % (n, v) for v, n in count["verdicts"].most_common()), self.waiting))
+        if count["engines"]:
+            lines.append("  interpreter and sets: " + ", ".join("%d %s" % (number, word) for word, number in count["engines"].most_common()))
         lines.append("%-44s %8s %10s" % ("stacks with", "stacks", "packets"))
         lines += ["  %-42s %8d %10d" % (name, count["stacks"][name], count["stack packets"][name]) for name, _ in STACK]
         lines.append("%-44s %8s %10s %10s %10s" % ("rules with", "stacks", "packets", "applied", "stopped"))

@@ -1,5 +1,6 @@
 """Random stacks of hosts: 1 to 4 in a chain, with bridges, second uplinks, policy routing, odd sysctls, and firewalls written
 as iptables, legacy iptables, nft, or several of them. A scenario is plain data, so that it can be kept and made smaller."""
+import ipaddress
 import random
 
 import aim
@@ -429,7 +430,7 @@ class Generator:
         extras = (["meta nfproto " + self.pick("ipv4", "ipv6")] if family == "inet" else []) + (["ct original proto-dst %d" % self.pick(PORTS)] if kind in ("tcp", "udp") else [])
         extras += ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "related", "{ new, related }", "new,established"), "ct direction " + self.pick("original", "reply"), "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
                   "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"),
-                  "ct mark 0x1", "meta pkttype unicast"]
+                  "ct mark 0x1", "meta pkttype " + self.pick("unicast", "broadcast", "multicast")]
         if kind == "tcp":
             extras += ["tcp flags %s" % self.pick("syn", "& (fin|syn|rst|ack) == syn", "!= syn", "& (syn|ack) == 0x0", "{ syn, ack }", "== ack")]
         if base in ("input", "forward", "prerouting"):
@@ -527,8 +528,10 @@ class Generator:
         if self.chance(0.6) and not question.get("bridged"):
             aim.aim(self.random, question, host, addresses + remote)
             proto = question["proto"]
+        if question["iif"] and "in_port" not in question and self.chance(0.05):
+            self.to_several(question, host, six)
         what = self.random.random()
-        if "_fragments" in question or question["state"] != "new" or "tcp_flags" in question:
+        if "_several" in question or "_fragments" in question or question["state"] != "new" or "tcp_flags" in question:
             pass
         elif what < 0.35:
             self.conversation(question, addresses + remote)
@@ -543,6 +546,21 @@ class Generator:
         if six and "_fragments" not in question and "_quoted" not in question and self.chance(0.2):
             question["_extensions"] = self.pick([60], [60], [60, 0])  # innermost first
         return question
+
+    def to_several(self, question, host, six):
+        """Broadcast of the link, by either address, or to the group that every host is in; or another link's broadcast address."""
+        own = [a for i, a in host["addresses"] if i == question["iif"] and ":" not in a]
+        others = [a for _, a in host["addresses"] if ":" not in a]
+        everybody = lambda address: str(ipaddress.ip_interface(address).network.broadcast_address)
+        question["_several"] = True
+        if six:
+            question.update(dst="ff02::1", dst_mac="33:33:00:00:00:01")
+        elif self.chance(0.3):
+            question.update(dst="224.0.0.1", dst_mac="01:00:5e:00:00:01")
+        elif self.chance(0.3):
+            question.update(dst=everybody(self.pick(others)))
+        else:
+            question.update(dst=self.pick("255.255.255.255", everybody(self.pick(own or others))), dst_mac="ff:ff:ff:ff:ff:ff")
 
     def conversation(self, question, addresses):
         """What follows the packet; see conversation.py."""

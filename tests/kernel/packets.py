@@ -61,7 +61,7 @@ def right(question, token, src, dst, ack):
         flags = sum(TCP_FLAGS[f] for f in question.get("tcp_flags", "S"))
         segment = struct.pack("!HHIIBBHHH", sport, dport, question.get("seq", token), ack, 5 << 4, flags, 64240, 0, 0)
         if "P" in (question.get("tcp_flags") or "") or "_fragments" in question:
-            segment += struct.pack("!I", token) * 4
+            segment += struct.pack("!I", token) + b"nest" * 3
         return segment[:16] + struct.pack("!H", checksum(pseudo(src, dst, 6, len(segment)) + segment)) + segment[18:]
     payload = struct.pack("!I", token) + b"nest" * (5 if "_fragments" in question else 1)
     if "_quoted" in question:
