@@ -157,6 +157,23 @@ static int answer_lab(struct invocation *inv, const struct stack *stack)
 
 /* ---- both ---- */
 
+/* Where its interfaces are known, it must be one of them. */
+static int check_interface(struct invocation *inv, const struct stack_host *host, const char *option)
+{
+	const char *name = invocation_string(inv, option), *near;
+	cleanup_free const char **names = calloc(host->link_count + 1, sizeof(*names));
+
+	if (!names)
+		abort();
+	if (!name || host->link_count == 0 || stack_link(host, name))
+		return EXIT_DONE;
+	for (size_t i = 0; i < host->link_count; i++)
+		names[i] = host->links[i].name;
+	near = command_nearest(name, names);
+	return near ? invocation_usage(inv, "%s has no interface %s; did you mean \"%s\"?", host->name, name, near)
+		    : invocation_usage(inv, "%s has no interface %s", host->name, name);
+}
+
 static int answer_host(struct invocation *inv, const struct stack *stack, const char *name)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -169,7 +186,10 @@ static int answer_host(struct invocation *inv, const struct stack *stack, const 
 		return invocation_usage(inv, "these facts hold %zu hosts; --at says whose rules to ask",
 					stack->host_count);
 	question.host = name ? stack_host(stack, name) : &stack->hosts[0];
-	return answer(inv, &question);
+	status = check_interface(inv, question.host, "iif");
+	if (status == EXIT_DONE)
+		status = check_interface(inv, question.host, "oif");
+	return status == EXIT_DONE ? answer(inv, &question) : status;
 }
 
 /* An option that is about the rules of one host. */

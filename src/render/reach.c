@@ -1,5 +1,6 @@
 #include "render/reach.h"
 
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "render/table.h"
 
@@ -64,11 +65,12 @@ static void add_edges(const struct reach_family *family, const struct reach_ques
 
 	for (size_t i = 0; i < matrix->class_count * matrix->class_count; i++)
 		if (matrix->edges[i])
-			json_array_append_new(edges, json_pack("{s:I, s:I, s:o, s:o, s:b}", "from",
+			json_array_append_new(edges, json_pack("{s:I, s:I, s:o, s:o, s:o, s:b}", "from",
 							       (json_int_t)(first_id + i / matrix->class_count), "to",
 							       (json_int_t)(first_id + i % matrix->class_count),
 							       "ports", ports_json(question, matrix->edges[i]),
 							       "undecided", ports_json(question, family->unsure[i]),
+							       "loopback", ports_json(question, family->loopback[i]),
 							       "sure", family->unsure[i] != matrix->edges[i]));
 }
 
@@ -82,6 +84,19 @@ static json_t *rule_json(const struct reach_undecided *undecided)
 			 text_json(undecided->rule->text));
 }
 
+/* Both families may lack the same. */
+static void add_missing(const struct stack_host *host, enum stack_gap_kind kind, json_t *missing)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *command = stack_gap_command(kind);
+
+	for (size_t i = 0; i < json_array_size(missing); i++)
+		if (strcmp(json_get_string(json_array_get(missing, i), "command", ""), command) == 0)
+			return;
+	json_array_append_new(missing, json_pack("{s:o, s:s}", "what", text_json(stack_gap_name(host, kind, arena)),
+						 "command", command));
+}
+
 static const char *const family_words[] = {"ip", "ip6"};
 
 static void add_family(const struct reach_family *family, const struct reach_question *question, json_t *answer)
@@ -90,6 +105,9 @@ static void add_family(const struct reach_family *family, const struct reach_que
 	const char *word = family_words[family->family == STACK_IP6];
 	size_t first_id = json_array_size(classes);
 
+	for (size_t i = 0; family->asked && i < GAP_KIND_COUNT; i++)
+		if (family->missing[i])
+			add_missing(question->host, i, json_object_get(answer, "missing"));
 	if (!family->captured) {
 		json_array_append_new(json_object_get(answer, "unknown"), json_string(word));
 		return;
@@ -106,9 +124,9 @@ static void add_family(const struct reach_family *family, const struct reach_que
 
 json_t *reach_json(const struct reach *reach, const struct reach_question *question)
 {
-	json_t *answer = json_pack("{s:o, s:s, s:i, s:[], s:[], s:[], s:[]}", "host", text_json(question->host->name),
-				   "hook", hook_name(question->hook), "protocol", (int)question->protocol, "classes",
-				   "edges", "undecided", "unknown");
+	json_t *answer = json_pack("{s:o, s:s, s:i, s:[], s:[], s:[], s:[], s:[]}", "host",
+				   text_json(question->host->name), "hook", hook_name(question->hook), "protocol",
+				   (int)question->protocol, "classes", "edges", "undecided", "missing", "unknown");
 
 	for (size_t i = 0; i < 2; i++)
 		add_family(&reach->families[i], question, answer);
@@ -164,6 +182,40 @@ static void put_services(const struct reach_question *question, matrix_services 
 	}
 }
 
+static bool is_like(const struct matrix *matrix, const matrix_services *edges, const matrix_services *unsure,
+		    const matrix_services *loopback, size_t one, size_t other)
+{
+	return edges[one] == edges[other] && unsure[one] == unsure[other] && loopback[one] == loopback[other];
+}
+
+static const char *remark(matrix_services edges, matrix_services unsure, matrix_services loopback)
+{
+	if (unsure && loopback)
+		return "some perhaps, some by lo only";
+	if (loopback)
+		return loopback == edges ? "by lo only" : "some by lo only";
+	if (unsure)
+		return unsure == edges ? "perhaps" : "some perhaps";
+	return NULL;
+}
+
+/* What would have to be captured. */
+static void put_missing(const struct reach_family *family, const struct stack_host *host, const struct style *style,
+			struct strbuf *out)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	for (size_t i = 0; family->asked && i < GAP_KIND_COUNT; i++) {
+		if (!family->missing[i])
+			continue;
+		strbuf_add(out, "not captured: ");
+		text_safe(out, stack_gap_name(host, i, arena), false);
+		strbuf_add(out, " (");
+		text_paint(out, style, COLOUR_DIM, stack_gap_command(i));
+		strbuf_add(out, ")\n");
+	}
+}
+
 /* One row for the destinations that a class reaches by the same services. */
 static void put_edges_of(const struct reach_family *family, const struct reach_question *question, size_t from,
 			 struct table *table)
@@ -171,6 +223,7 @@ static void put_edges_of(const struct reach_family *family, const struct reach_q
 	const struct matrix *matrix = family->matrix;
 	const matrix_services *edges = &matrix->edges[from * matrix->class_count];
 	const matrix_services *unsure = &family->unsure[from * matrix->class_count];
+	const matrix_services *loopback = &family->loopback[from * matrix->class_count];
 	char name[8];
 
 	for (size_t first = 0; first < matrix->class_count; first++) {
@@ -178,21 +231,18 @@ static void put_edges_of(const struct reach_family *family, const struct reach_q
 		bool told = false;
 
 		for (size_t i = 0; i < first; i++)
-			told = told || (edges[i] == edges[first] && unsure[i] == unsure[first]);
+			told = told || (is_like(matrix, edges, unsure, loopback, i, first));
 		if (!edges[first] || told)
 			continue;
 		for (size_t i = first; i < matrix->class_count; i++)
-			if (edges[i] == edges[first] && unsure[i] == unsure[first])
+			if (is_like(matrix, edges, unsure, loopback, i, first))
 				strbuf_printf(&to, "%s%s", to.length ? " " : "", class_name(i, name));
 		put_services(question, edges[first], &ports);
 		table_row(table);
 		table_cell(table, COLOUR_BOLD, class_name(from, name));
 		table_cell(table, COLOUR_NONE, to.text);
 		table_cell(table, COLOUR_GREEN, ports.text);
-		table_cell(table, COLOUR_YELLOW,
-			   !unsure[first]		   ? NULL
-			   : unsure[first] == edges[first] ? "perhaps"
-							   : "some perhaps");
+		table_cell(table, COLOUR_YELLOW, remark(edges[first], unsure[first], loopback[first]));
 	}
 }
 
@@ -224,16 +274,26 @@ static void put_family(const struct reach_family *family, const struct reach_que
 
 	text_paint(out, style, COLOUR_BOLD, family->family == STACK_IP4 ? "IPv4" : "IPv6");
 	strbuf_add_char(out, '\n');
-	if (!family->captured) {
-		strbuf_add(out, "no rules of this family are known at this hook\n");
+	if (!family->asked) {
+		strbuf_add(out, "has no packets of this protocol\n");
 		return;
 	}
+	if (!family->captured) {
+		strbuf_printf(out, "whether %s has rules here is not known\n", question->host->name);
+		put_missing(family, question->host, style, out);
+		return;
+	}
+	if (!family->hook->count)
+		strbuf_printf(out, "%s has no rules here: every packet passes\n", question->host->name);
 	put_classes(family, style, verbose, out);
 	strbuf_add_char(out, '\n');
 	for (size_t i = 0; i < family->matrix->class_count; i++)
 		put_edges_of(family, question, i, table);
 	table_draw(table, style, out);
 	put_undecided(family, verbose, out);
+	if (family->missing[GAP_NFTABLES] || family->missing[GAP_XTABLES4] || family->missing[GAP_XTABLES6])
+		strbuf_add_char(out, '\n');
+	put_missing(family, question->host, style, out);
 }
 
 void reach_text(const struct reach *reach, const struct reach_question *question, const struct style *style,

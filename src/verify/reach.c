@@ -88,33 +88,75 @@ static pset pairs_of(struct space *space, const struct reach_question *question,
 	return pset_forget(space, set, ~(PSET_BIT(PSET_SADDR) | PSET_BIT(PSET_DADDR)));
 }
 
-/* Of the edges of one service to one class those that are not sure. */
-static void find_unsure_to(struct space *space, struct reach_family *family, pset sure, unsigned service, size_t to)
+/* Of the edges of one service to one class those that are not in a smaller set. */
+static void mark_others_to(struct space *space, const struct matrix *matrix, pset smaller, unsigned service, size_t to,
+			   matrix_services *marks)
 {
-	const struct matrix *matrix = family->matrix;
 	struct packet_values packet = {};
 
-	sure = pset_before(space, sure, pset_bits_of(PSET_DADDR), matrix->classes[to].intervals[0].first, ~(wide)0);
+	smaller =
+		pset_before(space, smaller, pset_bits_of(PSET_DADDR), matrix->classes[to].intervals[0].first, ~(wide)0);
 	for (size_t from = 0; from < matrix->class_count; from++) {
 		size_t edge = from * matrix->class_count + to;
 
 		packet.fields[PSET_SADDR] = matrix->classes[from].intervals[0].first;
-		if (matrix->edges[edge] >> service & 1 && !pset_contains(space, sure, &packet))
-			family->unsure[edge] |= UINT64_C(1) << service;
+		if (matrix->edges[edge] >> service & 1 && !pset_contains(space, smaller, &packet))
+			marks[edge] |= UINT64_C(1) << service;
 	}
 }
 
-static void find_unsure(struct space *space, struct reach_family *family, const pset *may, const pset *sure,
-			size_t count)
+static matrix_services *mark_others(struct space *space, const struct matrix *matrix, const pset *all,
+				    const pset *smaller, size_t count)
 {
-	size_t classes = family->matrix->class_count;
+	matrix_services *marks = calloc(matrix->class_count * matrix->class_count + 1, sizeof(*marks));
 
-	family->unsure = calloc(classes * classes + 1, sizeof(*family->unsure));
-	if (!family->unsure)
+	if (!marks)
 		abort();
 	for (unsigned i = 0; i < count; i++)
-		for (size_t to = 0; sure[i] != may[i] && to < classes; to++)
-			find_unsure_to(space, family, sure[i], i, to);
+		for (size_t to = 0; smaller[i] != all[i] && to < matrix->class_count; to++)
+			mark_others_to(space, matrix, smaller[i], i, to, marks);
+	return marks;
+}
+
+/* Classes are told apart by what gets through at all, and by what does without the loopback interface. */
+static int matrix_with_distant(struct space *space, const pset *may, const pset *distant, size_t services,
+			       struct reach_family *family, struct error **err)
+{
+	bool apart = memcmp(may, distant, services * sizeof(*may)) != 0 && 2 * services <= MATRIX_SERVICES;
+	matrix_services all = services < MATRIX_SERVICES ? ((matrix_services)1 << services) - 1 : ~(matrix_services)0;
+	struct matrix *matrix;
+	pset sets[MATRIX_SERVICES];
+
+	memcpy(sets, may, services * sizeof(*sets));
+	if (apart)
+		memcpy(sets + services, distant, services * sizeof(*sets));
+	if (matrix_new(space, sets, apart ? 2 * services : services, &family->matrix, err) < 0)
+		return -E2BIG;
+	matrix = family->matrix;
+	if (!apart) {
+		family->loopback = mark_others(space, matrix, may, distant, services);
+		return 0;
+	}
+	family->loopback = calloc(matrix->class_count * matrix->class_count + 1, sizeof(*family->loopback));
+	if (!family->loopback)
+		abort();
+	for (size_t i = 0; i < matrix->class_count * matrix->class_count; i++) {
+		family->loopback[i] = matrix->edges[i] & ~(matrix->edges[i] >> services) & all;
+		matrix->edges[i] &= all;
+	}
+	return 0;
+}
+
+/* Packets that neither come in nor leave by the host's own loopback interface. */
+static pset by_others(struct space *space, const struct reach_question *question)
+{
+	pset lo = PSET_EMPTY;
+
+	if (!question->iif)
+		lo = pset_value(space, PSET_IIF, wide_of_name("lo"));
+	if (!question->oif)
+		lo = pset_or(space, lo, pset_value(space, PSET_OIF, wide_of_name("lo")));
+	return pset_not(space, lo);
 }
 
 static void note_undecided(void *context, const struct met_rule *met)
@@ -152,17 +194,20 @@ static int answer(struct reach *reach, const struct reach_question *question, st
 	struct slice slice = slice_of(question, family->family, sort_ports(question, ports));
 	cleanup_chains struct chains *chains = chains_new(reach->space, question->host, &slice, NULL);
 	size_t services = question->port_count ? question->port_count : 1;
-	diagram function = chains_hook(chains, family->hook);
-	struct bounds accepted = chains_bounds(chains, function, END_BIT(END_ACCEPT));
+	struct bounds accepted = bounds_exactly(PSET_FULL);
 	pset sources = arriving(reach->space, question, family->family), may[MATRIX_SERVICES], sure[MATRIX_SERVICES];
+	pset others = pset_and(reach->space, sources, by_others(reach->space, question)), distant[MATRIX_SERVICES];
 
+	if (family->hook->count)
+		accepted = chains_bounds(chains, chains_hook(chains, family->hook), END_BIT(END_ACCEPT));
 	for (size_t i = 0; i < services; i++) {
+		distant[i] = pairs_of(reach->space, question, pset_and(reach->space, accepted.may, others), i);
 		may[i] = pairs_of(reach->space, question, pset_and(reach->space, accepted.may, sources), i);
 		sure[i] = pairs_of(reach->space, question, pset_and(reach->space, accepted.must, sources), i);
 	}
-	if (matrix_new(reach->space, may, services, &family->matrix, err) < 0)
+	if (matrix_with_distant(reach->space, may, distant, services, family, err) < 0)
 		return -E2BIG;
-	find_unsure(reach->space, family, may, sure, services);
+	family->unsure = mark_others(reach->space, family->matrix, may, sure, services);
 	if (!bounds_are_exact(accepted))
 		for (size_t i = 0; i < family->hook->count; i++)
 			chains_undecided(chains, family->hook->chains[i], sources, note_undecided, family);
@@ -173,6 +218,19 @@ static int answer(struct reach *reach, const struct reach_question *question, st
 static bool is_of_family(uint8_t protocol, enum stack_family family)
 {
 	return protocol != (family == STACK_IP4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
+/* Where nothing is missing, no rules are an answer, too. */
+static void look_for_rules(struct reach_family *family, const struct reach_question *question)
+{
+	enum stack_gap_kind xtables = family->family == STACK_IP4 ? GAP_XTABLES4 : GAP_XTABLES6;
+
+	family->hook = &question->host->hooks[family->family][question->hook];
+	family->asked = is_of_family(question->protocol, family->family);
+	family->missing[GAP_NFTABLES] = question->host->gaps[GAP_NFTABLES];
+	family->missing[xtables] = question->host->gaps[xtables];
+	family->captured = family->asked &&
+			   (family->hook->count > 0 || (!family->missing[GAP_NFTABLES] && !family->missing[xtables]));
 }
 
 int reach_new(const struct reach_question *question, struct reach **ret, struct error **err)
@@ -194,8 +252,7 @@ int reach_new(const struct reach_question *question, struct reach **ret, struct 
 		struct reach_family *family = &reach->families[i];
 
 		family->family = families[i];
-		family->hook = &question->host->hooks[families[i]][question->hook];
-		family->captured = family->hook->count > 0 && is_of_family(question->protocol, families[i]);
+		look_for_rules(family, question);
 		if (family->captured)
 			result = answer(reach, question, family, err);
 	}
@@ -213,6 +270,7 @@ void reach_free(struct reach *reach)
 	for (size_t i = 0; i < 2; i++) {
 		matrix_free(reach->families[i].matrix);
 		free(reach->families[i].unsure);
+		free(reach->families[i].loopback);
 		free(reach->families[i].undecided);
 	}
 	space_free(reach->space);

@@ -51,9 +51,12 @@ struct reach_undecided {
 struct reach_family {
 	enum stack_family family; /* STACK_IP4, STACK_IP6 */
 	const struct stack_hook *hook;
-	bool captured;		 /* are there rules of this family that decide? Else no matrix */
-	struct matrix *matrix;	 /* service i is port i; the only one where there are no ports */
-	matrix_services *unsure; /* like the matrix's edges: those that only may get through */
+	bool asked;    /* packets of this family may have the protocol */
+	bool captured; /* there are rules that decide, or it is known that there are none. Else no matrix */
+	bool missing[GAP_KIND_COUNT]; /* of its rules these were not captured */
+	struct matrix *matrix;	      /* service i is port i; the only one where there are no ports */
+	matrix_services *unsure;      /* like the matrix's edges: those that only may get through */
+	matrix_services *loopback;    /* those that only the host's own loopback interface lets through */
 	struct reach_undecided *undecided;
 	size_t undecided_count;
 };

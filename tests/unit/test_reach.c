@@ -41,7 +41,8 @@ static void ask(struct asked *asked, const char *text, const uint16_t *ports, si
 	asked->bundle = bundle_from_text("session.txt", text, strlen(text));
 	asked->stack = stack_new(asked->bundle);
 	asked->question.host = &asked->stack->hosts[0];
-	asked->question.hook = HOOK_FORWARD;
+	if (!asked->question.hook)
+		asked->question.hook = HOOK_FORWARD;
 	asked->question.ports = ports;
 	asked->question.port_count = count;
 	if (!asked->question.protocol)
@@ -142,8 +143,12 @@ static void test_text(void **state)
 		"  session.txt:7  -A FORWARD -i eth1 -s 10.1.0.0/16 -d 10.2.0.0/24 -p tcp --dport 22 -m limit --limit "
 		"5/min -j ACCEPT\n"
 		"\n"
+		"not captured: nftables' tables (nft list ruleset)\n"
+		"\n"
 		"IPv6\n"
-		"no rules of this family are known at this hook\n");
+		"whether session.txt has rules here is not known\n"
+		"not captured: nftables' tables (nft list ruleset)\n"
+		"not captured: ip6tables' tables filter, nat, mangle, raw (ip6tables-save)\n");
 	end(&asked);
 }
 
@@ -206,11 +211,63 @@ static void test_errors(void **state)
 	end(&asked);
 }
 
+/* What only the host itself can send to itself is no way in. */
+static void test_loopback(void **state)
+{
+	static const char text[] = "*filter\n"
+				   ":INPUT DROP [0:0]\n"
+				   ":FORWARD DROP [0:0]\n"
+				   ":OUTPUT ACCEPT [0:0]\n"
+				   "-A INPUT -i lo -j ACCEPT\n"
+				   "-A INPUT -s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT\n"
+				   "COMMIT\n";
+	static const uint16_t ports[] = {22, 80};
+	struct asked asked = {.question.hook = HOOK_INPUT};
+	cleanup_json json_t *answer = NULL;
+	const json_t *near, *far;
+
+	ask(&asked, text, ports, 2);
+	answer = reach_json(asked.reach, &asked.question);
+	near = edge(answer, "10.0.0.0/8", "10.0.0.0/8");
+	assert_non_null(near);
+	assert_int_equal(json_array_size(json_object_get(near, "ports")), 2);
+	assert_int_equal(json_array_size(json_object_get(near, "loopback")), 1);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(near, "loopback"), 0)), 80);
+	far = edge(answer, "11.0.0.0-255.255.255.255", "10.0.0.0/8");
+	assert_non_null(far);
+	assert_int_equal(json_array_size(json_object_get(far, "loopback")), 2);
+	end(&asked);
+}
+
+/* That there are no rules is an answer where it was captured. */
+static void test_no_rules(void **state)
+{
+	struct asked asked = {};
+	cleanup_json json_t *answer = NULL;
+
+	asked.bundle =
+		bundle_from_texts("empty",
+				  (const struct capture_text[]){{"nft-ruleset.txt", "nft-ruleset.txt", "", 0},
+								{"iptables-save.txt", "iptables-save.txt", "", 0}},
+				  2);
+	asked.stack = stack_new(asked.bundle);
+	asked.question = (struct reach_question){
+		.host = &asked.stack->hosts[0], .hook = HOOK_FORWARD, .protocol = 6, .memory = (size_t)256 << 20};
+	assert_int_equal(reach_new(&asked.question, &asked.reach, NULL), 0);
+	assert_true(asked.reach->families[0].captured);
+	assert_false(asked.reach->families[1].captured);
+	answer = reach_json(asked.reach, &asked.question);
+	assert_non_null(edge(answer, "0.0.0.0/0", "0.0.0.0/0"));
+	assert_int_equal(json_array_size(json_object_get(answer, "missing")), 1);
+	end(&asked);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answer),	   cmocka_unit_test(test_text),	  cmocka_unit_test(test_narrowed),
-		cmocka_unit_test(test_interfaces), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_interfaces), cmocka_unit_test(test_errors), cmocka_unit_test(test_loopback),
+		cmocka_unit_test(test_no_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
