@@ -60,7 +60,7 @@ static pset questions_for_names(struct space *space)
 	for (size_t i = 0; i < 2; i++)
 		for (size_t j = 0; j < 2; j++)
 			set = pset_or(space, set, with_ports(space, protocols[i], ports[j], ports[j]));
-	return set;
+	return pset_and(space, set, pset_value(space, PSET_DIRECTION, 0)); /* no answers */
 }
 
 /* The first packet of a connection, or of an exchange, as hosts send it. */

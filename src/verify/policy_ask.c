@@ -12,7 +12,10 @@
 
 #include <string.h>
 
-enum { MOST_CHECKED = 24 }; /* packets of one source that the interpreter is asked about besides */
+enum {
+	MOST_CHECKED = 24, /* packets of one source that the interpreter is asked about besides */
+	MOST_TRIED = 8,	   /* ends that connections may come to, for which a packet is looked for */
+};
 
 /* What is being asked for: packets that come to the aim, or those that do not. */
 struct inquiry {
@@ -271,31 +274,94 @@ static void take_missing(const struct inquiry *inquiry, const struct sources *so
 				sources->missing[i].command);
 }
 
+/* ---- connections that were there before ---- */
+
+static pset known_states(struct space *space)
+{
+	return pset_or(space, pset_kind(space, PSET_STATE, PSET_ESTABLISHED),
+		       pset_kind(space, PSET_STATE, PSET_RELATED));
+}
+
+/*
+ * One packet of those that may break the promise, as its sender sends it where it is not translated: alone it can be
+ * followed one way at a time, so that there is a way back. True: it does break it.
+ */
+static bool try_known(const struct inquiry *inquiry, const struct sources *sources, const struct spread_end *end)
+{
+	static const enum pset_field same[] = {PSET_FAMILY, PSET_PROTOCOL, PSET_DIRECTION, PSET_DADDR,
+					       PSET_SADDR,  PSET_DPORT,	   PSET_FRAGMENT};
+	struct space *space = inquiry->asking->space;
+	pset hit = breaking(inquiry, end).may;
+	struct packet_values values;
+	enum question_state state;
+	struct packet packet;
+	const struct source *source;
+	struct spread_start start;
+	bool found = false;
+
+	if (!pset_pick(space, hit, &values))
+		return false;
+	source = &sources->items[values.fields[PSET_ORIGIN]];
+	start = source->start;
+	start.connections = true;
+	start.packets = pset_and(space, start.packets, known_states(space));
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
+		start.packets = pset_and(space, start.packets, pset_value(space, same[i], values.fields[same[i]]));
+	if (follow(inquiry, source, &start, &found) < 0)
+		found = false;
+	if (!found && spread_pick(inquiry->asking->spread, hit, &packet, &state))
+		miss_end(inquiry, end, &packet);
+	return found;
+}
+
+/* All at once, since there are many ways for them: hosts may take them for anything. */
+static int follow_known(const struct inquiry *inquiry, const struct sources *sources, bool *ret_found)
+{
+	const struct asking *asking = inquiry->asking;
+	struct spread_start *starts = arena_alloc(asking->arena, (sources->count + 1) * sizeof(*starts));
+	struct space *space = asking->space;
+	const struct spread_end *ends;
+	struct spread_end *breaks = NULL;
+	size_t count, break_count = 0, start_count = 0;
+	int r;
+
+	for (size_t i = 0; i < sources->count; i++) {
+		struct spread_start start = sources->items[i].start;
+
+		start.packets = pset_and(space, pset_and(space, start.packets, known_states(space)),
+					 pset_value(space, PSET_ORIGIN, i));
+		start.connections = true;
+		if (!pset_is_empty(start.packets))
+			starts[start_count++] = start;
+	}
+	r = spread_follow_gathered(asking->spread, starts, start_count, &ends, &count, asking->err);
+	if (r < 0)
+		return r;
+	look_at_hosts(inquiry, ends, count);
+	for (size_t i = 0; i < count; i++)
+		if (!pset_is_empty(breaking(inquiry, &ends[i]).may))
+			*arena_push(asking->arena, breaks, break_count) = ends[i];
+	for (size_t i = 0; i < break_count && i < MOST_TRIED && !*ret_found; i++)
+		*ret_found = try_known(inquiry, sources, &breaks[i]);
+	return 0;
+}
+
 /* Packets that begin something, and those that belong to what there was before, apart: the latter are less sure. */
 int ask_none(const struct asking *asking, const struct sources *sources, const struct aim *aim,
 	     struct policy_verdict *verdict)
 {
 	const struct inquiry inquiry = {.asking = asking, .aim = aim, .verdict = verdict};
-	struct space *space = asking->space;
-	pset known = pset_or(space, pset_kind(space, PSET_STATE, PSET_ESTABLISHED),
-			     pset_kind(space, PSET_STATE, PSET_RELATED));
 	bool found = false;
 	int r = 0;
 
 	for (size_t i = 0; i < sources->count && r == 0 && !found; i++) {
 		struct spread_start start = sources->items[i].start;
 
-		start.packets = pset_minus(space, sources->items[i].start.packets, known);
+		start.packets = pset_minus(asking->space, start.packets, known_states(asking->space));
 		r = follow(&inquiry, &sources->items[i], &start, &found);
 	}
-	for (size_t i = 0; i < sources->count && r == 0 && !found; i++) {
-		struct spread_start start = sources->items[i].start;
-
-		start.packets = pset_and(space, sources->items[i].start.packets, known);
-		start.connections = true;
-		if (!pset_is_empty(start.packets))
-			r = follow(&inquiry, &sources->items[i], &start, &found);
-	}
+	if (r == 0 && !found)
+		r = follow_known(&inquiry, sources, &found);
 	if (r == 0 && !found)
 		take_missing(&inquiry, sources);
 	return r;
