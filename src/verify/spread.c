@@ -14,6 +14,27 @@
 
 enum { MOST_HOPS = 24, MOST_STAYS = 20000, MOST_ENDS = 100000 };
 
+static bool names_ttl(const struct rule *rule)
+{
+	return !rule->text || strstr(rule->text, "ttl") || strstr(rule->text, "hoplimit") ||
+	       strstr(rule->text, "-m hl");
+}
+
+/* Is there a rule that tells packets apart by their time to live? */
+static bool asks_ttl(const struct stack *stack)
+{
+	for (size_t i = 0; i < stack->host_count; i++)
+		for (size_t j = 0; j < stack->hosts[i].table_count; j++) {
+			const struct stack_table *table = &stack->hosts[i].tables[j];
+
+			for (size_t k = 0; k < table->chain_count; k++)
+				for (size_t l = 0; l < table->chains[k].chain->rule_count; l++)
+					if (names_ttl(&table->chains[k].chain->rules[l]))
+						return true;
+		}
+	return false;
+}
+
 struct spread *spread_new(const struct stack *stack, struct space *space)
 {
 	struct spread *spread = calloc(1, sizeof(*spread));
@@ -29,6 +50,7 @@ struct spread *spread_new(const struct stack *stack, struct space *space)
 	spread->taken_over = calloc(stack->host_count + 1, sizeof(*spread->taken_over));
 	if (!spread->chains || !spread->routing || !spread->taken_over)
 		abort();
+	spread->asks_ttl = asks_ttl(stack);
 	spread->first_id = space_operator_id(space);
 	spread->put_id = space_operator_id(space);
 	return spread;
@@ -533,7 +555,8 @@ static void end_known(struct spread *spread, const struct spread_start *start)
 
 static void follow(struct spread *spread, const struct spread_start *start)
 {
-	spread->counts_ttl = pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL);
+	spread->counts_ttl =
+		spread->asks_ttl || (pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL)) != 0;
 	if (!start->connections)
 		end_known(spread, start);
 	for (enum stack_family family = STACK_IP4; family <= STACK_IP6; family++)

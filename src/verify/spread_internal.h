@@ -84,6 +84,7 @@ struct spread {
 	struct stream *waiting;
 	size_t waiting_count;
 	bool *taken_over;		     /* is each host? */
+	bool asks_ttl;			     /* some rule does */
 	bool counts_ttl;		     /* the packets followed were told apart by it */
 	struct spread_routing (*routing)[2]; /* of each host, both families */
 	struct spread_hop *hops;

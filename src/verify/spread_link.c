@@ -282,9 +282,12 @@ static void redirect(struct spread *spread, struct stream *stream)
 		part.packets = routed[i].packets;
 		if (back && checked)
 			spread_check_source(spread, &part, part.iif);
-		if (back)
+		if (back) {
 			bridge_on(spread, &part, back);
-		else
+			continue;
+		}
+		spread_hook(spread, &part, STACK_BRIDGE, HOOK_INPUT, INT_MIN, INT_MAX);
+		if (!bounds_are_empty(part.packets))
 			spread_arrive(spread, &part);
 	}
 }
@@ -533,6 +536,15 @@ static void send_outside(struct spread *spread, const struct stream *stream, con
 			arrive_at(spread, stream, &search->ends[i], rest, true);
 }
 
+/* Who is behind the port that the frame came in by does not get it from there; whether the next one is, is not known.
+ */
+static void send_on(struct spread *spread, const struct stream *stream, const struct search *search, struct bounds rest)
+{
+	rest.must = PSET_EMPTY;
+	send_outside(spread, stream, search, rest);
+	spread_end_at(spread, stream, rest, SPREAD_LOST, SPREAD_FOR_NEIGHBOUR);
+}
+
 /* Frames for everybody on the link. */
 static void send_to_all(struct spread *spread, const struct stream *stream, const struct search *search,
 			struct bounds packets)
@@ -576,7 +588,7 @@ static void bridge_on(struct spread *spread, const struct stream *stream, const 
 	at.oif = at.iif; /* it is not for the bridge itself */
 	claim(spread, &at, &search, has, next, &rest);
 	claim(spread, &at, &search, answers, next, &rest);
-	send_outside(spread, &at, &search, rest);
+	send_on(spread, &at, &search, rest);
 }
 
 /* ---- frames of any kind ---- */
@@ -628,7 +640,7 @@ void spread_frames(struct spread *spread, const struct stream *stream)
 		claim(spread, stream, &search, has_mac, NULL, &rest);
 	claim(spread, stream, &search, has, NULL, &rest);
 	claim(spread, stream, &search, answers, NULL, &rest);
-	send_outside(spread, stream, &search, rest);
+	send_on(spread, stream, &search, rest);
 }
 
 void spread_into_port(struct spread *spread, const struct stream *stream)

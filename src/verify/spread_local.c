@@ -10,10 +10,11 @@
 struct leaving {
 	struct routed routed;
 	const struct nexthop *nexthop; /* NULL: none, it is for the host itself */
+	struct stack_link *shown;      /* the interface of its first route: chains of this hook go on seeing that one */
 	size_t index;
 };
 
-static void route_out(struct spread *spread, const struct stream *stream, size_t index);
+static void route_out(struct spread *spread, const struct stream *stream, struct stack_link *shown, size_t index);
 
 /* 127.0.0.0/8 does not leave the host by an interface that does not allow it (__mkroute_output()). */
 static void refuse_loopback(struct spread *spread, struct stream *stream)
@@ -46,13 +47,16 @@ static void loop_back(struct spread *spread, struct stream *stream, const struct
 
 static void send_by(struct spread *spread, struct stream *stream, struct leaving *leaving)
 {
+	struct stack_link *oif = stream->oif;
 	struct stream again;
 
 	refuse_loopback(spread, stream);
+	stream->oif = leaving->shown ? leaving->shown : oif;
 	while (!bounds_are_empty(stream->packets) && spread_output(spread, stream, &leaving->index, &again)) {
 		again.oif = NULL;
-		route_out(spread, &again, leaving->index);
+		route_out(spread, &again, stream->oif, leaving->index);
 	}
+	stream->oif = oif;
 	if (bounds_are_empty(stream->packets))
 		return;
 	if (leaving->nexthop && !stream->oif->loopback)
@@ -62,7 +66,8 @@ static void send_by(struct spread *spread, struct stream *stream, struct leaving
 }
 
 /* Every next hop that can be used. */
-static void send_by_each(struct spread *spread, const struct stream *stream, const struct routed *routed, size_t index)
+static void send_by_each(struct spread *spread, const struct stream *stream, const struct routed *routed,
+			 struct stack_link *shown, size_t index)
 {
 	const struct route *route = routed->decision.route->route;
 
@@ -71,7 +76,7 @@ static void send_by_each(struct spread *spread, const struct stream *stream, con
 			      routed->decision.route);
 	for (size_t i = 0; i < route->nexthop_count; i++) {
 		const struct nexthop *nexthop = &route->nexthops[i];
-		struct leaving leaving = {*routed, nexthop, index};
+		struct leaving leaving = {*routed, nexthop, shown, index};
 		struct stream out = *stream;
 
 		if (!spread_usable(stream->host, nexthop))
@@ -86,14 +91,14 @@ static void send_by_each(struct spread *spread, const struct stream *stream, con
 	}
 }
 
-static void route_out(struct spread *spread, const struct stream *stream, size_t index)
+static void route_out(struct spread *spread, const struct stream *stream, struct stack_link *shown, size_t index)
 {
 	struct routed *routed;
 	size_t count = spread_route(spread, stream, true, &routed);
 
 	for (size_t i = 0; i < count; i++) {
 		struct stream part = *stream;
-		struct leaving leaving = {routed[i], NULL, index};
+		struct leaving leaving = {routed[i], NULL, shown, index};
 
 		part.packets = routed[i].packets;
 		if (spread_refuse(spread, &part, &routed[i]))
@@ -102,11 +107,11 @@ static void route_out(struct spread *spread, const struct stream *stream, size_t
 		if (routed[i].decision.route->route->type == ROUTE_TYPE_LOCAL && part.oif)
 			send_by(spread, &part, &leaving);
 		else
-			send_by_each(spread, stream, &routed[i], index);
+			send_by_each(spread, stream, &routed[i], shown, index);
 	}
 }
 
 void spread_send_out(struct spread *spread, const struct stream *stream)
 {
-	route_out(spread, stream, 0);
+	route_out(spread, stream, NULL, 0);
 }
