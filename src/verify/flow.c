@@ -160,6 +160,18 @@ static bool begins(struct hop *hop)
 	return !packet_is_icmp(packet) || icmp_begins(packet);
 }
 
+/*
+ * Where answers take another way, a host waits for one to the SYN for ever, and finds what follows invalid (state
+ * SYN_SENT in the table of nf_conntrack_proto_tcp.c).
+ */
+static bool tcp_misses_answer(const struct hop *hop, const struct flow *flow)
+{
+	uint8_t flags = hop->packet.tcp_flags;
+
+	return !hop->walk->rehearsal && flow->begun_by_syn && !flow->seen_reply &&
+	       (flags & (TCP_SYN | TCP_ACK)) != TCP_SYN && !(flags & TCP_RST);
+}
+
 void flow_track(struct hop *hop)
 {
 	struct tuple tuple;
@@ -176,6 +188,11 @@ void flow_track(struct hop *hop)
 		return;
 	tuple = tuple_of(&hop->packet);
 	flow = find_flow(hop->walk, hop->host, &tuple, &reply);
+	if (flow && !reply && tcp_misses_answer(hop, flow)) {
+		hop->tracked = TRACKED_INVALID;
+		record(hop, "invalid: no answer came by here");
+		return;
+	}
 	if (flow && !(hop->walk->to_invalid && !hop->walk->rehearsal)) {
 		track_known(hop, flow, reply);
 		return;
@@ -185,7 +202,9 @@ void flow_track(struct hop *hop)
 		record(hop, "invalid");
 		return;
 	}
-	track_known(hop, flow_add(hop->walk, hop->host, &tuple), false);
+	flow = flow_add(hop->walk, hop->host, &tuple);
+	flow->begun_by_syn = hop->packet.protocol == PROTOCOL_TCP && hop->packet.tcp_flags & TCP_SYN;
+	track_known(hop, flow, false);
 }
 
 static const char *end_text(struct walk *walk, const struct ip *ip, const struct ports *ports, bool has_port)

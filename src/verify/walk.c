@@ -283,22 +283,61 @@ static struct packet answer_to(const struct packet *packet)
 	return answer;
 }
 
+/* It passed the bridge from port to port: the frame is another's than the bridge's. */
+static bool was_bridged(const struct answer *there)
+{
+	const struct mac *own = &there->out->link->mac, *mac = &there->packet.src_mac;
+
+	return there->out->is_bridge && own->known && mac->known &&
+	       memcmp(own->bytes, mac->bytes, sizeof(own->bytes)) != 0;
+}
+
+/* From where a packet was delivered. */
+static struct question answer_from(const struct answer *there)
+{
+	struct question back = {.at = there->where, .packet = answer_to(&there->packet)};
+
+	if (there->out) {
+		back.iif = stack_link(there->where, there->out->name);
+		back.in_port = there->out_port ? stack_link(there->where, there->out_port->name) : NULL;
+		back.packet.src_mac = there->packet.dst_mac;
+		back.packet.dst_mac = there->packet.src_mac;
+		back.bridged = was_bridged(there);
+	}
+	return back;
+}
+
+/* Did the answer come by where the packet did? Elsewhere it takes another way, if it is known to arrive at all. */
+static void rehearse_answer(struct walk *walk, const struct answer *there)
+{
+	struct question back = answer_from(there);
+
+	walk->answer = arena_new_struct(walk->arena, struct answer);
+	walk->hops = 0;
+	go(walk, &back);
+	for (size_t i = 0; i < walk->flow_count && walk->answer->fate != FATE_DELIVERED; i++)
+		walk->flows[i]->seen_reply = true;
+}
+
 /* The connection that an established packet belongs to: its first packet passed, and so did an answer. */
 static void rehearse(struct walk *walk, const struct question *first)
 {
-	struct answer *answer = walk->answer;
+	struct answer *answer = walk->answer, *there = arena_new_struct(walk->arena, struct answer);
 
 	walk->rehearsal = true;
-	walk->answer = arena_new_struct(walk->arena, struct answer);
+	walk->answer = there;
 	go(walk, first);
+	if (there->fate == FATE_DELIVERED && walk->question->state == STATE_ESTABLISHED && !walk->question->reply)
+		rehearse_answer(walk, there);
+	else
+		for (size_t i = 0; i < walk->flow_count; i++)
+			walk->flows[i]->seen_reply = true;
 	walk->rehearsal = false;
 	/* What was assumed of it is assumed of the whole; where it ended does not matter. */
-	answer->assumptions = walk->answer->assumptions;
-	answer->assumption_count = walk->answer->assumption_count;
+	answer->assumptions = there->assumptions;
+	answer->assumption_count = there->assumption_count;
 	walk->answer = answer;
 	walk->hops = 0;
-	for (size_t i = 0; i < walk->flow_count; i++)
-		walk->flows[i]->seen_reply = true;
 }
 
 /*
@@ -354,14 +393,9 @@ struct answer *walk_reply(const struct stack *stack, const struct question *ques
 	if (there->fate != FATE_DELIVERED)
 		return NULL;
 	back = arena_new_struct(arena, struct question);
-	*back = (struct question){.at = there->where,
-				  .packet = answer_to(&there->packet),
-				  .state = STATE_ESTABLISHED,
-				  .first = question,
-				  .reply = true};
-	if (there->out) {
-		back->iif = stack_link(there->where, there->out->name);
-		back->in_port = there->out_port ? stack_link(there->where, there->out_port->name) : NULL;
-	}
+	*back = answer_from(there);
+	back->state = STATE_ESTABLISHED;
+	back->first = question;
+	back->reply = true;
 	return walk_ask(stack, back, flags, arena);
 }

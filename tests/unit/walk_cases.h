@@ -165,6 +165,39 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '255.255.255.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 99}",
 	   "{'verdict': 'lost', 'reason': 'not-routed'}"}}},
 
+	{"where answers take another way, what follows the first packet of a TCP connection is invalid",
+	 {{"s", "$ ip addr\n" LOOPBACK ETHER(2, "eth0", "") "    inet 10.0.0.9/24 scope global eth0\n" ETHER(
+			3, "eth1", "") "    inet 10.9.0.9/24 scope global eth1\n" RULES
+				       "$ ip route\n10.0.0.0/24 dev eth0 scope link src 10.0.0.9\n10.9.0.0/24 dev eth1 "
+				       "scope link src 10.9.0.9\n"
+				       "10.5.0.0/24 via 10.0.0.1 dev eth0\n" SYSCTLS},
+	  {"r", ROUTER "$ ip route show table 5\n10.5.0.0/24 via 10.0.1.5 dev eth1\n"
+		       "$ ip rule\n0:\tfrom all lookup local\n9:\tfrom all to 10.5.0.0/24 lookup 5\n"
+		       "32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n" NFT
+		       "table ip t {\n chain forward {\n  type filter hook forward priority 0; policy accept;\n"
+		       "  ct state invalid drop\n  ct state new udp dport 22 drop\n }\n}\n"},
+	  {"t", "$ ip addr\n" LOOPBACK ETHER(
+			2, "eth0", "") "    inet 10.0.1.5/24 scope global eth0\n    inet 10.5.0.1/24 "
+				       "scope global eth0\n" ETHER(
+					       3, "eth1", "") "    inet "
+							      "10.9.0.5/24 "
+							      "scope global "
+							      "eth1\n" RULES
+							      "$ ip route\n10.0.1.0/24 dev eth0 scope link src "
+							      "10.0.1.5\n10.9.0.0/24 dev eth1 scope link src "
+							      "10.9.0.5\n10.0.0.0/24 via 10.9.0.9 dev eth1\n" SYSCTLS}},
+	 "[[\"s\", \"eth0\", \"r\", \"eth0\"], [\"r\", \"eth1\", \"t\", \"eth0\"], "
+	 "[\"t\", \"eth1\", \"s\", \"eth1\"]]",
+	 "{'at': 's', 'iif': null, 'src': '10.0.0.9', 'dst': '10.5.0.1'}",
+	 {{"{}", "{'verdict': 'delivered', 'where': 't'}"},
+	  {"{'state': 'established', 'tcp_flags': 'A', 'of': {'at': 's', 'src': '10.0.0.9', 'dst': '10.5.0.1', "
+	   "'proto': 'tcp', 'sport': 40000, 'dport': 22}}",
+	   "{'verdict': 'dropped', 'where': 'r', 'rule': 'ct state invalid drop'}"},
+	  /* UDP stays new */
+	  {"{'state': 'established', 'proto': 'udp', 'of': {'at': 's', 'src': '10.0.0.9', 'dst': '10.5.0.1', "
+	   "'proto': 'udp', 'sport': 40000, 'dport': 22}}",
+	   "{'verdict': 'dropped', 'where': 'r', 'rule': 'ct state new udp dport 22 drop'}"}}},
+
 	{"jumps come back, gotos do not, and return applies the policy",
 	 {{"r", ROUTER NFT "table ip t {\n chain jumped {\n  tcp dport 1 return\n  tcp dport 2 accept\n }\n"
 			   " chain gone {\n  tcp dport 3 return\n  tcp dport 4 drop\n }\n"
