@@ -7,6 +7,7 @@
  *	bench_verify firewall FILE
  *	bench_verify random RULES       every packet there is, in RULES random rules
  *	bench_verify growth             a table of that in growing numbers, for tests/bench/plot
+ *	bench_verify grown NAME FILE    the same of rules that are there, as one line of such a table
  */
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -222,15 +223,19 @@ static void random_rules(const void *argument)
 	print("  one rule changed: mean of 20", (cpu_ms() - took) / CHANGES, "ms ", 0);
 }
 
+static void grown(const char *name, const struct asked *asked)
+{
+	accepted(asked);
+	check(asked);
+	printf("%s\t%zu\t%.1f\t%.1f\n", name, asked->hook->chains[0]->chain->rule_count, cpu_ms(), largest_mib());
+}
+
 static void grow(const void *argument)
 {
 	const struct random *random = argument;
 	struct asked asked = ask_random(random);
 
-	accepted(&asked);
-	check(&asked);
-	printf("%s\t%zu\t%.1f\t%.1f\n", random->mixed ? "random rules, half of which drop" : "random rules",
-	       random->rules, cpu_ms(), largest_mib());
+	grown(random->mixed ? "random rules, half of which drop" : "random rules", &asked);
 }
 
 /* ---- the firewall ---- */
@@ -402,12 +407,16 @@ int main(int argc, char **argv)
 		for (int mixed = 0; mixed < 2; mixed++)
 			for (size_t rules = 625; rules <= 20000; rules *= 2)
 				random_alone(grow, rules, mixed);
+	} else if (argc == 4 && strcmp(what, "grown") == 0) {
+		struct asked asked = ask(load(argv[3]), STACK_IP6, NULL);
+
+		grown(argv[2], &asked);
 	} else if (argc == 3 && strcmp(what, "firewall") == 0) {
 		alone(firewall, argv[2]);
 	} else if (argc == 3 && strcmp(what, "random") == 0) {
 		random_alone(random_rules, strtoul(argv[2], NULL, 10), false);
 	} else {
-		fputs("usage: bench_verify [firewall FILE | random RULES | growth]\n", stderr);
+		fputs("usage: bench_verify [firewall FILE | random RULES | growth | grown NAME FILE]\n", stderr);
 		return 2;
 	}
 	return 0;
