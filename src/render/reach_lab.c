@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW_NAMES = 3 };
+enum { FEW_NAMES = 3, MOST_NAMES = 6 };
 
 static const char *const family_words[] = {"ip", "ip6"};
 static const char *const family_titles[] = {"IPv4", "IPv6"};
@@ -362,11 +362,19 @@ static void put_row(struct lines *lines, size_t from, size_t first, bool named)
 	static const enum reach_verdict columns[] = {REACH_ALLOWED, REACH_PARTLY, REACH_UNKNOWN, REACH_BLOCKED};
 	const struct reach_cell *cells = cells_of(lines, from, first), *others;
 	cleanup_strbuf struct strbuf name = {}, to = {}, why = {};
+	size_t told = 1, left_out = 0;
 
 	put_to(lines, from, first, &to);
-	for (size_t i = first + 1; i < lines->group_count; i++)
-		if ((others = cells_of(lines, from, i)) && same_row(lines, cells, others))
+	for (size_t i = first + 1; i < lines->group_count; i++) {
+		if (!(others = cells_of(lines, from, i)) || !same_row(lines, cells, others))
+			continue;
+		if (lines->verbose || ++told < MOST_NAMES)
 			put_to(lines, from, i, &to);
+		else
+			left_out += from == i ? lines->groups[i].count - 1 : lines->groups[i].count;
+	}
+	if (left_out)
+		strbuf_printf(&to, " and %zu more", left_out);
 	if (!named)
 		reach_group_name(lines->lab, &lines->groups[from], &name);
 	table_row(lines->table);

@@ -79,7 +79,7 @@ void reach_lab_mermaid(const struct reach_lab *lab, const char *name, struct str
 /* ---- SVG ---- */
 
 /* Lengths in pixels; a letter of the font is some 7 of them wide. */
-enum { LETTER = 7, LINE = 16, PADDING = 10, MOST_LETTERS = 28 };
+enum { LETTER = 7, LINE = 16, PADDING = 10, MOST_LETTERS = 28, LEGEND = 500 };
 
 struct drawing {
 	const struct reach_lab *lab;
@@ -226,6 +226,24 @@ static void draw_family(struct drawing *drawing)
 	}
 }
 
+static void put_legend(struct strbuf *out, size_t y)
+{
+	static const struct {
+		const char *class, *text;
+	} colours[] = {
+		{"allowed", "gets through"}, {"partly", "partly, or not known"}, {"blocked", "nothing else does"}};
+	size_t x = PADDING;
+
+	for (size_t i = 0; i < sizeof(colours) / sizeof(*colours); i++) {
+		strbuf_printf(out, "<rect x=\"%zu\" y=\"%zu\" width=\"%d\" height=\"%d\" class=\"%s\"/>\n", x, y, LINE,
+			      LINE, colours[i].class);
+		put_text(out, x + LINE + LETTER, y + LINE - 4, "ports", colours[i].text);
+		x += LINE + 2 * LETTER + strlen(colours[i].text) * LETTER + PADDING;
+	}
+	put_text(out, PADDING, y + 2 * LINE, "ports", "from the row's end");
+	put_text(out, PADDING + 19 * LETTER, y + 2 * LINE, "ports", "to the column's");
+}
+
 void reach_lab_svg(const struct reach_lab *lab, const char *name, struct strbuf *out)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -244,11 +262,11 @@ void reach_lab_svg(const struct reach_lab *lab, const char *name, struct strbuf 
 		if (drawing.heads + drawing.count * drawing.cell > width)
 			width = drawing.heads + drawing.count * drawing.cell;
 	}
-	width += PADDING;
+	width = width < LEGEND ? LEGEND : width + PADDING;
 	strbuf_printf(
 		out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%zu\" viewBox=\"0 0 %zu %zu\">\n",
-		width, top + 2 * LINE, width, top + 2 * LINE);
+		width, top + 4 * LINE, width, top + 4 * LINE);
 	strbuf_add(out, "<style>text{font:12px monospace;fill:#222} .title{font-weight:bold;font-size:14px} "
 			".name{font-weight:bold} rect{stroke:#fff;stroke-width:2} .allowed{fill:#b7e1b0} "
 			".partly{fill:#f7e3a1} .blocked{fill:#f3c6c0} .self{fill:#eee}</style>\n"
@@ -256,7 +274,6 @@ void reach_lab_svg(const struct reach_lab *lab, const char *name, struct strbuf 
 	if (name)
 		put_text(out, PADDING, LINE + 4, "title", name);
 	strbuf_add(out, body.text ? body.text : "");
-	put_text(out, PADDING, top + LINE, "ports", "row: who asks");
-	put_text(out, PADDING + 16 * LETTER, top + LINE, "ports", "column: who is asked");
+	put_legend(out, top + LINE);
 	strbuf_add(out, "</svg>\n");
 }

@@ -369,15 +369,20 @@ static pset entered(struct spread *spread, const struct stream *stream, pset set
 		PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
 	static const enum pset_field cleared[] = {PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
 	struct space *space = spread->space;
+	pset_fields forgotten = first | PSET_BIT(PSET_MARK) | PSET_BIT(PSET_FRAGMENT);
+	pset known = pset_and(space, pset_value(space, PSET_FRAGMENT, stream->fragment),
+			      pset_value(space, PSET_MARK, 0));
 
-	set = pset_after(space, set, pset_bits_of(PSET_MARK), 0, ~(wide)0);
-	set = pset_after(space, set, pset_bits_of(PSET_FRAGMENT), stream->fragment, pset_field_last(PSET_FRAGMENT));
-	set = pset_forget(space, set, first);
 	if (spread_is_known(stream))
-		return spread_entered_known(spread, set);
-	for (size_t i = 0; i < sizeof(cleared) / sizeof(*cleared); i++)
-		set = pset_after(space, set, pset_bits_of(cleared[i]), 0, ~(wide)0);
-	return pset_after(space, set, pset_bits_of(PSET_STATE), stream->state, pset_field_last(PSET_STATE));
+		return spread_entered_known(spread, pset_and(space, pset_forget(space, set, forgotten), known));
+	for (size_t i = 0; i < sizeof(cleared) / sizeof(*cleared); i++) {
+		forgotten |= PSET_BIT(cleared[i]);
+		known = pset_and(space, known, pset_value(space, cleared[i], 0));
+	}
+	forgotten |= PSET_BIT(PSET_STATE);
+	known = pset_and(space, known, pset_value(space, PSET_STATE, stream->state));
+	/* all at once: each of these goes through the whole set */
+	return pset_and(space, pset_forget(space, set, forgotten), known);
 }
 
 void spread_enter_host(struct spread *spread, struct stream *stream)
@@ -385,7 +390,9 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 	struct bounds before = stream->packets;
 
 	stream->packets.may = entered(spread, stream, before.may);
-	stream->packets.must = spread_is_known(stream) ? PSET_EMPTY : entered(spread, stream, before.must);
+	stream->packets.must = spread_is_known(stream)	  ? PSET_EMPTY
+			       : bounds_are_exact(before) ? stream->packets.may
+							  : entered(spread, stream, before.must);
 	stream->tracked = stream->prerouted = false;
 	stream->translated[false] = stream->translated[true] = false;
 	stream->next = NULL;

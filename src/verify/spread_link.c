@@ -442,21 +442,25 @@ static pset answers(struct spread *spread, const struct stream *stream, const st
 	return pset_is_subset(spread->space, ip, own) ? PSET_FULL : PSET_EMPTY;
 }
 
-/* Whose frame it is, as far as that is known. */
-static void address_frame(struct spread *spread, struct stream *stream, enum pset_field field,
-			  const struct stack_link *link)
+static pset mac_of(struct spread *spread, enum pset_field field, const struct stack_link *link)
 {
-	struct pset_bits bits = pset_bits_of(field);
+	if (!link || !link->link->mac.known)
+		return PSET_FULL;
+	return pset_value(spread->space, field, wide_of_mac(link->link->mac.bytes));
+}
 
-	if (!link || !link->link->mac.known) {
-		stream->packets.may = pset_forget(spread->space, stream->packets.may, PSET_BIT(field));
-		stream->packets.must = pset_forget(spread->space, stream->packets.must, PSET_BIT(field));
-		return;
-	}
-	stream->packets.may =
-		pset_after(spread->space, stream->packets.may, bits, wide_of_mac(link->link->mac.bytes), ~(wide)0);
-	stream->packets.must =
-		pset_after(spread->space, stream->packets.must, bits, wide_of_mac(link->link->mac.bytes), ~(wide)0);
+/* Whose frame it is and for whom, as far as that is known. */
+static void address_frame(struct spread *spread, struct stream *stream, const struct stack_link *from,
+			  const struct stack_link *to)
+{
+	static const pset_fields macs = PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC);
+	struct space *space = spread->space;
+	pset known = pset_and(space, mac_of(spread, PSET_SMAC, from), mac_of(spread, PSET_DMAC, to));
+	bool exact = bounds_are_exact(stream->packets);
+
+	stream->packets.may = pset_and(space, pset_forget(space, stream->packets.may, macs), known);
+	stream->packets.must = exact ? stream->packets.may
+				     : pset_and(space, pset_forget(space, stream->packets.must, macs), known);
 }
 
 static void arrive_at(struct spread *spread, const struct stream *sent, const struct far_end *end,
@@ -467,8 +471,7 @@ static void arrive_at(struct spread *spread, const struct stream *sent, const st
 	stream.packets = packets;
 	stream.prerouted = false;
 	if (addressed) {
-		address_frame(spread, &stream, PSET_SMAC, sent->oif);
-		address_frame(spread, &stream, PSET_DMAC, end->link);
+		address_frame(spread, &stream, sent->oif, end->link);
 		spread_renew(spread, &stream, packets, PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC));
 	}
 	pass(spread, &stream, end->way);
