@@ -218,7 +218,7 @@ static void go_once(struct exploration *exploration)
 	walk->choice_count = 0;
 	walk->flows = NULL;
 	walk->flow_count = 0;
-	walk->came = walk->left = NULL;
+	walk->left = NULL;
 	walk->hops = 0;
 	walk->rehearsal = false;
 	walk_run(walk);

@@ -15,17 +15,14 @@ static enum stack_family family_of(const struct hop *hop)
 	return hop->packet.family == AF_INET ? STACK_IP4 : STACK_IP6;
 }
 
-static void remember(const struct hop *hop, struct packet **ret)
-{
-	if (!hop->walk->rehearsal || hop->host != hop->walk->question->at)
-		return;
-	*ret = arena_new_struct(hop->walk->arena, struct packet);
-	**ret = hop->packet;
-}
-
 void walk_left(const struct hop *hop)
 {
-	remember(hop, &hop->walk->left);
+	struct walk *walk = hop->walk;
+
+	if (!walk->rehearsal || hop->host != walk->question->at)
+		return;
+	walk->left = arena_new_struct(walk->arena, struct packet);
+	*walk->left = hop->packet;
 }
 
 struct hop hop_begin(struct walk *walk, struct stack_host *host, const struct packet *packet)
@@ -34,8 +31,6 @@ struct hop hop_begin(struct walk *walk, struct stack_host *host, const struct pa
 
 	if (++walk->hops > HOPS_MAX)
 		walk_lose(&hop, LOST_LOOP, "it goes in circles");
-	if (!walk->came)
-		remember(&hop, &walk->came);
 	return hop;
 }
 
@@ -194,10 +189,7 @@ static void send_out(struct hop *hop)
 	hop->sent_here = true;
 	if (hop->host->facts->system == SYSTEM_WINDOWS)
 		walk_assume(hop->walk, NULL, "%s: Windows' firewall lets it out", hop->host->name);
-	if (!fib_choose_source(hop))
-		return;
-	remember(hop, &hop->walk->came);
-	if (!fib_route_output(hop))
+	if (!fib_choose_source(hop) || !fib_route_output(hop))
 		return;
 	out = hop->route.link;
 	if (hook_run(hop, family_of(hop), HOOK_OUTPUT, NULL, out) == RULING_STOP)
@@ -314,6 +306,7 @@ static void rehearse_answer(struct walk *walk, const struct answer *there)
 
 	walk->answer = arena_new_struct(walk->arena, struct answer);
 	walk->hops = 0;
+	walk->left = NULL;
 	go(walk, &back);
 	for (size_t i = 0; i < walk->flow_count && walk->answer->fate != FATE_DELIVERED; i++)
 		walk->flows[i]->seen_reply = true;
@@ -327,7 +320,7 @@ static void rehearse(struct walk *walk, const struct question *first)
 	walk->rehearsal = true;
 	walk->answer = there;
 	go(walk, first);
-	if (there->fate == FATE_DELIVERED && walk->question->state == STATE_ESTABLISHED && !walk->question->reply)
+	if (there->fate == FATE_DELIVERED && !walk->question->reply)
 		rehearse_answer(walk, there);
 	else
 		for (size_t i = 0; i < walk->flow_count; i++)
@@ -341,20 +334,18 @@ static void rehearse(struct walk *walk, const struct question *first)
 }
 
 /*
- * An ICMP error. One that goes the way of answers is about the connection's first packet, as it left the host where the
- * error comes in; one that goes the other way is about the answer, as it was where the first packet came from.
+ * An ICMP error. One that goes the way of answers is about the connection's first packet, one that goes the other way
+ * is about the answer, both as they left the host where the error comes in.
  */
 static struct question about(struct walk *walk, const struct question *question)
 {
 	struct question error = *question;
-	struct packet *inner = question->reply ? walk->left : walk->came;
+	struct packet *inner = walk->left;
 
-	if (!inner) {
+	if (!inner) { /* it never came there */
 		inner = arena_new_struct(walk->arena, struct packet);
-		*inner = question->first->packet;
+		*inner = question->reply ? question->first->packet : answer_to(&question->first->packet);
 	}
-	if (!question->reply)
-		*inner = answer_to(inner);
 	error.packet.inner = inner;
 	return error;
 }

@@ -48,10 +48,9 @@ struct walk {
 	size_t choice_given; /* how many of them are prescribed */
 	struct flow **flows;
 	size_t flow_count;
-	bool rehearsal; /* an earlier packet, which is known to have passed: rules do not stop it */
-	/* The earlier packet as it came to the host that the question is asked at, and as it left it. */
-	struct packet *came, *left;
-	bool to_invalid; /* connection tracking is to find the packet invalid, as the question says */
+	bool rehearsal;	     /* an earlier packet, which is known to have passed: rules do not stop it */
+	struct packet *left; /* the last packet of a rehearsal, as it left the host that the question is asked at */
+	bool to_invalid;     /* connection tracking is to find the packet invalid, as the question says */
 	unsigned hops;
 };
 
