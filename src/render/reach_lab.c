@@ -304,8 +304,10 @@ static bool same_cause(const struct reach_lab *lab, uint32_t a, uint32_t b)
 {
 	const struct reach_cause *one = &lab->causes[a], *other = &lab->causes[b];
 
-	return a == b || (one->fate == other->fate && one->reason == other->reason && one->host == other->host &&
-			  one->chain == other->chain && one->rule == other->rule && one->oif == other->oif);
+	if (a == b || one->chain || other->chain)
+		return a == b || (one->chain == other->chain && one->rule == other->rule);
+	return one->fate == other->fate && one->reason == other->reason && one->host == other->host &&
+	       one->oif == other->oif;
 }
 
 /* Why, for services that do not get through; each reason once. */

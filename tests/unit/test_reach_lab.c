@@ -1,8 +1,10 @@
 /*
  * verify/: who reaches whom over a whole stack, against the interpreter: whatever the matrix says of all packets must
- * be so for single ones. Stacks are those of ../shared/data/kernel-sample beside the source tree (or NESTVISOR_DATA),
- * where they are, and the small ones here.
+ * be so for single ones, in the twelve stacks of tests/data/kernel-sample. And how it is told.
  */
+#include "facts_check.h"
+#include "schema_check.h"
+
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -154,7 +156,14 @@ static void check_cell(const struct asking *asking, size_t from, size_t to, size
 
 static void check_matrix(const struct stack *stack, const char *where, struct counts *counts)
 {
-	struct reach_lab_question question = {.stack = stack, .memory = MEMORY};
+	static const struct reach_service services[] = {
+		{PROTOCOL_TCP, true, 22},   {PROTOCOL_TCP, true, 80},	{PROTOCOL_TCP, true, 443},
+		{PROTOCOL_TCP, true, 3389}, {PROTOCOL_TCP, true, 8443}, {PROTOCOL_TCP, true, 13389},
+		{PROTOCOL_UDP, true, 53},   {PROTOCOL_UDP, true, 3389}, {PROTOCOL_ICMP, false, 0}};
+	struct reach_lab_question question = {.stack = stack,
+					      .services = services,
+					      .service_count = sizeof(services) / sizeof(*services),
+					      .memory = MEMORY};
 	cleanup_reach_lab struct reach_lab *lab = NULL;
 
 	assert_int_equal(reach_lab_new(&question, &lab, NULL), 0);
@@ -169,30 +178,14 @@ static void check_matrix(const struct stack *stack, const char *where, struct co
 	}
 }
 
-static char *data_folder(const char *name)
-{
-	const char *given = getenv("NESTVISOR_DATA"), *slash = strrchr(__FILE__, '/');
-	char *path;
-
-	if (given)
-		assert_true(asprintf(&path, "%s/%s", given, name) > 0);
-	else
-		assert_true(asprintf(&path, "%.*s/../../../shared/data/%s", (int)(slash - __FILE__), __FILE__, name) >
-			    0);
-	return path;
-}
-
 static void test_sample(void **state)
 {
-	cleanup_free char *root = data_folder("kernel-sample");
+	cleanup_free char *root = source_path("tests/data/kernel-sample");
 	struct counts counts = {};
 	struct dirent **names;
 	int count = scandir(root, &names, NULL, alphasort);
 
-	if (count < 0) {
-		print_message("no %s: skipped\n", root);
-		skip();
-	}
+	assert_true(count > 0);
 	for (int i = 0; i < count; i++) {
 		cleanup_bundle struct bundle *bundle = NULL;
 		cleanup_stack struct stack *stack = NULL;
@@ -213,9 +206,56 @@ static void test_sample(void **state)
 	assert_true(counts.verdicts[REACH_ALLOWED] > 20 && counts.verdicts[REACH_BLOCKED] > 20);
 }
 
+/* ---- how it is told ---- */
+
+static void check_told(const char *suffix, const char *got)
+{
+	cleanup_free char *below = NULL, *path = NULL;
+
+	assert_true(asprintf(&below, "tests/golden/render/reach-lab.%s", suffix) > 0);
+	path = source_path(below);
+	check_golden(path, got);
+}
+
+static void check_fits(json_t *document)
+{
+	cleanup_json json_t *schema = schema_document(schema_find("reach"));
+	char why[WHY_SIZE], tag[SCHEMA_TAG_SIZE];
+
+	json_object_set_new(document, "schema", json_string(schema_tag(schema_find("reach"), tag)));
+	if (!schema_value_fits(schema, schema, document, why))
+		fail_msg("%s", why);
+}
+
+static void test_told(void **state)
+{
+	cleanup_free char *folder = source_path("tests/data/kernel-sample/0004"), *text = NULL;
+	struct style style = {.utf8 = true, .columns = 120};
+	cleanup_strbuf struct strbuf table = {}, all = {}, chart = {}, picture = {};
+	cleanup_bundle struct bundle *bundle = load(folder);
+	cleanup_stack struct stack *stack = stack_new(bundle);
+	struct reach_lab_question question = {.stack = stack, .memory = MEMORY};
+	cleanup_reach_lab struct reach_lab *lab = NULL;
+	cleanup_json json_t *answer = NULL;
+
+	assert_int_equal(reach_lab_new(&question, &lab, NULL), 0);
+	reach_lab_text(lab, &style, false, &table);
+	check_told("txt", table.text);
+	reach_lab_text(lab, &style, true, &all);
+	check_told("verbose.txt", all.text);
+	reach_lab_mermaid(lab, "0004", &chart);
+	check_told("mmd", chart.text);
+	reach_lab_svg(lab, "0004 <&>", &picture);
+	check_told("svg", picture.text);
+	answer = reach_lab_json(lab);
+	check_fits(answer);
+	text = json_dumps(answer, JSON_INDENT(1));
+	check_told("json", text);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_sample)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_sample), cmocka_unit_test(test_told)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
