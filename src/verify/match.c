@@ -742,6 +742,25 @@ static void match_one(const struct match_scope *scope, const struct statement *s
 	conditions_add(space, ret, bounds_within(space, bounds, selector->unsure));
 }
 
+/* To addrtype of ip6tables an address is unicast also where it is the host's own (xt_addrtype.c, match_type6()). */
+static struct bounds or_unicast6(const struct match_scope *scope, const struct expr *fib, struct bounds others)
+{
+	enum pset_field field = fib->fib.flags & FIB_SADDR ? PSET_SADDR : PSET_DADDR;
+	pset ip6 = pset_kind(scope->space, PSET_FAMILY, PSET_IP6);
+	pset unicast = pset_interval(scope->space, field, 1, ((wide)0xff << 120) - 1); /* neither :: nor ff00::/8 */
+	struct bounds ip4 = bounds_and(scope->space, others, bounds_exactly(pset_not(scope->space, ip6)));
+
+	return bounds_or(scope->space, ip4, bounds_exactly(pset_and(scope->space, ip6, unicast)));
+}
+
+static struct bounds match_type(const struct match_scope *scope, const struct expr *fib, uint8_t type)
+{
+	struct bounds bounds = scope->routing->type(scope->routing->context, fib, type);
+	bool xtables = scope->table && scope->table->table->backend != BACKEND_NFTABLES;
+
+	return xtables && type == ROUTE_TYPE_UNICAST ? or_unicast6(scope, fib, bounds) : bounds;
+}
+
 static struct bounds match_fib(const struct match_scope *scope, const struct statement *statement)
 {
 	const struct match_routing *routing = scope->routing;
@@ -761,7 +780,7 @@ static struct bounds match_fib(const struct match_scope *scope, const struct sta
 		struct bounds one = BOUNDS_UNKNOWN;
 
 		if (part.kind == PART_RANGE && part.low == part.high && fib->fib.result == FIB_RESULT_TYPE)
-			one = routing->type(routing->context, fib, (uint8_t)part.low);
+			one = match_type(scope, fib, (uint8_t)part.low);
 		else if (part.kind == PART_RANGE && elements[i].key->type == TYPE_BOOLEAN)
 			one = routing->exists(routing->context, fib);
 		else if (part.kind == PART_TEXT)
