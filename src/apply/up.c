@@ -194,8 +194,9 @@ static int fetch_images_of(struct up *up, const struct guest *guest, struct erro
 }
 
 /*
- * Ends a guest that hangs and starts it once more. Under emulation about one boot in a hundred hangs, of the guest
- * itself or of a hypervisor while its first guests start; waiting would not mend it. It is said aloud each time.
+ * Ends a guest that hangs, or whose CPU was reset, and starts it once more. Emulation does that to about one boot in a
+ * hundred, of the guest itself or of a hypervisor while its first guests start; waiting would not mend it. It is said
+ * aloud each time.
  */
 static int start_again(struct up *up, const struct guest *guest, json_t *value, const struct error *problem,
 		       struct error **err)
@@ -205,7 +206,7 @@ static int start_again(struct up *up, const struct guest *guest, json_t *value, 
 	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
 	int r;
 
-	report(s->reporter, REPORT_WARNING, guest->path, "hangs and is started once more: %s", problem->message);
+	report(s->reporter, REPORT_WARNING, guest->path, "is started once more: %s", problem->message);
 	r = driver_qemu.stop(run_dir, err);
 	if (r == 0)
 		r = fetch_images_of(up, guest, err);
@@ -228,7 +229,7 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 
 	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
 	r = driver_qemu.wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel, &problem);
-	if (r == -ETIMEDOUT)
+	if (r == -ETIMEDOUT || r == -ECONNRESET)
 		r = start_again(up, guest, value, problem, err);
 	else if (r < 0)
 		error_move(err, &problem);
@@ -319,7 +320,8 @@ static void report_part(struct session *s, const struct guest *guest)
 	report(s->reporter, REPORT_BEGIN, guest->path, "bringing up %s", names.length ? names.text : "its networks");
 }
 
-/* Runs nestvisor in the guest on its part of the lab. -ETIMEDOUT: the guest's agent has fallen silent. */
+/* Runs nestvisor in the guest on its part of the lab. -ETIMEDOUT: the guest's agent has fallen silent; -EPIPE: its QEMU
+ * ended. */
 static int run_part(struct up *up, const struct guest *guest, struct error **err)
 {
 	static const char *const argv[] = {"nestvisor", "apply", "--json", "-", NULL};
@@ -369,7 +371,7 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	r = run_part(up, guest, &problem);
 	for (int tries = 0; r == 0 && lags(s, guest) && tries < PART_TRIES; tries++) /* something was said meanwhile */
 		r = run_part(up, guest, &problem);
-	if (r == -ETIMEDOUT) {
+	if (r == -ETIMEDOUT || r == -EPIPE) {
 		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
 
 		r = start_again(up, guest, value, problem, err);

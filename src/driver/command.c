@@ -63,6 +63,10 @@ static void add_machine(struct words *w, const struct driver_guest *guest, const
 	word(w, "-no-user-config");
 	pair(w, "-display", "none");
 	word(w, "-no-reboot");
+	if (strncmp(profile->accelerator, "tcg", 3) == 0) { /* tells a triple fault from a reboot */
+		pair(w, "-d", "cpu_reset");
+		pair(w, "-D", arena_printf(w->arena, "%s/cpu.log", guest->run_dir));
+	}
 	if (profile->sandbox)
 		pair(w, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }

@@ -76,7 +76,8 @@ struct driver_ops {
 	int (*start)(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
 		     struct error **err);
 	/* Waits until the guest agent answers. A guest that dies meanwhile gives its last console lines and QEMU's own
-	 * message; one that hangs (no console output for a while) gives -ETIMEDOUT. */
+	 * message; one that hangs (no console output for a while) gives -ETIMEDOUT, one whose CPU was reset without a
+	 * word -ECONNRESET: both are worth a second start. */
 	int (*wait_ready)(const char *run_dir, const char *path, enum accelerator accelerator,
 			  struct reporter *reporter, struct cancel *cancel, struct error **err);
 	/* Ends the guest: QMP quit, else signals. Its run_dir's files are removed. Not running is success. */

@@ -114,6 +114,22 @@ int postmortem(const char *run_dir, int code, const char *what, struct error **e
 	return r;
 }
 
+bool postmortem_is_silent(const char *run_dir)
+{
+	cleanup_free char *log = read_tail(run_dir, "qemu.log"), *console = read_tail(run_dir, "console.log");
+	cleanup_free char *cause = log ? postmortem_cause(log) : NULL;
+
+	return !cause && !(console && strstr(console, "Kernel panic"));
+}
+
+bool postmortem_triple_fault(const char *run_dir)
+{
+	cleanup_free char *log = read_tail(run_dir, "cpu.log");
+	const char *last = log ? strrchr(log, 'T') : NULL;
+
+	return last && strncmp(last, "Triple fault", 12) == 0;
+}
+
 char *postmortem_cause(const char *log)
 {
 	cleanup_free char *copy = strdup(log);

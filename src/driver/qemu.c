@@ -40,7 +40,7 @@ enum {
 };
 
 static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console"};
-static const char *const logs[] = {"console.log", "qemu.log"};
+static const char *const logs[] = {"console.log", "qemu.log", "cpu.log"};
 
 enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
 
@@ -153,6 +153,24 @@ static int check_free(const char *run_dir, struct error **err)
 	return r;
 }
 
+/*
+ * The kernel reboots a machine only after it said why, so a silent end is a fault of the CPU: under emulation, where
+ * two virtual CPUs that run guests at the same time lose each other's interrupts (QEMU before 10.2 changes
+ * interrupt_request without a lock in its SVM).
+ */
+static int was_reset(const char *run_dir, const char *when, struct error **err)
+{
+	char what[192];
+
+	snprintf(what, sizeof(what), "its virtual CPU was reset %s%s, without a word", when,
+		 postmortem_triple_fault(run_dir) ? " by a triple fault" : "");
+	postmortem(run_dir, ECONNRESET, what, err);
+	error_hint(err,
+		   "under emulated nesting this happens now and then and is no fault of the guest; where it happens "
+		   "again, give the hypervisors cpus: 1, or run them on a machine with KVM");
+	return -ECONNRESET;
+}
+
 /* Where it is our child; for others init does it. The exit status tells what no log can: a QEMU killed from outside. */
 static int died(const char *run_dir, const struct process_id *process, const char *when, struct error **err)
 {
@@ -164,6 +182,8 @@ static int died(const char *run_dir, const struct process_id *process, const cha
 			 strsignal(status - 128), when);
 	else
 		snprintf(what, sizeof(what), "its QEMU ended %s", when);
+	if (status == 0 && postmortem_is_silent(run_dir))
+		return was_reset(run_dir, when, err);
 	r = postmortem(run_dir, EPIPE, what, err);
 	if (status == 128 + SIGKILL)
 		error_hint(err, "if nobody killed it the host ran out of memory: see `dmesg`");
