@@ -552,14 +552,17 @@ static bool has_source(const struct hop *hop)
 	       (hop->iif->link->addresses4_known != TRUTH_YES && fib_is_local(hop->host, &hop->packet.src));
 }
 
-/* True: lost. fib_validate_source(): `out` is where it is to leave by, or NULL where it is for the host. */
-static bool source_fails(struct hop *hop, const struct stack_link *out)
+/*
+ * True: lost. fib_validate_source(): `out` is where it is to leave by, or NULL where it is for the host; `several`: it
+ * is for others as well, and the way back is asked without its destination.
+ */
+static bool source_fails(struct hop *hop, const struct stack_link *out, bool several)
 {
 	struct fib_query query = query_of(hop);
 	struct fib_found found;
 
 	query.dst = &hop->packet.src;
-	query.src = &hop->packet.dst;
+	query.src = several ? NULL : &hop->packet.dst;
 	query.iif = out;
 	query.swapped = true;
 	/* Without rp_filter and policy rules the kernel only looks whether it has that address itself. */
@@ -699,7 +702,7 @@ static bool route_input4(struct hop *hop)
 	if (is_martian(hop))
 		return false;
 	if (ip_is_limited_broadcast(&hop->packet.dst) || ip_is_multicast(&hop->packet.dst)) {
-		if (!ip_is_any(&hop->packet.src) && source_fails(hop, NULL))
+		if (!ip_is_any(&hop->packet.src) && source_fails(hop, NULL, true))
 			return false;
 		hop->route = (struct fib_found){.outcome = FIB_FOUND, .type = ROUTE_TYPE_LOCAL};
 		return true;
@@ -708,7 +711,7 @@ static bool route_input4(struct hop *hop)
 	if (found.outcome == FIB_UNKNOWN)
 		return false;
 	if (found.outcome == FIB_FOUND && (found.type == ROUTE_TYPE_LOCAL || found.type == ROUTE_TYPE_BROADCAST)) {
-		if (source_fails(hop, NULL))
+		if (source_fails(hop, NULL, found.type == ROUTE_TYPE_BROADCAST))
 			return false;
 		record_route(hop, &found);
 		found.type = ROUTE_TYPE_LOCAL;
@@ -720,7 +723,7 @@ static bool route_input4(struct hop *hop)
 		return lose_forwarding(hop, &hop->iif->forwarding4, sysctl_name(hop, "forwarding"));
 	if (found.outcome != FIB_FOUND)
 		return lose_route(hop, &found);
-	if (source_fails(hop, found.link))
+	if (source_fails(hop, found.link, false))
 		return false;
 	record_route(hop, &found);
 	hop->route = found;

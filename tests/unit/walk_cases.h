@@ -165,6 +165,16 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '255.255.255.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 99}",
 	   "{'verdict': 'lost', 'reason': 'not-routed'}"}}},
 
+	{"the way back of a broadcast is asked without its destination",
+	 {{"r", ADDRESSES ROUTES "$ sysctl -a\nnet.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 2\n"
+				 "net.ipv4.conf.all.accept_local = 0\nnet.ipv4.conf.eth0.accept_local = 0\n"
+				 "$ ip rule\n0:\tfrom all lookup local\n50:\tfrom 10.0.1.0/24 unreachable\n"
+				 "32766:\tfrom all lookup main\n"}},
+	 NULL,
+	 "{'at': 'r', 'iif': 'eth0', 'proto': 'udp', 'src': '10.0.0.2', 'sport': 500, 'dport': 53}",
+	 {{"{'dst': '10.0.1.1'}", "{'verdict': 'lost', 'reason': 'rp_filter'}"},
+	  {"{'dst': '10.0.1.255'}", "{'verdict': 'delivered', 'where': 'r'}"}}},
+
 	{"where answers take another way, what follows the first packet of a TCP connection is invalid",
 	 {{"s", "$ ip addr\n" LOOPBACK ETHER(2, "eth0", "") "    inet 10.0.0.9/24 scope global eth0\n" ETHER(
 			3, "eth1", "") "    inet 10.9.0.9/24 scope global eth1\n" RULES
