@@ -370,8 +370,8 @@ static pset entered(struct spread *spread, const struct stream *stream, pset set
 	static const enum pset_field cleared[] = {PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
 	struct space *space = spread->space;
 	pset_fields forgotten = first | PSET_BIT(PSET_MARK) | PSET_BIT(PSET_FRAGMENT);
-	pset known = pset_and(space, pset_value(space, PSET_FRAGMENT, stream->fragment),
-			      pset_value(space, PSET_MARK, 0));
+	pset known =
+		pset_and(space, pset_value(space, PSET_FRAGMENT, stream->fragment), pset_value(space, PSET_MARK, 0));
 
 	if (spread_is_known(stream))
 		return spread_entered_known(spread, pset_and(space, pset_forget(space, set, forgotten), known));

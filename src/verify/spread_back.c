@@ -65,6 +65,7 @@ static pset undo(struct spread *spread, const struct change *change, pset set)
 		set = undo_until(spread, change->inner, change->outer, set);
 	if (change->moved)
 		set = undo_translation(spread, change, set);
+	set = pset_forget(space, set, change->renewed);
 	if (change->done)
 		set = chains_unchanged(change->chains, set, change->done);
 	if (change->renewed)

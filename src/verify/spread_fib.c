@@ -134,6 +134,8 @@ static struct bounds type6(const struct spread_context *asking, const struct exp
 		return bounds_exactly(local);
 	if (type == ROUTE_TYPE_MULTICAST)
 		return bounds_exactly(multicast);
+	if (type == ROUTE_TYPE_ANYCAST)
+		return bounds_exactly(of_local_type(spread, &host->routing6, fib, type));
 	if (type == ROUTE_TYPE_BROADCAST)
 		return bounds_exactly(PSET_EMPTY);
 	routed = routed_for(asking, fib, STACK_IP6, (struct interval){1, ~(wide)0});

@@ -131,8 +131,9 @@ void spread_add_change(struct spread *spread, struct changes *changes, const str
 		*arena_push(spread->arena, changes->items, changes->count) = *change;
 }
 
-static void accept_packets(struct run *run, struct bounds packets, effect done)
+static void accept_some(struct run *run, struct bounds packets, effect done, bool keeps_state)
 {
+	struct space *space = run->spread->space;
 	struct change change = {.before = packets, .chains = run->chains, .done = done};
 	const struct statement *last = NULL;
 	effect before;
@@ -141,6 +142,14 @@ static void accept_packets(struct run *run, struct bounds packets, effect done)
 		return;
 	change.after.may = chains_changed(run->chains, packets.may, done);
 	change.after.must = chains_changed(run->chains, packets.must, done);
+	if (keeps_state) {
+		struct pset_bits bits = pset_bits_of(PSET_STATE);
+		wide all = pset_field_last(PSET_STATE);
+
+		change.after.may = pset_after(space, change.after.may, bits, PSET_NEW, all);
+		change.after.must = pset_after(space, change.after.must, bits, PSET_NEW, all);
+		change.renewed = PSET_BIT(PSET_STATE);
+	}
 	if (done)
 		last = effect_statement(chains_outcomes(run->chains), done, &before);
 	if (last && last->kind == STATEMENT_NAT)
@@ -148,6 +157,20 @@ static void accept_packets(struct run *run, struct bounds packets, effect done)
 	else
 		spread_add_change(run->spread, &run->changes, &change);
 	run->changed = run->changed || done;
+}
+
+/* What is tracked once stays so, whatever rules say (nft_notrack_eval). */
+static void accept_packets(struct run *run, struct bounds packets, effect done)
+{
+	struct space *space = run->spread->space;
+	pset kept = done && run->stream->tracked ? pset_kind(space, PSET_STATE, PSET_NEW) : PSET_EMPTY;
+
+	if (pset_is_empty(kept)) {
+		accept_some(run, packets, done, false);
+		return;
+	}
+	accept_some(run, bounds_in(space, packets, kept), done, true);
+	accept_some(run, bounds_out(space, packets, kept), done, false);
 }
 
 static void end_packets(struct run *run, enum end_kind kind, enum spread_fate fate)

@@ -8,8 +8,11 @@
 #include "base/arena.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+enum { MOST_TARGETS = 256 };
 
 enum way_kind {
 	LEAVING,  /* by a device */
@@ -251,6 +254,29 @@ static const struct nexthop *leads_back(const struct stream *stream, const struc
 	return NULL;
 }
 
+/* Packets that were translated to the address that they came for, as far as that can be told. */
+static pset translated_to_same(struct spread *spread, pset translated)
+{
+	struct space *space = spread->space;
+	struct interval *intervals;
+	size_t count = pset_project(space, translated, PSET_DADDR, &intervals);
+	pset same = PSET_EMPTY;
+
+	for (size_t i = 0; i < count && count <= MOST_TARGETS; i++) {
+		wide size = intervals[i].last - intervals[i].first;
+		pset both;
+
+		if (size != 0 && size != ((wide)1 << 96) - 1) /* more than one address */
+			continue;
+		both = pset_and(space, pset_interval(space, PSET_DADDR, intervals[i].first, intervals[i].last),
+				pset_interval(space, PSET_CT_DADDR, intervals[i].first, intervals[i].last));
+
+		same = pset_or(space, same, both);
+	}
+	free(intervals);
+	return pset_and(space, translated, same);
+}
+
 /*
  * The destination was translated before the bridge decides (br_nf_pre_routing_finish). Where the new one is behind this
  * bridge, too, the frame is bridged on to it, whatever MAC it was for; otherwise it is routed.
@@ -265,6 +291,8 @@ static void redirect(struct spread *spread, struct stream *stream)
 
 	if (stream->redirected)
 		return;
+	translated = pset_and(spread->space, stream->packets.may, translated);
+	translated = pset_minus(spread->space, translated, translated_to_same(spread, translated));
 	all.packets = bounds_in(spread->space, stream->packets, translated);
 	if (bounds_are_empty(all.packets))
 		return;
@@ -459,8 +487,8 @@ static void address_frame(struct spread *spread, struct stream *stream, const st
 	bool exact = bounds_are_exact(stream->packets);
 
 	stream->packets.may = pset_and(space, pset_forget(space, stream->packets.may, macs), known);
-	stream->packets.must = exact ? stream->packets.may
-				     : pset_and(space, pset_forget(space, stream->packets.must, macs), known);
+	stream->packets.must =
+		exact ? stream->packets.may : pset_and(space, pset_forget(space, stream->packets.must, macs), known);
 }
 
 static void arrive_at(struct spread *spread, const struct stream *sent, const struct far_end *end,

@@ -73,7 +73,6 @@ static void add(struct translation *translation, struct bounds packets, const st
 
 	if (bounds_are_empty(packets))
 		return;
-	change.before = packets;
 	change.after.may = translate_set(translation, packets.may, target);
 	change.after.must = translate_set(translation, packets.must, target);
 	if (target->has_address)
