@@ -130,6 +130,8 @@ static void put_chain(const struct reach_cause *cause, bool with_source, struct 
 
 void reach_cause_text(const struct reach_cause *cause, bool with_source, struct strbuf *out)
 {
+	if (!cause->sure)
+		strbuf_add(out, "perhaps ");
 	if (cause->chain)
 		put_chain(cause, with_source, out);
 	else if (cause->fate == SPREAD_SENT)
@@ -305,9 +307,9 @@ static bool same_cause(const struct reach_lab *lab, uint32_t a, uint32_t b)
 	const struct reach_cause *one = &lab->causes[a], *other = &lab->causes[b];
 
 	if (a == b || one->chain || other->chain)
-		return a == b || (one->chain == other->chain && one->rule == other->rule);
+		return a == b || (one->chain == other->chain && one->rule == other->rule && one->sure == other->sure);
 	return one->fate == other->fate && one->reason == other->reason && one->host == other->host &&
-	       one->oif == other->oif;
+	       one->oif == other->oif && one->sure == other->sure;
 }
 
 /* Why, for services that do not get through; each reason once. */

@@ -55,6 +55,7 @@ struct reach_cause {
 	const struct rule *rule; /* NULL with a chain: its policy */
 	const struct stack_route *route;
 	const struct stack_link *oif;
+	bool sure; /* it is so; else it may be */
 };
 
 /* One service, from one end to another. */

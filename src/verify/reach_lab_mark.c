@@ -17,7 +17,8 @@ uint32_t reach_cause_add(struct reach_run *run, const struct spread_end *end, co
 				     .chain = met ? met->chain : end->chain,
 				     .rule = met ? met->rule : NULL,
 				     .route = end->route,
-				     .oif = end->oif};
+				     .oif = end->oif,
+				     .sure = end->fate == SPREAD_UNKNOWN || bounds_are_exact(end->packets)};
 	return (uint32_t)(lab->cause_count - 1);
 }
 
