@@ -503,6 +503,21 @@ static void go_on(struct spread *spread)
 
 /* ---- asked ---- */
 
+/* What a host sends is in no frame yet. */
+static void strip_frame(struct spread *spread, struct stream *stream)
+{
+	struct bounds before = stream->packets;
+	static const enum pset_field fields[] = {PSET_SMAC, PSET_DMAC};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+		struct pset_bits bits = pset_bits_of(fields[i]);
+
+		stream->packets.may = pset_after(spread->space, stream->packets.may, bits, PSET_NO_MAC, ~(wide)0);
+		stream->packets.must = pset_after(spread->space, stream->packets.must, bits, PSET_NO_MAC, ~(wide)0);
+	}
+	spread_renew(spread, stream, before, PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC));
+}
+
 static void start_at(struct spread *spread, const struct spread_start *start, struct stream *stream)
 {
 	if (start->out) {
@@ -519,6 +534,7 @@ static void start_at(struct spread *spread, const struct spread_start *start, st
 		spread_arrive(spread, stream);
 	} else {
 		spread_enter_host(spread, stream);
+		strip_frame(spread, stream);
 		stream->hop = add_hop(spread, stream);
 		spread_send_out(spread, stream);
 	}
