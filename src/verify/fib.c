@@ -303,19 +303,6 @@ bool fib_is_local(struct stack_host *host, const struct ip *address)
 	return fib_address_type(host, address, NULL) == ROUTE_TYPE_LOCAL;
 }
 
-static struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)
-{
-	const struct route *route = found->route ? found->route->route : NULL;
-	bool gateway = found->nexthop && found->nexthop->via.family == dst->family;
-
-	if (route && route->source.family)
-		return route->source;
-	if (found->type == ROUTE_TYPE_LOCAL)
-		return *dst;
-	/* IPv6 does not look at the next hop (ip6_route_get_saddr(), nf_nat_masquerade_ipv6()). */
-	return fib_select_address(host, found->link, gateway && dst->family == AF_INET ? &found->nexthop->via : dst);
-}
-
 /* ---- packets that arrive ---- */
 
 static struct fib_query query_of(const struct hop *hop)
@@ -649,6 +636,19 @@ bool fib_route_input(struct hop *hop)
 }
 
 /* ---- packets that are sent ---- */
+
+static struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)
+{
+	const struct route *route = found->route ? found->route->route : NULL;
+	bool gateway = found->nexthop && found->nexthop->via.family == dst->family;
+
+	if (route && route->source.family)
+		return route->source;
+	if (found->type == ROUTE_TYPE_LOCAL)
+		return *dst;
+	/* IPv6 does not look at the next hop (ip6_route_get_saddr(), nf_nat_masquerade_ipv6()). */
+	return fib_select_address(host, found->link, gateway && dst->family == AF_INET ? &found->nexthop->via : dst);
+}
 
 static struct fib_found lookup_output(struct hop *hop)
 {

@@ -142,7 +142,7 @@ uint8_t fib_address_type(struct stack_host *host, const struct ip *address, cons
 bool fib_is_local(struct stack_host *host, const struct ip *address);
 /* Behind hop->route: the next router, or the destination itself. */
 const struct ip *fib_next_hop(const struct hop *hop);
-/* The address that a host takes toward another: one of the interface's, if it has one, else of any. */
+/* The address that a host takes toward another where packets leave by `link` (source_address.c). */
 struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward);
 /* An arrived packet: sets hop->route, or ends the walk. */
 bool fib_route_input(struct hop *hop);
