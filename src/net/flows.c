@@ -398,11 +398,28 @@ static int delete_found(const struct search *search, struct netlink *inside, str
 	return r;
 }
 
+static void take_count(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *a[CTA_STATS_GLOBAL_MAX + 1];
+	bool *none = data;
+
+	netlink_attributes(message, sizeof(struct nfgenmsg), a, CTA_STATS_GLOBAL_MAX);
+	*none = a[CTA_STATS_GLOBAL_ENTRIES] && mnl_attr_get_u32(a[CTA_STATS_GLOBAL_ENTRIES]) == 0;
+}
+
+/* The namespace's own count, which is known without a walk through the table of all. */
+static bool is_empty(struct netlink *nl)
+{
+	bool none = false;
+
+	return netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC), take_count, &none) == 0 && none;
+}
+
 /* Both families at once: the kernel walks through one table for all of them, and all namespaces, however few are asked
  * for. */
 static int read_flows(struct search *search, struct netlink *nl, struct error **err)
 {
-	int r = -EINTR;
+	int r = is_empty(nl) ? 0 : -EINTR;
 
 	for (int tries = 0; r == -EINTR && tries < TRIES; tries++)
 		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), take_flow, search);

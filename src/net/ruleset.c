@@ -122,11 +122,12 @@ static int write_record(const struct ruleset *set, const char *header, const cha
 	cleanup_strbuf struct strbuf record = {0};
 	char hash[HASH_TEXT_SIZE];
 
-	hash_bytes(text, strlen(text), hash);
-	if (header[0])
+	if (header[0]) {
 		strbuf_add(&record, header);
-	else
+	} else {
+		hash_bytes(text, strlen(text), hash);
 		strbuf_printf(&record, "nestvisor-rules 1 - - - %s\n", hash);
+	}
 	strbuf_add(&record, listing);
 	return file_write_atomic(set->record, record.text, record.length, 0600, err);
 }

@@ -95,10 +95,19 @@ check "up moves it" nv up -q
 check "it is where it was meant to be" echoes "" 127.0.0.1 13391
 check "and no more where it was" not echoes "" 127.0.0.1 13390
 python3 -c 'import socket, time; s = socket.create_server(("127.0.0.1", 13392)); time.sleep(600)' &
+server=$!
 until_true 10 sh -c "ss -Hltn \"sport = :13392\" | grep -q ."
 sed -i 's/as: 13391/as: 13392/' first.nest.yaml
 check "a port that somebody has is refused" says "13392/tcp of 127.0.0.1" nv up
-kill $!
+kill $server
+"$nestvisor" forward -q hv1/b 3389 --as 14000 &
+forward=$!
+until_true 10 sh -c "ss -Hltn \"sport = :14000\" | grep -q ."
+check "a session without rules" echoes "" 127.0.0.1 14000
+check "and another" echoes "" 127.0.0.1 14000
+kill -INT $forward
+wait $forward
+check "it ends with the command" not echoes "" 127.0.0.1 14000
 check "down" nv down
 check "nothing is left" not sh -c 'nft list tables | grep nestvisor || ip link | grep "nv[0-9a-f]*p"'
 finish
