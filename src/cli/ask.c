@@ -227,8 +227,8 @@ static int ask_by_script(const struct collect_target *target, enum collect_kind 
 static const char *const *nestvisor_argv(struct arena *arena, const struct collect_target *target,
 					 enum collect_kind kind)
 {
-	const char **argv = arena_alloc(arena, 8 * sizeof(*argv));
-	size_t n = 0;
+	size_t n = 0, end_count = target->below && target->ends ? target->ends->count : 0;
+	const char **argv = arena_alloc(arena, (10 + 2 * end_count) * sizeof(*argv));
 
 	argv[n++] = "nestvisor";
 	argv[n++] = "facts";
@@ -238,6 +238,12 @@ static const char *const *nestvisor_argv(struct arena *arena, const struct colle
 	if (target->namespace || target->below) {
 		argv[n++] = "--lab";
 		argv[n++] = target->lab->name;
+	}
+	if (target->below && target->ends)
+		argv[n++] = "--ends";
+	for (size_t i = 0; i < end_count; i++) {
+		argv[n++] = "--end";
+		argv[n++] = target->ends->words[i];
 	}
 	if (target->namespace)
 		argv[n++] = target->name;
@@ -327,6 +333,12 @@ static int ask_here(const struct collect_target *target, enum collect_kind kind,
 	return r;
 }
 
+/* Only hosts are sure to have one; to look for it takes a guest as long as half of what the script does. */
+static bool has_nestvisor(const struct collect_target *target, enum collect_kind kind)
+{
+	return target->guest->host || kind != COLLECT_NETWORK;
+}
+
 int ask_target(const struct collect_target *target, enum collect_kind kind, int timeout_ms, struct cancel *cancel,
 	       struct collect_result *result, struct error **err)
 {
@@ -335,8 +347,14 @@ int ask_target(const struct collect_target *target, enum collect_kind kind, int 
 
 	if (kind != COLLECT_TEXTS && !target->guest && !target->ssh)
 		r = ask_here(target, kind, &result->bundle, err);
-	else if (kind != COLLECT_TEXTS && target->guest)
+	else if (kind != COLLECT_TEXTS && target->guest && has_nestvisor(target, kind))
 		r = ask_its_nestvisor(target, kind, timeout_ms, cancel, result, &none, err);
+	if (r == 0 && none && kind != COLLECT_TEXTS && target->below && target->ends) {
+		struct collect_target all = *target; /* an older one does not know ends */
+
+		all.ends = NULL;
+		r = ask_its_nestvisor(&all, kind, timeout_ms, cancel, result, &none, err);
+	}
 	if (r == 0 && none && !result->bundle)
 		r = ask_by_script(target, kind, timeout_ms, cancel, result, err);
 	return r < 0 ? error_wrap(err, "cannot ask %s", target->name) : 0;

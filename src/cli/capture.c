@@ -64,6 +64,12 @@ static int check_names(struct work *work)
 	return EXIT_DONE;
 }
 
+/* Not what stands for others where there is no time. */
+static bool is_collected(const struct source *source)
+{
+	return !(source->flags & SOURCE_BATCH);
+}
+
 /* "firewall: rules of iptables; rules of ip6tables; …", in the order of the table. */
 static void describe_groups(struct strbuf *out)
 {
@@ -72,7 +78,7 @@ static void describe_groups(struct strbuf *out)
 
 	for (size_t i = 0; i < count; i++) {
 		cleanup_strbuf struct strbuf line = {0};
-		bool told = false;
+		bool told = false, first = true;
 
 		for (size_t j = 0; j < i; j++)
 			told = told || strcmp(sources[j].group, sources[i].group) == 0;
@@ -80,8 +86,10 @@ static void describe_groups(struct strbuf *out)
 			continue;
 		strbuf_printf(&line, "%s: ", sources[i].group);
 		for (size_t j = i; j < count; j++)
-			if (strcmp(sources[j].group, sources[i].group) == 0)
-				strbuf_printf(&line, "%s%s", j == i ? "" : "; ", sources[j].purpose);
+			if (strcmp(sources[j].group, sources[i].group) == 0 && is_collected(&sources[j])) {
+				strbuf_printf(&line, "%s%s", first ? "" : "; ", sources[j].purpose);
+				first = false;
+			}
 		text_fill(out, line.text, 2, 100);
 	}
 }
@@ -332,13 +340,16 @@ static int list(struct invocation *inv)
 		json_t *all = json_array();
 
 		for (size_t i = 0; i < count; i++)
-			json_array_append_new(all, source_json(&sources[i]));
+			if (is_collected(&sources[i]))
+				json_array_append_new(all, source_json(&sources[i]));
 		invocation_answer(inv, json_pack("{s:n, s:i, s:[], s:o}", "file", "bytes", 0, "hosts", "sources", all));
 		return EXIT_DONE;
 	}
 	for (size_t i = 0; i < count; i++) {
 		const struct source *source = &sources[i];
 
+		if (!is_collected(source))
+			continue;
 		text_paint(&out, inv->style, COLOUR_BOLD, source->name);
 		strbuf_printf(&out, " (%s): %s%s\n", source->group, source->purpose,
 			      source->flags & SOURCE_SECRETS ? "; secrets are taken out" : "");

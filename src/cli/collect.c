@@ -137,13 +137,37 @@ void collect_add_guest(struct collect_list *list, const struct lab *lab, const s
 	add(list, &target);
 }
 
+static bool has_address(const struct guest *guest, const char *word)
+{
+	struct ip ip;
+
+	for (size_t i = 0; i < guest->nic_count && ip_parse(word, &ip); i++)
+		if (ip_equal(&guest->nics[i].address4, &ip) || ip_equal(&guest->nics[i].address6, &ip))
+			return true;
+	return false;
+}
+
+/* Does it decide anything about the packets that are asked about? */
+static bool matters(const struct collect_list *list, const struct collect_target *target)
+{
+	if (!list->ends || target->guest->host || target->guest->nic_count > 1)
+		return true;
+	for (size_t i = 0; i < list->ends->count; i++)
+		if (is_called(target, list->ends->words[i]) || has_address(target->guest, list->ends->words[i]))
+			return true;
+	return false;
+}
+
 static void add_below(struct collect_list *list, const struct lab *lab, const struct host *host, bool grouped)
 {
 	for (size_t i = 0; i < host->guest_count; i++) {
 		const struct guest *guest = host->guests[i];
 		struct collect_target target = guest_target(list->arena, lab, guest), network;
 
+		if (!matters(list, &target))
+			continue;
 		target.below = grouped && guest->host;
+		target.ends = list->ends;
 		add(list, &target);
 		if (!guest->host || grouped)
 			continue;

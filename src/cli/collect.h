@@ -24,20 +24,32 @@ enum collect_kind {
 
 /* One that can be asked: a host, or the network of a lab on a host. */
 struct collect_target {
-	const char *name;	     /* "L0", "hv1/a", "hv1-lab-first", "server.example.org" */
-	const char *alias, *machine; /* as facts have them; or NULL */
-	const struct lab *lab;	     /* of guest and namespace */
-	const struct guest *guest;   /* NULL: this machine, or ssh */
-	bool namespace;		     /* the lab's network namespace on that host, and only what belongs to one */
-	bool below;		     /* the guest answers for all of the lab below it, too */
-	const char *ssh;	     /* "user@host:port"; NULL: not by ssh */
-	const char *netns;	     /* a network namespace of this machine; NULL: none */
+	const char *name;		 /* "L0", "hv1/a", "hv1-lab-first", "server.example.org" */
+	const char *alias, *machine;	 /* as facts have them; or NULL */
+	const struct lab *lab;		 /* of guest and namespace */
+	const struct guest *guest;	 /* NULL: this machine, or ssh */
+	bool namespace;			 /* the lab's network namespace on that host, and only what belongs to one */
+	bool below;			 /* the guest answers for all of the lab below it, too */
+	const struct collect_ends *ends; /* of the guests below it without guests of their own; NULL: all */
+	const char *ssh;		 /* "user@host:port"; NULL: not by ssh */
+	const char *netns;		 /* a network namespace of this machine; NULL: none */
+};
+
+/*
+ * Where packets begin and end that are asked about: guests' paths and addresses. A guest that has no guests and one
+ * network card passes nothing on, so it decides nothing about packets but its own: only those that are among the ends
+ * are asked.
+ */
+struct collect_ends {
+	const char *const *words;
+	size_t count;
 };
 
 struct collect_list {
 	struct arena *arena;
 	struct collect_target *targets;
 	size_t count;
+	const struct collect_ends *ends; /* of a whole lab; NULL: all guests matter */
 };
 
 /*

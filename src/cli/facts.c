@@ -446,6 +446,7 @@ const struct command command_facts = {
 						   {.name = "network",
 						    .help = "the network alone: interfaces, routes, rules; quicker"},
 						   {.name = "stats", .help = "say how much was understood"},
+						   FACTSOURCE_ENDS_OPTIONS,
 						   {}},
 	.examples =
 		(const struct command_example[]){

@@ -67,11 +67,16 @@ static int ask_lab(struct invocation *inv, const char *host, enum collect_kind k
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_hosts struct hosts hosts = {.arena = arena, .kind = kind, .list.arena = arena};
+	struct collect_ends ends;
 	bool ssh = host && strncmp(host, "ssh://", strlen("ssh://")) == 0;
 	int status = ssh && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &hosts.lab);
 
 	if (status != EXIT_DONE)
 		return status;
+	if (strcmp(inv->command->name, "facts") == 0 && invocation_flag(inv, "ends")) {
+		ends.words = invocation_strings(inv, "end", &ends.count);
+		hosts.list.ends = &ends;
+	}
 	if (host)
 		status = collect_add(&hosts.list, inv, hosts.lab, host);
 	else
@@ -106,6 +111,33 @@ static bool names_guest(const char *word)
 	       !(uname(&system) == 0 && strcmp(word, system.nodename) == 0);
 }
 
+/* NULL where somebody may be meant who is not known by that word, and so all matter. */
+static const struct collect_ends *ends_of(const struct hosts *hosts, const char *from, const char *to)
+{
+	struct collect_ends *ends = arena_new_struct(hosts->arena, struct collect_ends);
+	const char **words = arena_alloc(hosts->arena, 2 * sizeof(*words));
+
+	if (!from || !to || hosts->all)
+		return NULL;
+	words[0] = from;
+	words[1] = to;
+	*ends = (struct collect_ends){words, 2};
+	return ends;
+}
+
+/* Called as the question calls it. */
+static void add_this_machine(struct hosts *hosts, const char *from, const char *to)
+{
+	struct collect_target *target;
+
+	hosts_add_this_machine(hosts);
+	target = &hosts->list.targets[0];
+	if (!target->alias || !((from && strcmp(from, "L0") == 0) || (to && strcmp(to, "L0") == 0)))
+		return;
+	target->alias = target->name;
+	target->name = "L0";
+}
+
 int factsource_ends(struct invocation *inv, const char *from, const char *to, struct hosts *ret_hosts,
 		    struct bundle **ret)
 {
@@ -122,11 +154,13 @@ int factsource_ends(struct invocation *inv, const char *from, const char *to, st
 	lab = lab_named(inv) || (!given && (names_guest(from) || names_guest(to)));
 	if (lab)
 		status = target_lab(inv, NULL, &ret_hosts->lab);
-	if (status == EXIT_DONE && lab)
+	if (status == EXIT_DONE && lab) {
+		ret_hosts->list.ends = ends_of(ret_hosts, from, to);
 		collect_add_lab(&ret_hosts->list, ret_hosts->lab, true);
+	}
 	if (status == EXIT_DONE)
 		status = hosts_add_given(ret_hosts, inv);
 	if (status == EXIT_DONE && !ret_hosts->list.count)
-		hosts_add_this_machine(ret_hosts);
+		add_this_machine(ret_hosts, from, to);
 	return status == EXIT_DONE ? hosts_ask(ret_hosts, inv, ret) : status;
 }

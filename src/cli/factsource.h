@@ -15,6 +15,17 @@
 		.complete = COMPLETE_FILE                                                                              \
 	}
 
+/* What one nestvisor asks of another that answers for all below it: see struct collect_ends. */
+#define FACTSOURCE_ENDS_OPTIONS                                                                                        \
+	{.name = "ends",                                                                                               \
+	 .help = "of guests without guests only those named with --end",                                               \
+	 .hidden = true,                                                                                               \
+	 .no_env = true},                                                                                              \
+	{                                                                                                              \
+		.name = "end", .kind = OPTION_STRING, .argument = "GUEST", .help = "a guest's path or address",        \
+		.repeated = true, .hidden = true, .no_env = true                                                       \
+	}
+
 /*
  * The facts that a command is about, of the network alone (COLLECT_NETWORK) or all (COLLECT_FACTS):
  * - with --facts those of the bundle, whatever is in it; `host` then names one of its hosts, which must be there;

@@ -21,7 +21,7 @@ static const char *const time_limit = "120";
 void hosts_clear(struct hosts *hosts)
 {
 	lab_free(hosts->lab);
-	*hosts = (struct hosts){.arena = hosts->arena, .kind = hosts->kind};
+	*hosts = (struct hosts){.arena = hosts->arena, .kind = hosts->kind, .all = hosts->all};
 }
 
 /* ---- who ---- */

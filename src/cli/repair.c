@@ -86,8 +86,10 @@ int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked 
 	const char *from = invocation_string(inv, "from"), *to = invocation_string(inv, "to");
 	struct repair_input input = {};
 	struct asked asked;
-	int status = factsource_ends(inv, from, to, hosts, &ret->bundle);
+	int status;
 
+	hosts->all = is_fix(inv); /* what a lab promises is about all of its guests */
+	status = factsource_ends(inv, from, to, hosts, &ret->bundle);
 	ret->guard.arena = ret->arena;
 	if (status != EXIT_DONE)
 		return status;

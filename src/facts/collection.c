@@ -1,7 +1,9 @@
 #include "facts/collection.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/strbuf.h"
 #include "facts/redact.h"
 #include "facts/relation.h"
 
@@ -104,6 +106,67 @@ static void cut_off(struct parser *parser, struct span text, const char *why)
 	item->why = why;
 }
 
+static void take_part(struct parser *parser, const char *name, struct span text)
+{
+	struct item *item = find_item(parser->collection, (struct span){name, strlen(name)});
+
+	if (!item)
+		return;
+	item->state = ITEM_TAKEN;
+	take_text(parser, item, text);
+}
+
+/* A route to an address of IPv6, or one of its default routes. */
+static bool is_six(struct span line)
+{
+	struct span rest = line, first, second;
+
+	if (!span_word(&rest, &first))
+		return false;
+	if (span_find(first, ":") != SIZE_MAX || span_find(line, " pref ") != SIZE_MAX)
+		return true;
+	return span_word(&rest, &second) && span_find(second, ":") != SIZE_MAX && span_find(second, "via") == SIZE_MAX;
+}
+
+/* `ip route show table all` shows both families; what is indented goes with what stands before it. */
+static void take_routes(struct parser *parser, struct span text)
+{
+	cleanup_strbuf struct strbuf of[2] = {};
+	bool six = false;
+
+	while (text.length > 0) {
+		struct span line = span_cut(&text, '\n');
+
+		if (line.length > 0 && line.at[0] != '\t' && line.at[0] != ' ')
+			six = is_six(line);
+		strbuf_printf(&of[six], "%.*s\n", (int)line.length, line.at);
+	}
+	take_part(parser, "ip-route-show-table-all.txt", (struct span){of[0].text, of[0].length});
+	take_part(parser, "ip-6-route-show-table-all.txt", (struct span){of[1].text, of[1].length});
+}
+
+/* What stands up to the next line about the loopback interface, which is cut off with the line that goes with it. */
+static struct span cut_section(struct span *rest)
+{
+	size_t at = span_find(*rest, "\n1: lo: ");
+	struct span section = span_first(*rest, at == SIZE_MAX ? rest->length : at + 1);
+
+	*rest = span_skip(*rest, section.length);
+	span_cut(rest, '\n');
+	while (rest->length > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+		span_cut(rest, '\n');
+	return section;
+}
+
+/* The parts of SOURCE_BATCH, each in the place of the source that it stands for. */
+static void take_batch(struct parser *parser, struct span text)
+{
+	take_part(parser, "ip-d-addr.txt", cut_section(&text));
+	take_part(parser, "ip-rule.txt", cut_section(&text));
+	take_routes(parser, cut_section(&text));
+	take_part(parser, "ip-neigh.txt", text);
+}
+
 static void finish(struct parser *parser, struct item *item, struct span text, uint64_t status)
 {
 	const char *words = said(parser, item);
@@ -114,6 +177,12 @@ static void finish(struct parser *parser, struct item *item, struct span text, u
 		return;
 	}
 	item->state = status == 0 || item->source->flags & SOURCE_ANY_STATUS ? ITEM_TAKEN : ITEM_FAILED;
+	if (item->state == ITEM_TAKEN && item->source->flags & SOURCE_BATCH) {
+		take_batch(parser, text);
+		item->state = ITEM_ABSENT;
+		item->why = "said of what it stands for";
+		return;
+	}
 	if (item->state == ITEM_TAKEN) {
 		take_text(parser, item, text);
 		return;

@@ -47,6 +47,8 @@ bool selection_has(const struct selection *selection, const struct source *sourc
 		return false;
 	if (selection->commands && source->files)
 		return false;
+	if (source->flags & SOURCE_BATCH && !selection->unbounded)
+		return false;
 	return (source->flags & selection->with) == selection->with && !(source->flags & selection->without);
 }
 
@@ -69,10 +71,11 @@ static const char *form_function(enum source_form form)
 }
 
 /* What prints the source's content. */
-static void write_body(struct strbuf *out, const struct source *source)
+static void write_body(struct strbuf *out, const struct source *source, bool way)
 {
 	if (!source->command)
-		strbuf_printf(out, "%s %s", form_function(source->form), source->files);
+		strbuf_printf(out, "%s %s", form_function(source->form),
+			      way && source->way ? source->way : source->files);
 	else if (source->files && source->program)
 		strbuf_printf(out, "if command -v %s >/dev/null 2>&1; then { %s; } || text %s; else text %s; fi",
 			      source->program, source->command, source->files, source->files);
@@ -107,13 +110,15 @@ static void write_source(struct strbuf *out, const struct source *source, bool u
 	bool files_only = !source->command && source->form != SOURCE_MODES;
 	int none = source->form == SOURCE_TEXT || source->form == SOURCE_TAILS ? STATUS_ABSENT : 0;
 
+	if (unbounded && source->flags & SOURCE_BATCHED)
+		strbuf_add(out, "[ -z \"$B\" ] && ");
 	if (needs)
 		strbuf_printf(out, "need %s %s && {\n", name, source->program);
 	strbuf_printf(out, "b %s\n", name);
 	if (files_only && !bare)
 		strbuf_printf(out, "if any %s; then\n", source->files);
 	strbuf_add(out, "{ ");
-	write_body(out, source);
+	write_body(out, source, unbounded);
 	strbuf_printf(out, "\ne %s $?; } </dev/null", name);
 	if (!bare)
 		strbuf_printf(out, " | cap %" PRIu64, (uint64_t)source->limit * 1024);
@@ -129,7 +134,7 @@ void script_write(struct strbuf *out, const char *word, const struct selection *
 	size_t count;
 	const struct source *sources = source_table(&count);
 
-	strbuf_printf(out, "# From nestvisor: reads, and changes nothing.\nT=%s\n%s%smain() {\n", word, prologue,
+	strbuf_printf(out, "# From nestvisor: reads, and changes nothing.\nT=%s B=\n%s%smain() {\n", word, prologue,
 		      selection->unbounded ? "" : bounds);
 	for (size_t i = 0; i < count; i++)
 		if (selection_has(selection, &sources[i]))

@@ -29,8 +29,12 @@ enum {
 	SOURCE_ANY_STATUS = 4,	 /* the command's exit status says nothing about its output */
 	SOURCE_KERNEL_ASKED = 8, /* live.h asks the kernel instead */
 	SOURCE_WAY = 32,	 /* decides what becomes of a packet */
-	SOURCE_SHORT = 16,	 /* what it prints cannot become long: it is not worth a process to see to that */
+	SOURCE_BATCH = 64,    /* stands for several others, where only the way is asked for and ip(8) takes a batch */
+	SOURCE_BATCHED = 128, /* one of these */
+	SOURCE_SHORT = 16,    /* what it prints cannot become long: it is not worth a process to see to that */
 };
+
+#define SOURCE_BATCH_NAME "ip-batch.txt"
 
 struct source {
 	const char *name;    /* of the file in a bundle: "proc-cpuinfo.txt" */
@@ -44,6 +48,7 @@ struct source {
 	const char *files;
 	const char *command; /* POSIX sh, see script.h for what it may use; NULL: only files */
 	const char *program; /* which must be there; NULL: none */
+	const char *way;     /* the files of these that decide what becomes of a packet; NULL: all of them */
 };
 
 /* The table, in the order in which it is collected. */

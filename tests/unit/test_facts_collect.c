@@ -43,6 +43,7 @@ static char *new_folder(const char *name)
 
 /* One run of the script here. */
 struct run {
+	const struct selection *selection; /* NULL: everything */
 	char word[SCRIPT_WORD_SIZE];
 	struct process_output output;
 	struct arena *arena;
@@ -60,7 +61,7 @@ static void parse(struct run *run, size_t length, struct collection *ret)
 {
 	struct collection_input input = {.host = "here",
 					 .word = run->word,
-					 .selection = &everything,
+					 .selection = run->selection ? run->selection : &everything,
 					 .out = run->output.out,
 					 .out_length = length,
 					 .err = run->output.err,
@@ -81,7 +82,7 @@ static void run_script(struct run *run, const char *const *argv, const char *pat
 	cleanup_error struct error *err = NULL;
 
 	script_word(run->word);
-	script_write(&script, run->word, &everything);
+	script_write(&script, run->word, run->selection ? run->selection : &everything);
 	if (process_run(&spec, script.text, script.length, 60000, NULL, &run->output, &err) < 0)
 		fail_msg("%s", err->message);
 	assert_int_equal(run->output.status, 0);
@@ -119,7 +120,8 @@ static void test_table(void **state)
 		const struct source *source = &sources[i];
 
 		assert_ptr_equal(source_find(source->name), source); /* no name is given twice */
-		if (!recognise_name(&pool, span_of(source->name), &recognised) || !recognised.format)
+		if (!(source->flags & SOURCE_BATCH) && !recognise_name(&pool, span_of(source->name), &recognised) ||
+		    !recognised.format)
 			fail_msg("%s is not recognised", source->name);
 		assert_true(source->limit > 0 && *source->purpose && *source->group);
 		assert_true(source->files || source->command);
@@ -683,6 +685,49 @@ static void test_host(void **state)
 	assert_string_equal(listeners[2].process, "9/dnsmasq -k");
 }
 
+static bool has_route(const struct facts *facts, const struct route *route)
+{
+	for (size_t i = 0; i < facts->route_count; i++)
+		if (facts->routes[i].family == route->family && facts->routes[i].type == route->type &&
+		    strcmp(facts->routes[i].table, route->table) == 0 &&
+		    facts->routes[i].to.length == route->to.length &&
+		    ip_equal(&facts->routes[i].to.ip, &route->to.ip) &&
+		    facts->routes[i].metric.value == route->metric.value)
+			return true;
+	return false;
+}
+
+/* Asked at once, ip(8) says the same as asked five times. */
+static void test_batch(void **state)
+{
+	static const struct selection way = {.with = SOURCE_WAY, .unbounded = true},
+				      one_by_one = {.with = SOURCE_WAY, .without = SOURCE_BATCH};
+	const char *const shell[] = {"sh", NULL};
+	cleanup_run struct run at_once = {.selection = &way}, apart = {.selection = &one_by_one};
+	cleanup_bundle struct bundle *left = NULL, *right = NULL;
+	const struct facts *one, *other;
+
+	if (!has_program("ip"))
+		skip();
+	run_script(&at_once, shell, NULL);
+	run_script(&apart, shell, NULL);
+	assert_null(strstr(at_once.output.out, "begin ip-rule.txt"));
+	assert_int_equal(item(&at_once.collection, "ip-rule.txt")->state, ITEM_TAKEN);
+	left = collections_bundle(&at_once.collection, 1);
+	right = collections_bundle(&apart.collection, 1);
+	one = left->hosts[0];
+	other = right->hosts[0];
+	assert_int_equal(one->link_count, other->link_count);
+	assert_int_equal(one->policy_rule_count, other->policy_rule_count);
+	assert_int_equal(one->route_count, other->route_count);
+	for (size_t i = 0; i < one->link_count; i++) {
+		assert_string_equal(one->links[i].name, other->links[i].name);
+		assert_int_equal(one->links[i].address_count, other->links[i].address_count);
+	}
+	for (size_t i = 0; i < one->route_count; i++)
+		assert_true(has_route(other, &one->routes[i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -691,7 +736,7 @@ int main(void)
 		cmocka_unit_test(test_stream),	     cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_bundle_again), cmocka_unit_test(test_same_as_live),
 		cmocka_unit_test(test_root),	     cmocka_unit_test(test_modes),
-		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_host),	     cmocka_unit_test(test_batch),
 	};
 
 	return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
