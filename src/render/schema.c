@@ -450,7 +450,12 @@ static const struct schema schemas[] = {
 					"result": {"$ref": "#/$defs/result"},
 					"why": {"type": ["string", "null"], "description": "of a violation: where the witness ends"},
 					"witness": {"type": ["object", "null"], "description": "a packet that breaks it and its way, as path gives it; of unknown, one that it depends on",
-						"required": ["from", "packet", "verdict", "hops"]},
+						"required": ["from", "packet", "verdict", "hops"], "properties": {
+							"from": {"type": ["string", "null"], "description": "who sends it"},
+							"packet": {"description": "as it was sent"},
+							"verdict": {"type": "string"},
+							"hops": {"type": "array", "items": {"type": "object"}}
+						}},
 					"missing": {"type": "array", "description": "what would tell", "items": {"$ref": "#/$defs/assumption"}},
 					"guarantees": {"type": "array", "description": "of a violation by hosts taken over: what the others stop even so", "items": {"type": "string"}}
 				}}},
