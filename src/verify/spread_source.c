@@ -121,6 +121,29 @@ static uint32_t is_class(void *context, uint32_t number)
 	return number == *(const uint32_t *)context;
 }
 
+/* Packets that are for others as well: the way back is asked without their destination. */
+static pset for_several(struct spread *spread, const struct stack_host *host)
+{
+	const struct stack_fib *local = stack_fib(&host->routing4, "local");
+	pset set = pset_or(spread->space, spread_prefix(spread, PSET_DADDR, "224.0.0.0/4"),
+			   spread_prefix(spread, PSET_DADDR, "255.255.255.255/32"));
+
+	for (size_t i = 0; local && i < local->route_count; i++) {
+		struct interval interval = interval_of_prefix(&local->routes[i].to);
+
+		if (local->routes[i].route->type == ROUTE_TYPE_BROADCAST)
+			set = pset_or(spread->space, set,
+				      pset_interval(spread->space, PSET_DADDR, interval.first, interval.last));
+	}
+	return set;
+}
+
+static pset turned_round(struct space *space, pset set)
+{
+	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
+	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
+}
+
 /* The question is put as if the answer came in where the packet is to leave; of one for this host, as if it made it. */
 static struct spread_back *find_back(struct spread *spread, const struct stream *stream, const struct stack_link *oif)
 {
@@ -129,6 +152,7 @@ static struct spread_back *find_back(struct spread *spread, const struct stream 
 	struct classifying classifying = {routing, stream->iif};
 	struct diagram_mapping mapping = {classify, &classifying, space_operator_id(space)};
 	diagram function = oif ? routing->arriving : routing->local;
+	pset several = oif ? PSET_EMPTY : for_several(spread, stream->host);
 	struct spread_back *back;
 
 	for (size_t i = 0; i < routing->back_count; i++)
@@ -145,9 +169,10 @@ static struct spread_back *find_back(struct spread *spread, const struct stream 
 	for (uint32_t i = 0; i < BACK_COUNT; i++) {
 		struct diagram_mapping one = {is_class, &i, space_operator_id(space)};
 		pset set = diagram_map(space, &one, function);
+		pset of_nobody = pset_before(space, set, pset_bits_of(PSET_SADDR), 0, ~(wide)0);
 
-		set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
-		back->sets[i] = pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
+		back->sets[i] = pset_or(space, pset_minus(space, turned_round(space, set), several),
+					pset_and(space, turned_round(space, of_nobody), several));
 	}
 	*arena_push(spread->kept, routing->backs, routing->back_count) = back;
 	return back;
