@@ -318,6 +318,8 @@ static void run_one(struct spread *spread, struct stream *stream, enum stack_fam
 {
 	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
 
+	if (ret_again)
+		ret_again->packets = nothing;
 	catch_up(spread, stream, family, chain->chain->hook, place_of(chain->chain));
 	if (chain->chain->type == CHAIN_NAT && spread_is_known(stream))
 		return; /* spread_translate_known() */
