@@ -409,26 +409,22 @@ static json_t *layers_json(const struct isolate_result *result)
 }
 
 /* One write(2) of a whole line to a file opened for appending: lines of several commands do not mix. */
-static int log_change(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
-		      const struct isolate_result *result, const char *by, struct error **err)
+static int log_entry(struct arena *arena, const struct folders *folders, const char *what, const char *by, json_t *more,
+		     struct error **err)
 {
 	const char *path = file_in(arena, folders->state, "audit.log");
 	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	cleanup_json json_t *entry = NULL;
 	cleanup_free char *text = NULL, *line = NULL;
-	json_t *guests = json_array();
-	char when[32];
+	cleanup_json json_t *entry = NULL;
 	time_t now = time(NULL);
+	char when[32];
 	struct tm utc;
 	int length;
 
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-	for (size_t i = 0; i < request->guest_count; i++)
-		json_array_append_new(guests,
-				      json_pack("{s:s, s:s}", "path", request->guests[i]->path, "world",
-						world_name(isolation_world(result->isolation, request->guests[i]))));
-	entry = json_pack("{s:s, s:s, s:s, s:o, s:o, s:b}", "time", when, "who", by, "command", request->what, "guests",
-			  guests, "layers", layers_json(result), "complete", result->complete);
+	entry = json_pack("{s:s, s:s, s:s}", "time", when, "who", by, "command", what);
+	json_object_update(entry, more);
+	json_decref(more);
 	text = json_text(entry);
 	length = asprintf(&line, "%s\n", text);
 	if (length < 0)
@@ -436,6 +432,30 @@ static int log_change(struct arena *arena, const struct folders *folders, const 
 	if (fd < 0 || write(fd, line, (size_t)length) != length)
 		return error_errno(err, errno, "cannot write %s", path);
 	return 0;
+}
+
+static int log_change(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+		      const struct isolate_result *result, const char *by, struct error **err)
+{
+	json_t *guests = json_array();
+
+	for (size_t i = 0; i < request->guest_count; i++)
+		json_array_append_new(guests,
+				      json_pack("{s:s, s:s}", "path", request->guests[i]->path, "world",
+						world_name(isolation_world(result->isolation, request->guests[i]))));
+	return log_entry(arena, folders, request->what, by,
+			 json_pack("{s:o, s:o, s:b}", "guests", guests, "layers", layers_json(result), "complete",
+				   result->complete),
+			 err);
+}
+
+int isolate_log_verdict(const struct lab *lab, const char *what, const char *verdict, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct folders folders;
+	int r = folders_of(arena, lab->name, &folders, err);
+
+	return r < 0 ? r : log_entry(arena, &folders, what, who(arena), json_pack("{s:s}", "verdict", verdict), err);
 }
 
 static int open_folders(struct arena *arena, const struct lab *lab, struct folders *ret, struct error **err)

@@ -71,6 +71,9 @@ struct isolate_request {
 int isolate_change(struct arena *arena, const struct lab *lab, const struct isolate_request *request,
 		   struct cancel *cancel, struct isolate_result *ret, struct error **err);
 
+/* A line in the audit log behind that of the change: what was found afterwards, "proved" or "violated", say. */
+int isolate_log_verdict(const struct lab *lab, const char *what, const char *verdict, struct error **err);
+
 /*
  * What the layer above says, in place of all that was said here: {"serial", "guests": {…}} as isolation_json writes it.
  * What is older than what it said before is left alone.

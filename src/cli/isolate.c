@@ -50,11 +50,9 @@ static void add_guest(struct table *table, const struct force *force, const stru
 	enum world world = isolation_world(force->isolation, guest);
 	const char *missing = missing_at(force, guest);
 	cleanup_strbuf struct strbuf allowed = {0};
-	char until[32] = "", text[ALLOWANCE_TEXT_SIZE];
+	char until[32] = "";
 
-	strbuf_add(&allowed, "");
-	for (size_t i = 0; i < effect.allowed_count; i++)
-		strbuf_printf(&allowed, "%s%s", i ? ", " : "", allowance_format(&effect.allowed[i], text));
+	isolation_put_allowed(effect.allowed, effect.allowed_count, &allowed);
 	if (effect.open_ms > 0)
 		format_until(effect.open_until, until);
 	table_row(table);
@@ -127,7 +125,7 @@ static int take(struct invocation *inv, const struct lab *lab)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (isolate_take(arena, lab, said, inv->cancel, &result, &err) < 0)
 		return invocation_fail(inv, &err);
-	return isolation_answer(inv, lab, NULL, 0, &result, false);
+	return isolation_answer(inv, lab, NULL, 0, &result, NULL);
 }
 
 static int run(struct invocation *inv)

@@ -156,13 +156,35 @@ static void print_layers(struct invocation *inv, const struct isolate_result *re
 	invocation_print_text(inv, text.text);
 }
 
+void isolation_put_allowed(const struct allowance *allowed, size_t count, struct strbuf *out)
+{
+	char text[ALLOWANCE_TEXT_SIZE];
+
+	strbuf_add(out, "");
+	for (size_t i = 0; i < count; i++) {
+		strbuf_printf(out, "%s%s", i ? ", " : "", allowance_format(&allowed[i], text));
+		if (allowed[i].asked)
+			strbuf_printf(out, " (%s)", allowed[i].asked);
+	}
+}
+
+static void print_guest(struct invocation *inv, const struct guest *guest, const struct isolate_result *result)
+{
+	struct isolation_effect effect = isolation_effect(result->isolation, guest);
+	enum world world = isolation_world(result->isolation, guest);
+	cleanup_strbuf struct strbuf allowed = {0};
+
+	isolation_put_allowed(effect.allowed, effect.allowed_count, &allowed);
+	invocation_print(inv, "%s: %s%s%s%s\n", guest->path, world_name(world),
+			 world == WORLD_CUT && effect.allowed_count ? ", but for " : "",
+			 world == WORLD_CUT ? allowed.text : "", result->complete ? "" : ", but not at every layer");
+}
+
 static void print_answer(struct invocation *inv, const struct guest *const *guests, size_t count,
 			 const struct isolate_result *result)
 {
 	for (size_t i = 0; i < count && count <= 10; i++)
-		invocation_print(inv, "%s: %s%s\n", guests[i]->path,
-				 world_name(isolation_world(result->isolation, guests[i])),
-				 result->complete ? "" : ", but not at every layer");
+		print_guest(inv, guests[i], result);
 	if (count > 10)
 		invocation_print(inv, "%zu guests%s\n", count, result->complete ? "" : ", but not at every layer");
 	print_layers(inv, result);
@@ -176,17 +198,22 @@ static void print_answer(struct invocation *inv, const struct guest *const *gues
 }
 
 int isolation_answer(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
-		     const struct isolate_result *result, bool prove)
+		     const struct isolate_result *result, const char *what)
 {
 	json_t *document = inv->json ? answer_json(lab, guests, count, result) : NULL;
 	int status = result->complete ? EXIT_DONE : EXIT_FAILED;
 
 	if (!document)
 		print_answer(inv, guests, count, result);
-	if (prove) {
+	if (what) {
+		cleanup_error struct error *err = NULL;
+		const char *verdict;
+
 		fflush(stdout); /* that it is in force is said before it is proved, which takes longer */
-		if (proof_show(inv, lab, guests, count, result->isolation, document) != EXIT_DONE)
+		if (proof_show(inv, lab, guests, count, result->isolation, document, &verdict) != EXIT_DONE)
 			status = EXIT_FAILED;
+		if (isolate_log_verdict(lab, what, verdict, &err) < 0)
+			invocation_warn(inv, "%s", err->message);
 	}
 	if (document)
 		invocation_answer(inv, document);
@@ -203,6 +230,12 @@ int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
 	struct choice choice;
 	int status = target_lab(inv, NULL, &lab), r;
 
+	/* The place for the other method, which goes with a driver that there is not yet. */
+	if (status == EXIT_DONE && strcmp(invocation_string(inv, "method"), "nwfilter") == 0)
+		return invocation_usage(inv,
+					"nwfilter is libvirt's, and lab %s has no guests of a libvirt driver: "
+					"--method nft holds all of them",
+					lab->name);
 	if (status == EXIT_DONE)
 		status = choose_guests(inv, arena, lab, &choice);
 	if (status != EXIT_DONE)
@@ -213,5 +246,6 @@ int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
 	r = isolate_change(arena, lab, &request, inv->cancel, &result, &err);
 	if (r < 0)
 		return invocation_fail(inv, &err);
-	return isolation_answer(inv, lab, choice.guests, choice.count, &result, !invocation_flag(inv, "no-verify"));
+	return isolation_answer(inv, lab, choice.guests, choice.count, &result,
+				invocation_flag(inv, "no-verify") ? NULL : request.what);
 }

@@ -186,8 +186,8 @@ static void print_report(struct invocation *inv, const struct policy_report *rep
 		invocation_note(inv, "`nestvisor verify` shows the packets and what is missing");
 }
 
-static void prove(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
-		  const struct isolation *isolation, json_t *document, bool *ret_broken)
+static const char *prove(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
+			 const struct isolation *isolation, json_t *document, bool *ret_broken)
 {
 	cleanup_verification struct verification verification = {};
 	struct invocation words = *inv; /* a failure to ask is not the command's own answer */
@@ -200,17 +200,18 @@ static void prove(struct invocation *inv, const struct lab *lab, const struct gu
 				    status == EXIT_DONE ? verify_json(verification.report) : json_null());
 	if (status != EXIT_DONE) {
 		invocation_warn(inv, "it was not verified");
-		return;
+		return "not verified";
 	}
 	for (size_t i = 0; i < verification.report->verdict_count; i++)
 		*ret_broken |= verification.report->verdicts[i].result == POLICY_VIOLATED &&
 			       is_about(verification.report->verdicts[i].promise, guests, count);
 	if (!document)
 		print_report(inv, verification.report, guests, count);
+	return policy_result_word(verification.report->result);
 }
 
 int proof_show(struct invocation *inv, const struct lab *lab, const struct guest *const *guests, size_t count,
-	       const struct isolation *isolation, json_t *document)
+	       const struct isolation *isolation, json_t *document, const char **ret_verdict)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct folders folders;
@@ -218,6 +219,8 @@ int proof_show(struct invocation *inv, const struct lab *lab, const struct guest
 
 	if (folders_of(arena, lab->name, &folders, NULL) == 0)
 		probe_all(inv, lab, &folders, guests, count, isolation, document, &broken);
-	prove(inv, lab, guests, count, isolation, document, &broken);
+	*ret_verdict = prove(inv, lab, guests, count, isolation, document, &broken);
+	if (broken)
+		*ret_verdict = policy_result_word(POLICY_VIOLATED);
 	return broken ? EXIT_FAILED : EXIT_DONE;
 }

@@ -105,7 +105,7 @@ forward=$!
 until_true 10 sh -c "ss -Hltn \"sport = :14000\" | grep -q ."
 check "a session without rules" echoes "" 127.0.0.1 14000
 check "and another" echoes "" 127.0.0.1 14000
-kill -INT $forward
+kill $forward
 wait $forward
 check "it ends with the command" not echoes "" 127.0.0.1 14000
 check "down" nv down
