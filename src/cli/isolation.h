@@ -3,6 +3,7 @@
 #define NESTVISOR_CLI_ISOLATION_H
 
 #include "apply/isolate.h"
+#include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/proof.h"
 
