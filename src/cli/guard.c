@@ -6,6 +6,8 @@
 #include "base/cleanup.h"
 #include "cli/target.h"
 
+#include <string.h>
+
 void guard_clear(struct guard *guard)
 {
 	isolation_free(guard->isolation);
@@ -35,12 +37,75 @@ static const char *doubt_of(struct arena *arena, const struct policy_verdict *ve
 	return NULL;
 }
 
+/* One end of the packet. */
+struct packet_end {
+	const char *host;	  /* as facts call it; NULL: it is none of ours */
+	const struct ip *address; /* family 0: chosen on the way */
+};
+
+static bool is_guest(const struct endpoint *line, const struct packet_end *end, const struct lab *lab)
+{
+	const char *path = line->guest ? line->guest->path : line->text;
+	size_t length = strlen(path);
+
+	if (!end->host || strncmp(end->host, path, length) != 0)
+		return false;
+	return !end->host[length] ||
+	       (strncmp(end->host + length, "-lab-", 5) == 0 && strcmp(end->host + length + 5, lab->name) == 0);
+}
+
+static bool is_at(const struct endpoint *line, const struct packet_end *end, const struct lab *lab)
+{
+	switch (line->kind) {
+	case ENDPOINT_L0:
+		return end->host && (strcmp(end->host, "L0") == 0 || strcmp(end->host, "L0-root") == 0);
+	case ENDPOINT_WORLD:
+		return !end->host;
+	case ENDPOINT_GUEST:
+		return is_guest(line, end, lab);
+	case ENDPOINT_NETWORK:
+		return line->network && end->address->family &&
+		       (prefix_contains(&line->network->subnet4, end->address) ||
+			prefix_contains(&line->network->subnet6, end->address));
+	case ENDPOINT_PREFIX:
+		return end->address->family && prefix_contains(&line->prefix, end->address);
+	}
+	return false;
+}
+
+static bool has_port(const struct policy *line, const struct packet *packet)
+{
+	for (size_t i = 0; i < line->port_count; i++)
+		if (line->ports[i].protocol == packet->protocol && line->ports[i].first <= packet->dport.last &&
+		    packet->dport.first <= line->ports[i].last)
+			return true;
+	return line->port_count == 0;
+}
+
+void guard_ask(struct guard *guard, const struct question *question, const struct stack_host *target,
+	       const struct ip *to)
+{
+	const struct packet_end source = {question->iif ? NULL : question->at->name, &question->packet.src},
+				destination = {target ? target->name : NULL, to};
+
+	for (size_t i = 0; guard->lab && i < guard->lab->policy_count && !guard->forbidden; i++) {
+		const struct policy *line = &guard->lab->policies[i];
+
+		if (line->verb == POLICY_DENY && has_port(line, &question->packet) &&
+		    is_at(&line->from, &source, guard->lab) && is_at(&line->to, &destination, guard->lab))
+			guard->forbidden = line->text;
+	}
+}
+
 static bool allows(void *context, const struct bundle *bundle, struct arena *arena, const char **ret_why)
 {
 	struct guard *guard = context;
 	struct policy_report *report;
 
 	guard->doubt = NULL;
+	*ret_why = guard->forbidden;
+	if (guard->forbidden)
+		return false;
 	if (guard->problem || examine(guard, bundle, arena, &report, &guard->problem) < 0) {
 		*ret_why = arena_strdup(arena, guard->problem->message);
 		return false;
@@ -48,7 +113,12 @@ static bool allows(void *context, const struct bundle *bundle, struct arena *are
 	for (size_t i = 0; i < report->verdict_count && i < guard->count; i++) {
 		const struct policy_verdict *verdict = &report->verdicts[i];
 
-		if (verdict->result == POLICY_VIOLATED && guard->before[i] != POLICY_VIOLATED) {
+		if (verdict->result != POLICY_PROVED && guard->before[i] == POLICY_PROVED) {
+			*ret_why = arena_printf(arena, "%s: %s", verdict->promise->text,
+						verdict->why ? verdict->why : "it would not be proved any more");
+			return false;
+		}
+		if (verdict->result == POLICY_VIOLATED && guard->before[i] == POLICY_UNKNOWN) {
 			*ret_why = arena_printf(arena, "%s: %s", verdict->promise->text,
 						verdict->why ? verdict->why : "it would be broken");
 			return false;

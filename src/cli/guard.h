@@ -25,6 +25,7 @@ struct guard {
 	struct isolation *isolation;
 	enum policy_result *before; /* of each promise, as things are */
 	size_t count;
+	const char *forbidden; /* the line of the policy that denies the packet itself; NULL: none */
 	const char *doubt;     /* why a set that was let through last is not known to keep all of it; NULL: it does */
 	struct error *problem; /* what kept it from being asked */
 	struct repair_guard ask;
@@ -36,5 +37,10 @@ void guard_clear(struct guard *guard);
 /* Of --policy, else of the lab that the hosts belong to; without either `lab` stays NULL and there is nothing to ask.
  * EXIT_DONE, or the status to return with the reason printed. */
 int guard_open(struct guard *guard, struct invocation *inv, const struct hosts *hosts, const struct bundle *bundle);
+
+/* Notes whether a line of the policy denies the very packet that is asked about: then nothing that lets it arrive is
+ * allowed. `to` is the address that it is meant to come to in the end. */
+void guard_ask(struct guard *guard, const struct question *question, const struct stack_host *target,
+	       const struct ip *to);
 
 #endif

@@ -102,6 +102,8 @@ int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked 
 		return status;
 	if (ret->guard.lab)
 		input.guard = &ret->guard.ask;
+	guard_ask(&ret->guard, &asked.question, asked.target,
+		  input.inner.family ? &input.inner : &asked.question.packet.dst);
 	ret->view = (struct repair_view){.from = from, .to = to};
 	ret->view.repair = repair_find(ret->arena, &input);
 	ret->packet = sent_packet(&asked.question, ret->view.repair);

@@ -26,7 +26,8 @@ struct search {
 	unsigned trials;
 	const struct repair_guard *guard;
 	struct refusal refusals[REFUSALS_MAX];
-	size_t refusal_count;
+	size_t refusal_count; /* of the list: one for each reason */
+	unsigned refused;     /* sets */
 };
 
 static void release_stack(void *stack)
@@ -129,6 +130,10 @@ static bool is_allowed(struct search *search, const struct bundle *bundle)
 	if (!search->guard || search->count == 0 ||
 	    search->guard->allows(search->guard->context, bundle, search->arena, &why))
 		return true;
+	search->refused++;
+	for (size_t i = 0; i < search->refusal_count; i++)
+		if (strcmp(search->refusals[i].why, why) == 0)
+			return false;
 	*refusal = (struct refusal){.change_count = search->count, .why = why};
 	refusal->changes = arena_alloc(search->arena, search->count * sizeof(*refusal->changes));
 	memcpy(refusal->changes, search->changes, search->count * sizeof(*refusal->changes));
@@ -145,7 +150,7 @@ static bool descend(struct search *search, const struct trial *before, size_t li
 
 	if (!trial.failed)
 		return is_allowed(search, trial.bundle);
-	if (search->count == limit || search->refusal_count == REFUSALS_MAX || search->trials >= TRIALS_MAX ||
+	if (search->count == limit || search->refused == REFUSALS_MAX || search->trials >= TRIALS_MAX ||
 	    (before && is_no_further(before, &trial)))
 		return false;
 	candidates_find(&trial, &candidates);
@@ -288,8 +293,8 @@ static struct repair *find(struct search *search)
 		search->owner = owner_of(question->at->stack, &question->packet.dst);
 	search->asker = question->iif ? owner_of(question->at->stack, &question->packet.src) : question->at->name;
 	repair->mended = !try(search, 0).failed;
-	for (size_t limit = search->first; limit <= CHANGES_MAX && !repair->mended && search->trials < TRIALS_MAX &&
-					   search->refusal_count < REFUSALS_MAX;
+	for (size_t limit = search->first;
+	     limit <= CHANGES_MAX && !repair->mended && search->trials < TRIALS_MAX && search->refused < REFUSALS_MAX;
 	     limit++) {
 		search->count = search->first;
 		repair->mended = descend(search, NULL, limit);
