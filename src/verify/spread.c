@@ -405,7 +405,7 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 /* One host after the other could go on for ever; a packet's time to live does not. */
 static bool goes_round(struct spread *spread, const struct stream *stream)
 {
-	if (stream->depth < MOST_HOPS && !spread->too_large)
+	if ((stream->depth < MOST_HOPS || spread_is_known(stream)) && !spread->too_large)
 		return false;
 	spread_end_at(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LOOP);
 	return true;
@@ -449,6 +449,10 @@ void spread_arrive(struct spread *spread, const struct stream *arriving)
 {
 	struct stream stream = *arriving;
 
+	if (spread_is_known(&stream))
+		spread_visit_known(spread, &stream);
+	if (bounds_are_empty(stream.packets))
+		return;
 	stream.depth++;
 	stream.hop = add_hop(spread, &stream);
 	if (goes_round(spread, &stream))

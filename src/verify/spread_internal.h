@@ -21,6 +21,7 @@ struct decision {
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
 struct spread_back;
+struct visit;
 
 struct spread_routing {
 	diagram arriving, local; /* for packets that came in, and for the host's own */
@@ -91,6 +92,8 @@ struct spread {
 	size_t hop_count;
 	struct spread_end *ends;
 	size_t end_count;
+	struct visit *visits; /* places that packets of known connections came to, and which */
+	size_t visit_count;
 	bool too_large; /* there are more ways than anybody will wait for */
 	uint32_t first_id, put_id;
 };
@@ -169,6 +172,8 @@ void spread_translate_known(struct spread *spread, struct stream *stream, enum h
  */
 void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
 		    struct stream *ret_translated);
+/* They come to a host: only those that were not there yet go on. What became of the others is known already. */
+void spread_visit_known(struct spread *spread, struct stream *stream);
 /* Chains of that hook by which the host offers connections to a flowtable: their packets pass by the rules. */
 bool spread_offloads(const struct stack_host *host, enum stack_family family);
 

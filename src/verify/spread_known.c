@@ -9,6 +9,9 @@
  *   would have translated, as far as addresses and ports tell;
  * - connections in a flowtable pass by the rules of the forward hook: their packets end as unknown there.
  *
+ * Packets that come to a place where others of the question came before go no further: spread_origin() knows those
+ * others only.
+ *
  * It does not hold for connections that were translated by rules which are gone since.
  */
 #include "verify/spread_internal.h"
@@ -36,6 +39,38 @@ pset spread_entered_known(struct spread *spread, pset set)
 
 	set = pset_forget(spread->space, set, forgotten);
 	return pset_minus(spread->space, set, pset_kind(spread->space, PSET_STATE, PSET_UNTRACKED));
+}
+
+/* A place, and all that came to it. */
+struct visit {
+	const struct stack_link *iif, *in_port;
+	enum stack_family family;
+	unsigned fragment;
+	bool prerouted;
+	pset packets;
+};
+
+static bool is_at(const struct visit *visit, const struct stream *stream)
+{
+	return visit->iif == stream->iif && visit->in_port == stream->in_port && visit->family == stream->family &&
+	       visit->fragment == stream->fragment && visit->prerouted == stream->prerouted;
+}
+
+void spread_visit_known(struct spread *spread, struct stream *stream)
+{
+	struct visit *visit = NULL;
+	pset came = stream->packets.may;
+
+	for (size_t i = 0; i < spread->visit_count && !visit; i++)
+		if (is_at(&spread->visits[i], stream))
+			visit = &spread->visits[i];
+	if (!visit) {
+		visit = arena_push(spread->arena, spread->visits, spread->visit_count);
+		*visit = (struct visit){stream->iif,	  stream->in_port,   stream->family,
+					stream->fragment, stream->prerouted, PSET_EMPTY};
+	}
+	stream->packets.may = pset_minus(spread->space, came, visit->packets);
+	visit->packets = pset_or(spread->space, visit->packets, came);
 }
 
 static bool is_source_hook(enum hook hook)
