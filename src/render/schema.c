@@ -451,18 +451,73 @@ static const struct schema schemas[] = {
 					"why": {"type": ["string", "null"], "description": "of a violation: where the witness ends"},
 					"witness": {"type": ["object", "null"], "description": "a packet that breaks it and its way, as path gives it; of unknown, one that it depends on",
 						"required": ["from", "packet", "verdict", "hops"], "properties": {
-							"from": {"type": ["string", "null"], "description": "who sends it"},
-							"packet": {"description": "as it was sent"},
-							"verdict": {"type": "string"},
-							"hops": {"type": "array", "items": {"type": "object"}}
-						}},
+			"from": {"type": "string", "description": "who sends it"},
+			"packet": {"type": "string", "description": "as it was sent"},
+			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
+			"where": {"type": ["string", "null"], "description": "the host where it ends"},
+			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
+			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
+			"dst": {"type": ["string", "null"]},
+			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
+			"dport": {"type": ["integer", "null"]},
+			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
+			"hook": {"type": ["string", "null"]},
+			"table": {"type": "string"},
+			"chain": {"type": "string"},
+			"reason": {"type": "string", "description": "of lost ones"},
+			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
+			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
+			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
+			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}},
+			"reply": {"$ref": "#/$defs/reply"}
+					}},
 					"missing": {"type": "array", "description": "what would tell", "items": {"$ref": "#/$defs/assumption"}},
 					"guarantees": {"type": "array", "description": "of a violation by hosts taken over: what the others stop even so", "items": {"type": "string"}}
 				}}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
 		"required": ["result", "policies", "assumptions"],
-		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]},
+			"reply": {"type": ["object", "null"], "description": "null: nothing came to be answered", "required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions"], "properties": {
+			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
+			"where": {"type": ["string", "null"], "description": "the host where it ends"},
+			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
+			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
+			"dst": {"type": ["string", "null"]},
+			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
+			"dport": {"type": ["integer", "null"]},
+			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
+			"hook": {"type": ["string", "null"]},
+			"table": {"type": "string"},
+			"chain": {"type": "string"},
+			"reason": {"type": "string", "description": "of lost ones"},
+			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
+			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
+			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
+			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
+			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}}
+			}},
+			"hop": {"type": "object", "required": ["host", "steps"], "properties": {
+				"host": {"type": "string"},
+				"steps": {"type": "array", "items": {"type": "object", "required": ["step"], "properties": {
+					"step": {"enum": ["in", "sent", "rule", "policy", "route", "source check", "connection", "translation", "bridge", "neighbour", "out", "end"]},
+					"hook": {"type": "string"},
+					"family": {"type": "string", "description": "of the table"},
+					"table": {"type": "string"},
+					"chain": {"type": "string"},
+					"index": {"type": "integer", "minimum": 1, "description": "of the rule in its chain"},
+					"interface": {"type": "string"},
+					"source": {"type": "string", "description": "file and line, or what was asked"},
+					"text": {"type": "string", "description": "the rule, route or sysctl as its source has it"},
+					"effect": {"type": "string"}
+				}}}
+			}},
+			"assumption": {"type": "object", "required": ["text"], "properties": {
+				"text": {"type": "string"},
+				"command": {"type": "string", "description": "what would show it"}
+			}}
+		}
 	})},
 	{"reach", 1, "who may open a connection to whom: over a whole lab, or as a host's rules decide", JSON({
 		"properties": {

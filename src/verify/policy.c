@@ -237,10 +237,34 @@ static void add_senders(const struct asking *asking, struct sources *sources, co
 
 /* ---- deny ---- */
 
+/* What hosts that were taken over cannot do, though they break the line: pass for the guest that it is about. */
+static int ask_guarantee(struct asking *asking, const struct policy *line, const struct aim *aim,
+			 struct policy_verdict *verdict)
+{
+	struct policy_verdict other = {.promise = verdict->promise};
+	struct sources sources = {};
+	pset own = PSET_EMPTY;
+	int r;
+
+	for (size_t i = 0; i < line->from.guest->nic_count; i++) {
+		const struct nic *nic = &line->from.guest->nics[i];
+
+		own = pset_or(asking->space, own, set_of_address(asking->space, PSET_SADDR, &nic->address4));
+		own = pset_or(asking->space, own, set_of_address(asking->space, PSET_SADDR, &nic->address6));
+	}
+	source_add_taken_over(asking, &sources, own);
+	r = pset_is_empty(own) ? 0 : ask_none(asking, &sources, aim, &other);
+	if (r == 0 && !pset_is_empty(own) && other.result == POLICY_PROVED)
+		*arena_push(asking->arena, verdict->guarantees, verdict->guarantee_count) =
+			arena_printf(asking->arena, "packets that have an address of %s", line->from.guest->path);
+	return r;
+}
+
 static int ask_deny(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
 {
 	struct sources sources = {};
 	struct aim aim;
+	int r;
 
 	compromise_line(asking, line, verdict);
 	if (!aim_at(asking, &line->to, &aim))
@@ -252,7 +276,11 @@ static int ask_deny(struct asking *asking, const struct policy *line, struct pol
 	add_senders(asking, &sources, &line->from, sent_freely(asking->space));
 	if (line->compromised_count > 0)
 		source_add_taken_over(asking, &sources, PSET_FULL);
-	return ask_none(asking, &sources, &aim, verdict);
+	r = ask_none(asking, &sources, &aim, verdict);
+	if (r == 0 && verdict->result == POLICY_VIOLATED && line->compromised_count > 0 &&
+	    line->from.kind == ENDPOINT_GUEST && line->from.guest)
+		r = ask_guarantee(asking, line, &aim, verdict);
+	return r;
 }
 
 /* ---- isolation ---- */

@@ -49,9 +49,9 @@ static struct ip chosen_source(const struct asking *asking, struct stack_host *h
 
 static void add_start(struct wish *wish, const struct spread_start *start, const struct party *party, const char *who)
 {
-	struct source *source = arena_push(wish->asking->arena, wish->sources.items, wish->sources.count);
+	struct sender *source = arena_push(wish->asking->arena, wish->sources.items, wish->sources.count);
 
-	*source = (struct source){.start = *start, .party = party, .who = who};
+	*source = (struct sender){.start = *start, .party = party, .who = who};
 	wish->any = true;
 }
 

@@ -22,7 +22,8 @@ struct inquiry {
 	const struct asking *asking;
 	const struct aim *aim;
 	struct policy_verdict *verdict;
-	bool all; /* all packets are to come there */
+	bool all;   /* all packets are to come there */
+	bool quiet; /* what stays open is told by the caller */
 };
 
 static bool is_unlisted(const struct assumption *list, size_t count, const char *text)
@@ -74,7 +75,7 @@ static struct packet as_sent(const struct question *question, const struct answe
 	return packet;
 }
 
-static struct policy_witness *witness_of(const struct inquiry *inquiry, const struct source *source,
+static struct policy_witness *witness_of(const struct inquiry *inquiry, const struct sender *source,
 					 const struct question *question, const struct answer *answer)
 {
 	struct policy_witness *witness = arena_new_struct(inquiry->asking->arena, struct policy_witness);
@@ -100,7 +101,7 @@ static void violate(const struct inquiry *inquiry, struct policy_witness *witnes
 }
 
 /* The interpreter's word on a packet that the sets say breaks the promise. True: it does. */
-static bool judge(const struct inquiry *inquiry, const struct source *source, const struct question *question,
+static bool judge(const struct inquiry *inquiry, const struct sender *source, const struct question *question,
 		  bool expected)
 {
 	const struct asking *asking = inquiry->asking;
@@ -121,6 +122,10 @@ static bool judge(const struct inquiry *inquiry, const struct source *source, co
 	}
 	assume_all(asking, answer);
 	witness = witness_of(inquiry, source, question, answer);
+	if (source->doubt) {
+		verdict_missing(asking, verdict, source->doubt, source->doubt_command);
+		return false;
+	}
 	if (!inquiry->all && aim_is_doubtful(asking, inquiry->aim, answer)) {
 		if (!verdict->witness)
 			verdict->witness = witness;
@@ -212,8 +217,22 @@ static void miss_end(const struct inquiry *inquiry, const struct spread_end *end
 	verdict_missing(inquiry->asking, inquiry->verdict, arena_strdup(inquiry->asking->arena, text.text), NULL);
 }
 
+/* The same of a connection, should there be one. */
+static void miss_connection(const struct inquiry *inquiry, const struct spread_end *end, const struct packet *packet,
+			    bool answer)
+{
+	cleanup_strbuf struct strbuf text = {};
+
+	strbuf_printf(&text, "%s: whether there is a connection %s which ", end->host->name,
+		      answer ? "that the other side began, in" : "that began under other rules, in");
+	packet_format(packet, &text);
+	strbuf_add(&text, " passes");
+	verdict_missing(inquiry->asking, inquiry->verdict, arena_strdup(inquiry->asking->arena, text.text),
+			"conntrack -L");
+}
+
 /* Packets that the sets say may break the promise. True: one does, says the interpreter. */
-static bool try_end(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+static bool try_end(const struct inquiry *inquiry, const struct sender *source, const struct spread_start *start,
 		    const struct spread_end *end)
 {
 	struct spread *spread = inquiry->asking->spread;
@@ -226,18 +245,19 @@ static bool try_end(const struct inquiry *inquiry, const struct source *source, 
 	if (pset_is_empty(narrow.packets.may))
 		return false;
 	if (!spread_witness(spread, start, &narrow, &question)) {
-		miss_end(inquiry, end, NULL);
+		if (!inquiry->quiet)
+			miss_end(inquiry, end, NULL);
 		return false;
 	}
 	if (judge(inquiry, source, &question, true))
 		return true;
-	if (verdict->missing_count == missing_before)
+	if (verdict->missing_count == missing_before && !inquiry->quiet)
 		miss_end(inquiry, end, &question.packet);
 	return false;
 }
 
 /* The interpreter is asked about one packet of an end at which the sets see nothing wrong. */
-static bool check_end(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+static bool check_end(const struct inquiry *inquiry, const struct sender *source, const struct spread_start *start,
 		      const struct spread_end *end)
 {
 	struct question question = {};
@@ -248,7 +268,7 @@ static bool check_end(const struct inquiry *inquiry, const struct source *source
 	return judge(inquiry, source, &question, false);
 }
 
-static int follow(const struct inquiry *inquiry, const struct source *source, const struct spread_start *start,
+static int follow(const struct inquiry *inquiry, const struct sender *source, const struct spread_start *start,
 		  bool *ret_found)
 {
 	const struct spread_end *ends;
@@ -283,34 +303,36 @@ static pset known_states(struct space *space)
 }
 
 /*
- * One packet of those that may break the promise, as its sender sends it where it is not translated: alone it can be
- * followed one way at a time, so that there is a way back. True: it does break it.
+ * Packets to one place of those that may break the promise, where that is not translated: few enough to be followed one
+ * way at a time, so that there is a way back. True: one of them does break it.
  */
 static bool try_known(const struct inquiry *inquiry, const struct sources *sources, const struct spread_end *end)
 {
-	static const enum pset_field same[] = {PSET_FAMILY, PSET_PROTOCOL, PSET_DIRECTION, PSET_DADDR,
-					       PSET_SADDR,  PSET_DPORT,	   PSET_FRAGMENT};
+	static const enum pset_field same[] = {PSET_FAMILY, PSET_PROTOCOL, PSET_DIRECTION,
+					       PSET_DADDR,  PSET_DPORT,	   PSET_FRAGMENT};
 	struct space *space = inquiry->asking->space;
 	pset hit = breaking(inquiry, end).may;
+	struct inquiry quiet = *inquiry;
 	struct packet_values values;
 	enum question_state state;
 	struct packet packet;
-	const struct source *source;
+	const struct sender *source;
 	struct spread_start start;
 	bool found = false;
 
 	if (!pset_pick(space, hit, &values))
 		return false;
 	source = &sources->items[values.fields[PSET_ORIGIN]];
+	quiet.quiet = true;
 	start = source->start;
 	start.connections = true;
 	start.packets = pset_and(space, start.packets, known_states(space));
 	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
 		start.packets = pset_and(space, start.packets, pset_value(space, same[i], values.fields[same[i]]));
-	if (follow(inquiry, source, &start, &found) < 0)
+	if (follow(&quiet, source, &start, &found) < 0)
 		found = false;
 	if (!found && spread_pick(inquiry->asking->spread, hit, &packet, &state))
-		miss_end(inquiry, end, &packet);
+		miss_connection(inquiry, end, &packet, values.fields[PSET_DIRECTION] != 0);
 	return found;
 }
 
@@ -383,7 +405,7 @@ static bool is_taken_over(const struct asking *asking, const struct answer *answ
 }
 
 /* What answers one packet of these comes back. */
-static bool answer_breaks(const struct inquiry *inquiry, const struct source *source)
+static bool answer_breaks(const struct inquiry *inquiry, const struct sender *source)
 {
 	const struct asking *asking = inquiry->asking;
 	const struct answer *there, *back;

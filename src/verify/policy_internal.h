@@ -114,15 +114,17 @@ pset first_packets(struct space *space);
 
 /* ---- policy_source.c: who sends what ---- */
 
-struct source {
+struct sender {
 	struct spread_start start;
 	const char *who;
 	const struct party *party; /* NULL: the world */
 	bool taken_over;
+	const char *doubt; /* what was not captured: what it may send is more than it can; or NULL */
+	const char *doubt_command;
 };
 
 struct sources {
-	struct source *items;
+	struct sender *items;
 	size_t count;
 	struct assumption *missing; /* who cannot be asked */
 	size_t missing_count;

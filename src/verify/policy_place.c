@@ -5,9 +5,18 @@
 #include "verify/policy_internal.h"
 
 #include "base/arena.h"
+#include "facts/collection.h"
 
 #include <string.h>
 #include <sys/socket.h>
+
+/* By its name, or as `capture` calls its folder. */
+static struct stack_host *find_host(const struct places *places, const char *name, struct arena *arena)
+{
+	struct stack_host *host = stack_host(places->stack, name);
+
+	return host ? host : stack_host(places->stack, collection_folder(arena, name));
+}
 
 static void find_party(struct places *places, struct party *party, struct arena *arena)
 {
@@ -16,10 +25,10 @@ static void find_party(struct places *places, struct party *party, struct arena 
 	bool outermost = host && host->layer == 0;
 	const char *name = outermost ? "L0-root" : party->guest ? party->guest->path : host->path;
 
-	party->machine = stack_host(places->stack, name);
+	party->machine = find_host(places, name, arena);
 	if (host)
-		party->network = stack_host(places->stack,
-					    outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name));
+		party->network = find_host(
+			places, outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
 	if (party->machine)
 		places->roles[party->machine->number] = party;
 	if (party->network)

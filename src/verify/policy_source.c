@@ -32,14 +32,14 @@ void source_missing_part(const struct asking *asking, struct sources *sources, c
 		       "%s is not in this part of the lab", endpoint->text);
 }
 
-static struct source *add(const struct asking *asking, struct sources *sources, const struct spread_start *start)
+static struct sender *add(const struct asking *asking, struct sources *sources, const struct spread_start *start)
 {
-	struct source *source;
+	struct sender *source;
 
 	if (pset_is_empty(start->packets))
 		return NULL;
 	source = arena_push(asking->arena, sources->items, sources->count);
-	*source = (struct source){.start = *start};
+	*source = (struct sender){.start = *start};
 	return source;
 }
 
@@ -66,7 +66,7 @@ static void add_host(const struct asking *asking, struct sources *sources, const
 		     const struct stack_host *host, pset packets)
 {
 	struct spread_start start = {.host = host};
-	struct source *source;
+	struct sender *source;
 
 	if (!host)
 		return;
@@ -97,7 +97,7 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 	const struct guest *guest = nic->guest;
 	struct spread_start start = {.packets = packets, .frames = true};
 	struct cable cable;
-	struct source *source;
+	struct sender *source;
 
 	if (!places_cable(&asking->places, nic, &cable)) {
 		const struct party *owner = places_party(&asking->places, guest->parent->guest);
@@ -116,10 +116,14 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 	start.iif = cable.bridge ? cable.bridge : cable.tap;
 	start.in_port = cable.bridge ? cable.tap : NULL;
 	source = add(asking, sources, &start);
-	if (source) {
-		source->who = who;
-		source->party = places_party(&asking->places, guest);
-	}
+	if (!source)
+		return;
+	source->who = who;
+	source->party = places_party(&asking->places, guest);
+	if (cable.nic == nic)
+		return;
+	source->doubt = arena_printf(asking->arena, "the facts of %s", guest->parent->guest->path);
+	source->doubt_command = arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name);
 }
 
 void source_add_party(const struct asking *asking, struct sources *sources, const struct party *party, pset packets)
@@ -168,7 +172,7 @@ void source_add_world(const struct asking *asking, struct sources *sources, pset
 						     .in_port = bridge ? link : NULL,
 						     .packets = packets,
 						     .frames = bridge != NULL};
-			struct source *source;
+			struct sender *source;
 
 			if (!places_is_way_out(&asking->places, link))
 				continue;
@@ -197,7 +201,7 @@ static void add_ways_out(const struct asking *asking, struct sources *sources, c
 		const struct stack_link *link = &host->links[i];
 		const struct nic *nic = places_tap(&asking->places, link);
 		struct spread_start start = {.host = host, .out = link, .packets = packets};
-		struct source *source;
+		struct sender *source;
 
 		if (nic ? is_compromised(asking, places_party(&asking->places, nic->guest))
 			: !places_is_way_out(&asking->places, link))

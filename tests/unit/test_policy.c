@@ -1,0 +1,533 @@
+/*
+ * verify/: what a lab promises, over the facts of a lab that ran (tests/fixtures/verify): as they are, and with the
+ * rules of its hosts broken by hand, once for each way in which a promise can be broken.
+ */
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "render/verify.h"
+#include "verify/policy.h"
+
+#include <dirent.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+/* cmocka needs those from setjmp.h on */
+#include <cmocka.h>
+
+#include "config_load.h"
+#include "schema_check.h"
+
+enum { FILES_MAX = 24, HOST_COUNT = 6, TEXT_MAX = 1 << 20 };
+
+/* ---- the lab that ran, with changes ---- */
+
+/* In the file of a host: `from`, which must be there, becomes `to`; NULL: the host was not captured. */
+struct edit {
+	const char *host, *file, *from, *to;
+};
+
+/* Folders, and what the hosts are called. */
+static const char *const hosts[][2] = {{"L0", "L0"},	   {"L0-root", "L0-root"},
+				       {"hv1", "hv1"},	   {"hv1-lab-first", "hv1-lab-first"},
+				       {"hv1.a", "hv1/a"}, {"hv1.b", "hv1/b"}};
+
+static char *fixture(const char *below)
+{
+	const char *slash = strrchr(__FILE__, '/');
+	char *path;
+
+	assert_true(asprintf(&path, "%.*s/../fixtures/verify/%s", (int)(slash - __FILE__), __FILE__, below) > 0);
+	return path;
+}
+
+static char *read_text(const char *path)
+{
+	cleanup_error struct error *err = NULL;
+	size_t length;
+	char *text;
+
+	if (file_read(path, TEXT_MAX, &text, &length, &err) < 0)
+		fail_msg("%s", err->message);
+	return text;
+}
+
+static char *replaced(char *text, const struct edit *edit)
+{
+	char *at = strstr(text, edit->from), *result;
+
+	if (!at)
+		fail_msg("%s of %s does not say \"%s\"", edit->file, edit->host, edit->from);
+	assert_true(asprintf(&result, "%.*s%s%s", (int)(at - text), text, edit->to, at + strlen(edit->from)) >= 0);
+	free(text);
+	return result;
+}
+
+static int is_file(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* A host as captured; NULL: left out. */
+static struct bundle *load_host(const char *folder, const char *name, const struct edit *edits, struct arena *arena)
+{
+	cleanup_free char *path = fixture(folder);
+	struct capture_text texts[FILES_MAX];
+	struct dirent **files;
+	int count;
+
+	for (const struct edit *edit = edits; edit && edit->host; edit++)
+		if (strcmp(edit->host, name) == 0 && !edit->file)
+			return NULL;
+	count = scandir(path, &files, is_file, alphasort);
+	assert_true(count > 0 && count <= FILES_MAX);
+	for (int i = 0; i < count; i++) {
+		const char *file = arena_strdup(arena, files[i]->d_name);
+		char *text = read_text(arena_printf(arena, "%s/%s", path, file));
+
+		for (const struct edit *edit = edits; edit && edit->host; edit++)
+			if (strcmp(edit->host, name) == 0 && strcmp(edit->file, file) == 0)
+				text = replaced(text, edit);
+		texts[i] = (struct capture_text){.source = arena_printf(arena, "%s/%s", folder, file),
+						 .name = file,
+						 .text = arena_strdup(arena, text),
+						 .length = strlen(text)};
+		free(text);
+		free(files[i]);
+	}
+	free(files);
+	return bundle_from_texts(name, texts, (size_t)count);
+}
+
+struct proof {
+	struct arena *arena;
+	struct lab *lab;
+	struct isolation *isolation;
+	struct bundle *bundle;
+	struct stack *stack;
+	struct policy_report *report;
+};
+
+static void load_facts(struct proof *proof, const struct edit *edits)
+{
+	struct bundle *parts[HOST_COUNT];
+	cleanup_free char *links = fixture("links.json");
+	cleanup_free char *text = read_text(links);
+	cleanup_json json_t *cables = json_loads(text, 0, NULL);
+
+	for (size_t i = 0; i < HOST_COUNT; i++)
+		parts[i] = load_host(hosts[i][0], hosts[i][1], edits, proof->arena);
+	proof->bundle = bundle_join(parts, HOST_COUNT, cables, "links.json");
+	proof->stack = stack_new(proof->bundle);
+}
+
+/* The lab's file with `from` in place of `to`; NULL: as it is. */
+static struct proof prove_with(const char *from, const char *to, const struct edit *edits,
+			       const struct isolation_setting *setting, const char *guest)
+{
+	cleanup_free char *path = fixture("first.nest.yaml");
+	char *text = read_text(path);
+	cleanup_error struct error *err = NULL;
+	struct proof proof = {.arena = arena_new()};
+	struct policy_input input = {};
+
+	if (from)
+		text = replaced(text, &(struct edit){"the lab", "file", from, to});
+	proof.lab = load_fine(text);
+	free(text);
+	proof.isolation = isolation_new(proof.lab);
+	if (setting)
+		isolation_set(proof.isolation, lab_find_guest(proof.lab, guest), setting);
+	load_facts(&proof, edits);
+	input = (struct policy_input){.lab = proof.lab, .isolation = proof.isolation, .stack = proof.stack};
+	if (policy_verify(&input, proof.arena, &proof.report, &err) < 0)
+		fail_msg("%s", err->message);
+	return proof;
+}
+
+static struct proof prove(const struct edit *edits)
+{
+	return prove_with(NULL, NULL, edits, NULL, NULL);
+}
+
+static void proof_clear(struct proof *proof)
+{
+	stack_free(proof->stack);
+	bundle_free(proof->bundle);
+	isolation_free(proof->isolation);
+	lab_free(proof->lab);
+	arena_free(proof->arena);
+}
+#define cleanup_proof __attribute__((cleanup(proof_clear)))
+
+static void tell(const struct policy_verdict *verdict)
+{
+	cleanup_strbuf struct strbuf out = {};
+	const struct policy_report report = {
+		.result = verdict->result, .verdicts = (struct policy_verdict *)verdict, .verdict_count = 1};
+	const struct style style = {.columns = 160};
+
+	verify_text(&report, &style, true, &out);
+	print_message("%s\n", out.text);
+}
+
+static const struct policy_verdict *verdict_of(const struct proof *proof, const char *text)
+{
+	for (size_t i = 0; i < proof->report->verdict_count; i++)
+		if (strcmp(proof->report->verdicts[i].promise->text, text) == 0)
+			return &proof->report->verdicts[i];
+	fail_msg("no promise \"%s\"", text);
+	return NULL;
+}
+
+static const struct policy_verdict *expect(const struct proof *proof, const char *text, enum policy_result result)
+{
+	const struct policy_verdict *verdict = verdict_of(proof, text);
+
+	if (verdict->result != result) {
+		tell(verdict);
+		fail_msg("%s: %s instead of %s", text, policy_result_word(verdict->result), policy_result_word(result));
+	}
+	return verdict;
+}
+
+/* Violated, by a packet that ends like this, and all else as it is without the change. */
+static void expect_violated(const struct proof *proof, const char *text, const char *why)
+{
+	const struct policy_verdict *verdict = expect(proof, text, POLICY_VIOLATED);
+
+	assert_non_null(verdict->witness);
+	assert_int_equal(proof->report->result, POLICY_VIOLATED);
+	if (strcmp(verdict->why, why) != 0) {
+		tell(verdict);
+		fail_msg("%s: \"%s\" instead of \"%s\"", text, verdict->why, why);
+	}
+}
+
+/* The rule that lets it through, or stops it, is on the way that is shown. */
+static void expect_rule(const struct proof *proof, const char *text, const char *host, const char *rule)
+{
+	const struct policy_verdict *verdict = verdict_of(proof, text);
+	const struct answer *answer = verdict->witness->answer;
+
+	for (size_t i = 0; i < answer->step_count; i++)
+		if (strcmp(answer->steps[i].host->name, host) == 0 && answer->steps[i].text &&
+		    strstr(answer->steps[i].text, rule))
+			return;
+	tell(verdict);
+	fail_msg("%s: its way does not show \"%s\" of %s", text, rule, host);
+}
+
+static const char cut_a[] = "hv1/a is cut: it reaches nothing of the world";
+static const char *const nft = "nft-a-list-ruleset.txt";
+
+static void test_as_it_ran(void **state)
+{
+	cleanup_proof struct proof proof = prove(NULL);
+
+	for (size_t i = 0; i < proof.report->verdict_count; i++)
+		expect(&proof, proof.report->verdicts[i].promise->text, POLICY_PROVED);
+	assert_int_equal(proof.report->verdict_count, 7);
+	assert_int_equal(proof.report->result, POLICY_PROVED);
+	assert_true(proof.report->checked > 20);
+}
+
+/* ---- a guest that is cut ---- */
+
+/* What one layer lets through the other stops. */
+static void test_one_layer_holds(void **state)
+{
+	const struct edit outer[] = {
+		{"L0", nft, "		oifname \"world\" drop", "		oifname \"world\" accept"}, {}};
+	const struct edit inner[] = {
+		{"hv1-lab-first", nft, "		oifname \"world\" drop", "		accept"}, {}};
+	cleanup_proof struct proof without_outer = prove(outer), without_inner = prove(inner);
+
+	/* L1 lets answers pass to those above it: whether the world has begun anything is not known */
+	expect(&without_outer, cut_a, POLICY_UNKNOWN);
+	assert_string_equal(verdict_of(&without_outer, cut_a)->missing[0].command, "conntrack -L");
+	/* whether L1 translates depends on the kind of an interface, which sets do not know */
+	expect(&without_inner, cut_a, POLICY_UNKNOWN);
+}
+
+/* A hole in both, for one kind of packet; the witness is of that kind. */
+static const struct policy_witness *hole(struct proof *proof, const char *rule)
+{
+	cleanup_strbuf struct strbuf text = {};
+
+	strbuf_printf(&text, "		%s accept\n		oifname \"world\" drop", rule);
+	*proof = prove((const struct edit[]){{"L0", nft, "		oifname \"world\" drop", text.text},
+					     {"hv1-lab-first", nft, "		oifname \"world\" drop", text.text},
+					     {}});
+	expect_violated(proof, cut_a, "it leaves by wan of L0-root");
+	expect_rule(proof, cut_a, "L0", rule);
+	expect_rule(proof, cut_a, "hv1-lab-first", rule);
+	return verdict_of(proof, cut_a)->witness;
+}
+
+static void test_hole_for_a_port(void **state)
+{
+	cleanup_proof struct proof proof = {};
+	const struct policy_witness *witness = hole(&proof, "udp dport 123");
+
+	assert_int_equal(witness->packet.protocol, PROTOCOL_UDP);
+	assert_int_equal(witness->packet.dport.first, 123);
+	assert_string_equal(witness->who, "whoever is in hv1/a");
+}
+
+static void test_hole_for_a_family(void **state)
+{
+	cleanup_proof struct proof proof = {};
+
+	assert_int_equal(hole(&proof, "meta nfproto ipv6")->packet.family, AF_INET6);
+}
+
+static void test_hole_for_a_protocol(void **state)
+{
+	cleanup_proof struct proof proof = {};
+
+	assert_int_equal(hole(&proof, "meta l4proto 47")->packet.protocol, PROTOCOL_GRE);
+}
+
+/* The classic: the drop behind what lets known connections pass. */
+static void test_connections_that_live(void **state)
+{
+	const char *first = "		iifname \"world\" jump from_world",
+		   *known = "		ct state established,related accept\n		iifname \"world\" jump "
+			    "from_world";
+	cleanup_proof struct proof proof =
+		prove((const struct edit[]){{"L0", nft, first, known}, {"hv1-lab-first", nft, first, known}, {}});
+
+	expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
+	assert_int_equal(verdict_of(&proof, cut_a)->witness->question->state, STATE_ESTABLISHED);
+}
+
+/* Without the rules of L1 the guest can send with its neighbour's address, and L0 cannot tell the two apart. */
+static void test_flushed_below(void **state)
+{
+	cleanup_free char *path = fixture("hv1-lab-first/nft-a-list-ruleset.txt"), *all = read_text(path);
+	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first", nft, all, ""}, {}});
+	const struct ip own4 = {AF_INET, {192, 168, 124, 91}};
+
+	expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
+	assert_false(ip_equal(&verdict_of(&proof, cut_a)->witness->packet.src, &own4));
+}
+
+static void test_flushed_above(void **state)
+{
+	cleanup_free char *path = fixture("L0/nft-a-list-ruleset.txt"), *all = read_text(path);
+	cleanup_proof struct proof proof = prove((const struct edit[]){{"L0", nft, all, ""}, {}});
+
+	expect(&proof, cut_a, POLICY_UNKNOWN); /* as above */
+}
+
+/* Its neighbour forwards and translates what it gets. */
+static void test_open_relay(void **state)
+{
+	cleanup_proof struct proof proof =
+		prove((const struct edit[]){{"hv1/b", "sysctl-net.txt", "/proc/sys/net/ipv4/conf/all/forwarding:0",
+					     "/proc/sys/net/ipv4/conf/all/forwarding:1"},
+					    {"hv1/b", "sysctl-net.txt", "/proc/sys/net/ipv4/conf/eth0/forwarding:0",
+					     "/proc/sys/net/ipv4/conf/eth0/forwarding:1"},
+					    {"hv1/b", nft, "",
+					     "table ip nat {\n	chain postrouting {\n		type nat hook "
+					     "postrouting priority srcnat; policy "
+					     "accept;\n		masquerade\n	}\n}\n"},
+					    {}});
+
+	expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
+	expect_rule(&proof, cut_a, "hv1/b", "masquerade");
+}
+
+/* The resolver of the lab's own network, which asks the world. */
+static void test_names(void **state)
+{
+	const struct edit edits[] = {{"hv1-lab-first", nft,
+				      "		meta mark & 0x00000001 == 0x00000001 jump services_for_cut",
+				      "		udp dport 53 accept"},
+				     {}};
+	cleanup_proof struct proof without =
+		prove_with("uplink: route}", "uplink: route, dns: false, dhcp: false}", edits, NULL, NULL);
+	cleanup_proof struct proof with = prove_with("uplink: route}", "uplink: route, dns: true}", edits, NULL, NULL);
+
+	expect(&without, cut_a, POLICY_PROVED); /* nothing listens there */
+	expect_violated(&with, cut_a, "hv1-lab-first takes it in");
+	assert_int_equal(verdict_of(&with, cut_a)->witness->packet.dport.first, 53);
+}
+
+static void test_allowed(void **state)
+{
+	struct allowance place = {.protocol = IPPROTO_TCP, .port = 443};
+	const struct isolation_setting setting = {.world = WORLD_CUT, .allowed = &place, .allowed_count = 1};
+	const char *rule = "		ip daddr 198.51.100.7 tcp dport 443 accept\n		oifname \"world\" drop",
+		   *drop = "		oifname \"world\" drop";
+	const struct edit edits[] = {{"L0", nft, drop, rule}, {"hv1-lab-first", nft, drop, rule}, {}};
+
+	assert_true(prefix_parse("198.51.100.7", &place.to));
+	{
+		cleanup_proof struct proof with = prove_with(NULL, NULL, edits, &setting, "hv1/a");
+		cleanup_proof struct proof without = prove(edits);
+
+		expect(&with, "hv1/a is cut: it reaches nothing of the world but what is allowed", POLICY_PROVED);
+		expect_violated(&without, cut_a, "it leaves by wan of L0-root");
+	}
+}
+
+static void test_neighbours(void **state)
+{
+	const struct isolation_setting alone = {.world = WORLD_CUT, .neighbours = NEIGHBOURS_DROP},
+				       strict = {.world = WORLD_CUT, .neighbours = NEIGHBOURS_CUT};
+	cleanup_proof struct proof first = prove_with(NULL, NULL, NULL, &alone, "hv1/a");
+	cleanup_proof struct proof second = prove_with(NULL, NULL, NULL, &strict, "hv1/a");
+
+	expect_violated(&first, "hv1/a is cut: it reaches no other guest", "hv1/b takes it in");
+	expect_violated(&second, "hv1/a is cut: it reaches no guest that is not cut", "hv1/b takes it in");
+	expect(&first, cut_a, POLICY_PROVED);
+}
+
+/* ---- sealed ---- */
+
+static const char sealed_b[] = "hv1/b is sealed: nothing comes out of it, nothing gets in";
+
+static void test_sealed(void **state)
+{
+	const struct edit edits[] = {
+		{"hv1-lab-first", nft, "{ \"a-0\" : jump tap_from_cut }",
+		 "{ \"a-0\" : jump tap_from_cut, \"b-0\" : jump tap_from_sealed }"},
+		{"hv1-lab-first", nft, "{ \"a-0\" : jump tap_to_cut }",
+		 "{ \"a-0\" : jump tap_to_cut, \"b-0\" : jump tap_to_sealed }"},
+		{},
+	};
+	const struct edit only_out[] = {edits[0], {}}, only_in[] = {edits[1], {}};
+	cleanup_proof struct proof both = prove_with("      b: {", "      b: {world: sealed, ", edits, NULL, NULL);
+	cleanup_proof struct proof out = prove_with("      b: {", "      b: {world: sealed, ", only_out, NULL, NULL);
+	cleanup_proof struct proof in = prove_with("      b: {", "      b: {world: sealed, ", only_in, NULL, NULL);
+
+	expect(&both, sealed_b, POLICY_PROVED);
+	expect_violated(&out, sealed_b, "hv1/b takes it in");
+	expect(&in, sealed_b, POLICY_VIOLATED);
+	assert_string_equal(verdict_of(&in, sealed_b)->witness->who, "whoever is in hv1/b");
+}
+
+/* ---- lines of the policy ---- */
+
+static const char deny_hv1[] = "deny: {from: world, to: hv1}";
+
+static void test_deny(void **state)
+{
+	cleanup_proof struct proof proof = prove((const struct edit[]){
+		{"L0", nft, "		iifname \"world\" drop",
+		 "		iifname \"world\" tcp dport 22 accept\n		iifname \"world\" drop"},
+		{"L0-root", "ip-route-show-table-all.txt", "100.64",
+		 "192.168.122.0/24 via 100.64.207.250 dev nv57a91532w\n100.64"},
+		{}});
+
+	expect_violated(&proof, deny_hv1, "hv1 takes it in");
+	assert_string_equal(verdict_of(&proof, deny_hv1)->witness->who, "the world");
+	expect(&proof, cut_a, POLICY_PROVED);
+}
+
+static const char allow_a[] = "allow: {from: L0, to: hv1/a, port: 22/tcp}";
+
+static void test_allow(void **state)
+{
+	cleanup_proof struct proof proof = prove((const struct edit[]){
+		{"hv1-lab-first", nft, "		iifname \"world\" jump from_world",
+		 "		tcp dport 22 drop\n		iifname \"world\" jump from_world"},
+		{}});
+
+	expect_violated(&proof, allow_a, "it is dropped at hv1-lab-first");
+	expect_rule(&proof, allow_a, "hv1-lab-first", "tcp dport 22");
+}
+
+static void test_answer(void **state)
+{
+	cleanup_proof struct proof proof = prove((const struct edit[]){
+		{"hv1/a", "ip-route-show-table-all.txt", "default via 192.168.124.1 dev eth0", ""}, {}});
+	const struct policy_verdict *verdict = expect(&proof, allow_a, POLICY_VIOLATED);
+
+	assert_non_null(verdict->witness->back);
+	assert_int_equal(verdict->witness->back->reason, LOST_NO_ROUTE);
+	expect(&proof, "L0 reaches hv1/a", POLICY_VIOLATED);
+}
+
+static void test_inside(void **state)
+{
+	cleanup_proof struct proof proof = prove_with("uplink: route}", "uplink: none}", NULL, NULL, NULL);
+
+	expect(&proof, "nothing leaves network hv1/inner", POLICY_VIOLATED);
+}
+
+/* ---- hosts that were taken over ---- */
+
+static void test_compromised(void **state)
+{
+	const char *line = "  - deny: {from: world, to: hv1}";
+	cleanup_proof struct proof guest =
+		prove_with(line, "  - deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a]}", NULL, NULL, NULL);
+	cleanup_proof struct proof host = prove_with(
+		line, "  - deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a, hv1]}", NULL, NULL, NULL);
+	cleanup_proof struct proof allow =
+		prove_with(line, "  - allow: {from: L0, to: hv1/a, even-if-compromised: [hv1]}", NULL, NULL, NULL);
+	const char *by_host = "deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a, hv1]}";
+
+	expect(&guest, "deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a]}", POLICY_PROVED);
+	expect_violated(&host, by_host, "it leaves by wan of L0-root");
+	assert_string_equal(verdict_of(&host, by_host)->witness->who, "whoever has taken over hv1");
+	assert_int_equal(verdict_of(&host, by_host)->guarantee_count, 1);
+	expect(&allow, "allow: {from: L0, to: hv1/a, even-if-compromised: [hv1]}", POLICY_VIOLATED);
+}
+
+/* ---- what was not captured ---- */
+
+static void test_missing_host(void **state)
+{
+	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first"}, {"hv1"}, {}});
+	const struct policy_verdict *verdict = expect(&proof, allow_a, POLICY_UNKNOWN);
+
+	assert_true(verdict->missing_count > 0);
+	assert_int_equal(proof.report->result, POLICY_UNKNOWN);
+}
+
+static void test_json(void **state)
+{
+	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first"}, {}});
+	cleanup_json json_t *json = verify_json(proof.report);
+	char why[WHY_SIZE] = "";
+
+	if (!schema_fits("verify", json, why))
+		fail_msg("%s", why);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_as_it_ran),
+		cmocka_unit_test(test_one_layer_holds),
+		cmocka_unit_test(test_hole_for_a_port),
+		cmocka_unit_test(test_hole_for_a_family),
+		cmocka_unit_test(test_hole_for_a_protocol),
+		cmocka_unit_test(test_connections_that_live),
+		cmocka_unit_test(test_flushed_below),
+		cmocka_unit_test(test_flushed_above),
+		cmocka_unit_test(test_open_relay),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_neighbours),
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_deny),
+		cmocka_unit_test(test_allow),
+		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_inside),
+		cmocka_unit_test(test_compromised),
+		cmocka_unit_test(test_missing_host),
+		cmocka_unit_test(test_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
