@@ -200,10 +200,12 @@ static bool fits(struct asked *asked, const struct spread_end *end, const struct
 {
 	struct space *space = spread_space(asked->spread);
 
-	if (answer->fate != fate_of(end) || answer->where != end->host)
+	if (answer->fate != fate_of(end))
 		return false;
-	if (answer->fate == FATE_LOST)
+	if (answer->fate == FATE_LOST) /* a frame that a bridge does not pass on is lost there, or by who sent it */
 		return true;
+	if (answer->where != end->host)
+		return false;
 	if (answer->fate != FATE_DELIVERED)
 		return by_rule(asked, end, answer);
 	if ((answer->out != NULL) != (end->fate == SPREAD_SENT) || (answer->out && answer->out != end->oif))

@@ -177,13 +177,22 @@ static void search_from(struct search *search, struct stack_link *link, uint64_t
 		reach_end(search, NULL, link, way);
 }
 
+/* Is it known where its cable leads? Then whoever is at the other end is found that way, or not at all. */
+static bool has_far_end(const struct stack_link *link)
+{
+	for (size_t i = 0; i < link->cable_count; i++)
+		if (link->cables[i].link)
+			return true;
+	return is_veth(link);
+}
+
 /* Others on the same link as far as addresses and MACs tell, over what was not captured. */
 static void search_neighbours(struct search *search, struct stack_link *from)
 {
 	for (size_t i = 0; i < from->neighbour_count; i++) {
 		struct stack_link *link = from->neighbours[i].link;
 
-		if (link->host != from->host)
+		if (link->host != from->host && !has_far_end(link))
 			search_at(search, link, 0, go(search, LEAVING, from, NULL, NULL, NULL));
 	}
 }
