@@ -204,6 +204,9 @@ static void put_element(struct nlmsghdr *message, const struct element *element,
 		put(&key, element->mac, sizeof(element->mac));
 		key.length = sizeof(element->mac); /* a key of one field is not padded */
 		break;
+	case KEY_ASKER:
+		put(&key, &element->asker, sizeof(element->asker));
+		break;
 	case KEY_ADDRESS:
 		put_ip(&key, &element->from);
 		break;

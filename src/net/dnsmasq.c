@@ -83,6 +83,7 @@ static void add_dns(struct strbuf *out, const struct lab *lab, const struct netw
 		return;
 	}
 	add_records(out, lab, NULL);
+	strbuf_add(out, "conntrack\n"); /* for whom it asks the world: the rules want to know (rules.c) */
 	for (size_t i = 0; network->uplink != UPLINK_NONE && i < upstream_count; i++)
 		strbuf_printf(out, "server=%s\n", ip_format(&upstream[i], text));
 }

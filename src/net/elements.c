@@ -15,6 +15,8 @@ const struct element_set element_sets[SET_COUNT] = {
 	[SET_TAP_OPEN] = {"tap_open", IN_BRIDGE, KEY_TAP, 0, NULL, true},
 	[SET_MAC_FROM] = {"mac_from", IN_INET, KEY_MAC, 0, "mac_from", false},
 	[SET_MAC_OPEN] = {"mac_open", IN_INET, KEY_MAC, 0, NULL, true},
+	[SET_ASKER] = {"askers", IN_INET, KEY_ASKER, 0, NULL, false},
+	[SET_ASKER_OPEN] = {"askers_open", IN_INET, KEY_ASKER, 0, NULL, true},
 	[SET_FROM4] = {"from4", BOTH, KEY_ADDRESS, AF_INET, "from", false},
 	[SET_FROM6] = {"from6", BOTH, KEY_ADDRESS, AF_INET6, "from", false},
 	[SET_TO4] = {"to4", BOTH, KEY_ADDRESS, AF_INET, "to", false},
@@ -36,6 +38,11 @@ const char *element_mode_name(enum element_mode mode)
 	static const char *const names[MODE_COUNT] = {"cut", "strict", "alone", "sealed"};
 
 	return names[mode];
+}
+
+uint32_t element_asker(const struct guest *guest)
+{
+	return ((uint32_t)guest->index + 1) << 8;
 }
 
 struct collector {
@@ -130,6 +137,17 @@ static void add_nic(struct collector *c, const struct nic *nic, enum element_mod
 		add_address(c, nic->guest, &nic->address6, mode, effect);
 }
 
+/* What is asked for it in the world. */
+static void add_asker(struct collector *c, const struct guest *guest, const struct isolation_effect *effect)
+{
+	const struct element element = {
+		.asker = element_asker(guest), .open_ms = effect->open_ms, .until = effect->open_until};
+
+	add_to(c, SET_ASKER, IN_INET, element);
+	if (effect->open_until)
+		add_to(c, SET_ASKER_OPEN, IN_INET, element);
+}
+
 /* A subnet behind a guest that is a host. */
 static void add_subnet(struct collector *c, const struct network *network, uint8_t family)
 {
@@ -170,6 +188,8 @@ int element_compare(const struct element *a, const struct element *b)
 	if (r == 0)
 		r = memcmp(a->mac, b->mac, sizeof(a->mac));
 	if (r == 0)
+		r = (a->asker > b->asker) - (a->asker < b->asker);
+	if (r == 0)
 		r = memcmp(a->from.bytes, b->from.bytes, sizeof(a->from.bytes));
 	if (r == 0)
 		r = compare_prefix(&a->prefix, &b->prefix);
@@ -205,7 +225,10 @@ void elements_collect(const struct isolation *isolation, struct elements *ret)
 		struct isolation_effect effect = isolation_effect(isolation, guest);
 		enum element_mode mode;
 
-		for (size_t j = 0; mode_of(&effect, &mode) && j < guest->nic_count; j++)
+		if (!mode_of(&effect, &mode))
+			continue;
+		add_asker(&c, guest, &effect);
+		for (size_t j = 0; j < guest->nic_count; j++)
 			add_nic(&c, &guest->nics[j], mode, &effect);
 	}
 	for (size_t i = 0; i < lab->network_count; i++) {
@@ -263,6 +286,9 @@ void element_format(const struct element *element, struct strbuf *out)
 		break;
 	case KEY_MAC:
 		strbuf_add(out, mac_format(element->mac, mac));
+		break;
+	case KEY_ASKER:
+		strbuf_printf(out, "0x%08x", element->asker);
 		break;
 	case KEY_ADDRESS:
 		strbuf_add(out, ip_format(&element->from, text));

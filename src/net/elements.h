@@ -17,6 +17,7 @@ enum { IN_INET = 1, IN_BRIDGE = 2 }; /* tables */
 enum element_key {
 	KEY_TAP,     /* ifname */
 	KEY_MAC,     /* ether_addr */
+	KEY_ASKER,   /* mark: who a resolver asks for, see element_asker */
 	KEY_ADDRESS, /* ipv4_addr, ipv6_addr */
 	KEY_SUBNET,  /* the same as intervals */
 	KEY_ALLOW,   /* from . to . protocol . port, as intervals */
@@ -38,6 +39,8 @@ enum element_set_id {
 	SET_TAP_OPEN,
 	SET_MAC_FROM,
 	SET_MAC_OPEN,
+	SET_ASKER,
+	SET_ASKER_OPEN,
 	SET_FROM4,
 	SET_FROM6,
 	SET_TO4,
@@ -60,6 +63,9 @@ extern const struct element_set element_sets[SET_COUNT];
 enum element_mode { MODE_CUT, MODE_STRICT, MODE_ALONE, MODE_SEALED, MODE_COUNT };
 const char *element_mode_name(enum element_mode mode);
 
+/* A number for each guest of the lab that leaves the bits free by which the rules tell packets apart; never 0. */
+uint32_t element_asker(const struct guest *guest);
+
 struct element {
 	uint8_t table; /* one of IN_* */
 	uint8_t set;   /* enum element_set_id */
@@ -70,6 +76,7 @@ struct element {
 	struct prefix prefix; /* KEY_SUBNET, and what is allowed */
 	char tap[16];	      /* padded with NUL */
 	uint8_t mac[6];
+	uint32_t asker;
 	long long until, open_ms; /* of a set with timeouts; 0 ms: over, and not in the kernel any more */
 };
 

@@ -4,6 +4,10 @@
  * million entries of others, nothing is read: how a flow looks there follows from the entry inside. It leaves with what
  * the answer is sent to, so the tuple is the reply's, turned round.
  *
+ * What a guest that is cut asks its host's resolver goes on, as far as conntrack knows: packets of it are dropped, and
+ * a resolver that comes to a question late must still learn from its entry who asked (rules.c). Those of one that is
+ * opened end, for they lead to the resolver of the cut.
+ *
  * A guest is known by its fixed addresses, by the subnets behind it, and where it has none by what its neighbours'
  * table says of its Ethernet address.
  */
@@ -231,10 +235,12 @@ static bool is_dns(const struct side *side)
 /* Begun by a guest that is held. */
 static bool ends_outward(const struct search *search, const struct held *held, const struct side *side)
 {
-	if (held->sealed || is_dns(side))
-		return true;
+	if (is_dns(side) && is_gateway(search, &side->destination))
+		return held->names;
 	if (held->names)
 		return false;
+	if (held->sealed || is_dns(side))
+		return true;
 	if (is_gateway(search, &side->destination))
 		return false;
 	if (is_inside(search, &side->destination))

@@ -1,7 +1,6 @@
 /*
  * Ending flows (conntrack entries) of guests that are no longer open, by netlink: after the rules that stop their
- * packets, so that nothing of them is left to wake up when they are opened again, and no name that the host resolves is
- * waited for.
+ * packets, so that nothing of them is left to wake up when they are opened again.
  */
 #ifndef NESTVISOR_NET_FLOWS_H
 #define NESTVISOR_NET_FLOWS_H
@@ -10,9 +9,9 @@
 #include "net/net_internal.h"
 
 /*
- * Ends what each guest that is held more tightly after than before has with the world, with its host's resolver and, as
- * far as it has lost them, with its neighbours: in the namespace and, translated, in the root namespace of the host.
- * The resolver's flows end for who is opened, too: from then on it has another one.
+ * Ends what each guest that is held more tightly after than before has with the world and, as far as it has lost them,
+ * with its neighbours: in the namespace and, translated, in the root namespace of the host; and for each that is opened
+ * what it has with the resolver of the cut.
  * What others have, and what somebody above began (an administrator), is left alone. `above`: as rules_format.
  */
 int flows_end(struct net *net, const struct isolation *before, const struct isolation *after,

@@ -20,8 +20,8 @@
  *               decides
  *   names       what the cut ask the host's resolver goes to the one that knows the lab's names only (dnsmasq.c)
  *   input       the host's own services: DHCP and DNS where the network has them
- *   output      the administrator's packets: everywhere but to the sealed; an answer of the resolver that asks the
- *               world comes from the world
+ *   output      the administrator's packets: everywhere but to the sealed; what the resolver asks the world for who is
+ *               cut is not sent, and what it answers comes from the world
  *   postrouting networks with uplink nat leave with the transit address, so that two labs can have the same subnet
  *
  * A direct guest is known by its tap, which it cannot forge: cut and sealed hold for all that comes out of it, whatever
@@ -165,6 +165,7 @@ static void add_isolation_sets(struct strbuf *out, const struct elements *elemen
 		strbuf_printf(out, "\t%s %s {\n\t\ttype %s%s%s\n", set->jump ? "map" : "set", set->name,
 			      set->key == KEY_TAP     ? "ifname"
 			      : set->key == KEY_MAC   ? "ether_addr"
+			      : set->key == KEY_ASKER ? "mark"
 			      : set->key != KEY_ALLOW ? (six ? "ipv6_addr" : "ipv4_addr")
 			      : six		      ? "ipv6_addr . ipv6_addr . inet_proto . inet_service"
 						      : "ipv4_addr . ipv4_addr . inet_proto . inet_service",
@@ -256,11 +257,11 @@ static void add_above(struct strbuf *out, const struct prefix *above, size_t cou
 static void add_cut_chains(struct strbuf *out, bool outermost)
 {
 	strbuf_add(out, "\tchain leaves_cut {\n"
-			"\t\toifname \"" NET_ADMIN "\" ct direction reply return\n"
+			"\t\toifname \"" NET_ADMIN "\" ct state established ct direction reply return\n"
 			"\t\tip saddr . ip daddr . meta l4proto . th dport @allow4 return\n"
 			"\t\tip6 saddr . ip6 daddr . meta l4proto . th dport @allow6 return\n");
 	if (!outermost)
-		strbuf_add(out, "\t\toifname \"" NET_WORLD "\" ct direction reply return\n"
+		strbuf_add(out, "\t\toifname \"" NET_WORLD "\" ct state established ct direction reply return\n"
 				"\t\toifname \"" NET_WORLD "\" meta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
 				"\t\toifname \"" NET_WORLD "\" meta mark & " CUT_ALONE " == " CUT
 				" meta mark & " CUT_STRICT " == " CUT " ip daddr @above4 return\n"
@@ -325,11 +326,59 @@ static void add_forward(struct strbuf *out)
 		   "\t}\n");
 }
 
+/* Who asks: by its address where it has a fixed one, for many may come by one cable. */
+static void add_asker_map(const struct lab *lab, const char *name, uint8_t family, struct strbuf *out)
+{
+	bool begun = false;
+
+	strbuf_printf(out, "\tmap %s {\n\t\ttype %s : mark\n", name,
+		      family == AF_INET	   ? "ipv4_addr"
+		      : family == AF_INET6 ? "ipv6_addr"
+					   : "ether_addr");
+	for (size_t i = 0; i < lab->guest_count; i++)
+		for (size_t j = 0; j < lab->guests[i]->nic_count; j++) {
+			const struct nic *nic = &lab->guests[i]->nics[j];
+			char text[IP_TEXT_SIZE > MAC_TEXT_SIZE ? IP_TEXT_SIZE : MAC_TEXT_SIZE];
+
+			if (family == AF_UNSPEC
+				    ? nic->guest->parent != lab->root
+				    : !nic_ip(nic, family, text) || !reach_entry(lab->root, nic->network, family))
+				continue;
+			if (family == AF_UNSPEC)
+				mac_format(nic->mac, text);
+			strbuf_printf(out, "%s%s : 0x%08x", begun ? ", " : "\t\telements = { ", text,
+				      element_asker(nic->guest));
+			begun = true;
+		}
+	strbuf_add(out, begun ? " }\n\t}\n" : "\t}\n");
+}
+
+/*
+ * A resolver asks the world for somebody, and may be late: what it has been asked waits in its sockets. It gives what
+ * it sends the mark of the connection that it was asked on (dnsmasq(8), --conntrack), so that it is known for whom.
+ */
+static void add_asker_chains(const struct lab *lab, struct strbuf *out)
+{
+	add_asker_map(lab, "asker_by_mac", AF_UNSPEC, out);
+	add_asker_map(lab, "asker_by_ip4", AF_INET, out);
+	add_asker_map(lab, "asker_by_ip6", AF_INET6, out);
+	strbuf_add(out, "\tchain asks {\n"
+			"\t\tct mark set ether saddr map @asker_by_mac\n"
+			"\t\tct mark set ip saddr map @asker_by_ip4\n"
+			"\t\tct mark set ip6 saddr map @asker_by_ip6\n"
+			"\t}\n"
+			"\tchain asked_for {\n"
+			"\t\tmeta mark @askers_open return\n"
+			"\t\tmeta mark @askers drop\n"
+			"\t}\n");
+}
+
 static void add_host_chains(struct strbuf *out)
 {
 	strbuf_add(out, "\tchain input {\n"
 			"\t\ttype filter hook input priority 0; policy drop;\n"
 			"\t\tiifname \"lo\" accept\n"
+			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 jump asks\n"
 			"\t\tmeta mark & " CUT " == " CUT " jump services_for_cut\n"
 			"\t\tct state { established, related } accept\n"
 			"\t\ticmp type { echo-request } accept\n"
@@ -339,6 +388,7 @@ static void add_host_chains(struct strbuf *out)
 			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 accept\n"
 			"\t}\n");
 	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n"
+			"\t\tmeta mark != 0 jump asked_for\n"
 			"\t\tmeta l4proto { tcp, udp } th sport 53 meta mark set meta mark | " FROM_WORLD "\n");
 	strbuf_add(out, to_rules);
 	strbuf_add(out, "\t}\n");
@@ -377,6 +427,7 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 		add_above(out, above, above_count, "above4", AF_INET);
 		add_above(out, above, above_count, "above6", AF_INET6);
 	}
+	add_asker_chains(lab, out);
 	add_mac_chains(out);
 	add_address_chains(out);
 	add_cut_chains(out, outermost);

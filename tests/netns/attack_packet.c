@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { PROTO_SCTP = 132, ICMP4_LATEST = 255 };
+enum { RELAY_PORT = 7009, PROTO_SCTP = 132, ICMP4_LATEST = 255 };
 
 static socklen_t address_of(const char *text, uint16_t port, struct sockaddr_storage *ret)
 {
@@ -406,13 +406,16 @@ static void program_as_relay(struct attack *a, const struct way *way)
 {
 	const struct peer *relay = way->number ? a->f->pf : a->f->pb;
 	int family = is_six(way->to) ? AF_INET6 : AF_INET;
-	int inside = udp_bind(relay->netns, family, way->to, PORT), outside = udp_bind(relay->netns, family, NULL, 0);
+	int inside = udp_bind(relay->netns, family, way->to, RELAY_PORT),
+	    outside = udp_bind(relay->netns, family, NULL, 0);
 	int fd = udp_bind(a->from->netns, family, own(a, way->to), 0);
 	char buffer[64];
 	ssize_t n;
 
-	udp_send(fd, way->to, PORT, a->word);
-	talks(net_netns_fd(a->f->net), a->from->netns, NULL, a->ip4); /* it is there by now, if at all */
+	udp_send(fd, way->to, RELAY_PORT, a->word);
+	talks(net_netns_fd(a->f->net), a->from->netns, NULL, a->ip4);
+	talks(net_netns_fd(a->f->net), relay->netns, NULL, way->number ? "192.168.123.10" : "192.168.122.11");
+	/* it is there by now, if at all */
 	n = recv(inside, buffer, sizeof(buffer) - 1, MSG_DONTWAIT);
 	if (n > 0) {
 		buffer[n] = '\0';

@@ -148,6 +148,7 @@ static void fence(struct attack *a, const struct watch *watch, struct sight *sig
 	char name[64], text[64];
 
 	talks(net_netns_fd(a->f->net), a->from->netns, NULL, a->ip4);
+	talks(net_netns_fd(a->f->net), a->f->pb->netns, NULL, "192.168.122.11");
 	snprintf(name, sizeof(name), "fence%u.example.org", number++);
 	dns_ask(a->f->ps->netns, "192.168.122.1", name, false, text);
 	assert_string_equal(text, "3");

@@ -218,6 +218,89 @@ static void an_answer_that_comes_late(void **state)
 	stop(resolver);
 }
 
+/* What a resolver has not come to when the cut is there is not sent on afterwards. */
+static void a_question_that_waits(void **state)
+{
+	struct fixture *f = *state;
+	int resolver = start(f);
+	static const char *const from[] = {"192.168.124.91", "fd00:124::91"};
+
+	for (size_t i = 0; i < 4; i++) {
+		const struct peer *peer = i < 2 ? f->pa : f->phv;
+		const struct guest *guest = i < 2 ? f->a : f->deep;
+		int fd = udp_bind(peer->netns, i % 2 ? AF_INET6 : AF_INET, i < 2 ? NULL : from[i - 2], 0);
+		char name[80], fence[16];
+
+		peer_do(peer, "ping -c1 -W10 -q 192.168.122.1; ping -c1 -W10 -q fd00:122::1");
+		machine_do("kill -STOP $(cut -d' ' -f1 %s/dnsmasq-lan.pid)", f->m->run);
+		snprintf(name, sizeof(name), "waits%zu.example.org", i);
+		question(fd, hosts[i % 2], name);
+		peer_do(peer, "ping -c1 -W10 -q 192.168.122.1");
+		isolation_switch_world(f, guest, WORLD_CUT);
+		machine_do("kill -CONT $(cut -d' ' -f1 %s/dnsmasq-lan.pid)", f->m->run);
+		snprintf(fence, sizeof(fence), "fence%zu", i);
+		assert_false(gets_out(f, resolver, "waits", fence));
+		isolation_switch_world(f, guest, WORLD_OPEN);
+		snprintf(name, sizeof(name), "again%zu.example.org", i);
+		question(fd, hosts[i % 2], name);
+		snprintf(name, sizeof(name), "again%zu", i);
+		comes_out(resolver, name);
+		close(fd);
+	}
+	stop(resolver);
+}
+
+/* By TCP the second question waits for the answer to the first. */
+static void questions_that_wait_in_a_stream(void **state)
+{
+	struct fixture *f = *state;
+	int resolver = start(f), listener = socket_in(f->m->world, AF_INET, SOCK_STREAM, 0), fd, asked, yes = 1;
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(53)};
+	const struct sockaddr_in host = {
+		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr = {inet_addr("192.168.122.1")}};
+	struct timeval patience = {.tv_sec = 10};
+	uint8_t message[4 * DNS_SIZE];
+	size_t length = 0;
+	ssize_t n;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	assert_int_equal(bind(listener, (const struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	fd = socket_in(f->pa->netns, AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&host, sizeof(host)), 0);
+	for (int i = 0; i < 3; i++) {
+		size_t one = dns_question(message + length + 2, i ? "second.example.org" : "first.example.org", false);
+
+		message[length] = (uint8_t)(one >> 8);
+		message[length + 1] = (uint8_t)one;
+		length += 2 + one;
+	}
+	assert_int_equal(send(fd, message, length, 0), length);
+	asked = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(asked >= 0);
+	setsockopt(asked, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	n = recv(asked, message, sizeof(message), 0);
+	assert_true(n > 2 && memmem(message, (size_t)n, "first", 5));
+	isolation_switch_world(f, f->a, WORLD_CUT);
+	message[4] = 0x81;
+	message[5] = 0x83; /* there is no such name: go on */
+	assert_int_equal(send(asked, message, (size_t)n, MSG_NOSIGNAL), n);
+	assert_false(gets_out(f, resolver, "second", "fence"));
+	{
+		char answer[64];
+
+		/* It has gone on by the time that another question by TCP is answered; and nothing has come of it. */
+		dns_ask_tcp(f->pb->netns, hosts[0], "b.iso-test", false, answer);
+		assert_string_equal(answer, "192.168.122.11");
+		n = recv(asked, message, sizeof(message), MSG_DONTWAIT);
+		assert_true(n <= 0 || !memmem(message, (size_t)n, "second", 6));
+	}
+	close(asked);
+	close(fd);
+	close(listener);
+	stop(resolver);
+}
+
 /* A guest of a deeper layer asks the host above its own, past that. */
 static void a_deeper_guest_asks_past_its_host(void **state)
 {
@@ -268,6 +351,7 @@ static int tests(void)
 	const struct CMUnitTest all[] = {
 		TEST(the_cut_know_the_lab_only), TEST(a_flow_of_questions_changes_sides),
 		TEST(an_answer_that_comes_late), TEST(a_deeper_guest_asks_past_its_host),
+		TEST(a_question_that_waits),	 TEST(questions_that_wait_in_a_stream),
 		TEST(names_of_leases),
 	};
 

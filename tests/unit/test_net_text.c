@@ -158,7 +158,7 @@ static void dnsmasq_for_names_only(void **state)
 			    "host-record=hv1.first,hv1,192.168.122.191,fd00:122::192\n"
 			    "host-record=hv2.hv1.first,192.168.124.2\n"
 			    "host-record=c.hv2.hv1.first,10.7.0.9\n"
-			    "server=10.0.0.1\n");
+			    "conntrack\nserver=10.0.0.1\n");
 }
 
 /* Nobody in the world is asked; names of leases are asked of the one that gives them. */
