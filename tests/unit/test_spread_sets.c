@@ -28,6 +28,7 @@
 #include <cmocka.h>
 
 static unsigned samples = 4;
+enum { MOST_ENDS = 100 }; /* of which a packet is asked, about */
 
 static const char *const fates[] = {"delivered", "sent", "dropped", "rejected", "lost", "unknown"};
 
@@ -208,8 +209,9 @@ static void ask_from(struct asking *asking, const struct place *place)
 	asking->origins = calloc(asking->count + 1, sizeof(*asking->origins));
 	for (size_t i = 0; i < asking->count; i++)
 		asking->origins[i] = spread_origin(asking->spread, &asking->ends[i], asking->ends[i].packets.may);
-	for (size_t i = 0; i < asking->count; i++)
-		if (question_of(asking, asking->origins[i], &question))
+	for (size_t i = 0; i < asking->count; i++) /* of many ends some */
+		if (next_random(asking) % asking->count < MOST_ENDS &&
+		    question_of(asking, asking->origins[i], &question))
 			ask(asking, &question);
 	for (unsigned i = 0; i < samples && asking->count > 0; i++)
 		if (question_of(asking, drawn(asking, asking->origins[next_random(asking) % asking->count]), &question))
