@@ -17,8 +17,9 @@
  * hook); its answer comes in by our veth for 127.0.0.1, which Linux takes for a forgery unless route_localnet allows it
  * for the interface (Documentation/networking/ip-sysctl.rst). It is allowed for our veth alone, and what comes in there
  * and has 127.0.0.0/8 as its address before it is translated back is dropped, so that nobody in the lab reaches what
- * listens on the machine's loopback. There is no such thing for ::1, which config/ refuses. And only answers come in by
- * the veth: nothing that begins in the lab.
+ * listens on the machine's loopback. What comes by a cable for 127.0.0.1 is not translated: Linux drops it, but only
+ * after the prerouting hook, by when it would be for somebody else. There is no such thing for ::1, which config/
+ * refuses. And only answers come in by the veth: nothing that begins in the lab.
  *
  * A rule takes a port away from whatever listens there, so a port that somebody has is refused.
  */
@@ -177,7 +178,7 @@ static void format_outside(const struct net *net, const struct published *list, 
 		      veth, veth);
 	strbuf_printf(out,
 		      "\tchain prerouting {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
-		      "\t\tiifname \"%s\" accept\n%s\t}\n",
+		      "\t\tiifname \"%s\" accept\n\t\tip daddr 127.0.0.0/8 accept\n%s\t}\n",
 		      veth, translations);
 	strbuf_printf(out, "\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n%s\t}\n",
 		      translations);

@@ -276,6 +276,16 @@ static void a_cut_guest_answers_and_no_more(void **state)
 	close(server);
 }
 
+/* A namespace that sends packets for 127.0.0.1 out of an interface. */
+static void let_loopback_out(const char *netns, const char *interface, const char *via)
+{
+	machine_do(
+		"ip netns exec %s sh -c 'echo 1 > /proc/sys/net/ipv4/conf/%s/route_localnet; "
+		"ip route del local 127.0.0.1 dev lo table local; ip route del local 127.0.0.0/8 dev lo table local; "
+		"ip route add 127.0.0.1 via %s'",
+		netns, interface, via);
+}
+
 /* Somebody who owns the whole namespace, as one would who breaks out of a guest into it, has no more than answers. */
 static void nothing_begins_on_the_inside(void **state)
 {
@@ -295,10 +305,8 @@ static void nothing_begins_on_the_inside(void **state)
 	text = machine_run("ip -4 -o addr show | awk '$2 ~ /^nv.*p$/ { split($4, a, \"/\"); print a[1] }'");
 	address = strtok(text, "\n");
 	assert_non_null(address);
-	machine_do("ip netns exec nestvisor-pub-test sh -c 'echo 1 > /proc/sys/net/ipv4/conf/admin/route_localnet; "
-		   "ip route add 127.0.0.1 via %s table 7; ip rule add to 127.0.0.1 lookup 7 priority 0; "
-		   "ip route add 203.0.113.2 via %s'",
-		   address, address);
+	let_loopback_out("nestvisor-pub-test", "admin", address);
+	machine_do("ip -n nestvisor-pub-test route add 203.0.113.2 via %s", address);
 	sender = udp_bind(net_netns_fd(f->net), AF_INET, NULL, 0);
 	udp_send(sender, "127.0.0.1", 7000, "in");
 	udp_send(sender, "203.0.113.2", 7001, "in");
@@ -318,6 +326,34 @@ static void nothing_begins_on_the_inside(void **state)
 	assert_true(udp_silent(own));
 	close(loopback);
 	close(own);
+	close(sender);
+}
+
+/* A neighbour on the machine's own network may write 127.0.0.1 on a packet, too. */
+static void loopback_is_not_reached_by_cable(void **state)
+{
+	struct fixture *f = *state;
+	int client, server, sender;
+	struct peer *a;
+	char seen[80];
+
+	machine_forward(true);
+	publish(f, f->a, RDP, IPPROTO_UDP, AS, NULL);
+	publish(f, f->a, RDP, IPPROTO_UDP, AS + 1, "0.0.0.0");
+	make_all(f);
+	a = peer_new(f->m, f->net, f->a);
+	let_loopback_out("world", "eth0", "203.0.113.2");
+	sender = udp_bind(f->m->world, AF_INET, "203.0.113.1", 0);
+	client = udp_bind(f->m->world, AF_INET, NULL, 0);
+	server = udp_bind(a->netns, AF_INET, "192.168.122.10", RDP);
+	assert_int_equal(udp_send(sender, "127.0.0.1", AS, "in"), 0);
+	assert_int_equal(udp_send(sender, "127.0.0.1", AS + 1, "in"), 0);
+	/* The fence goes the same way, to an address that is meant. */
+	assert_int_equal(udp_send(client, "203.0.113.2", AS + 1, "fence"), 0);
+	udp_expect(server, "fence", seen);
+	assert_true(udp_silent(server));
+	close(client);
+	close(server);
 	close(sender);
 }
 
@@ -471,6 +507,7 @@ static int tests(void)
 		TEST(the_world_reaches_what_was_meant_for_it),
 		TEST(a_cut_guest_answers_and_no_more),
 		TEST(nothing_begins_on_the_inside),
+		TEST(loopback_is_not_reached_by_cable),
 		TEST(a_deep_guest_is_reached_through_its_host),
 		cmocka_unit_test_setup_teardown(a_deeper_host_sends_it_on, set_up_nested, tear_down),
 		TEST(what_goes_leaves_nothing_behind),
