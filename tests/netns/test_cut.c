@@ -209,7 +209,7 @@ static void settle(void)
 }
 
 /* kill_us < 0: it is left alone. */
-static struct said say(struct fixture *f, const char *words, long kill_us)
+static struct said run(struct fixture *f, const char *words, long kill_us)
 {
 	struct said said = {.began = real_ns()};
 	cleanup_free char *text = NULL, *copy = strdup(words);
@@ -245,8 +245,17 @@ static struct said say(struct fixture *f, const char *words, long kill_us)
 	said.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	if (said.status >= 0)
 		json_parse(text, strlen(text), "answer", &said.answer, NULL);
+	return said;
+}
+
+/* What must be understood. */
+static struct said say(struct fixture *f, const char *words, long kill_us)
+{
+	struct said said = run(f, words, kill_us);
+	cleanup_free char *text = said.answer ? json_text(said.answer) : NULL;
+
 	if (said.status > 0)
-		fail_msg("%s: status %d: %s", words, said.status, text);
+		fail_msg("%s: status %d: %s", words, said.status, text ? text : "");
 	return said;
 }
 
@@ -646,6 +655,112 @@ static void never_open_when_reported_cut(void **state)
 	assert_true(reported >= ROUNDS / 3 && killed >= ROUNDS / 10);
 }
 
+static void must_end_with(struct fixture *f, int status, const char *words)
+{
+	struct said said = run(f, words, -1);
+
+	if (said.status != status)
+		fail_msg("%s: status %d instead of %d", words, said.status, status);
+	json_decref(said.answer);
+}
+
+static bool leaks(struct fixture *f)
+{
+	int fd = udp_bind(f->a->netns, AF_INET, NULL, 0);
+	struct seen seen;
+
+	assert_int_equal(udp_send(fd, "203.0.113.1", WORLD_PORT, "leak"), 0);
+	seen = until_now(f, "leak", 0);
+	close(fd);
+	return seen.bytes > 0;
+}
+
+#define INSIDE "nsenter --net=/run/netns/nestvisor-cut-test "
+
+static void what_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+
+	must_end_with(f, 2, "cut nobody --lab cut-test --no-verify");
+	must_end_with(f, 2, "cut a nobody --lab cut-test --no-verify");
+	assert_true(leaks(f)); /* all or none */
+	must_end_with(f, 2, "cut --lab cut-test --no-verify");
+	must_end_with(f, 2, "cut a --lab other --no-verify");
+	must_end_with(f, 2, "cut a --lab cut-test --allow nowhere.invalid --no-verify");
+	must_end_with(f, 2, "cut --tag none --lab cut-test --no-verify");
+	assert_true(leaks(f));
+}
+
+/* Somebody else's flush is seen, and mended by the next command that says anything of isolation. */
+static void rules_that_somebody_flushed(void **state)
+{
+	struct fixture *f = *state;
+	long long at;
+
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	assert_true(is_said_cut(f, &at));
+	assert_false(leaks(f));
+	machine_do(INSIDE "nft flush ruleset");
+	assert_false(is_said_cut(f, &at));
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	assert_true(is_said_cut(f, &at));
+	assert_false(leaks(f));
+	machine_do(INSIDE "nft delete element bridge nestvisor tap_from '{ \"a-0\" }'");
+	assert_false(is_said_cut(f, &at));
+	must_end_with(f, 0, "cut b --lab cut-test --no-verify"); /* whatever is said */
+	assert_true(is_said_cut(f, &at));
+	must_end_with(f, 0, "open b --lab cut-test --no-verify");
+	assert_false(leaks(f));
+}
+
+/* Who accepts before decides nothing; who drops behind, drops; both are noticed, and neither lets the cut out. */
+static void tables_of_others(void **state)
+{
+	struct fixture *f = *state;
+	struct talk admin;
+	long long at;
+
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	machine_do(INSIDE "nft 'table inet foreign { chain p { type filter hook prerouting priority -500; accept; }; "
+			  "chain f { type filter hook forward priority -500; accept; }; "
+			  "chain o { type filter hook output priority -500; accept; }; }; "
+			  "table bridge foreign { chain p { type filter hook prerouting priority -500; accept; }; "
+			  "chain f { type filter hook forward priority -500; accept; }; }'");
+	assert_false(leaks(f));
+	assert_false(is_said_cut(f, &at)); /* it is not known what they do */
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	assert_true(is_said_cut(f, &at)); /* rules of ours stand again, beside them */
+	assert_false(leaks(f));
+	machine_do(INSIDE "nft 'delete table inet foreign; delete table bridge foreign; "
+			  "table inet foreign { chain f { type filter hook forward priority 500; policy drop; }; }'");
+	assert_false(is_said_cut(f, &at));
+	assert_true(tcp_open(&admin, net_netns_fd(f->net), f->a->netns, "192.168.122.10", 22)); /* not forwarded */
+	tcp_close(&admin);
+	machine_do(INSIDE "nft delete table inet foreign");
+	must_end_with(f, 0, "open a --lab cut-test --no-verify");
+	assert_true(leaks(f));
+}
+
+/* The namespace goes, as with a reboot: what was said stays, and stands before anybody has a cable again. */
+static void a_cut_outlives_the_network(void **state)
+{
+	struct fixture *f = *state;
+	long long at;
+
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	machine_do("ip netns del nestvisor-cut-test");
+	must_end_with(f, 0, "cut b --lab cut-test --no-verify"); /* nothing runs: it is kept for the start */
+	{
+		struct said said = say(f, "isolate status --lab cut-test", -1);
+		const json_t *guests = json_object_get(said.answer, "guests");
+
+		for (size_t i = 0; i < 2; i++)
+			assert_string_equal(json_get_string(json_array_get(guests, i), "world", ""), "cut");
+		json_decref(said.answer);
+	}
+	assert_false(is_said_cut(f, &at));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static int tests(void)
@@ -653,6 +768,10 @@ static int tests(void)
 	const struct CMUnitTest all[] = {
 		TEST(flows_stop_and_sessions_go_on),
 		TEST(never_open_when_reported_cut),
+		TEST(what_is_not_there),
+		TEST(rules_that_somebody_flushed),
+		TEST(tables_of_others),
+		TEST(a_cut_outlives_the_network),
 	};
 
 	if (!getenv("NESTVISOR")) {
