@@ -141,12 +141,30 @@ static bool judge(const struct inquiry *inquiry, const struct sender *source, co
 
 /* ---- what was not captured on the way ---- */
 
+/* The modules that the tables of the older iptables and ebtables need; nf_tables is what all others are in. */
+static bool has_loaded(const struct asking *asking, const struct stack_host *host, int kind)
+{
+	static const char *const needed[GAP_KIND_COUNT] = {
+		[GAP_XTABLES4] = "ip_tables", [GAP_XTABLES6] = "ip6_tables", [GAP_EBTABLES] = "ebtables"};
+	const struct bundle *bundle = asking->input->stack->bundle;
+	const struct party *party = places_role(&asking->places, host);
+	const struct facts *machine =
+		party && party->machine ? party->machine->facts : bundle_machine(bundle, host->facts);
+
+	if (!machine || machine->modules_known != TRUTH_YES || !needed[kind] || host->gaps[GAP_NFTABLES])
+		return true;
+	for (size_t i = 0; i < machine->module_count; i++)
+		if (strcmp(machine->modules[i].name, needed[kind]) == 0)
+			return true;
+	return false;
+}
+
 static void miss_rules(const struct inquiry *inquiry, const struct stack_host *host)
 {
 	struct arena *arena = inquiry->asking->arena;
 
 	for (int kind = 0; kind < GAP_KIND_COUNT; kind++)
-		if (host->gaps[kind])
+		if (host->gaps[kind] && has_loaded(inquiry->asking, host, kind))
 			verdict_missing(inquiry->asking, inquiry->verdict,
 					arena_printf(arena, "%s: the rules in %s", host->name,
 						     stack_gap_name(host, kind, arena)),
