@@ -105,14 +105,16 @@ static void all_up(struct fixture *f)
 	for (size_t i = 0; i < f->lab->guest_count; i++) {
 		cleanup_json json_t *value = json_pack("{s:o}", "spec", spec_guest(f->lab, f->lab->guests[i]));
 
-		assert_int_equal(state_put(f->state, resource_key(arena, "guest", f->lab->guests[i]->path), value, NULL), 0);
+		assert_int_equal(
+			state_put(f->state, resource_key(arena, "guest", f->lab->guests[i]->path), value, NULL), 0);
 		f->guests[i].state = GUEST_RUNNING;
 	}
 	for (size_t i = 0; i < f->lab->network_count; i++) {
-		cleanup_json json_t *value = json_pack("{s:o, s:s}", "spec", spec_network(f->lab->networks[i]), "bridge",
-						       f->lab->networks[i]->bridge);
+		cleanup_json json_t *value = json_pack("{s:o, s:s}", "spec", spec_network(f->lab->networks[i]),
+						       "bridge", f->lab->networks[i]->bridge);
 
-		assert_int_equal(state_put(f->state, resource_key(arena, "network", f->lab->networks[i]->path), value, NULL), 0);
+		assert_int_equal(
+			state_put(f->state, resource_key(arena, "network", f->lab->networks[i]->path), value, NULL), 0);
 	}
 	strcpy(f->interfaces[0], f->lab->root->networks[0]->bridge);
 	f->actual.interfaces = (const char(*)[INTERFACE_NAME_SIZE])f->interfaces;
@@ -195,7 +197,8 @@ static void test_dead_guest(void **state)
 	struct fixture *f = *state;
 
 	all_up(f);
-	f->guests[lab_find_guest(f->lab, "hv1")->index] = (struct guest_status){.state = GUEST_DEAD, .note = "its QEMU has ended"};
+	f->guests[lab_find_guest(f->lab, "hv1")->index] =
+		(struct guest_status){.state = GUEST_DEAD, .note = "its QEMU has ended"};
 	build(f);
 	assert_int_equal(change_of(f, "hv1")->action, PLAN_CREATE);
 	assert_string_equal(change_of(f, "hv1")->why, "its QEMU has ended");
@@ -314,6 +317,19 @@ static void test_only_rules_differ(void **state)
 	assert_int_equal(f->plan.change_count, 1);
 	assert_string_equal(f->plan.changes[0].what, "rules");
 	assert_true(has_step(f, "rules"));
+}
+
+static void test_only_publish_differs(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->actual.publish_same = false;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].what, "publish");
+	assert_true(has_step(f, "publish"));
+	assert_false(has_step(f, "rules"));
 }
 
 static void test_interrupted_start(void **state)
@@ -439,7 +455,8 @@ static int log_step(void *context, const struct step *step, struct error **err)
 	return order->fails && strcmp(order->fails, step->id) == 0 ? error_set(err, EIO, "%s broke", step->id) : 0;
 }
 
-static int run_diamond(struct order *order, const struct cancel *cancel, enum step_result results[4], struct error **err)
+static int run_diamond(struct order *order, const struct cancel *cancel, enum step_result results[4],
+		       struct error **err)
 {
 	size_t after_a[] = {0}, after_bc[] = {1, 2};
 	struct step steps[4] = {{.kind = STEP_RULES, .id = "a"},
@@ -508,6 +525,7 @@ int main(void)
 		planned(test_host_becomes_plain_guest),
 		planned(test_namespace_lost_under_guests),
 		planned(test_only_rules_differ),
+		planned(test_only_publish_differs),
 		planned(test_interrupted_start),
 		planned(test_unfinished_run),
 		planned(test_new_image_needs_new_disk),
