@@ -795,6 +795,30 @@ static struct bounds match_fib(const struct match_scope *scope, const struct sta
 	return statement->match.op == MATCH_NEQ ? bounds_not(scope->space, bounds) : bounds;
 }
 
+/* Interfaces of a kind ("tun", "veth"): those of the host, by their names. */
+static struct bounds match_link_kind(const struct match_scope *scope, const struct statement *statement)
+{
+	bool in = statement->match.left->field.field == FIELD_META_IIFKIND, equal = statement->match.op == MATCH_EQ;
+	struct pset_bits bits = pset_bits_of(in ? PSET_IIF : PSET_OIF);
+	struct stack_part part = stack_part(statement->match.right);
+	const struct stack_host *host = scope->table->host;
+	struct bounds bounds = bounds_exactly(PSET_EMPTY);
+
+	if (part.kind != PART_TEXT || (!equal && statement->match.op != MATCH_NEQ))
+		return BOUNDS_UNKNOWN;
+	for (size_t i = 0; i < host->link_count; i++) {
+		const char *kind = host->links[i].link->kind;
+		wide name = wide_of_name(host->links[i].name);
+		struct bounds one = bounds_exactly(match_values(scope, bits, &(struct interval){name, name}, 1));
+
+		if (!kind)
+			one.must = PSET_EMPTY;
+		if (!kind || (strcmp(kind, part.text) == 0) == equal)
+			bounds = bounds_or(scope->space, bounds, one);
+	}
+	return bounds;
+}
+
 static void match_match(const struct match_scope *scope, const struct statement *statement, struct conditions *ret)
 {
 	const struct expr *left = statement->match.left, *right = statement->match.right;
@@ -809,6 +833,9 @@ static void match_match(const struct match_scope *scope, const struct statement 
 		bounds = negated ? bounds_not(scope->space, bounds) : bounds;
 	} else if (left->kind == EXPR_FIB) {
 		bounds = match_fib(scope, statement);
+	} else if (scope->table && left->kind == EXPR_FIELD &&
+		   (left->field.field == FIELD_META_IIFKIND || left->field.field == FIELD_META_OIFKIND)) {
+		bounds = match_link_kind(scope, statement);
 	} else if (left->kind != EXPR_CONCAT) {
 		selector = selector_of(scope, left);
 		match_one(scope, statement, &selector, negated, ret);

@@ -251,8 +251,7 @@ static void test_one_layer_holds(void **state)
 	/* L1 lets answers pass to those above it: whether the world has begun anything is not known */
 	expect(&without_outer, cut_a, POLICY_UNKNOWN);
 	assert_string_equal(verdict_of(&without_outer, cut_a)->missing[0].command, "conntrack -L");
-	/* whether L1 translates depends on the kind of an interface, which sets do not know */
-	expect(&without_inner, cut_a, POLICY_UNKNOWN);
+	expect(&without_inner, cut_a, POLICY_PROVED);
 }
 
 /* A hole in both, for one kind of packet; the witness is of that kind. */
