@@ -95,8 +95,12 @@ void isolation_make_all(struct fixture *f)
 	f->ps = peer_new(f->m, f->net, f->strange);
 	f->pf = peer_new(f->m, f->net, f->far);
 	/* hv routes for deep and a guest of that, who live in the same namespace. */
-	peer_do(f->phv, "ip addr add 192.168.124.91/32 dev lo; ip addr add fd00:124::91/128 dev lo nodad;"
-			"ip addr add 10.7.0.9/32 dev lo; ip addr add fd00:7::9/128 dev lo nodad");
+	peer_do(f->phv,
+		"ip addr add 192.168.124.91/32 dev lo; ip addr add fd00:124::91/128 dev lo nodad;"
+		"ip addr add 10.7.0.9/32 dev lo; ip addr add fd00:7::9/128 dev lo nodad;"
+		/* The kernel makes what it receives with an IPv6 address work a moment after the address. */
+		"timeout 20 sh -c 'until ip -6 route show table local | grep -q \"^local fd00:124::91 \" && "
+		"ip -6 route show table local | grep -q \"^local fd00:7::9 \"; do read x < /proc/uptime; done'");
 }
 
 void isolation_switch(struct fixture *f, const struct guest *guest, struct isolation_setting setting)
