@@ -176,6 +176,8 @@ def carries(question, body, token, whole=True):
     """Is this the packet with the token itself, not an answer or an ICMP error that quotes it?"""
     if whole and question["icmp_type"] is not None and body[:1] != bytes([question["icmp_type"]]):
         return False
+    if whole and question["proto"] == "tcp" and question.get("tcp_flags") == "" and body[13:14] and body[13] & TCP_FLAGS["R"]:
+        return False  # a reset acknowledges what had no flags by its own number
     return struct.pack("!I", token) in body[:64]
 
 
