@@ -34,12 +34,14 @@
 #include "net/network.h"
 #include "net/outside.h"
 #include "net/reach.h"
+#include "net/route.h"
 #include "net/ruleset.h"
 #include "net/transit.h"
 #include "net/veth.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,10 +165,39 @@ static const char translations[] = "\t\tdnat ip to ip daddr . meta l4proto . th 
 				   "\t\tfib daddr type local dnat ip to meta l4proto . th dport map @any4\n"
 				   "\t\tfib daddr type local dnat ip6 to meta l4proto . th dport map @any6\n";
 
-static void format_outside(const struct net *net, const struct published *list, size_t count,
-			   const struct net_transit *transit, struct strbuf *out)
+/*
+ * On a deeper host: nobody but the layer above, which is its router and asks with that address (nobody on that network
+ * can take it: rules.c). A router that is only known by its link-local address asks with another, so then all may.
+ */
+static int add_askers(const struct net *net, struct netlink *root, uint8_t family, struct strbuf *out,
+		      struct error **err)
+{
+	cleanup_free struct route *routes = NULL;
+	cleanup_strbuf struct strbuf routers = {0};
+	size_t count = 0;
+	int r = net->lab->root->layer > 0 ? route_list(root, &routes, &count, err) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct route *route = &routes[i];
+		char text[IP_TEXT_SIZE];
+
+		if (route->to.length || route->type != RTN_UNICAST || route->table != RT_TABLE_MAIN ||
+		    route->via.family != family)
+			continue;
+		if (family == AF_INET6 && route->via.bytes[0] == 0xfe)
+			return 0;
+		strbuf_printf(&routers, "%s%s", routers.length ? ", " : "", ip_format(&route->via, text));
+	}
+	if (routers.length)
+		strbuf_printf(out, "\t\t%s saddr != { %s } accept\n", family == AF_INET ? "ip" : "ip6", routers.text);
+	return r;
+}
+
+static int format_outside(const struct net *net, struct netlink *root, const struct published *list, size_t count,
+			  const struct net_transit *transit, struct strbuf *out, struct error **err)
 {
 	const char *veth = net->names.admin;
+	int r;
 
 	strbuf_printf(out, "table inet %s/publish {\n", net->names.netns);
 	for (size_t i = 0; i < sizeof(outer_maps) / sizeof(*outer_maps); i++)
@@ -178,8 +209,12 @@ static void format_outside(const struct net *net, const struct published *list, 
 		      veth, veth);
 	strbuf_printf(out,
 		      "\tchain prerouting {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
-		      "\t\tiifname \"%s\" accept\n\t\tip daddr 127.0.0.0/8 accept\n%s\t}\n",
-		      veth, translations);
+		      "\t\tiifname \"%s\" accept\n\t\tip daddr 127.0.0.0/8 accept\n",
+		      veth);
+	r = add_askers(net, root, AF_INET, out, err);
+	if (r == 0)
+		r = add_askers(net, root, AF_INET6, out, err);
+	strbuf_printf(out, "%s\t}\n", translations);
 	strbuf_printf(out, "\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n%s\t}\n",
 		      translations);
 	strbuf_printf(out,
@@ -192,6 +227,7 @@ static void format_outside(const struct net *net, const struct published *list, 
 		      "\tchain forward {\n\t\ttype filter hook forward priority -10; policy accept;\n"
 		      "\t\tiifname \"%s\" ct direction original drop\n\t}\n}\n",
 		      veth, veth);
+	return r;
 }
 
 static struct veth pair_of(const struct net *net)
@@ -411,9 +447,10 @@ static int make_publish(struct net *net, const struct published *list, size_t co
 		r = transit_choose(net, root, net->names.admin, &transit, err);
 	if (r < 0)
 		return r;
-	format_outside(net, list, count, &transit, &text);
+	r = format_outside(net, root, list, count, &transit, &text, err);
 	/* The rules first: before them, the veth would let in more than answers. */
-	r = load(net, text.text, err);
+	if (r == 0)
+		r = load(net, text.text, err);
 	if (r == 0)
 		r = make_cable(net, root, inside, &transit, outside.mtu, err);
 	if (r == 0)
@@ -501,7 +538,9 @@ static int check(struct net *net, const struct published *list, size_t count, bo
 	r = transit_choose(net, root, net->names.admin, &transit, err);
 	if (r < 0)
 		return r;
-	format_outside(net, list, count, &transit, &text);
+	r = format_outside(net, root, list, count, &transit, &text, err);
+	if (r < 0)
+		return r;
 	outer_rules_begin(&rules, &net->names, net->run_dir);
 	r = ruleset_check(&rules.set, text.text, ret_same, err);
 	free(rules.record);

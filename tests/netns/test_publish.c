@@ -399,6 +399,10 @@ static void a_deeper_host_sends_it_on(void **state)
 	hold(f, f->c, WORLD_CUT);
 	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
 	tcp_close(&talk);
+	/* Only the layer above, its router, is answered: a neighbour of the host is refused by the host itself. */
+	machine_do("ip -n world addr add 203.0.113.9/24 dev eth0");
+	machine_do("ip -n world route replace 203.0.113.2 dev eth0 src 203.0.113.9");
+	assert_false(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
 }
 
 static void what_goes_leaves_nothing_behind(void **state)
