@@ -131,18 +131,18 @@ static bool is_six(struct span line)
 /* `ip route show table all` shows both families; what is indented goes with what stands before it. */
 static void take_routes(struct parser *parser, struct span text)
 {
-	cleanup_strbuf struct strbuf of[2] = {};
-	bool six = false;
+	cleanup_strbuf struct strbuf four = {}, six = {};
+	struct strbuf *of = &four;
 
 	while (text.length > 0) {
 		struct span line = span_cut(&text, '\n');
 
 		if (line.length > 0 && line.at[0] != '\t' && line.at[0] != ' ')
-			six = is_six(line);
-		strbuf_printf(&of[six], "%.*s\n", (int)line.length, line.at);
+			of = is_six(line) ? &six : &four;
+		strbuf_printf(of, "%.*s\n", (int)line.length, line.at);
 	}
-	take_part(parser, "ip-route-show-table-all.txt", (struct span){of[0].text, of[0].length});
-	take_part(parser, "ip-6-route-show-table-all.txt", (struct span){of[1].text, of[1].length});
+	take_part(parser, "ip-route-show-table-all.txt", (struct span){four.text, four.length});
+	take_part(parser, "ip-6-route-show-table-all.txt", (struct span){six.text, six.length});
 }
 
 /* What stands up to the next line about the loopback interface, which is cut off with the line that goes with it. */

@@ -45,16 +45,37 @@ need_package_lists() {
 		fail "apt knows no package $1" "add Debian 12 to /etc/apt/sources.list.d and run: apt-get update"
 }
 
+# fetch LOG PACKAGE...: into the current folder.
+fetch() {
+	fetch_log=$1
+	shift
+	fetch_status=0
+	apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=0 -o Acquire::http::Timeout=20 \
+		-o Acquire::https::Timeout=20 download "$@" >"$fetch_log" 2>&1 || fetch_status=$?
+	cat "$fetch_log" >&2
+	return $fetch_status
+}
+
+# need_mirror PACKAGE: without a network apt would ask for each name for minutes. Behind a proxy it asks for none.
+need_mirror() {
+	[ -z "${http_proxy:-}${https_proxy:-}" ] && ! apt-config dump | grep -qi '^Acquire::https*::Proxy' || return 0
+	mirror=$(apt-get -qq --print-uris download "$1" | sed -n "s|^'https*://\([^/:]*\)[/:].*|\1|p")
+	[ -z "$mirror" ] || timeout 20 getent ahosts "$mirror" >/dev/null ||
+		fail "no way to the Debian mirror: the name $mirror cannot be resolved" \
+			'packages are fetched once; with a network, run: nestvisor image micro (and debian-12)'
+}
+
 # download DIR PACKAGE...: fetches the candidate versions. Lists that are too old name files that are gone: one retry.
 download() {
 	download_dir=$1
 	shift
+	need_mirror "$1"
 	mkdir -p "$download_dir"
 	cd "$download_dir"
-	if ! apt-get -q -o APT::Sandbox::User=root download "$@" >&2; then
+	if ! fetch "$download_dir.log" "$@"; then
 		progress 'fetching the lists of Debian packages anew (apt-get update)'
 		apt-get -q update >&2 || true
-		apt-get -q -o APT::Sandbox::User=root download "$@" >&2 ||
+		fetch "$download_dir.log" "$@" ||
 			fail "apt-get could not download: $*" 'check the network and /etc/apt/sources.list.d, then run: apt-get update'
 	fi
 	cd /
