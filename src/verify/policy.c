@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "model/publish.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -374,6 +375,25 @@ static int ask_inside(struct asking *asking, const struct network *network, stru
 	return ask_none(asking, &sources, &aim, verdict);
 }
 
+/* The ports by which the guest, if it is a host, sends on to guests below it: these are theirs. */
+static pset published_ports(const struct asking *asking, const struct guest *guest)
+{
+	struct space *space = asking->space;
+	cleanup_free struct published *list = NULL;
+	size_t count = guest->host ? published_below(asking->input->lab, guest->host, &list) : 0;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < count; i++) {
+		bool four = publish_address(list[i].publish).family == AF_INET;
+		pset one = pset_and(space, pset_value(space, PSET_PROTOCOL, list[i].publish->protocol),
+				    pset_value(space, PSET_DPORT, list[i].port));
+
+		set = pset_or(space, set,
+			      pset_and(space, one, pset_kind(space, PSET_FAMILY, four ? PSET_IP4 : PSET_IP6)));
+	}
+	return set;
+}
+
 /* What the guest itself does with it is its own business. */
 static int ask_admin(struct asking *asking, const struct guest *guest, struct policy_verdict *verdict)
 {
@@ -381,7 +401,7 @@ static int ask_admin(struct asking *asking, const struct guest *guest, struct po
 			      to = {.kind = ENDPOINT_GUEST, .guest = (struct guest *)guest, .text = guest->path};
 
 	begin(asking);
-	return ask_way(asking, &from, &to, PSET_FULL, true, verdict);
+	return ask_way(asking, &from, &to, pset_not(asking->space, published_ports(asking, guest)), true, verdict);
 }
 
 /* ---- all of it ---- */

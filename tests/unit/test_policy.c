@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/publish.h"
 #include "render/verify.h"
 #include "verify/policy.h"
 
@@ -482,6 +483,36 @@ static void test_compromised(void **state)
 	expect(&allow, "allow: {from: L0, to: hv1/a, even-if-compromised: [hv1]}", POLICY_VIOLATED);
 }
 
+/* What is published leads on through the host, which is no less reached; any other port that does is a break. */
+static void test_published(void **state)
+{
+	const char *line = "      a: {", *published = "      a: {publish: [22/tcp], ", *hv1 = "L0 reaches hv1";
+	const char *hook = "type nat hook prerouting priority -100; policy accept;";
+	cleanup_free char *path = fixture("hv1/nft-a-list-ruleset.txt"), *rules = read_text(path);
+	cleanup_proof struct proof plain = prove_with(line, published, NULL, NULL, NULL);
+	const struct guest *guest = lab_find_guest(plain.lab, "hv1");
+	cleanup_free struct published *list = NULL;
+
+	assert_int_equal(published_below(plain.lab, guest->host, &list), 1);
+	expect(&plain, hv1, POLICY_PROVED);
+	for (unsigned other = 0; other < 2; other++) {
+		cleanup_strbuf struct strbuf text = {};
+
+		strbuf_printf(&text,
+			      "%stable ip published {\n	chain in {\n		%s\n		"
+			      "iifname \"eth0\" tcp dport %u dnat to 192.168.124.91:22\n	}\n}\n",
+			      rules, hook, list[0].port - other);
+		cleanup_proof struct proof proof = prove_with(
+			line, published, (const struct edit[]){{"hv1", nft, rules, text.text}, {}}, NULL, NULL);
+
+		if (other)
+			expect_violated(&proof, hv1, "hv1/a takes it in");
+		else
+			expect(&proof, hv1, POLICY_PROVED);
+		expect(&proof, allow_a, POLICY_PROVED);
+	}
+}
+
 /* ---- what was not captured ---- */
 
 static void test_missing_host(void **state)
@@ -524,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_compromised),
+		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_missing_host),
 		cmocka_unit_test(test_json),
 	};
