@@ -237,13 +237,26 @@ static void count_down(struct spread *spread, struct stream *stream)
 	spread_renew(spread, stream, before, PSET_BIT(PSET_TTL));
 }
 
+bool spread_has_no_way(struct spread *spread, const struct stream *stream, const struct routed *routed)
+{
+	const struct stack_route *route = routed->decision.route;
+	size_t usable = 0;
+
+	for (size_t i = 0; i < route->route->nexthop_count; i++)
+		usable += spread_usable(stream->host, &route->route->nexthops[i]);
+	if (route->route->nexthop_count == 0)
+		spread_end_on(spread, stream, routed->packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING, route);
+	else if (usable == 0)
+		spread_end_on(spread, stream, routed->packets, SPREAD_LOST, SPREAD_FOR_LINK, route);
+	return usable == 0;
+}
+
 static void forward_by(struct spread *spread, const struct stream *stream, const struct routed *routed)
 {
 	const struct route *route = routed->decision.route->route;
 
-	if (route->nexthop_count == 0)
-		spread_end_on(spread, stream, routed->packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING,
-			      routed->decision.route);
+	if (spread_has_no_way(spread, stream, routed))
+		return;
 	for (size_t i = 0; i < route->nexthop_count; i++) {
 		const struct nexthop *nexthop = &route->nexthops[i];
 		struct stream out = *stream;
@@ -279,11 +292,12 @@ void spread_deliver(struct spread *spread, const struct stream *stream, const st
 	spread_end_on(spread, &in, in.packets, SPREAD_DELIVERED, SPREAD_FOR_NONE, routed->decision.route);
 }
 
-static bool forwards(const struct stream *stream, struct bounds *packets)
+static bool forwards(const struct stream *stream, struct bounds *packets, bool *ret_known)
 {
 	const struct stack_sysctl *sysctl =
 		stream->family == STACK_IP4 ? &stream->iif->forwarding4 : &stream->host->forwarding6;
 
+	*ret_known = sysctl->value.known;
 	if (!sysctl->value.known)
 		packets->must = PSET_EMPTY;
 	return !sysctl->value.known || sysctl->value.value != 0;
@@ -325,6 +339,7 @@ static void take_route(struct spread *spread, const struct stream *arrived, stru
 {
 	struct stream stream = *arrived;
 	struct bounds all = routed->packets;
+	bool is_known;
 
 	stream.packets = all;
 	if (spread_refuse(spread, &stream, routed))
@@ -335,11 +350,11 @@ static void take_route(struct spread *spread, const struct stream *arrived, stru
 		spread_deliver(spread, &stream, routed);
 		return;
 	}
-	if (!forwards(&stream, &routed->packets)) {
+	if (!forwards(&stream, &routed->packets, &is_known)) {
 		spread_end_on(spread, &stream, all, SPREAD_LOST, SPREAD_FOR_FORWARDING, routed->decision.route);
 		return;
 	}
-	if (routed->packets.must != all.must)
+	if (!is_known)
 		spread_end_on(spread, &stream, (struct bounds){all.may, PSET_EMPTY}, SPREAD_LOST, SPREAD_FOR_FORWARDING,
 			      routed->decision.route);
 	stream.packets = routed->packets;
@@ -605,6 +620,8 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	spread->too_large = false;
 	spread->waiting = NULL;
 	spread->waiting_count = 0;
+	spread->visits = NULL;
+	spread->visit_count = 0;
 	spread->ends = NULL;
 	spread->hops = NULL;
 	spread->end_count = spread->hop_count = 0;

@@ -256,6 +256,8 @@ bool spread_refuse(struct spread *spread, const struct stream *stream, const str
 /* One of several next hops is taken: which one is not for us to say. */
 struct bounds spread_of_several(struct bounds packets, const struct route *route);
 bool spread_usable(const struct stack_host *host, const struct nexthop *nexthop);
+/* The route has no next hop that was captured, or none that works: the packets end here. */
+bool spread_has_no_way(struct spread *spread, const struct stream *stream, const struct routed *routed);
 /* Packets to several hosts at once. */
 pset spread_multicast(struct spread *spread, enum stack_family family);
 pset spread_prefix(struct spread *spread, enum pset_field field, const char *text);

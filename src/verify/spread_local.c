@@ -71,9 +71,8 @@ static void send_by_each(struct spread *spread, const struct stream *stream, con
 {
 	const struct route *route = routed->decision.route->route;
 
-	if (route->nexthop_count == 0)
-		spread_end_on(spread, stream, routed->packets, SPREAD_UNKNOWN, SPREAD_FOR_MISSING,
-			      routed->decision.route);
+	if (spread_has_no_way(spread, stream, routed))
+		return;
 	for (size_t i = 0; i < route->nexthop_count; i++) {
 		const struct nexthop *nexthop = &route->nexthops[i];
 		struct leaving leaving = {*routed, nexthop, shown, index};
