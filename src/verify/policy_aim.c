@@ -171,6 +171,19 @@ bool aim_is_doubtful(const struct asking *asking, const struct aim *aim, const s
 	       resolver_of(asking, party, answer->where) == RESOLVER_PERHAPS;
 }
 
+/* Packets for the network: to its subnets, and to the link-local addresses of a guest that is on no other. */
+static pset to_network(struct space *space, const struct network *network, const struct guest *guest)
+{
+	static const struct prefix link_local = {{AF_INET6, {0xfe, 0x80}}, 10};
+	pset set = pset_or(space, set_of_prefix(space, PSET_DADDR, &network->subnet4),
+			   set_of_prefix(space, PSET_DADDR, &network->subnet6));
+	bool only = guest && guest->nic_count > 0;
+
+	for (size_t i = 0; guest && i < guest->nic_count; i++)
+		only = only && guest->nics[i].network == network;
+	return only ? pset_or(space, set, set_of_prefix(space, PSET_DADDR, &link_local)) : set;
+}
+
 /* Who of the lab takes a packet in that ends at this host. */
 static pset at_host(const struct asking *asking, const struct aim *aim, const struct stack_host *host)
 {
@@ -187,6 +200,7 @@ static pset at_host(const struct asking *asking, const struct aim *aim, const st
 	case AIM_GUEST:
 		return guest && guest == aim->guest ? PSET_FULL : PSET_EMPTY;
 	case AIM_NETWORK:
+		return party ? to_network(asking->space, aim->network, guest) : PSET_EMPTY;
 	case AIM_PREFIX:
 		return party ? PSET_FULL : PSET_EMPTY;
 	case AIM_ANYBODY:
@@ -215,9 +229,10 @@ static pset at_nic(const struct asking *asking, const struct aim *aim, const str
 	case AIM_WORLD:
 	case AIM_L0:
 		return PSET_EMPTY;
-	case AIM_GUEST: /* or somebody in it */
-		return guest == aim->guest || (guest_is_in(aim->guest, guest)) ? PSET_FULL : PSET_EMPTY;
+	case AIM_GUEST: /* who is in it: aim_unseen() */
+		return guest == aim->guest ? PSET_FULL : PSET_EMPTY;
 	case AIM_NETWORK:
+		return to_network(asking->space, aim->network, guest);
 	case AIM_PREFIX:
 		return PSET_FULL;
 	case AIM_ANYBODY:
@@ -274,6 +289,8 @@ static pset by_link(const struct asking *asking, const struct aim *aim, const st
 		return at_nic(asking, aim, nic);
 	if (network)
 		return on_network(asking, aim, network);
+	if (places_unseen(&asking->places, link))
+		return PSET_EMPTY;
 	switch (aim->kind) {
 	case AIM_WORLD:
 	case AIM_ANYBODY:
@@ -297,10 +314,6 @@ static pset addressed(const struct asking *asking, const struct aim *aim, pset s
 
 	if (aim->kind == AIM_PREFIX)
 		set = pset_and(space, set, set_of_prefix(space, PSET_DADDR, aim->prefix));
-	if (aim->kind == AIM_NETWORK)
-		set = pset_and(space, set,
-			       pset_or(space, set_of_prefix(space, PSET_DADDR, &aim->network->subnet4),
-				       set_of_prefix(space, PSET_DADDR, &aim->network->subnet6)));
 	return pset_and(space, pset_minus(space, set, aim->kept), aim->packets);
 }
 
@@ -330,6 +343,46 @@ pset aim_hit(const struct asking *asking, const struct aim *aim, const struct sp
 	return end->fate == SPREAD_UNKNOWN ? aim->packets : PSET_EMPTY;
 }
 
+/* To whoever on the network is the end of them, by the address that the lab file gives him. */
+static pset to_ends(const struct asking *asking, const struct network *network)
+{
+	const struct lab *lab = asking->places.lab;
+	struct space *space = asking->space;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; network && i < lab->guest_count; i++)
+		for (size_t j = 0; !lab->guests[i]->host && j < lab->guests[i]->nic_count; j++) {
+			const struct nic *nic = &lab->guests[i]->nics[j];
+
+			if (nic->network != network)
+				continue;
+			set = pset_or(space, set, set_of_address(space, PSET_DADDR, &nic->address4));
+			set = pset_or(space, set, set_of_address(space, PSET_DADDR, &nic->address6));
+		}
+	return set;
+}
+
+/* Ports may be translated there, and addresses. */
+pset aim_unseen(const struct asking *asking, const struct aim *aim, const struct spread_end *end)
+{
+	if (end->fate != SPREAD_SENT || !end->oif || is_at_door(asking, aim, end->host) ||
+	    !places_unseen(&asking->places, end->oif))
+		return PSET_EMPTY;
+	return pset_minus(asking->space, PSET_FULL, to_ends(asking, places_bridge(&asking->places, end->oif)));
+}
+
+static const struct stack_link *left_by(const struct asking *asking, const struct answer *answer)
+{
+	return answer->out_port && places_tap(&asking->places, answer->out_port) ? answer->out_port : answer->out;
+}
+
+const struct party *aim_unseen_by(const struct asking *asking, const struct aim *aim, const struct answer *answer)
+{
+	if (answer->fate != FATE_DELIVERED || !answer->out || aim_is_hit(asking, aim, answer))
+		return NULL;
+	return places_unseen(&asking->places, left_by(asking, answer));
+}
+
 bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct answer *answer)
 {
 	const struct question question = {.packet = answer->packet};
@@ -340,9 +393,7 @@ bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct
 	if (answer->fate != FATE_DELIVERED)
 		return false;
 	if (answer->out)
-		hit = by_link(asking, aim,
-			      answer->out_port && places_tap(&asking->places, answer->out_port) ? answer->out_port
-												: answer->out);
+		hit = by_link(asking, aim, left_by(asking, answer));
 	else
 		hit = at_host(asking, aim, answer->where);
 	packets = pset_forget(asking->space, spread_question(asking->space, &question), PSET_BIT(PSET_STATE));

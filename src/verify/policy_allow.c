@@ -95,7 +95,6 @@ static void from_nic(struct wish *wish, const struct nic *nic, const struct pref
 static void from_party(struct wish *wish, const struct party *party, const struct prefix *to, pset packets)
 {
 	const struct asking *asking = wish->asking;
-	const char *capture = arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name);
 	size_t before = wish->sources.count;
 
 	if (party->guest ? party->machine : party->network) {
@@ -105,8 +104,7 @@ static void from_party(struct wish *wish, const struct party *party, const struc
 	for (size_t i = 0; party->guest && i < party->guest->nic_count; i++)
 		from_nic(wish, &party->guest->nics[i], to, packets);
 	if (wish->sources.count == before)
-		source_missing(asking, &wish->sources, capture, "the facts of %s",
-			       party->guest ? party->guest->path : "L0");
+		source_missing_facts(asking, &wish->sources, party);
 }
 
 static void from_world(struct wish *wish, const struct prefix *to, pset packets)

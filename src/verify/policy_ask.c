@@ -107,6 +107,7 @@ static bool judge(const struct inquiry *inquiry, const struct sender *source, co
 	const struct asking *asking = inquiry->asking;
 	struct policy_verdict *verdict = inquiry->verdict;
 	const struct answer *answer = walk_ask(asking->input->stack, question, 0, asking->arena);
+	const struct party *unseen;
 	struct policy_witness *witness;
 
 	if (answer->fate == FATE_UNKNOWN) {
@@ -115,7 +116,11 @@ static bool judge(const struct inquiry *inquiry, const struct sender *source, co
 		for (size_t i = 0; i < answer->missing_count; i++)
 			verdict_missing(asking, verdict, answer->missing[i].text, answer->missing[i].command);
 	}
-	if (answer->fate == FATE_UNKNOWN || aim_is_hit(asking, inquiry->aim, answer) == inquiry->all) {
+	unseen = aim_unseen_by(asking, inquiry->aim, answer);
+	if (unseen)
+		verdict_missing(asking, verdict, arena_printf(asking->arena, "the facts of %s", party_name(unseen)),
+				arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name));
+	if (answer->fate == FATE_UNKNOWN || unseen || aim_is_hit(asking, inquiry->aim, answer) == inquiry->all) {
 		if (expected && !verdict->witness)
 			verdict->witness = witness_of(inquiry, source, question, answer);
 		return false;
@@ -209,14 +214,15 @@ static struct bounds breaking(const struct inquiry *inquiry, const struct spread
 	struct space *space = inquiry->asking->space;
 	bool open = end->fate == SPREAD_UNKNOWN && end->reason != SPREAD_FOR_MANY;
 	pset hit = aim_hit(inquiry->asking, inquiry->aim, end);
+	pset unseen = aim_unseen(inquiry->asking, inquiry->aim, end);
 	struct bounds packets = end->packets;
 
 	if (inquiry->all) {
 		packets.may = pset_minus(space, packets.may, open ? PSET_EMPTY : hit);
-		packets.must = pset_minus(space, packets.must, hit);
+		packets.must = pset_minus(space, packets.must, pset_or(space, hit, unseen));
 		return packets;
 	}
-	return (struct bounds){pset_and(space, packets.may, hit),
+	return (struct bounds){pset_and(space, packets.may, pset_or(space, hit, unseen)),
 			       open ? PSET_EMPTY : pset_and(space, packets.must, hit)};
 }
 
@@ -286,6 +292,17 @@ static bool check_end(const struct inquiry *inquiry, const struct sender *source
 	return judge(inquiry, source, &question, false);
 }
 
+/* Who is on the network that is denied reaches itself, which is not meant. */
+static bool stays_home(const struct inquiry *inquiry, const struct spread_end *end)
+{
+	bool several = inquiry->aim->kind == AIM_NETWORK || inquiry->aim->kind == AIM_PREFIX;
+	size_t count;
+	const struct spread_hop *hops = spread_hops(inquiry->asking->spread, &count);
+
+	return several && !inquiry->all && end->fate == SPREAD_DELIVERED && end->hop < count && !hops[end->hop].iif &&
+	       hops[end->hop].from == SIZE_MAX;
+}
+
 static int follow(const struct inquiry *inquiry, const struct sender *source, const struct spread_start *start,
 		  bool *ret_found)
 {
@@ -297,9 +314,9 @@ static int follow(const struct inquiry *inquiry, const struct sender *source, co
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count && !*ret_found; i++)
-		*ret_found = try_end(inquiry, source, start, &ends[i]);
+		*ret_found = !stays_home(inquiry, &ends[i]) && try_end(inquiry, source, start, &ends[i]);
 	for (size_t i = 0; i < count && !*ret_found && checked < MOST_CHECKED; i++, checked++)
-		*ret_found = check_end(inquiry, source, start, &ends[i]);
+		*ret_found = !stays_home(inquiry, &ends[i]) && check_end(inquiry, source, start, &ends[i]);
 	if (!*ret_found)
 		look_at_hosts(inquiry, ends, count);
 	return 0;
@@ -351,6 +368,8 @@ static bool try_known(const struct inquiry *inquiry, const struct sources *sourc
 		found = false;
 	if (!found && spread_pick(inquiry->asking->spread, hit, &packet, &state))
 		miss_connection(inquiry, end, &packet, values.fields[PSET_DIRECTION] != 0);
+	else if (!found)
+		miss_end(inquiry, end, NULL);
 	return found;
 }
 
@@ -379,7 +398,7 @@ static int follow_known(const struct inquiry *inquiry, const struct sources *sou
 		return r;
 	look_at_hosts(inquiry, ends, count);
 	for (size_t i = 0; i < count; i++)
-		if (!pset_is_empty(breaking(inquiry, &ends[i]).may))
+		if (!stays_home(inquiry, &ends[i]) && !pset_is_empty(breaking(inquiry, &ends[i]).may))
 			*arena_push(asking->arena, breaks, break_count) = ends[i];
 	for (size_t i = 0; i < break_count && i < MOST_TRIED && !*ret_found; i++)
 		*ret_found = try_known(inquiry, sources, &breaks[i]);
@@ -422,6 +441,20 @@ static bool is_taken_over(const struct asking *asking, const struct answer *answ
 	return false;
 }
 
+/* All of these arrive, say the sets, but not what the interpreter was asked about: then nothing is proved. */
+static void miss_arrival(const struct inquiry *inquiry, const struct packet *packet, const struct answer *answer)
+{
+	cleanup_strbuf struct strbuf text = {};
+
+	for (size_t i = 0; i < answer->missing_count; i++)
+		verdict_missing(inquiry->asking, inquiry->verdict, answer->missing[i].text, answer->missing[i].command);
+	if (answer->missing_count)
+		return;
+	strbuf_add(&text, "whether it arrives: ");
+	packet_format(packet, &text);
+	verdict_missing(inquiry->asking, inquiry->verdict, arena_strdup(inquiry->asking->arena, text.text), NULL);
+}
+
 /* What answers one packet of these comes back. */
 static bool answer_breaks(const struct inquiry *inquiry, const struct sender *source)
 {
@@ -437,6 +470,8 @@ static bool answer_breaks(const struct inquiry *inquiry, const struct sender *so
 		return false;
 	there = walk_ask(asking->input->stack, &question, 0, asking->arena);
 	back = walk_reply(asking->input->stack, &question, 0, asking->arena);
+	if (there->fate != FATE_DELIVERED && !aim_is_hit(asking, inquiry->aim, there))
+		miss_arrival(inquiry, &question.packet, there);
 	if (!back || there->out)
 		return false; /* it does not come there, or to whom nothing is known of */
 	asking->report->checked += 2;

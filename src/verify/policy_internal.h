@@ -45,6 +45,13 @@ bool places_cable(const struct places *places, const struct nic *nic, struct cab
 const struct nic *places_tap(const struct places *places, const struct stack_link *link);
 /* The network that a bridge of a lab's network is; NULL: none. */
 const struct network *places_bridge(const struct places *places, const struct stack_link *link);
+/*
+ * Whoever of the lab should have been captured to say where packets go on that leave by a link: a host among its
+ * guests, the machine that the lab's network is on, the network that a machine is in. NULL: behind it is the world, or
+ * a guest that is the end of them.
+ */
+const struct party *places_unseen(const struct places *places, const struct stack_link *link);
+const char *party_name(const struct party *party); /* "hv1/a", "L0" */
 /* Leads to what was not captured, and to no guest of the lab. */
 bool places_is_way_out(const struct places *places, const struct stack_link *link);
 /* L0 has a way to this address of a guest: every network between is routed. */
@@ -101,6 +108,11 @@ bool aim_at(const struct asking *asking, const struct endpoint *to, struct aim *
 pset aim_hit(const struct asking *asking, const struct aim *aim, const struct spread_end *end);
 /* The same for one packet and the other engine. */
 bool aim_is_hit(const struct asking *asking, const struct aim *aim, const struct answer *answer);
+/* Packets of an end from which they go on to somebody of the lab who was not captured, so that nobody knows whether
+ * they come to the aim. */
+pset aim_unseen(const struct asking *asking, const struct aim *aim, const struct spread_end *end);
+/* The same for one packet and the other engine: who that is, or NULL. */
+const struct party *aim_unseen_by(const struct asking *asking, const struct aim *aim, const struct answer *answer);
 /* It is one only if the host that it came to has a resolver, which is not known. */
 bool aim_is_doubtful(const struct asking *asking, const struct aim *aim, const struct answer *answer);
 /* "it leaves by wan of L0-root" */
@@ -133,6 +145,7 @@ struct sources {
 void source_missing(const struct asking *asking, struct sources *sources, const char *command, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void source_missing_part(const struct asking *asking, struct sources *sources, const struct endpoint *endpoint);
+void source_missing_facts(const struct asking *asking, struct sources *sources, const struct party *party);
 /* Whatever the host sends by itself, with its own addresses. */
 void source_add_party(const struct asking *asking, struct sources *sources, const struct party *party, pset packets);
 /* Whatever comes out of a guest's cables, with any address, MAC and VLAN. */

@@ -18,6 +18,17 @@ static struct stack_host *find_host(const struct places *places, const char *nam
 	return host ? host : stack_host(places->stack, collection_folder(arena, name));
 }
 
+/* One whose interfaces were not captured says nothing about packets: it is known who it is, and no more. */
+static struct stack_host *take_host(const struct places *places, const struct party *party, const char *name,
+				    struct arena *arena)
+{
+	struct stack_host *host = find_host(places, name, arena);
+
+	if (host)
+		places->roles[host->number] = party;
+	return host && host->facts->links_known == TRUTH_YES ? host : NULL;
+}
+
 static void find_party(struct places *places, struct party *party, struct arena *arena)
 {
 	const struct lab *lab = places->lab;
@@ -25,14 +36,11 @@ static void find_party(struct places *places, struct party *party, struct arena 
 	bool outermost = host && host->layer == 0;
 	const char *name = outermost ? "L0-root" : party->guest ? party->guest->path : host->path;
 
-	party->machine = find_host(places, name, arena);
+	party->machine = take_host(places, party, name, arena);
 	if (host)
-		party->network = find_host(
-			places, outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
-	if (party->machine)
-		places->roles[party->machine->number] = party;
-	if (party->network)
-		places->roles[party->network->number] = party;
+		party->network =
+			take_host(places, party,
+				  outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
 }
 
 void places_find(struct places *places, const struct lab *lab, const struct stack *stack, struct arena *arena)
@@ -132,6 +140,63 @@ static bool has_captured_end(const struct stack_link *link)
 		if (link->cables[i].link)
 			return true;
 	return link->cable_count == 0 && link->parent && link->link->kind && strcmp(link->link->kind, "veth") == 0;
+}
+
+const char *party_name(const struct party *party)
+{
+	return party->guest ? party->guest->path : "L0";
+}
+
+static bool is_veth(const struct stack_link *link)
+{
+	return link->link->kind && strcmp(link->link->kind, "veth") == 0;
+}
+
+/* A guest's own interface, be it a port of a bridge. */
+static bool is_nic_of(const struct stack_link *link, const struct guest *guest)
+{
+	for (size_t i = 0; guest && link->link->mac.known && i < guest->nic_count; i++)
+		if (memcmp(link->link->mac.bytes, guest->nics[i].mac, sizeof(guest->nics[i].mac)) == 0)
+			return true;
+	for (size_t i = 0; i < link->port_count; i++)
+		if (is_nic_of(link->ports[i], guest))
+			return true;
+	return false;
+}
+
+/* A guest on the network, not captured, that has guests of its own and so may send packets on. */
+static const struct party *unseen_on(const struct places *places, const struct network *network)
+{
+	for (size_t i = 0; i < places->lab->guest_count; i++) {
+		const struct party *party = places_party(places, places->lab->guests[i]);
+
+		for (size_t j = 0; party->host && !party->machine && j < party->guest->nic_count; j++)
+			if (party->guest->nics[j].network == network)
+				return party;
+	}
+	return NULL;
+}
+
+const struct party *places_unseen(const struct places *places, const struct stack_link *link)
+{
+	const struct party *party = places_role(places, link->host), *parent;
+	const struct nic *nic = places_tap(places, link);
+	const struct network *network = places_bridge(places, link);
+
+	if (network)
+		return unseen_on(places, network);
+	if (nic)
+		party = places_party(places, nic->guest);
+	if (nic || !party)
+		return party && party->host && !party->machine ? party : NULL;
+	if (link->host == party->network)
+		return !party->machine && is_veth(link) ? party : NULL;
+	if (link->host != party->machine)
+		return party;
+	parent = party->guest ? places_party(places, party->guest->parent->guest) : NULL;
+	if (parent && !parent->network && is_nic_of(link, party->guest))
+		return parent;
+	return party->host && !party->network && is_veth(link) ? party : NULL;
 }
 
 bool places_is_way_out(const struct places *places, const struct stack_link *link)

@@ -32,6 +32,13 @@ void source_missing_part(const struct asking *asking, struct sources *sources, c
 		       "%s is not in this part of the lab", endpoint->text);
 }
 
+void source_missing_facts(const struct asking *asking, struct sources *sources, const struct party *party)
+{
+	source_missing(asking, sources,
+		       arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name),
+		       "the facts of %s", party_name(party));
+}
+
 static struct sender *add(const struct asking *asking, struct sources *sources, const struct spread_start *start)
 {
 	struct sender *source;
@@ -43,11 +50,6 @@ static struct sender *add(const struct asking *asking, struct sources *sources, 
 	return source;
 }
 
-static const char *party_name(const struct party *party)
-{
-	return party->guest ? party->guest->path : "L0";
-}
-
 /* ---- by itself ---- */
 
 static pset own_addresses(const struct asking *asking, const struct stack_host *host)
@@ -55,10 +57,12 @@ static pset own_addresses(const struct asking *asking, const struct stack_host *
 	pset set = PSET_EMPTY;
 
 	for (size_t i = 0; i < host->link_count; i++)
-		for (size_t j = 0; !host->links[i].loopback && j < host->links[i].link->address_count; j++)
-			set = pset_or(asking->space, set,
-				      set_of_address(asking->space, PSET_SADDR,
-						     &host->links[i].link->addresses[j].prefix.ip));
+		for (size_t j = 0; j < host->links[i].link->address_count; j++) {
+			const struct ip *ip = &host->links[i].link->addresses[j].prefix.ip;
+
+			if (!ip_is_loopback(ip)) /* the loopback interface may have others, too */
+				set = pset_or(asking->space, set, set_of_address(asking->space, PSET_SADDR, ip));
+		}
 	return set;
 }
 
@@ -106,10 +110,7 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 			source_missing(asking, sources, "nestvisor up", "%s does not run: it has no cable yet",
 				       guest->path);
 		else
-			source_missing(
-				asking, sources,
-				arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name),
-				"the facts of %s", owner->guest ? owner->guest->path : "L0");
+			source_missing_facts(asking, sources, owner);
 		return;
 	}
 	start.host = cable.tap->host;
@@ -122,6 +123,8 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 	source->party = places_party(&asking->places, guest);
 	if (cable.nic == nic)
 		return;
+	/* where else its host may send that to, itself included, is not known */
+	source_missing_facts(asking, sources, places_party(&asking->places, guest->parent->guest));
 	source->doubt = arena_printf(asking->arena, "the facts of %s", guest->parent->guest->path);
 	source->doubt_command = arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name);
 }
@@ -134,10 +137,7 @@ void source_add_party(const struct asking *asking, struct sources *sources, cons
 	add_host(asking, sources, party, party->machine, packets);
 	if (party->machine || !guest) {
 		if (!party->machine && !party->network)
-			source_missing(
-				asking, sources,
-				arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name),
-				"the facts of L0");
+			source_missing_facts(asking, sources, party);
 		return;
 	}
 	for (size_t i = 0; i < guest->nic_count; i++)
@@ -172,15 +172,20 @@ void source_add_world(const struct asking *asking, struct sources *sources, pset
 						     .in_port = bridge ? link : NULL,
 						     .packets = packets,
 						     .frames = bridge != NULL};
+			const struct party *unseen = places_unseen(&asking->places, link);
 			struct sender *source;
 
 			if (!places_is_way_out(&asking->places, link))
 				continue;
+			if (unseen) { /* what comes from there is not the world's, or is so by way of him */
+				source_missing_facts(asking, sources, unseen);
+				continue;
+			}
 			source = add(asking, sources, &start);
 			if (source)
 				source->who = "the world";
 		}
-	if (sources->count == before && !pset_is_empty(packets))
+	if (sources->count == before && sources->missing_count == 0 && !pset_is_empty(packets))
 		source_missing(asking, sources, NULL,
 			       "where the world begins: no host has an interface that leads out "
 			       "of these facts");

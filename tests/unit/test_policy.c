@@ -432,6 +432,35 @@ static void test_deny(void **state)
 	expect(&proof, cut_a, POLICY_PROVED);
 }
 
+/* Not what a guest of the network says to itself; but link-local addresses are the network's, too. */
+static void test_deny_network(void **state)
+{
+	const char *line = "  - deny: {from: world, to: hv1}", *denied = "  - deny: {from: hv1/b, to: hv1/inner}";
+	const char *promise = "deny: {from: hv1/b, to: hv1/inner}";
+	static const char all[] =
+		"table bridge wall {\n	chain forward {\n		type filter hook forward priority 100; "
+		"policy drop;\n	}\n	chain input {\n		type filter hook input priority 100; "
+		"policy drop;\n	}\n}\n";
+	static const char global[] =
+		"table bridge wall {\n	chain forward {\n		type filter hook forward priority 100; policy "
+		"drop;\n"
+		"		ip6 daddr fe80::/10 accept\n	}\n	chain input {\n		type filter hook input "
+		"priority 100; policy drop;\n	}\n}\n";
+	cleanup_free char *path = fixture("hv1-lab-first/nft-a-list-ruleset.txt"), *rules = read_text(path);
+	cleanup_free char *walled = NULL, *open = NULL;
+
+	assert_true(asprintf(&walled, "%s%s", rules, all) > 0 && asprintf(&open, "%s%s", rules, global) > 0);
+	{
+		cleanup_proof struct proof proof = prove_with(
+			line, denied, (const struct edit[]){{"hv1-lab-first", nft, rules, walled}, {}}, NULL, NULL);
+		cleanup_proof struct proof hole = prove_with(
+			line, denied, (const struct edit[]){{"hv1-lab-first", nft, rules, open}, {}}, NULL, NULL);
+
+		expect(&proof, promise, POLICY_PROVED);
+		expect_violated(&hole, promise, "hv1/a takes it in");
+	}
+}
+
 static const char allow_a[] = "allow: {from: L0, to: hv1/a, port: 22/tcp}";
 
 static void test_allow(void **state)
@@ -524,6 +553,54 @@ static void test_missing_host(void **state)
 	assert_int_equal(proof.report->result, POLICY_UNKNOWN);
 }
 
+/* Whoever is left out, the others alone do not prove or break anything that is not so with him. */
+static void test_left_out(void **state)
+{
+	static const char *const left_out[][2] = {
+		{"L0"}, {"L0-root"}, {"hv1"}, {"hv1-lab-first"}, {"hv1/a"}, {"hv1/b"}, {"hv1", "hv1-lab-first"}};
+	const char *line = "  - deny: {from: world, to: hv1}", *lines = "  - deny: {from: world, to: hv1}\n"
+									"  - deny: {from: hv1/a, to: hv1/b}\n"
+									"  - deny: {from: hv1/b, to: hv1}\n"
+									"  - deny: {from: hv1/b, to: L0}\n"
+									"  - deny: {from: hv1/b, to: world}\n"
+									"  - deny: {from: L0, to: hv1/b}\n"
+									"  - deny: {from: world, to: hv1/a}\n"
+									"  - deny: {from: hv1, to: hv1/a}";
+	cleanup_proof struct proof whole = prove_with(line, lines, NULL, NULL, NULL);
+
+	for (size_t i = 0; i < sizeof(left_out) / sizeof(*left_out); i++) {
+		const struct edit edits[] = {{left_out[i][0]}, {left_out[i][1]}, {}};
+		cleanup_proof struct proof part = prove_with(line, lines, edits, NULL, NULL);
+
+		assert_int_equal(part.report->verdict_count, whole.report->verdict_count);
+		for (size_t j = 0; j < part.report->verdict_count; j++) {
+			const struct policy_verdict *verdict = &part.report->verdicts[j];
+
+			if (verdict->result == POLICY_UNKNOWN || verdict->result == whole.report->verdicts[j].result)
+				continue;
+			tell(verdict);
+			fail_msg("without %s: %s: %s", left_out[i][0], verdict->promise->text,
+				 policy_result_word(verdict->result));
+		}
+	}
+}
+
+/* What may be lost twice on the way is not taken for what arrives. */
+static void test_open_twice(void **state)
+{
+	const char *way = "192.168.124.0/24 via 192.168.122.191 dev lab proto 110";
+	cleanup_proof struct proof proof = prove((const struct edit[]){
+		{"L0", "ip-route-show-table-all.txt", way,
+		 "192.168.124.0/24 proto 110\n\tnexthop via 192.168.122.191 dev lab weight 1\n\tnexthop via "
+		 "192.168.122.191 dev lab weight 1"},
+		{"hv1", "sysctl-net.txt", "/proc/sys/net/ipv4/conf/eth0/forwarding:1", ""},
+		{"hv1", "sysctl-net.txt", "/proc/sys/net/ipv4/conf/all/forwarding:1", ""},
+		{"hv1", "sysctl-net.txt", "/proc/sys/net/ipv4/ip_forward:1", ""},
+		{}});
+
+	expect(&proof, allow_a, POLICY_UNKNOWN);
+}
+
 static void test_json(void **state)
 {
 	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first"}, {}});
@@ -551,12 +628,15 @@ int main(void)
 		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_deny),
+		cmocka_unit_test(test_deny_network),
 		cmocka_unit_test(test_allow),
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_compromised),
 		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_missing_host),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_open_twice),
 		cmocka_unit_test(test_json),
 	};
 
