@@ -114,6 +114,17 @@ static int read_question(struct invocation *inv, struct arena *arena, const stru
 	return EXIT_DONE;
 }
 
+/* Rules that nobody has seen are not compared. */
+static void warn_of_gaps(struct invocation *inv, struct arena *arena, const struct stack_host *host, const char *which)
+{
+	for (int kind = 0; kind < GAP_KIND_COUNT; kind++)
+		if (host->gaps[kind])
+			invocation_warn(inv,
+					"the %s facts of %s: the rules in %s were not captured, and are taken for "
+					"none (%s tells)",
+					which, host->name, stack_gap_name(host, kind, arena), stack_gap_command(kind));
+}
+
 static int compare_hosts(struct invocation *inv, const struct pair *pair)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -125,6 +136,8 @@ static int compare_hosts(struct invocation *inv, const struct pair *pair)
 
 	if (status != EXIT_DONE)
 		return status;
+	warn_of_gaps(inv, arena, question.before, "first");
+	warn_of_gaps(inv, arena, question.after, "second");
 	if (diff_hook_new(&question, &diff, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (inv->json) {

@@ -78,6 +78,8 @@ static void field_text(const struct diff_class *class, enum pset_field field, st
 		strbuf_add(out, i ? ", " : "");
 		range_text(class, field, &values->items[i], out);
 	}
+	if (values->more)
+		strbuf_add(out, " and others");
 	if (values->count > MOST_VALUES)
 		strbuf_printf(out, " and %zu more", values->count - MOST_VALUES);
 }

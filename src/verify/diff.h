@@ -34,6 +34,8 @@ struct diff_hook_question {
 struct diff_values {
 	struct interval *items; /* rising */
 	size_t count;
+	bool more; /* there are too many, as of a mark of which one bit counts: only the witness's is among the items */
+	pset all;
 };
 
 /* All packets with these values of these fields, in any combination; others do not matter. */

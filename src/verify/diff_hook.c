@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_INTERVALS = 4096 }; /* of one field, that anybody might read */
+
 struct side {
 	const struct stack_host *host;
 	struct chains *chains;
@@ -59,7 +61,7 @@ static void look_at(struct differing *differing, struct side *side, enum stack_f
 static pset field_set(struct space *space, const struct diff_class *class, enum pset_field field, pset_fields done)
 {
 	if (done & PSET_BIT(field))
-		return pset_intervals(space, field, class->box[field].items, class->box[field].count);
+		return class->box[field].all;
 	return pset_value(space, field, class->witness.fields[field]);
 }
 
@@ -76,7 +78,14 @@ static struct diff_values widen(struct differing *differing, const struct diff_c
 		if (i != field && class->fields & PSET_BIT(i))
 			outside = pset_and(space, outside, field_set(space, class, i, done));
 	outside = pset_forget(space, outside, ~PSET_BIT(field));
-	count = pset_project(space, pset_not(space, outside), field, &found);
+	values.all = pset_not(space, outside);
+	if (!pset_project_few(space, values.all, field, MOST_INTERVALS, &found, &count)) {
+		wide value = class->witness.fields[field];
+
+		*arena_push(differing->diff->arena, values.items, values.count) = (struct interval){value, value};
+		values.more = true;
+		return values;
+	}
 	for (size_t i = 0; i < count; i++)
 		*arena_push(differing->diff->arena, values.items, values.count) = found[i];
 	free(found);

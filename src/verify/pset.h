@@ -145,6 +145,9 @@ enum { PSET_MOST_INTERVALS = 1 << 20 };
 /* The values that a field has in packets of the set, in rising order, as few intervals as possible. The array is
  * malloced; 0 for the empty set. */
 size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret);
+/* The same where they are at most so many; false: there are more. */
+bool pset_project_few(struct space *space, pset a, enum pset_field field, size_t most, struct interval **ret,
+		      size_t *ret_count);
 
 /*
  * A function (a set, or any other) seen by one field: which values lead to which function of the other fields. It must

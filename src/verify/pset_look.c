@@ -99,7 +99,7 @@ static bool walk_values(const struct walk *walk, diagram d, wide base, unsigned 
 
 struct collected {
 	struct pset_run *runs;
-	size_t count, capacity;
+	size_t count, capacity, most;
 };
 
 static bool collect(void *context, struct interval interval, diagram below)
@@ -111,7 +111,7 @@ static bool collect(void *context, struct interval interval, diagram below)
 		last->interval.last = interval.last;
 		return true;
 	}
-	if (collected->count == PSET_MOST_INTERVALS)
+	if (collected->count == collected->most)
 		return false;
 	if (collected->count == collected->capacity) {
 		collected->capacity = collected->capacity ? 2 * collected->capacity : 16;
@@ -125,7 +125,7 @@ static bool collect(void *context, struct interval interval, diagram below)
 
 size_t pset_runs(struct space *space, diagram d, enum pset_field field, struct pset_run **ret)
 {
-	struct collected collected = {};
+	struct collected collected = {.most = PSET_MOST_INTERVALS};
 	struct walk walk = {space, field, pset_field_bits(field), collect, &collected};
 
 	*ret = NULL;
@@ -138,10 +138,10 @@ size_t pset_runs(struct space *space, diagram d, enum pset_field field, struct p
 	return collected.count;
 }
 
-size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret)
+/* Of the runs those in the set. */
+static size_t intervals_of(struct pset_run *runs, size_t run_count, struct interval **ret)
 {
-	struct pset_run *runs;
-	size_t run_count = pset_runs(space, pset_forget(space, a, ~PSET_BIT(field)), field, &runs), count = 0;
+	size_t count = 0;
 
 	*ret = calloc(run_count + 1, sizeof(**ret));
 	if (!*ret)
@@ -151,6 +151,28 @@ size_t pset_project(struct space *space, pset a, enum pset_field field, struct i
 			(*ret)[count++] = runs[i].interval;
 	free(runs);
 	return count;
+}
+
+size_t pset_project(struct space *space, pset a, enum pset_field field, struct interval **ret)
+{
+	struct pset_run *runs;
+	size_t run_count = pset_runs(space, pset_forget(space, a, ~PSET_BIT(field)), field, &runs);
+
+	return intervals_of(runs, run_count, ret);
+}
+
+bool pset_project_few(struct space *space, pset a, enum pset_field field, size_t most, struct interval **ret,
+		      size_t *ret_count)
+{
+	struct collected collected = {.most = 2 * most + 1}; /* what is between them counts, too */
+	struct walk walk = {space, field, pset_field_bits(field), collect, &collected};
+
+	if (!walk_values(&walk, pset_forget(space, a, ~PSET_BIT(field)), 0, 0)) {
+		free(collected.runs);
+		return false;
+	}
+	*ret_count = intervals_of(collected.runs, collected.count, ret);
+	return true;
 }
 
 static bool take_first(void *context, struct interval interval, diagram below)

@@ -107,6 +107,23 @@ static void test_opens_and_closes(void **state)
 	end(&pair);
 }
 
+/* Of a mark one bit counts: half of all marks, which nobody could list. */
+static void test_one_bit(void **state)
+{
+	struct pair pair = {};
+
+	compare(&pair, HEAD "COMMIT\n", HEAD "-A FORWARD -m mark --mark 0x1/0x1 -j ACCEPT\nCOMMIT\n");
+	assert_int_equal(pair.diff->class_count, 2); /* of each family one */
+	assert_false(pair.diff->more);
+	for (size_t i = 0; i < 2; i++) {
+		const struct diff_values *marks = &pair.diff->classes[i].box[PSET_MARK];
+
+		assert_int_equal(pair.diff->classes[i].kind, DIFF_OPENS);
+		assert_true(marks->more && marks->count == 1 && (marks->items[0].first & 1));
+	}
+	end(&pair);
+}
+
 /* A rate decides now what a rule did before. */
 static void test_unclear(void **state)
 {
@@ -205,9 +222,8 @@ static void test_labs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same),
-		cmocka_unit_test(test_opens_and_closes),
-		cmocka_unit_test(test_unclear),
+		cmocka_unit_test(test_same),	cmocka_unit_test(test_opens_and_closes),
+		cmocka_unit_test(test_one_bit), cmocka_unit_test(test_unclear),
 		cmocka_unit_test(test_labs),
 	};
 
