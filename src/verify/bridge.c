@@ -179,6 +179,7 @@ static void redirect(struct hop *hop, struct stack_link *bridge)
 	if (!fib_route_input(hop))
 		return;
 	if (hop->route.link != bridge || hop->route.type == ROUTE_TYPE_LOCAL) {
+		hop->packet.dst_mac = bridge->link->mac;
 		take_up(hop, bridge, true);
 		return;
 	}

@@ -123,6 +123,13 @@ pset spread_multicast(struct spread *spread, enum stack_family family)
 		       spread_prefix(spread, PSET_DADDR, "255.255.255.255/32"));
 }
 
+pset spread_group_frames(struct spread *spread)
+{
+	wide group = (wide)1 << 40; /* of the first byte the lowest bit */
+
+	return pset_masked(spread->space, PSET_DMAC, group, group | PSET_NO_MAC);
+}
+
 /* ---- ends ---- */
 
 static struct spread_end *add_end(struct spread *spread, const struct stream *stream, struct bounds packets,
@@ -251,6 +258,14 @@ bool spread_has_no_way(struct spread *spread, const struct stream *stream, const
 	return usable == 0;
 }
 
+/* A frame for several is not sent on, though its packet be for one: translated on its way, say (ip_forward()). Unless
+ * somebody asks for MACs, frames are for whom they belong to. */
+static void refuse_group_frames(struct spread *spread, struct stream *stream)
+{
+	if (pset_support(spread->space, stream->packets.may) & PSET_BIT(PSET_DMAC))
+		spread_lose(spread, stream, spread_group_frames(spread), SPREAD_FOR_MANY);
+}
+
 static void forward_by(struct spread *spread, const struct stream *stream, const struct routed *routed)
 {
 	const struct route *route = routed->decision.route->route;
@@ -271,6 +286,7 @@ static void forward_by(struct spread *spread, const struct stream *stream, const
 			continue;
 		}
 		spread_check_source(spread, &out, oif);
+		refuse_group_frames(spread, &out);
 		count_down(spread, &out);
 		out.oif = oif;
 		if (spread_is_known(&out) && spread_offloads(out.host, out.family))

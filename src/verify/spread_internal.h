@@ -260,6 +260,8 @@ bool spread_usable(const struct stack_host *host, const struct nexthop *nexthop)
 bool spread_has_no_way(struct spread *spread, const struct stream *stream, const struct routed *routed);
 /* Packets to several hosts at once. */
 pset spread_multicast(struct spread *spread, enum stack_family family);
+/* In frames to several hosts at once: their MAC is that of a group. */
+pset spread_group_frames(struct spread *spread);
 pset spread_prefix(struct spread *spread, enum pset_field field, const char *text);
 /* Takes packets out of the stream that end here. */
 void spread_lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason);

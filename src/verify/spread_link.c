@@ -286,6 +286,29 @@ static pset translated_to_same(struct spread *spread, pset translated)
 	return pset_and(space, translated, same);
 }
 
+static pset mac_of(struct spread *spread, enum pset_field field, const struct stack_link *link)
+{
+	if (!link || !link->link->mac.known)
+		return PSET_FULL;
+	return pset_value(spread->space, field, wide_of_mac(link->link->mac.bytes));
+}
+
+/* How packets arrive: in the frame they are in, in one for who is there, or in one for all. */
+enum frame { FRAME_AS_IT_IS, FRAME_FOR_ONE, FRAME_FOR_ALL };
+
+/* The frame has one of these MACs, as far as that is known. */
+static void write_macs(struct spread *spread, struct stream *stream, pset_fields fields, pset macs)
+{
+	struct space *space = spread->space;
+	struct bounds before = stream->packets;
+
+	stream->packets.may = pset_and(space, pset_forget(space, before.may, fields), macs);
+	stream->packets.must = bounds_are_exact(before)
+				       ? stream->packets.may
+				       : pset_and(space, pset_forget(space, before.must, fields), macs);
+	spread_renew(spread, stream, before, fields);
+}
+
 /*
  * The destination was translated before the bridge decides (br_nf_pre_routing_finish). Where the new one is behind this
  * bridge, too, the frame is bridged on to it, whatever MAC it was for; otherwise it is routed.
@@ -323,6 +346,7 @@ static void redirect(struct spread *spread, struct stream *stream)
 			bridge_on(spread, &part, back);
 			continue;
 		}
+		write_macs(spread, &part, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, part.iif));
 		spread_hook(spread, &part, STACK_BRIDGE, HOOK_INPUT, INT_MIN, INT_MAX);
 		if (!bounds_are_empty(part.packets))
 			spread_arrive(spread, &part);
@@ -479,38 +503,20 @@ static pset answers(struct spread *spread, const struct stream *stream, const st
 	return pset_is_subset(spread->space, ip, own) ? PSET_FULL : PSET_EMPTY;
 }
 
-static pset mac_of(struct spread *spread, enum pset_field field, const struct stack_link *link)
-{
-	if (!link || !link->link->mac.known)
-		return PSET_FULL;
-	return pset_value(spread->space, field, wide_of_mac(link->link->mac.bytes));
-}
-
-/* Whose frame it is and for whom, as far as that is known. */
-static void address_frame(struct spread *spread, struct stream *stream, const struct stack_link *from,
-			  const struct stack_link *to)
-{
-	static const pset_fields macs = PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC);
-	struct space *space = spread->space;
-	pset known = pset_and(space, mac_of(spread, PSET_SMAC, from), mac_of(spread, PSET_DMAC, to));
-	bool exact = bounds_are_exact(stream->packets);
-
-	stream->packets.may = pset_and(space, pset_forget(space, stream->packets.may, macs), known);
-	stream->packets.must =
-		exact ? stream->packets.may : pset_and(space, pset_forget(space, stream->packets.must, macs), known);
-}
-
 static void arrive_at(struct spread *spread, const struct stream *sent, const struct far_end *end,
-		      struct bounds packets, bool addressed)
+		      struct bounds packets, enum frame frame)
 {
+	static const pset_fields both = PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC);
+	struct space *space = spread->space;
 	struct stream stream = *sent;
+	pset from = mac_of(spread, PSET_SMAC, sent->oif);
 
 	stream.packets = packets;
 	stream.prerouted = false;
-	if (addressed) {
-		address_frame(spread, &stream, sent->oif, end->link);
-		spread_renew(spread, &stream, packets, PSET_BIT(PSET_SMAC) | PSET_BIT(PSET_DMAC));
-	}
+	if (frame == FRAME_FOR_ONE)
+		write_macs(spread, &stream, both, pset_and(space, from, mac_of(spread, PSET_DMAC, end->link)));
+	else if (frame == FRAME_FOR_ALL)
+		write_macs(spread, &stream, both, pset_and(space, from, spread_group_frames(spread)));
 	pass(spread, &stream, end->way);
 	if (bounds_are_empty(stream.packets))
 		return;
@@ -546,7 +552,7 @@ static void claim(struct spread *spread, const struct stream *stream, const stru
 		packets = bounds_in(spread->space, *rest, set);
 		*rest = bounds_out(spread->space, *rest, set);
 		if (!bounds_are_empty(packets))
-			arrive_at(spread, stream, end, packets, true);
+			arrive_at(spread, stream, end, packets, FRAME_FOR_ONE);
 	}
 }
 
@@ -557,7 +563,7 @@ static void offer(struct spread *spread, const struct stream *stream, const stru
 	packets.must = PSET_EMPTY;
 	for (size_t i = 0; i < search->end_count; i++)
 		if (search->ends[i].link && spread_is_taken_over(spread, search->ends[i].link->host))
-			arrive_at(spread, stream, &search->ends[i], packets, true);
+			arrive_at(spread, stream, &search->ends[i], packets, FRAME_FOR_ONE);
 }
 
 static void send_outside(struct spread *spread, const struct stream *stream, const struct search *search,
@@ -573,7 +579,7 @@ static void send_outside(struct spread *spread, const struct stream *stream, con
 		rest.must = PSET_EMPTY;
 	for (size_t i = 0; i < search->end_count && !bounds_are_empty(rest); i++)
 		if (!search->ends[i].link)
-			arrive_at(spread, stream, &search->ends[i], rest, true);
+			arrive_at(spread, stream, &search->ends[i], rest, FRAME_FOR_ONE);
 }
 
 /* Who is behind the port that the frame came in by does not get it from there; whether the next one is, is not known.
@@ -591,7 +597,7 @@ static void send_to_all(struct spread *spread, const struct stream *stream, cons
 {
 	for (size_t i = 0; i < search->end_count && !bounds_are_empty(packets); i++)
 		if (search->ends[i].link != stream->oif)
-			arrive_at(spread, stream, &search->ends[i], packets, true);
+			arrive_at(spread, stream, &search->ends[i], packets, FRAME_FOR_ALL);
 }
 
 void spread_send(struct spread *spread, const struct stream *stream, const struct ip *next)
@@ -635,8 +641,8 @@ static void bridge_on(struct spread *spread, const struct stream *stream, const 
 
 static void arrive_everywhere(struct spread *spread, const struct stream *stream, const struct search *search)
 {
-	for (size_t i = 0; i < search->end_count; i++)
-		arrive_at(spread, stream, &search->ends[i], stream->packets, false);
+	for (size_t i = 0; i < search->end_count && !bounds_are_empty(stream->packets); i++)
+		arrive_at(spread, stream, &search->ends[i], stream->packets, FRAME_AS_IT_IS);
 }
 
 static void flood(struct spread *spread, const struct stream *stream, struct stack_link *link, uint64_t vlan,
@@ -673,11 +679,16 @@ void spread_flood(struct spread *spread, const struct stream *stream, struct sta
 void spread_frames(struct spread *spread, const struct stream *stream)
 {
 	struct search search = {.spread = spread};
+	struct stream for_all = *stream;
 	struct bounds rest = stream->packets;
 
 	search_at(&search, stream->in_port ? stream->in_port : stream->iif, 0, NULL);
-	if (pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC))
+	if (pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC)) {
+		for_all.packets = bounds_in(spread->space, rest, spread_group_frames(spread));
+		rest = bounds_out(spread->space, rest, spread_group_frames(spread));
+		arrive_everywhere(spread, &for_all, &search);
 		claim(spread, stream, &search, has_mac, NULL, &rest);
+	}
 	claim(spread, stream, &search, has, NULL, &rest);
 	claim(spread, stream, &search, answers, NULL, &rest);
 	send_on(spread, stream, &search, rest);
@@ -690,5 +701,5 @@ void spread_into_port(struct spread *spread, const struct stream *stream)
 	search_at(&search, stream->in_port, 0, NULL);
 	for (size_t i = 0; i < search.end_count; i++)
 		if (search.ends[i].link == stream->iif)
-			arrive_at(spread, stream, &search.ends[i], stream->packets, false);
+			arrive_at(spread, stream, &search.ends[i], stream->packets, FRAME_AS_IT_IS);
 }

@@ -187,29 +187,116 @@ static bool from_subnet(struct translation *translation, const struct stack_link
 	return true;
 }
 
-/* In IPv6 which of several is taken depends on the destination: it may be each of them. */
-static bool from_any(struct translation *translation, const struct stack_link *link, struct bounds packets,
-		     const struct target *target)
+/* Which of a link's IPv6 addresses: all of them, those that are good for more than the link, or of these the current
+ * ones.
+ */
+enum choice { CHOOSE_ANY, CHOOSE_WIDE, CHOOSE_CURRENT };
+
+static bool is_choice(const struct address *address, enum choice choice)
 {
-	const struct address *only = NULL;
+	const struct ip *ip = &address->prefix.ip;
+
+	if (ip->family != AF_INET6 || (has_flag(address, "tentative") && !has_flag(address, "optimistic")))
+		return false;
+	if (choice == CHOOSE_ANY)
+		return true;
+	return !ip_is_link_local(ip) && !ip_is_loopback(ip) &&
+	       (choice == CHOOSE_WIDE || !has_flag(address, "deprecated"));
+}
+
+static size_t count_choices(const struct stack_link *link, enum choice choice)
+{
 	size_t count = 0;
 
-	for (size_t i = 0; link && i < link->link->address_count; i++) {
-		const struct address *address = &link->link->addresses[i];
+	for (size_t i = 0; link && i < link->link->address_count; i++)
+		count += is_choice(&link->link->addresses[i], choice);
+	return count;
+}
 
-		if (!is_usable(address, AF_INET6) || ip_is_link_local(&address->prefix.ip))
-			continue;
-		only = address;
-		count++;
-	}
+/* One of a link's addresses (NULL: of all links'): which one is not for us to say. False: there is none. */
+static bool to_any_of(struct translation *translation, const struct stack_link *only, enum choice choice,
+		      struct bounds packets, const struct target *target)
+{
+	const struct stack_host *host = translation->stream->host;
+	size_t count = 0;
+
+	for (size_t i = 0; i < host->link_count; i++)
+		if (!only || only == &host->links[i])
+			count += count_choices(&host->links[i], choice);
 	if (count > 1)
 		packets.must = PSET_EMPTY;
-	for (size_t i = 0; count > 0 && i < link->link->address_count; i++)
-		if (count == 1 ? &link->link->addresses[i] == only
-			       : is_usable(&link->link->addresses[i], AF_INET6) &&
-					 !ip_is_link_local(&link->link->addresses[i].prefix.ip))
-			to_address(translation, packets, *target, &link->link->addresses[i].prefix.ip);
+	for (size_t i = 0; i < host->link_count; i++) {
+		const struct link *link = host->links[i].link;
+
+		if (only && only != &host->links[i])
+			continue;
+		for (size_t j = 0; j < link->address_count; j++)
+			if (is_choice(&link->addresses[j], choice))
+				to_address(translation, packets, *target, &link->addresses[j].prefix.ip);
+	}
 	return count > 0;
+}
+
+/* What goes to an address of the host's own is sent from that. Returns the others. */
+static struct bounds to_itself(struct translation *translation, struct bounds packets, const struct target *target)
+{
+	const struct stack_host *host = translation->stream->host;
+	struct space *space = translation->spread->space;
+
+	for (size_t i = 0; i < host->link_count; i++)
+		for (size_t j = 0; j < host->links[i].link->address_count; j++) {
+			const struct address *address = &host->links[i].link->addresses[j];
+			wide value = wide_of_address(&address->prefix.ip);
+			pset same;
+
+			if (!is_choice(address, CHOOSE_WIDE))
+				continue;
+			same = pset_interval(space, PSET_DADDR, value, value);
+			to_address(translation, bounds_in(space, packets, same), *target, &address->prefix.ip);
+			packets = bounds_out(space, packets, same);
+		}
+	return packets;
+}
+
+/*
+ * RFC 6724, as far as it leaves no choice (ipv6_dev_get_saddr()): the destination itself; an address good for as much,
+ * and current; one of the interface that the packet leaves by. On that one's own link others do not count.
+ */
+static bool masquerade6(struct translation *translation, const struct stack_link *link, struct bounds packets,
+			const struct target *target, struct bounds *ret_rest)
+{
+	struct spread *spread = translation->spread;
+	struct space *space = spread->space;
+	pset near = pset_or(space, spread_multicast(spread, STACK_IP6), spread_prefix(spread, PSET_DADDR, "fe80::/10"));
+	struct bounds far;
+
+	near = pset_or(space, near, spread_prefix(spread, PSET_DADDR, "::1/128"));
+	far = to_itself(translation, bounds_out(space, packets, near), target);
+	*ret_rest = bounds_in(space, packets, near);
+	if (to_any_of(translation, link, CHOOSE_ANY, *ret_rest, target))
+		*ret_rest = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+	if (count_choices(link, CHOOSE_CURRENT) ? to_any_of(translation, link, CHOOSE_CURRENT, far, target)
+						: to_any_of(translation, NULL, CHOOSE_WIDE, far, target) ||
+							  to_any_of(translation, NULL, CHOOSE_ANY, far, target))
+		return bounds_are_empty(*ret_rest);
+	*ret_rest = bounds_or(space, *ret_rest, far);
+	return false;
+}
+
+/* REDIRECT takes the first one, to who has a link-local one of these (nf_nat_redirect.c). */
+static bool redirect6(struct translation *translation, const struct stack_link *link, struct bounds packets,
+		      const struct target *target)
+{
+	struct space *space = translation->spread->space;
+	pset near = spread_prefix(translation->spread, PSET_SADDR, "fe80::/10");
+
+	if (!link || count_choices(link, CHOOSE_ANY) == 0)
+		return false;
+	if (count_choices(link, CHOOSE_WIDE) == 0)
+		near = PSET_FULL;
+	to_any_of(translation, link, CHOOSE_ANY, bounds_in(space, packets, near), target);
+	to_any_of(translation, link, CHOOSE_WIDE, bounds_out(space, packets, near), target);
+	return true;
 }
 
 static bool addresses_known(const struct stack_link *link, uint8_t family)
@@ -225,11 +312,15 @@ static void to_link(struct translation *translation, struct bounds packets, stru
 	uint8_t family = family_of(translation->stream);
 	bool by_subnet = translation->nat->kind == NAT_MASQUERADE, done = false;
 
-	done = family == AF_INET ? from_subnet(translation, link, packets, &target, by_subnet)
-				 : from_any(translation, link, packets, &target);
-	for (size_t i = 0; !done && by_subnet && i < host->link_count; i++) /* of another interface, then */
-		done = family == AF_INET ? from_subnet(translation, &host->links[i], packets, &target, true)
-					 : from_any(translation, &host->links[i], packets, &target);
+	if (family == AF_INET6 && by_subnet && (addresses_known(link, family) || count_choices(link, CHOOSE_WIDE)))
+		done = masquerade6(translation, link, packets, &target, &packets);
+	else if (family == AF_INET6 && !by_subnet)
+		done = redirect6(translation, link, packets, &target);
+	else if (family == AF_INET)
+		done = from_subnet(translation, link, packets, &target, by_subnet);
+	for (size_t i = 0; !done && by_subnet && family == AF_INET && i < host->link_count; i++)
+		done = from_subnet(translation, &host->links[i], packets, &target,
+				   true); /* of another interface, then */
 	if (done)
 		return;
 	if (addresses_known(link, family)) {

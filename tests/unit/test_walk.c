@@ -11,6 +11,7 @@
 #include "render/path.h"
 #include "verify/batch.h"
 #include "verify/ends.h"
+#include "verify/engines.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -183,6 +184,52 @@ static void test_small_hosts(void **state)
 	}
 }
 
+/* ---- the same, asked of the sets ---- */
+
+/* The sets may leave more open than the interpreter, but where they answer, it is the same. */
+static enum agreement compare(const struct stack *stack, struct spread *spread, const struct walk_scenario *scenario,
+			      const struct walk_case *test)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *json = base_question(scenario), *own = case_json(test->question);
+	struct question *question;
+	struct answer *symbolic;
+	enum agreement agreement;
+
+	json_object_update(json, own);
+	assert_int_equal(question_from_json(stack, json, arena, &question, NULL), 0);
+	agreement = engines_compare(spread, question, walk_ask(stack, question, 0, arena), arena, &symbolic);
+	if (agreement == ENGINES_DIFFER)
+		print_message("%s\n  asked  %s\n  wanted %s\n  sets   %s at %s\n", scenario->name, test->question,
+			      test->answer, fate_word(symbolic->fate), symbolic->where ? symbolic->where->name : "?");
+	return agreement;
+}
+
+static void test_sets(void **state)
+{
+	size_t counts[3] = {};
+
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
+		char folder[] = "/tmp/nestvisor-walk-XXXXXX";
+		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_stack struct stack *stack = NULL;
+		cleanup_space struct space *space = pset_space_new((size_t)1 << 28, NULL);
+		cleanup_spread struct spread *spread = NULL;
+
+		assert_non_null(mkdtemp(folder));
+		build(&scenarios[i], folder);
+		bundle = load(folder);
+		assert_int_equal(dir_remove(folder, NULL), 0);
+		stack = stack_new(bundle);
+		spread = spread_new(stack, space);
+		for (size_t j = 0; j < 12 && scenarios[i].cases[j].question; j++)
+			counts[compare(stack, spread, &scenarios[i], &scenarios[i].cases[j])]++;
+	}
+	print_message("%zu agree, %zu open\n", counts[ENGINES_AGREE], counts[ENGINES_OPEN]);
+	assert_int_equal(counts[ENGINES_DIFFER], 0);
+	assert_true(counts[ENGINES_AGREE] > counts[ENGINES_OPEN]);
+}
+
 /* ---- as people ask ---- */
 
 struct people_case {
@@ -274,7 +321,8 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernel_sample), cmocka_unit_test(test_small_hosts),
-					   cmocka_unit_test(test_people), cmocka_unit_test(test_paths)};
+					   cmocka_unit_test(test_sets), cmocka_unit_test(test_people),
+					   cmocka_unit_test(test_paths)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

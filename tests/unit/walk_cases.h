@@ -124,7 +124,7 @@ static const struct walk_scenario scenarios[] = {
 					       "global\n" RULES
 					       "$ ip -6 route\n2001:db8:113::/64 dev eth0\nfd00:10::/64 dev eth0\n"
 					       "2001:db8:5::/64 dev eth1\n2002::/16 via 2001:db8:5::9 dev eth1\n"
-					       "default via 2001:db8:113::fe dev eth0\n"
+					       "default via 2001:db8:113::fe dev eth0\nfe80::/64 dev eth0\n"
 					       "$ ip6tables-save\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT "
 					       "[0:0]\n:OUTPUT ACCEPT "
 					       "[0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport "
@@ -138,6 +138,8 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': 'fd00:77::5', 'src': '2001:db8:113::2'}", "{'verdict': 'delivered', 'src': 'fd00:10::1'}"},
 	  {"{'dst': '2002:1::1'}", "{'verdict': 'delivered', 'src': '2001:db8:5::1'}"},
 	  {"{'dst': '::1', 'src': '::1'}", "{'verdict': 'delivered', 'src': '::1'}"},
+	  {"{'dst': 'fe80::9'}", "{'verdict': 'delivered', 'src': 'fe80::2'}"},
+	  {"{'dst': '2001:db8:5::1', 'src': '2001:db8:113::2'}", "{'verdict': 'delivered', 'src': '2001:db8:5::1'}"},
 	  /* the first one of the interface, whichever that is */
 	  {"{'iif': 'eth0', 'src': '2001:db8:113::fe', 'dst': '2001:db8:113::2', 'proto': 'tcp', 'dport': 99}",
 	   "{'verdict': 'delivered', 'dst': '2001:db8:113::7', 'dport': 22}"}}},
@@ -163,7 +165,11 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '224.0.0.1', 'src': '10.0.1.1'}", "{'verdict': 'lost', 'reason': 'martian-source-is-local'}"},
 	  {"{'dst': '255.255.255.255', 'src': '10.0.1.1'}", "{'verdict': 'lost', 'reason': 'martian-source-is-local'}"},
 	  {"{'dst': '255.255.255.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 99}",
-	   "{'verdict': 'lost', 'reason': 'not-routed'}"}}},
+	   "{'verdict': 'lost', 'reason': 'not-routed'}"},
+	  {"{'dst': '10.0.0.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 99}",
+	   "{'verdict': 'lost', 'reason': 'not-routed'}"},
+	  {"{'dst': '10.0.0.1', 'dst_mac': '52:54:00:00:00:02', 'dport': 99}", "{'verdict': 'delivered'}"},
+	  {"{'dst': '10.0.1.2', 'dst_mac': '33:33:00:00:00:01'}", "{'verdict': 'lost', 'reason': 'not-routed'}"}}},
 
 	{"the way back of a broadcast is asked without its destination",
 	 {{"r", ADDRESSES ROUTES "$ sysctl -a\nnet.ipv4.ip_forward = 1\nnet.ipv4.conf.all.rp_filter = 2\n"
@@ -491,6 +497,19 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dport': 81}",
 	   "{'verdict': 'delivered', 'to': 'local process of host r', 'dst': '10.0.0.1', 'dport': 22}"}}},
 
+	{"what is translated on a bridge and routed elsewhere is in a frame for the bridge, whatever it was in",
+	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
+			3, "eth1", "") "    inet 10.0.1.1/24 scope global eth1\n" ETHER(4, "p1", "master br0") RULES
+	   "$ ip route\n10.0.0.0/24 dev br0 scope link src 10.0.0.1\n10.0.1.0/24 dev eth1 scope link src 10.0.1.1\n"
+	   "$ sysctl -a\nnet.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\n"
+	   "net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.br0.rp_filter = 0\n" IPTABLES
+	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
+	   "[0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.1.2\nCOMMIT\n"}},
+	 "[[\"r\", \"p1\", null, null]]",
+	 "{'at': 'r', 'iif': 'br0', 'in_port': 'p1', 'bridged': true, 'src': '10.0.0.2', 'dst': '10.0.0.4',"
+	 " 'dst_mac': 'ff:ff:ff:ff:ff:ff', 'dport': 80}",
+	 {{"{}", "{'verdict': 'delivered', 'to': 'out interface eth1 of host r'}"}}},
+
 	{"a bridge: ip's rules see frames between its ports only with bridge-nf-call-iptables",
 	 {{"off", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
 			  3, "p1", "master br0") ETHER(4, "p2", "master br0") RULES
@@ -557,6 +576,7 @@ static const struct walk_scenario scenarios[] = {
 		       "-A INPUT -m conntrack --ctstate INVALID -j REJECT\n"
 		       "-A INPUT -m conntrack --ctstate UNTRACKED -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT\n"
 		       "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j ACCEPT\n"
+		       "-A INPUT -m addrtype --dst-type UNICAST -p udp -j ACCEPT\n"
 		       "-A FORWARD -m addrtype --dst-type UNICAST -p udp -j ACCEPT\nCOMMIT\n"}},
 	 NULL,
 	 "{'src': 'fd00:a::2', 'dst': 'fd00:a::1', 'proto': 'icmpv6'}",
@@ -565,6 +585,7 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'icmp_type': 128}", "{'verdict': 'delivered'}"},
 	  {"{'icmp_type': 129}", "{'verdict': 'rejected', 'answered': 'icmp 1/4'}"},
 	  {"{'dst': 'fd00:b::2', 'icmp_type': 128}", "{'verdict': 'dropped', 'chain': 'FORWARD'}"},
+	  {"{'proto': 'udp'}", "{'verdict': 'delivered', 'where': 'r'}"}, /* its own are unicast, too */
 	  {"{'dst': 'fd00:b::2', 'proto': 'udp'}", "{'verdict': 'delivered'}"}}},
 
 	{"ICMP errors belong to what they are about, and are translated with it",
