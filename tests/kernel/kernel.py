@@ -16,7 +16,7 @@ import packets
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
-NETLINK_NETFILTER, SOL_NETLINK, NFNLGRP_NFTRACE = 12, 270, 9
+NETLINK_NETFILTER, SOL_NETLINK, NFNLGRP_NFTRACE, NLMSG_ERROR = 12, 270, 9, 2
 ETH_P_ALL = 3
 PROTOCOLS4, PROTOCOLS6 = (1, 6, 17, 47, 50, 132), (6, 17, 47, 50, 58, 132)
 SO_RCVBUFFORCE = 33
@@ -141,9 +141,13 @@ class Host:
 
     def configure_log(self, what):
         self.log.send(struct.pack("=IHHII", 20 + len(what), NFNL_SUBSYS_ULOG << 8 | LOG_CONFIG, 5, 1, 0) + struct.pack("=BBH", 0, 0, 0) + what)
-        answer, = struct.unpack("=i", self.log.recv(4096)[16:20])
-        if answer:
-            raise Failed("%s: nfnetlink_log: %s" % (self.name, os.strerror(-answer)))
+        kind = None
+        while kind != NLMSG_ERROR:  # packets may be told of already
+            answer = self.log.recv(1 << 16)
+            kind, = struct.unpack("=H", answer[4:6])
+        error, = struct.unpack("=i", answer[16:20])
+        if error:
+            raise Failed("%s: nfnetlink_log: %s" % (self.name, os.strerror(-error)))
 
     def flush_connections(self):
         with self.inside():

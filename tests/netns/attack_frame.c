@@ -101,6 +101,21 @@ static void claim_by_advert(struct attack *a, const struct way *way)
 
 /* ─── what the host, or a neighbour, would send on to somebody whose address was forged ─── */
 
+static struct iphdr ip4_header(const struct frame *frame)
+{
+	struct iphdr ip;
+
+	memcpy(&ip, frame->bytes + ETH_HLEN, sizeof(ip));
+	return ip;
+}
+
+static void put_ip4_header(struct frame *frame, struct iphdr ip)
+{
+	ip.check = 0;
+	ip.check = checksum_fold(checksum_add(&ip, sizeof(ip), 0));
+	memcpy(frame->bytes + ETH_HLEN, &ip, sizeof(ip));
+}
+
 static void echo_as(struct attack *a, const uint8_t to_mac[6], const char *from, const char *to, uint8_t ttl)
 {
 	uint8_t packet[64] = {is_six(to) ? ICMP6_ECHO_REQUEST : ICMP_ECHO};
@@ -115,14 +130,14 @@ static void echo_as(struct attack *a, const uint8_t to_mac[6], const char *from,
 		memcpy(frame.bytes + ETH_HLEN + sizeof(struct ip6_hdr) + 2, &sum, 2);
 		frame.bytes[ETH_HLEN + 7] = ttl;
 	} else {
-		struct iphdr *ip = (void *)(frame.bytes + ETH_HLEN);
+		struct iphdr ip;
 
 		sum = checksum_fold(checksum_add(packet, sizeof(packet), 0));
 		memcpy(packet + 2, &sum, 2);
 		frame_ip4(&frame, to_mac, a->from->mac, from, to, IPPROTO_ICMP, packet, sizeof(packet));
-		ip->ttl = ttl;
-		ip->check = 0;
-		ip->check = checksum_fold(checksum_add(ip, sizeof(*ip), 0));
+		ip = ip4_header(&frame);
+		ip.ttl = ttl;
+		put_ip4_header(&frame, ip);
 	}
 	put(a, &frame);
 }
@@ -322,10 +337,10 @@ enum { PIECE = 24 }; /* a multiple of 8 */
 /* A datagram in two: `last` is the second of them. */
 static void piece4(struct attack *a, bool last)
 {
-	uint8_t packet[FRAME_SIZE], payload[PIECE] = {0};
+	uint8_t payload[PIECE] = {0};
 	struct udphdr udp = {.source = htons(4325), .dest = htons(PORT), .len = htons(2 * PIECE)};
-	struct iphdr *ip = (void *)packet;
 	struct frame frame;
+	struct iphdr ip;
 
 	memcpy(payload, &udp, sizeof(udp));
 	if (last) {
@@ -333,11 +348,10 @@ static void piece4(struct attack *a, bool last)
 		memcpy(payload, a->word, strlen(a->word));
 	}
 	frame_ip4(&frame, a->gateway_mac, a->from->mac, a->ip4, WORLD4, IPPROTO_UDP, payload, PIECE);
-	ip = (void *)(frame.bytes + ETH_HLEN);
-	ip->id = htons(4711);
-	ip->frag_off = htons(last ? PIECE / 8 : 0x2000);
-	ip->check = 0;
-	ip->check = checksum_fold(checksum_add(ip, sizeof(*ip), 0));
+	ip = ip4_header(&frame);
+	ip.id = htons(4711);
+	ip.frag_off = htons(last ? PIECE / 8 : 0x2000);
+	put_ip4_header(&frame, ip);
 	put(a, &frame);
 }
 

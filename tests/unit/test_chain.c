@@ -525,7 +525,8 @@ static void rules_new(struct rules *ret)
 	ret->stack = stack_new(ret->bundle);
 	ret->hook = &ret->stack->hosts[0].hooks[STACK_IP4][HOOK_FORWARD];
 	for (unsigned i = 0; i < CHAINS; i++) {
-		memcpy(ret->facts[i], facts_of(ret, i)->rules, ret->model.counts[i] * sizeof(struct rule));
+		if (ret->model.counts[i])
+			memcpy(ret->facts[i], facts_of(ret, i)->rules, ret->model.counts[i] * sizeof(struct rule));
 		facts_of(ret, i)->rules = ret->facts[i];
 	}
 }

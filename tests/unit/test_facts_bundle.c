@@ -928,12 +928,10 @@ static void test_called(void **state)
 /* Hosts that were asked one by one are related as if they had come together. */
 static void test_join(void **state)
 {
-	struct bundle *parts[] = {
-		bundle_from_text(
-			"hv1", "2: eth0: <UP> mtu 1500\n    link/ether 02:00:00:00:00:0a brd ff:ff:ff:ff:ff:ff\n", 83),
-		NULL,
-		bundle_from_text(
-			"L0", "3: a-0: <UP> mtu 1500\n    link/ether 92:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n", 82)};
+	static const char nic[] = "2: eth0: <UP> mtu 1500\n    link/ether 02:00:00:00:00:0a brd ff:ff:ff:ff:ff:ff\n";
+	static const char tap[] = "3: a-0: <UP> mtu 1500\n    link/ether 92:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n";
+	struct bundle *parts[] = {bundle_from_text("hv1", nic, strlen(nic)), NULL,
+				  bundle_from_text("L0", tap, strlen(tap))};
 	cleanup_json json_t *cables = json_pack("[[s,s,s,s]]", "L0", "a-0", "hv1", "02:00:00:00:00:0a");
 	cleanup_bundle struct bundle *bundle = bundle_join(parts, 3, cables, "lab x");
 

@@ -80,7 +80,7 @@ static pset narrowed(struct asking *asking, pset set, enum pset_field field)
 				((wide)(next_random(asking) % 3) << 96);
 	}
 	/* an interval of a random size around it */
-	last = last >> next_random(asking) % (pset_field_bits(field) + 1);
+	last = last >> next_random(asking) % pset_field_bits(field);
 	within = pset_and(asking->space, set,
 			  pset_interval(asking->space, field, value > last ? value - last : 0,
 					value + last < value || value + last > pset_field_last(field)
