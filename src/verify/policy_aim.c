@@ -9,8 +9,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { USUAL_TTL = 64 }; /* of packets that Linux makes */
-
 /* ---- sets ---- */
 
 pset set_of_prefix(struct space *space, enum pset_field field, const struct prefix *prefix)
@@ -89,7 +87,7 @@ pset first_packets(struct space *space)
 					  pset_value(space, PSET_PROTOCOL, IPPROTO_ICMPV6)),
 				 pset_and(space, pset_kind(space, PSET_FAMILY, PSET_IP6),
 					  pset_value(space, PSET_PROTOCOL, IPPROTO_ICMP))));
-	set = pset_and(space, set, pset_value(space, PSET_TTL, USUAL_TTL));
+	set = pset_and(space, set, pset_value(space, PSET_TTL, SPREAD_USUAL_TTL));
 	return pset_and(space, set, pset_interval(space, PSET_SPORT, 1024, 65535));
 }
 

@@ -56,6 +56,11 @@ struct spread *spread_new(const struct stack *stack, struct space *space)
 	return spread;
 }
 
+bool spread_asks_ttl(const struct spread *spread)
+{
+	return spread->asks_ttl;
+}
+
 void spread_free(struct spread *spread)
 {
 	if (!spread)

@@ -79,6 +79,11 @@ static inline void spread_freep(struct spread **spread)
 }
 #define cleanup_spread __attribute__((cleanup(spread_freep)))
 
+enum { SPREAD_USUAL_TTL = 64 }; /* of packets that Linux makes (ip-sysctl: ip_default_ttl, hop_limit) */
+
+/* Whether rules ask for the time to live, which is then counted down: who asks about usual packets must say so. */
+bool spread_asks_ttl(const struct spread *spread);
+
 /*
  * Packets come in at an interface of a host (a bridge: by one of its ports, if `in_port` is given), or are sent by it.
  * Whoever does not say otherwise sends frames to whom they belong: to the MAC of who has the next address.
