@@ -174,7 +174,8 @@ const struct command command_path = {
 		"There are two engines that know nothing of each other. With --engine both each answer of a batch "
 		"says whether they agree: \"engines\" is agree, differ (then \"symbolic\" has the other answer) or "
 		"open "
-		"(one of them does not know).\n\n" QUESTION_ENDS,
+		"(one of them does not know). docs/questions.md has the fields of questions and "
+		"answers.\n\n" QUESTION_ENDS,
 	.options = (const struct command_option[]){QUESTION_OPTIONS,
 						   BATCH_OPTION,
 						   {.name = "engine",
