@@ -144,6 +144,10 @@ static int compare_hosts(struct invocation *inv, const struct pair *pair)
 		invocation_answer(inv, diff_hook_json(diff));
 	} else {
 		diff_hook_text(diff, inv->style, &out);
+		if (!invocation_given(inv, "hook"))
+			strbuf_add(&out,
+				   "Compared are packets that pass through (hook forward); --hook input: those for the "
+				   "host itself, --hook output: those that it sends.\n");
 		invocation_print_text(inv, out.text);
 	}
 	return diff->class_count ? EXIT_FAILED : EXIT_DONE;
