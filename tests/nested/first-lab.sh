@@ -115,10 +115,15 @@ before_a=$(a_pid)
 sed -i 's/^\( *\)b: .*/\1b: {memory: 144M, nics: [{network: inner, address: [192.168.124.92, "fd00:124::92"]}]}\n\1c: {memory: 128M, nics: [{network: inner, address: 192.168.124.93}]}/' first.nest.yaml
 check "the file was changed" grep -q 144M first.nest.yaml
 check "plan names the restart and the new guest" bash -c "$nestvisor plan > plan.txt; grep -q 'restart.*hv1/b\|hv1/b.*memory' plan.txt && grep -q hv1/c plan.txt && ! grep -q 'hv1/a ' plan.txt"
-check "up makes the difference" nv up
+check "up makes the difference" bash -c "$nestvisor up > up.txt 2>&1 || { cat up.txt; false; }"
 check "the new guest answers" nv exec hv1/c -- true
 check "the resized guest was resized" bash -c "[ \$($nestvisor exec hv1/b -- awk '/MemTotal/{print int(\$2/1024)}' /proc/meminfo) -gt 100 ]"
-check "the untouched guest is the same" test "$before_a" = "$(a_pid)"
+# Emulation resets or hangs a hypervisor now and then (src/apply/up.c); up then says so, and starts all of it again.
+if grep "hv1.*started once more" up.txt; then
+	skip "the untouched guest is the same" "its hypervisor was started once more"
+else
+	check "the untouched guest is the same" test "$before_a" = "$(a_pid)"
+fi
 sed -i '/^ *c: {/d' first.nest.yaml
 check "up removes a guest" nv up
 check "the removed guest is unknown" status 2 nv exec hv1/c -- true
