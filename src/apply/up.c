@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST_READY_MS = 60000, PART_TRIES = 3 };
+enum { HOST_READY_MS = 60000, PART_TRIES = 3, STARTS_AGAIN = 2 };
 
 struct fetched_image {
 	struct arena *arena; /* of its own: steps run in parallel */
@@ -194,7 +194,7 @@ static int fetch_images_of(struct up *up, const struct guest *guest, struct erro
 }
 
 /*
- * Ends a guest that hangs, or whose CPU was reset, and starts it once more. Emulation does that to about one boot in a
+ * Ends a guest that hangs, or whose CPU was reset, and starts it anew. Emulation does that to about one boot in a
  * hundred, of the guest itself or of a hypervisor while its first guests start; waiting would not mend it. It is said
  * aloud each time.
  */
@@ -371,18 +371,20 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	r = run_part(up, guest, &problem);
 	for (int tries = 0; r == 0 && lags(s, guest) && tries < PART_TRIES; tries++) /* something was said meanwhile */
 		r = run_part(up, guest, &problem);
-	if (r == -ETIMEDOUT || r == -EPIPE) {
+	for (int starts = 0; (r == -ETIMEDOUT || r == -EPIPE) && starts < STARTS_AGAIN; starts++) {
 		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
 
 		r = start_again(up, guest, value, problem, err);
 		json_object_del(value, "pending");
 		if (r == 0)
 			r = state_put(s->state, key, value, err);
-		if (r == 0)
-			r = run_part(up, guest, err);
-	} else if (r < 0) {
-		error_move(err, &problem);
+		error_freep(&problem);
+		if (r < 0)
+			break;
+		r = run_part(up, guest, &problem);
 	}
+	if (r < 0 && problem)
+		error_move(err, &problem);
 	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, guest->path,
 	       r == -ECANCELED ? "stopped waiting for it"
 	       : r < 0	       ? "its part did not come up"
