@@ -15,6 +15,51 @@
 #define JSON(...) #__VA_ARGS__
 
 /* clang-format off */
+/* What `path` and `verify` say of a packet's way, less what follows the last of these. */
+#define WAY JSON( \
+	"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]}, \
+	"where": {"type": ["string", "null"], "description": "the host where it ends"}, \
+	"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"}, \
+	"src": {"type": ["string", "null"], "description": "at the end, after any translation"}, \
+	"dst": {"type": ["string", "null"]}, \
+	"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"}, \
+	"dport": {"type": ["integer", "null"]}, \
+	"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"}, \
+	"hook": {"type": ["string", "null"]}, \
+	"table": {"type": "string"}, \
+	"chain": {"type": "string"}, \
+	"reason": {"type": "string", "description": "of lost ones"}, \
+	"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"}, \
+	"out_port": {"type": "string", "description": "the port of the bridge it left by"}, \
+	"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}}, \
+	"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}, \
+	"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}})
+
+/* And what it refers to. */
+#define WAY_DEFINITIONS JSON( \
+	"reply": {"type": ["object", "null"], "description": "null: nothing came to be answered", "required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions"], "properties": {) WAY JSON(}}, \
+	"hop": {"type": "object", "required": ["host", "steps"], "properties": { \
+		"host": {"type": "string"}, \
+		"steps": {"type": "array", "items": {"type": "object", "required": ["step"], "properties": { \
+			"step": {"enum": ["in", "sent", "rule", "policy", "route", "source check", "connection", "translation", "bridge", "neighbour", "out", "end"]}, \
+			"hook": {"type": "string"}, \
+			"family": {"type": "string", "description": "of the table"}, \
+			"table": {"type": "string"}, \
+			"chain": {"type": "string"}, \
+			"index": {"type": "integer", "minimum": 1, "description": "of the rule in its chain"}, \
+			"interface": {"type": "string"}, \
+			"source": {"type": "string", "description": "file and line, or what was asked"}, \
+			"text": {"type": "string", "description": "the rule, route or sysctl as its source has it"}, \
+			"effect": {"type": "string"} \
+		}}} \
+	}}, \
+	"assumption": {"type": "object", "required": ["text"], "properties": { \
+		"text": {"type": "string"}, \
+		"command": {"type": "string", "description": "what would show it"} \
+	}})
+/* What `why` and `fix` refer to. */
+#define CAUSE_DEFINITIONS JSON("cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}})
+
 static const struct schema schemas[] = {
 	{"apply", 1, "what a host made of its part of a lab", JSON({
 		"properties": {
@@ -287,7 +332,7 @@ static const struct schema schemas[] = {
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
 		"required": ["from", "to", "verdict", "causes", "mendable", "assumptions", "missing"],
-		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+		"$defs": {) CAUSE_DEFINITIONS JSON(}
 	})},
 	{"fix", 1, "the changes that let a packet arrive", JSON({
 		"properties": {
@@ -321,7 +366,7 @@ static const struct schema schemas[] = {
 			"undone": {"type": "integer", "minimum": 0, "description": "--undo: how many fixes were taken back; nothing else is said then, and without --undo all else is"}
 		},
 		"required": ["changes"],
-		"$defs": {"cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}}
+		"$defs": {) CAUSE_DEFINITIONS JSON(}
 	})},
 	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
 		"properties": {
@@ -367,65 +412,12 @@ static const struct schema schemas[] = {
 	{"path", 1, "one packet's way, and that of what answers it", JSON({
 		"properties": {
 			"packet": {"type": "string", "description": "as it was sent"},
-			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
-			"where": {"type": ["string", "null"], "description": "the host where it ends"},
-			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
-			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
-			"dst": {"type": ["string", "null"]},
-			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
-			"dport": {"type": ["integer", "null"]},
-			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
-			"hook": {"type": ["string", "null"]},
-			"table": {"type": "string"},
-			"chain": {"type": "string"},
-			"reason": {"type": "string", "description": "of lost ones"},
-			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
-			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
-			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
-			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
-			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}},
+			) WAY JSON(,
 			"reply": {"$ref": "#/$defs/reply"}
 		},
 		"required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions", "packet", "reply"],
 		"$defs": {
-			"reply": {"type": ["object", "null"], "description": "null: nothing came to be answered", "required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions"], "properties": {
-			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
-			"where": {"type": ["string", "null"], "description": "the host where it ends"},
-			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
-			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
-			"dst": {"type": ["string", "null"]},
-			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
-			"dport": {"type": ["integer", "null"]},
-			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
-			"hook": {"type": ["string", "null"]},
-			"table": {"type": "string"},
-			"chain": {"type": "string"},
-			"reason": {"type": "string", "description": "of lost ones"},
-			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
-			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
-			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
-			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
-			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}}
-			}},
-			"hop": {"type": "object", "required": ["host", "steps"], "properties": {
-				"host": {"type": "string"},
-				"steps": {"type": "array", "items": {"type": "object", "required": ["step"], "properties": {
-					"step": {"enum": ["in", "sent", "rule", "policy", "route", "source check", "connection", "translation", "bridge", "neighbour", "out", "end"]},
-					"hook": {"type": "string"},
-					"family": {"type": "string", "description": "of the table"},
-					"table": {"type": "string"},
-					"chain": {"type": "string"},
-					"index": {"type": "integer", "minimum": 1, "description": "of the rule in its chain"},
-					"interface": {"type": "string"},
-					"source": {"type": "string", "description": "file and line, or what was asked"},
-					"text": {"type": "string", "description": "the rule, route or sysctl as its source has it"},
-					"effect": {"type": "string"}
-				}}}
-			}},
-			"assumption": {"type": "object", "required": ["text"], "properties": {
-				"text": {"type": "string"},
-				"command": {"type": "string", "description": "what would show it"}
-			}}
+			) WAY_DEFINITIONS JSON(
 		}
 	})},
 	{"plan", 1, "what up would do", JSON({
@@ -453,23 +445,7 @@ static const struct schema schemas[] = {
 						"required": ["from", "packet", "verdict", "hops"], "properties": {
 			"from": {"type": "string", "description": "who sends it"},
 			"packet": {"type": "string", "description": "as it was sent"},
-			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
-			"where": {"type": ["string", "null"], "description": "the host where it ends"},
-			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
-			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
-			"dst": {"type": ["string", "null"]},
-			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
-			"dport": {"type": ["integer", "null"]},
-			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
-			"hook": {"type": ["string", "null"]},
-			"table": {"type": "string"},
-			"chain": {"type": "string"},
-			"reason": {"type": "string", "description": "of lost ones"},
-			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
-			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
-			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
-			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
-			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}},
+			) WAY JSON(,
 			"reply": {"$ref": "#/$defs/reply"}
 					}},
 					"missing": {"type": "array", "description": "what would tell", "items": {"$ref": "#/$defs/assumption"}},
@@ -479,44 +455,7 @@ static const struct schema schemas[] = {
 		},
 		"required": ["result", "policies", "assumptions"],
 		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]},
-			"reply": {"type": ["object", "null"], "description": "null: nothing came to be answered", "required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions"], "properties": {
-			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
-			"where": {"type": ["string", "null"], "description": "the host where it ends"},
-			"to": {"type": ["string", "null"], "description": "of delivered ones: a local process, or an interface that leads outside"},
-			"src": {"type": ["string", "null"], "description": "at the end, after any translation"},
-			"dst": {"type": ["string", "null"]},
-			"sport": {"type": ["integer", "null"], "description": "null: the kernel may choose"},
-			"dport": {"type": ["integer", "null"]},
-			"rule": {"type": ["string", "null"], "description": "that dropped or rejected it"},
-			"hook": {"type": ["string", "null"]},
-			"table": {"type": "string"},
-			"chain": {"type": "string"},
-			"reason": {"type": "string", "description": "of lost ones"},
-			"answered": {"type": ["string", "null"], "description": "what its sender is told: icmp 3/3, rst; null: nothing, though it was rejected"},
-			"out_port": {"type": "string", "description": "the port of the bridge it left by"},
-			"hops": {"type": "array", "items": {"$ref": "#/$defs/hop"}},
-			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
-			"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}}
-			}},
-			"hop": {"type": "object", "required": ["host", "steps"], "properties": {
-				"host": {"type": "string"},
-				"steps": {"type": "array", "items": {"type": "object", "required": ["step"], "properties": {
-					"step": {"enum": ["in", "sent", "rule", "policy", "route", "source check", "connection", "translation", "bridge", "neighbour", "out", "end"]},
-					"hook": {"type": "string"},
-					"family": {"type": "string", "description": "of the table"},
-					"table": {"type": "string"},
-					"chain": {"type": "string"},
-					"index": {"type": "integer", "minimum": 1, "description": "of the rule in its chain"},
-					"interface": {"type": "string"},
-					"source": {"type": "string", "description": "file and line, or what was asked"},
-					"text": {"type": "string", "description": "the rule, route or sysctl as its source has it"},
-					"effect": {"type": "string"}
-				}}}
-			}},
-			"assumption": {"type": "object", "required": ["text"], "properties": {
-				"text": {"type": "string"},
-				"command": {"type": "string", "description": "what would show it"}
-			}}
+			) WAY_DEFINITIONS JSON(
 		}
 	})},
 	{"reach", 1, "who may open a connection to whom: over a whole lab, or as a host's rules decide", JSON({
