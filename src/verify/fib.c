@@ -351,29 +351,6 @@ bool fib_uses_link(const struct fib_found *found, const struct stack_link *link)
 	return false;
 }
 
-static bool has_usual_rules(const struct stack_routing *routing)
-{
-	for (size_t i = 0; i < routing->policy_count; i++) {
-		const struct policy_rule *rule = routing->policies[i].rule;
-
-		if (rule->action != POLICY_RULE_LOOKUP || rule->from.length || rule->to.length || rule->iif ||
-		    rule->oif || rule->mark.known || rule->negated || !rule->table ||
-		    (strcmp(rule->table, "local") != 0 && strcmp(rule->table, "main") != 0 &&
-		     strcmp(rule->table, "default") != 0))
-			return false;
-	}
-	return true;
-}
-
-/* Where they were not captured it is taken to have some, as interfaces that packets come in by mostly do. */
-static bool has_addresses4(const struct stack_link *link)
-{
-	for (size_t i = 0; i < link->link->address_count; i++)
-		if (link->link->addresses[i].prefix.ip.family == AF_INET)
-			return true;
-	return link->link->addresses4_known != TRUTH_YES;
-}
-
 static bool lose_local_source(struct hop *hop)
 {
 	char text[IP_TEXT_SIZE];
@@ -426,7 +403,7 @@ static bool source_fails(struct hop *hop, const struct stack_link *out, bool sev
 	query.swapped = true;
 	/* Without rp_filter and policy rules the kernel only looks whether it has that address itself. */
 	if (hop->iif->rp_filter.value.known && hop->iif->rp_filter.value.value == 0 && hop->iif != out &&
-	    has_usual_rules(&hop->host->routing4))
+	    stack_routing_is_usual(&hop->host->routing4))
 		return has_source(hop) && lose_local_source(hop);
 	if (!(query.mark.known && query.mark.value == 0) &&
 	    !walk_sysctl_or(hop, &hop->iif->src_valid_mark, sysctl_name(hop, "src_valid_mark"), 0))
@@ -448,7 +425,7 @@ static bool source_fails(struct hop *hop, const struct stack_link *out, bool sev
 	}
 	if (fib_uses_link(&found, hop->iif) || (found.type == ROUTE_TYPE_LOCAL && hop->iif->loopback))
 		return false;
-	return fails_rp_filter(hop, "it is not the way back to", has_addresses4(hop->iif));
+	return fails_rp_filter(hop, "it is not the way back to", stack_link_has_addresses4(hop->iif));
 }
 
 static void record_route(struct hop *hop, const struct fib_found *found)

@@ -8,20 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static bool has_flag(const struct address *address, const char *flag)
-{
-	for (size_t i = 0; i < address->flag_count; i++)
-		if (strcmp(address->flags[i], flag) == 0)
-			return true;
-	return false;
-}
-
-static bool is_usable(const struct address *address, uint8_t family)
-{
-	return address->prefix.ip.family == family && !has_flag(address, "secondary") &&
-	       !has_flag(address, "tentative") && !has_flag(address, "deprecated");
-}
-
 /*
  * The first address that is no second one of its subnet; the one whose subnet the destination is in, if there is one
  * (inet_select_addr in net/ipv4/devinet.c). Those of 127.0.0.0/8 are the host's own only.
@@ -33,8 +19,8 @@ static struct ip link_address4(const struct stack_link *link, const struct ip *t
 	for (size_t i = 0; i < link->link->address_count; i++) {
 		const struct address *address = &link->link->addresses[i];
 
-		if (!is_usable(address, AF_INET) || (address->scope && strcmp(address->scope, "host") == 0) ||
-		    ip_is_loopback(&address->prefix.ip))
+		if (!stack_address_is_usable(address, AF_INET) ||
+		    (address->scope && strcmp(address->scope, "host") == 0) || ip_is_loopback(&address->prefix.ip))
 			continue;
 		if (prefix_contains(&address->prefix, toward))
 			return address->prefix.ip;
@@ -82,7 +68,7 @@ static void weigh(const struct stack_link *link, const struct address *address, 
 	ret[0] = ip_equal(ip, toward);
 	/* As wide as the destination's scope, or else wider. */
 	ret[1] = narrow == ip_is_link_local(toward) ? 2 : narrow ? 0 : 1;
-	ret[2] = !has_flag(address, "deprecated");
+	ret[2] = !stack_address_has_flag(address, "deprecated");
 	ret[3] = link == out;
 	ret[4] = address_label(ip) == address_label(toward);
 	ret[5] = common_bits(address, toward);
@@ -100,7 +86,7 @@ static void consider6(struct candidate6 *best, const struct stack_link *link, co
 		struct candidate6 one = {.address = &link->link->addresses[i]};
 		unsigned j = 0;
 
-		if (one.address->prefix.ip.family != AF_INET6 || has_flag(one.address, "tentative"))
+		if (one.address->prefix.ip.family != AF_INET6 || stack_address_has_flag(one.address, "tentative"))
 			continue;
 		weigh(link, one.address, out, toward, one.merits);
 		while (best->address && j < MERITS && one.merits[j] == best->merits[j])

@@ -265,5 +265,7 @@ pset spread_group_frames(struct spread *spread);
 pset spread_prefix(struct spread *spread, enum pset_field field, const char *text);
 /* Takes packets out of the stream that end here. */
 void spread_lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason);
+/* Loses packets of a set, for their source: in any case, perhaps (not known), or not at all (allowed). */
+void spread_lose_unless(struct spread *spread, struct stream *stream, pset set, const struct number *allowed);
 
 #endif

@@ -19,20 +19,9 @@ static void route_out(struct spread *spread, const struct stream *stream, struct
 /* 127.0.0.0/8 does not leave the host by an interface that does not allow it (__mkroute_output()). */
 static void refuse_loopback(struct spread *spread, struct stream *stream)
 {
-	const struct number *allowed = &stream->oif->route_localnet.value;
-	pset loopback = spread_prefix(spread, PSET_SADDR, "127.0.0.0/8");
-	struct bounds perhaps;
-
-	if (stream->family != STACK_IP4 || stream->oif->loopback || (allowed->known && allowed->value))
-		return;
-	if (allowed->known) {
-		spread_lose(spread, stream, loopback, SPREAD_FOR_SOURCE);
-		return;
-	}
-	perhaps = bounds_in(spread->space, stream->packets, loopback);
-	perhaps.must = PSET_EMPTY;
-	spread_end_at(spread, stream, perhaps, SPREAD_LOST, SPREAD_FOR_SOURCE);
-	stream->packets.must = pset_minus(spread->space, stream->packets.must, loopback);
+	if (stream->family == STACK_IP4 && !stream->oif->loopback)
+		spread_lose_unless(spread, stream, spread_prefix(spread, PSET_SADDR, "127.0.0.0/8"),
+				   &stream->oif->route_localnet.value);
 }
 
 /* Over the loopback and in again; the route it has stays with it. */

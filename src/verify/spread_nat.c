@@ -139,20 +139,10 @@ static void to_address(struct translation *translation, struct bounds packets, s
 	add(translation, packets, &target);
 }
 
-static bool has_flag(const struct address *address, const char *flag)
-{
-	for (size_t i = 0; i < address->flag_count; i++)
-		if (strcmp(address->flags[i], flag) == 0)
-			return true;
-	return false;
-}
-
 /* An address that the kernel takes to send from (inet_select_addr, ipv6_dev_get_saddr). */
 static bool is_usable(const struct address *address, uint8_t family)
 {
-	return address->prefix.ip.family == family && !has_flag(address, "secondary") &&
-	       !has_flag(address, "tentative") && !has_flag(address, "deprecated") &&
-	       !ip_is_loopback(&address->prefix.ip) &&
+	return stack_address_is_usable(address, family) && !ip_is_loopback(&address->prefix.ip) &&
 	       !(family == AF_INET && address->scope && strcmp(address->scope, "host") == 0);
 }
 
@@ -196,12 +186,13 @@ static bool is_choice(const struct address *address, enum choice choice)
 {
 	const struct ip *ip = &address->prefix.ip;
 
-	if (ip->family != AF_INET6 || (has_flag(address, "tentative") && !has_flag(address, "optimistic")))
+	if (ip->family != AF_INET6 ||
+	    (stack_address_has_flag(address, "tentative") && !stack_address_has_flag(address, "optimistic")))
 		return false;
 	if (choice == CHOOSE_ANY)
 		return true;
 	return !ip_is_link_local(ip) && !ip_is_loopback(ip) &&
-	       (choice == CHOOSE_WIDE || !has_flag(address, "deprecated"));
+	       (choice == CHOOSE_WIDE || !stack_address_has_flag(address, "deprecated"));
 }
 
 static size_t count_choices(const struct stack_link *link, enum choice choice)

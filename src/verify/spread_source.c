@@ -9,8 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Loses packets of a set, in any case or perhaps. */
-static void lose_by(struct spread *spread, struct stream *stream, pset set, const struct number *allowed)
+void spread_lose_unless(struct spread *spread, struct stream *stream, pset set, const struct number *allowed)
 {
 	struct bounds perhaps;
 
@@ -39,7 +38,7 @@ static void refuse_martians4(struct spread *spread, struct stream *stream)
 	spread_lose(spread, stream, spread_prefix(spread, PSET_SADDR, "255.255.255.255/32"), SPREAD_FOR_SOURCE);
 	spread_lose(spread, stream, zero, SPREAD_FOR_SOURCE);
 	spread_lose(spread, stream, spread_prefix(spread, PSET_DADDR, "0.0.0.0/8"), SPREAD_FOR_DESTINATION);
-	lose_by(spread, stream, loopback, &stream->iif->route_localnet.value);
+	spread_lose_unless(spread, stream, loopback, &stream->iif->route_localnet.value);
 }
 
 static void refuse_martians6(struct spread *spread, struct stream *stream)
@@ -178,28 +177,6 @@ static struct spread_back *find_back(struct spread *spread, const struct stream 
 	return back;
 }
 
-static bool has_usual_rules(const struct stack_routing *routing)
-{
-	for (size_t i = 0; i < routing->policy_count; i++) {
-		const struct policy_rule *rule = routing->policies[i].rule;
-
-		if (rule->action != POLICY_RULE_LOOKUP || rule->from.length || rule->to.length || rule->iif ||
-		    rule->oif || rule->mark.known || rule->negated || !rule->table ||
-		    (strcmp(rule->table, "local") != 0 && strcmp(rule->table, "main") != 0 &&
-		     strcmp(rule->table, "default") != 0))
-			return false;
-	}
-	return true;
-}
-
-static bool has_addresses4(const struct stack_link *link)
-{
-	for (size_t i = 0; i < link->link->address_count; i++)
-		if (link->link->addresses[i].prefix.ip.family == AF_INET)
-			return true;
-	return link->link->addresses4_known != TRUTH_YES;
-}
-
 /* Without rp_filter and policy rules the kernel only looks whether it has that address itself. */
 static pset own_sources(struct spread *spread, const struct stream *stream)
 {
@@ -233,7 +210,7 @@ static void filter(struct spread *spread, struct stream *stream, pset set, bool 
 
 	if (mode->known)
 		allowed.value = mode->value == 0 || (mode->value == 2 && loose_passes);
-	lose_by(spread, stream, set, &allowed);
+	spread_lose_unless(spread, stream, set, &allowed);
 }
 
 void spread_check_source(struct spread *spread, struct stream *stream, const struct stack_link *oif)
@@ -247,17 +224,17 @@ void spread_check_source(struct spread *spread, struct stream *stream, const str
 		return;
 	own_allowed.known = stream->iif->accept_local.value.known;
 	if (rp_filter->known && rp_filter->value == 0 && stream->iif != oif &&
-	    has_usual_rules(&stream->host->routing4)) {
-		lose_by(spread, stream, own_sources(spread, stream), &own_allowed);
+	    stack_routing_is_usual(&stream->host->routing4)) {
+		spread_lose_unless(spread, stream, own_sources(spread, stream), &own_allowed);
 		return;
 	}
 	back = find_back(spread, stream, oif);
-	lose_by(spread, stream, pset_or(spread->space, back->sets[BACK_OWN], back->sets[BACK_OWN_ELSEWHERE]),
-		&own_allowed);
+	spread_lose_unless(spread, stream, pset_or(spread->space, back->sets[BACK_OWN], back->sets[BACK_OWN_ELSEWHERE]),
+			   &own_allowed);
 	spread_lose(spread, stream, back->sets[BACK_MARTIAN], SPREAD_FOR_SOURCE);
 	filter(spread, stream, back->sets[BACK_NOWHERE], false);
 	filter(spread, stream, pset_or(spread->space, back->sets[BACK_ELSEWHERE], back->sets[BACK_OWN_ELSEWHERE]),
-	       has_addresses4(stream->iif));
+	       stack_link_has_addresses4(stream->iif));
 	unknown = bounds_in(spread->space, stream->packets, back->sets[BACK_UNKNOWN]);
 	spread_end_at(spread, stream, unknown, SPREAD_UNKNOWN, SPREAD_FOR_MISSING);
 	stream->packets = bounds_out(spread->space, stream->packets, back->sets[BACK_UNKNOWN]);

@@ -253,6 +253,18 @@ struct stack_chain *stack_chain(const struct stack_table *table, const char *nam
 struct stack_set *stack_set(const struct stack_table *table, const char *name);
 struct stack_set *stack_ipset(const struct stack_host *host, const char *name);
 
+/* Whether the rules of routing are those that Linux starts with (ip-rule(8)): local, main, default. */
+bool stack_routing_is_usual(const struct stack_routing *routing);
+
+/* Where they were not captured it is taken to have some, as interfaces that packets come in by mostly do. */
+bool stack_link_has_addresses4(const struct stack_link *link);
+
+/* "secondary", "tentative", … as ip-address(8) names them. */
+bool stack_address_has_flag(const struct address *address, const char *flag);
+
+/* An address of that family which the kernel may choose to send from: none that is secondary, tentative, deprecated. */
+bool stack_address_is_usable(const struct address *address, uint8_t family);
+
 /* The interface that has this address; NULL: none of the host. */
 struct stack_link *stack_link_with_address(const struct stack_host *host, const struct ip *address);
 

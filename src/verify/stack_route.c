@@ -368,3 +368,39 @@ void stack_build_routing(struct stack_host *host)
 	build_family(host, &host->routing4, AF_INET);
 	build_family(host, &host->routing6, AF_INET6);
 }
+
+bool stack_routing_is_usual(const struct stack_routing *routing)
+{
+	for (size_t i = 0; i < routing->policy_count; i++) {
+		const struct policy_rule *rule = routing->policies[i].rule;
+
+		if (rule->action != POLICY_RULE_LOOKUP || rule->from.length || rule->to.length || rule->iif ||
+		    rule->oif || rule->mark.known || rule->negated || !rule->table ||
+		    (strcmp(rule->table, "local") != 0 && strcmp(rule->table, "main") != 0 &&
+		     strcmp(rule->table, "default") != 0))
+			return false;
+	}
+	return true;
+}
+
+bool stack_link_has_addresses4(const struct stack_link *link)
+{
+	for (size_t i = 0; i < link->link->address_count; i++)
+		if (link->link->addresses[i].prefix.ip.family == AF_INET)
+			return true;
+	return link->link->addresses4_known != TRUTH_YES;
+}
+
+bool stack_address_has_flag(const struct address *address, const char *flag)
+{
+	for (size_t i = 0; i < address->flag_count; i++)
+		if (strcmp(address->flags[i], flag) == 0)
+			return true;
+	return false;
+}
+
+bool stack_address_is_usable(const struct address *address, uint8_t family)
+{
+	return address->prefix.ip.family == family && !stack_address_has_flag(address, "secondary") &&
+	       !stack_address_has_flag(address, "tentative") && !stack_address_has_flag(address, "deprecated");
+}

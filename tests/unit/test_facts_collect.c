@@ -120,8 +120,8 @@ static void test_table(void **state)
 		const struct source *source = &sources[i];
 
 		assert_ptr_equal(source_find(source->name), source); /* no name is given twice */
-		if (!(source->flags & SOURCE_BATCH) && !recognise_name(&pool, span_of(source->name), &recognised) ||
-		    !recognised.format)
+		if (!(source->flags & SOURCE_BATCH) &&
+		    (!recognise_name(&pool, span_of(source->name), &recognised) || !recognised.format))
 			fail_msg("%s is not recognised", source->name);
 		assert_true(source->limit > 0 && *source->purpose && *source->group);
 		assert_true(source->files || source->command);
