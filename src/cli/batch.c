@@ -2,9 +2,12 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/strbuf.h"
 #include "cli/question.h"
+#include "config/spelling.h"
 #include "verify/batch.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +21,57 @@ struct batch {
 	bool bad; /* a line was no question */
 };
 
+/* What is the asker's own, and comes back with the answer. */
+static const char *const kept[] = {"id", "scenario", NULL};
+
 static void print_line(struct batch *batch, json_t *answer, const json_t *question)
 {
-	static const char *const kept[] = {"id", "scenario"};
 	cleanup_json json_t *line = json_object();
 	cleanup_free char *text = NULL;
 
-	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
+	for (size_t i = 0; kept[i]; i++)
 		if (json_object_get(question, kept[i]))
 			json_object_set(line, kept[i], json_object_get(question, kept[i]));
 	json_object_update(line, answer);
 	json_decref(answer);
 	text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
 	invocation_print(batch->inv, "%s\n", text);
+}
+
+static bool is_among(const char *const *words, const char *word)
+{
+	while (*words && strcmp(*words, word) != 0)
+		words++;
+	return *words != NULL;
+}
+
+static int unknown_key(const char *key, struct error **err)
+{
+	struct spelling spelling = {.word = key};
+	cleanup_strbuf struct strbuf list = {};
+
+	for (const char *const *known = question_keys(); *known; known++) {
+		spelling_try(&spelling, *known);
+		strbuf_printf(&list, "%s%s", list.length ? ", " : "", *known);
+	}
+	if (spelling.best)
+		return error_set(err, EINVAL, "a question has no \"%s\"; did you mean \"%s\"?", key, spelling.best);
+	return error_set(err, EINVAL, "a question has no \"%s\"; it may have id, %s", key, list.text);
+}
+
+/* A member that nobody reads would be a question that was not asked. Those of a name with "_" are the asker's own. */
+static int check_keys(const json_t *question, struct error **err)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)question, key, value)
+		if (key[0] != '_' && !is_among(question_keys(), key) && !is_among(kept, key))
+			return unknown_key(key, err);
+	value = json_object_get(question, "of");
+	if (json_is_object(value) && check_keys(value, err) < 0)
+		return error_wrap(err, "\"of\"");
+	return 0;
 }
 
 static void answer_line(struct batch *batch, const char *text, size_t length)
@@ -42,7 +83,7 @@ static void answer_line(struct batch *batch, const char *text, size_t length)
 	char what[32];
 
 	snprintf(what, sizeof(what), "line %lu", batch->line);
-	if (json_parse(text, length, what, &json, &err) < 0 ||
+	if (json_parse(text, length, what, &json, &err) < 0 || check_keys(json, &err) < 0 ||
 	    question_from_json(batch->stack, json, arena, &question, &err) < 0) {
 		batch->bad = true;
 		print_line(batch, json_pack("{s:{s:s}}", "error", "message", err->message), json);

@@ -25,11 +25,6 @@ static void clear_pair(struct pair *pair)
 	}
 }
 
-static size_t memory_of(const struct invocation *inv)
-{
-	return (size_t)invocation_integer(inv, "memory", 0) << 20;
-}
-
 /* As things are now: the lab's hosts, those of --host, or this machine. */
 static int ask_now(struct invocation *inv, struct bundle **ret)
 {
@@ -54,7 +49,7 @@ static int load(struct invocation *inv, struct pair *pair)
 	const char *after = invocation_operand(inv, 1);
 	int status = EXIT_DONE;
 
-	if (after && (invocation_string(inv, "lab") || invocation_given(inv, "host")))
+	if (after && (invocation_typed(inv, "lab") || invocation_given(inv, "host")))
 		return invocation_usage(
 			inv, "%s and a lab or a host are two places to have facts from: give one of them", after);
 	if (bundle_load(invocation_operand(inv, 0), &pair->bundles[0], &err) < 0 ||
@@ -86,8 +81,7 @@ static int find_host(struct invocation *inv, const struct pair *pair, size_t whi
 static int read_question(struct invocation *inv, struct arena *arena, const struct pair *pair,
 			 struct diff_hook_question *ret)
 {
-	static const enum hook hooks[] = {HOOK_FORWARD, HOOK_INPUT, HOOK_OUTPUT, HOOK_PREROUTING, HOOK_POSTROUTING};
-	const char *hook = invocation_string(inv, "hook"), *word = invocation_string(inv, "proto");
+	const char *word = invocation_string(inv, "proto");
 	size_t count;
 	const char *const *words = invocation_strings(inv, "port", &count);
 	uint16_t *ports = arena_alloc(arena, (count + 1) * sizeof(*ports));
@@ -95,13 +89,11 @@ static int read_question(struct invocation *inv, struct arena *arena, const stru
 	int status;
 
 	*ret = (struct diff_hook_question){
-		.protocol = -1, .ports = ports, .port_count = count, .memory = memory_of(inv)};
+		.protocol = -1, .ports = ports, .port_count = count, .memory = memory_read(inv)};
 	if ((status = find_host(inv, pair, 0, &ret->before)) != EXIT_DONE ||
 	    (status = find_host(inv, pair, 1, &ret->after)) != EXIT_DONE)
 		return status;
-	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
-		if (strcmp(hook_name(hooks[i]), hook) == 0)
-			ret->hook = hooks[i];
+	ret->hook = hook_read(inv);
 	if (word && !protocol_read(word, &protocol))
 		return invocation_usage(inv, "\"%s\" is no protocol", word);
 	if (word || count)
@@ -162,7 +154,7 @@ static int compare_labs(struct invocation *inv, const struct pair *pair)
 	cleanup_diff_lab struct diff_lab *diff = NULL;
 	cleanup_error struct error *err = NULL;
 	cleanup_strbuf struct strbuf out = {};
-	struct reach_lab_question question = {.memory = memory_of(inv)};
+	struct reach_lab_question question = {.memory = memory_read(inv)};
 	struct reach_service *services;
 	size_t left_out;
 	int status = services_read(inv, arena, &services, &question.service_count);
@@ -199,7 +191,8 @@ static int run(struct invocation *inv)
 		return status;
 	one = invocation_given(inv, "at") || invocation_given(inv, "hook") ||
 	      (pair.stacks[0]->host_count == 1 && pair.stacks[1]->host_count == 1);
-	return one ? compare_hosts(inv, &pair) : compare_labs(inv, &pair);
+	status = one ? compare_hosts(inv, &pair) : compare_labs(inv, &pair);
+	return status == EXIT_DONE && hosts_silent(pair.bundles[1]) ? EXIT_UNKNOWN : status;
 }
 
 const struct command command_diff = {
@@ -230,12 +223,7 @@ const struct command command_diff = {
 						    .argument = "HOST",
 						    .help = "compare the rules of this host only",
 						    .complete = COMPLETE_HOST},
-						   {.name = "hook",
-						    .kind = OPTION_CHOICE,
-						    .help = "where in that host",
-						    .choices = (const char *const[]){"forward", "input", "output",
-										     "prerouting", "postrouting", NULL},
-						    .fallback = "forward"},
+						   HOOK_OPTION,
 						   {.name = "proto",
 						    .kind = OPTION_STRING,
 						    .argument = "PROTOCOL",
@@ -246,13 +234,7 @@ const struct command command_diff = {
 						    .argument = "PORT[/PROTO]",
 						    .help = "to this port only, by number or name",
 						    .repeated = true},
-						   {.name = "memory",
-						    .kind = OPTION_INTEGER,
-						    .argument = "MIB",
-						    .help = "give up when sets of packets take more",
-						    .fallback = "2048",
-						    .minimum = 1,
-						    .maximum = 65536},
+						   MEMORY_OPTION,
 						   {}},
 	.examples =
 		(const struct command_example[]){
@@ -263,6 +245,7 @@ const struct command command_diff = {
 	.statuses = (const struct command_status[]){{EXIT_DONE, "the same gets through"},
 						    {EXIT_FAILED, "it differs"},
 						    {EXIT_USAGE, "facts that cannot be read, or too large a question"},
+						    {EXIT_UNKNOWN, "a host could not be asked"},
 						    {}},
 	.json = "diff",
 	.lab = true,

@@ -52,7 +52,7 @@ static int load_this_host(struct invocation *inv, enum collect_kind kind, struct
 		snprintf(system.nodename, sizeof(system.nodename), "L0");
 	r = kind == COLLECT_NETWORK ? bundle_live_at(-1, system.nodename, ret, &err) : bundle_live(ret, &err);
 	if (r < 0)
-		return invocation_fail(inv, &err);
+		return hosts_fail(inv, &err);
 	(*ret)->hosts[0]->alias = "L0";
 	return EXIT_DONE;
 }
@@ -138,17 +138,26 @@ static void add_this_machine(struct hosts *hosts, const char *from, const char *
 	target->name = "L0";
 }
 
+int factsource_check(struct invocation *inv)
+{
+	const char *other = invocation_given(inv, "host") ? "host" : invocation_typed(inv, "lab") ? "lab" : NULL;
+
+	if (!other || !invocation_string(inv, "facts"))
+		return EXIT_DONE;
+	return invocation_usage(inv, "--facts and --%s are two places to have facts from: give one of them", other);
+}
+
 int factsource_ends(struct invocation *inv, const char *from, const char *to, struct hosts *ret_hosts,
 		    struct bundle **ret)
 {
 	bool given = invocation_given(inv, "host"), lab;
 	const char *path = invocation_string(inv, "facts");
 	char *name = NULL; /* no one host is named, so none comes */
-	int status = EXIT_DONE;
+	int status = factsource_check(inv);
 
 	ret_hosts->list.arena = ret_hosts->arena;
-	if (path && given)
-		return invocation_usage(inv, "--facts and --host are two places to have facts from: give one of them");
+	if (status != EXIT_DONE)
+		return status;
 	if (path)
 		return load_captured(inv, path, NULL, ret, &name);
 	lab = lab_named(inv) || (!given && (names_guest(from) || names_guest(to)));

@@ -38,6 +38,9 @@
  */
 int factsource_bundle(struct invocation *inv, const char *host, enum collect_kind kind, struct bundle **ret,
 		      char **ret_name);
+/* --facts, and an option that says where else to have facts from, typed or given: the usage error's status with the
+ * reason printed, else EXIT_DONE. For commands that have --lab and --host. */
+int factsource_check(struct invocation *inv);
 /*
  * The same for a question from one end to another, of what the hosts' kind says: where one of them can only be a guest,
  * the lab is asked that other commands would take without --lab, too; with --host, those hosts. *ret_hosts is set, to

@@ -6,6 +6,8 @@
 #include "cli/repair.h"
 #include "cli/undo.h"
 
+#include <string.h>
+
 /* "let wsl2 reach vm2 (tcp port 22)" */
 static const char *describe(struct arena *arena, const struct repair_view *view)
 {
@@ -135,13 +137,32 @@ static int undo(struct invocation *inv)
 	return EXIT_DONE;
 }
 
+/* --undo takes all back: nothing else that is said can have a part in it. */
+static int check_undo(struct invocation *inv)
+{
+	static const char *const with[] = {"undo", "yes", NULL};
+
+	for (const struct command_option *option = inv->command->options; option->name; option++) {
+		bool fits = false;
+
+		for (size_t i = 0; with[i]; i++)
+			fits = fits || strcmp(with[i], option->name) == 0;
+		if (!fits && invocation_typed(inv, option->name))
+			return invocation_usage(
+				inv, "--undo takes back all that --apply did, the last first: --%s has no part in it",
+				option->name);
+	}
+	if (invocation_typed(inv, "lab"))
+		return invocation_usage(inv, "--undo takes back all that --apply did, in whichever lab: leave --lab");
+	return EXIT_DONE;
+}
+
 static int check_usage(struct invocation *inv, bool applies, bool undoes)
 {
 	if (applies && undoes)
 		return invocation_usage(inv, "give --apply or --undo, not both");
-	if (undoes && (invocation_given(inv, "from") || invocation_given(inv, "to")))
-		return invocation_usage(inv,
-					"--undo takes back all that --apply did, the last first: it takes no question");
+	if (undoes)
+		return check_undo(inv);
 	if (invocation_string(inv, "policy") && invocation_flag(inv, "batch"))
 		return invocation_usage(inv, "--policy is for one question");
 	if (applies && invocation_flag(inv, "batch"))
@@ -214,11 +235,12 @@ const struct command command_fix = {
 			{"nestvisor fix --undo", "takes all of that back"},
 			{}},
 	.statuses =
-		(const struct command_status[]){{EXIT_DONE, "it arrives, or the changes are shown, made or taken back"},
-						{EXIT_FAILED, "nothing that nestvisor knows mends it, or it could "
-							      "not be carried out"},
-						{EXIT_UNKNOWN, "unknown: a fact is missing"},
-						{}},
+		(const struct command_status[]){
+			{EXIT_DONE, "it arrives, or the changes are shown, made or taken back"},
+			{EXIT_FAILED, "nothing that nestvisor knows mends it, or it could "
+				      "not be carried out"},
+			{EXIT_UNKNOWN, "unknown: a fact is missing, or a host could not be asked"},
+			{}},
 	.json = "fix",
 	.lab = true,
 	.run = run,

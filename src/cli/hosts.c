@@ -102,12 +102,19 @@ static void note_silence(struct bundle *bundle, const char *text)
 		(struct note){arena_strdup(bundle->arena, text), {.source = "silence"}};
 }
 
-/* One that was named must answer; so must this machine. */
+int hosts_fail(struct invocation *inv, struct error **err)
+{
+	if (inv->command->group == GROUP_PROVE && !cancel_requested(inv->cancel))
+		return invocation_fail_as(inv, EXIT_UNKNOWN, err);
+	return invocation_fail(inv, err);
+}
+
+/* The first one must answer: it is the one that was named, or this machine. */
 static int check_answers(const struct hosts *hosts, struct invocation *inv, struct collect_result *results)
 {
 	for (size_t i = 0; i < hosts->list.count; i++)
 		if (results[i].err && (cancel_requested(inv->cancel) || i == 0))
-			return invocation_fail(inv, &results[i].err);
+			return hosts_fail(inv, &results[i].err);
 	return EXIT_DONE;
 }
 
@@ -151,6 +158,27 @@ int hosts_ask(struct hosts *hosts, struct invocation *inv, struct bundle **ret)
 	}
 	collect_clear(results, count);
 	return status;
+}
+
+bool hosts_silent(const struct bundle *bundle)
+{
+	for (size_t i = 0; i < bundle->note_count; i++)
+		if (is_silence(&bundle->notes[i]))
+			return true;
+	return false;
+}
+
+const char *const *hosts_names(const struct hosts *hosts)
+{
+	const char **names = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < hosts->list.count; i++)
+		*arena_push(hosts->arena, names, count) = hosts->list.targets[i].name;
+	for (size_t i = 0; hosts->lab && i < hosts->lab->guest_count; i++)
+		*arena_push(hosts->arena, names, count) = hosts->lab->guests[i]->path;
+	*arena_push(hosts->arena, names, count) = NULL;
+	return names;
 }
 
 /* ---- running ---- */

@@ -35,8 +35,20 @@ int hosts_add_given(struct hosts *hosts, struct invocation *inv);
 /* This machine, by its own name; L0 is another word for it. */
 void hosts_add_this_machine(struct hosts *hosts);
 
+/*
+ * As invocation_fail, for a host that could not be asked: EXIT_UNKNOWN of commands that prove, whose EXIT_FAILED is an
+ * answer.
+ */
+int hosts_fail(struct invocation *inv, struct error **err);
+
 /* Asks all of them at the same time. Who is silent is told of, and left out, but for the first one. */
 int hosts_ask(struct hosts *hosts, struct invocation *inv, struct bundle **ret);
+
+/* Was one of them silent, so that its facts are not among the others'? */
+bool hosts_silent(const struct bundle *bundle);
+
+/* What those who were asked are called, and all guests of the lab, silent ones too; NULL-terminated, the arena's. */
+const char *const *hosts_names(const struct hosts *hosts);
 
 /*
  * The argv that runs `argv` on a host, by the name it has in the bundle, with standard input passed on. `gone`: an argv

@@ -60,16 +60,16 @@ static int show(struct invocation *inv, const struct stack *stack, const struct 
 	return question_status(path_fate(there, asked->target));
 }
 
-static int answer_one(struct invocation *inv, const struct stack *stack, unsigned flags)
+static int answer_one(struct invocation *inv, const struct hosts *hosts, const struct stack *stack, unsigned flags)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_error struct error *err = NULL;
 	char text[IP_TEXT_SIZE];
 	struct asked asked;
 	struct ip outer;
+	int status = question_read(inv, hosts, stack, &asked);
 
-	if (question_read(inv, stack, &asked, &err) < 0)
-		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	if (status != EXIT_DONE)
+		return status;
 	if (ends_needs_publishing(&asked.question, &outer))
 		invocation_warn(inv,
 				"%s is a private address: nobody on the internet can send to it; this is the way of a "
@@ -145,6 +145,9 @@ static int run(struct invocation *inv)
 	unsigned flags = invocation_flag(inv, "assume") ? WALK_ASSUME : 0;
 	int status = batch_check(inv);
 
+	if (status == EXIT_DONE && invocation_given(inv, "engine") && !invocation_flag(inv, "batch"))
+		return invocation_usage(inv,
+					"--engine goes with --batch: of one question the interpreter tells the way");
 	if (status == EXIT_DONE)
 		status = factsource_ends(inv, invocation_string(inv, "from"), invocation_string(inv, "to"), &hosts,
 					 &bundle);
@@ -153,7 +156,7 @@ static int run(struct invocation *inv)
 	stack = stack_new(bundle);
 	if (invocation_flag(inv, "batch"))
 		return answer_many(inv, stack, flags);
-	return answer_one(inv, stack, flags);
+	return answer_one(inv, &hosts, stack, flags);
 }
 
 const struct command command_path = {
@@ -205,7 +208,8 @@ const struct command command_path = {
 	.statuses = (const struct command_status[]){{EXIT_DONE, "delivered, or all questions answered"},
 						    {EXIT_FAILED, "not delivered, or the engines differ"},
 						    {EXIT_USAGE, "wrong usage, or a line that is no question"},
-						    {EXIT_UNKNOWN, "unknown: a fact is missing"},
+						    {EXIT_UNKNOWN,
+						     "unknown: a fact is missing, or a host could not be asked"},
 						    {}},
 	.json = "path",
 	.lab = true,

@@ -1,5 +1,8 @@
 #include "cli/question.h"
 
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "config/spelling.h"
 #include "verify/batch.h"
 #include "verify/ends.h"
 
@@ -119,19 +122,73 @@ int question_check(struct invocation *inv)
 	return EXIT_DONE;
 }
 
-int question_read(struct invocation *inv, const struct stack *stack, struct asked *ret, struct error **err)
+static int is_silent(struct invocation *inv, const char *option, const char *word)
 {
-	struct reading reading = {.inv = inv, .asked = ret, .err = err};
+	struct error *err = NULL;
+
+	error_set(&err, EHOSTUNREACH, "--%s %s: it could not be asked, so what becomes of packets there is not known",
+		  option, word);
+	return invocation_fail_as(inv, EXIT_UNKNOWN, &err);
+}
+
+/* Those of the facts, and those that were left out because no packet of the question passes them. */
+static int no_such_end(struct invocation *inv, const char *option, const char *const *asked, const struct stack *stack)
+{
+	struct spelling spelling = {.word = invocation_string(inv, option)};
+	cleanup_strbuf struct strbuf list = {};
+	struct error *err = NULL;
+
+	for (size_t i = 0; i < stack->host_count; i++) {
+		spelling_try_path(&spelling, stack->hosts[i].name);
+		strbuf_printf(&list, "%s, ", stack->hosts[i].name);
+	}
+	for (; *asked; asked++) {
+		spelling_try_path(&spelling, *asked);
+		if (!stack_host(stack, *asked))
+			strbuf_printf(&list, "%s, ", *asked);
+	}
+	spelling_try(&spelling, "world");
+	error_set(&err, EINVAL, "--%s %s: neither a host of these facts nor an address", option, spelling.word);
+	if (spelling.best)
+		error_hint(&err, "did you mean \"%s\"?", spelling.best);
+	else
+		error_hint(&err, "an address, world for everything outside, or one of the hosts: %.*s",
+			   list.length ? (int)list.length - 2 : 0, list.text ? list.text : "");
+	return invocation_fail_as(inv, EXIT_USAGE, &err);
+}
+
+static int check_end(struct invocation *inv, const char *option, const struct hosts *hosts, const struct stack *stack)
+{
+	const char *word = invocation_string(inv, option);
+	const char *const *asked = hosts_names(hosts);
+
+	if (ends_knows(stack, word))
+		return EXIT_DONE;
+	for (size_t i = 0; asked[i]; i++)
+		if (strcmp(asked[i], word) == 0)
+			return is_silent(inv, option, word);
+	return no_such_end(inv, option, asked, stack);
+}
+
+int question_read(struct invocation *inv, const struct hosts *hosts, const struct stack *stack, struct asked *ret)
+{
+	cleanup_error struct error *err = NULL;
+	struct reading reading = {.inv = inv, .asked = ret, .err = &err};
 	struct ends ends = {.from = invocation_string(inv, "from"),
 			    .to = invocation_string(inv, "to"),
 			    .source = invocation_string(inv, "src"),
 			    .interface = invocation_string(inv, "iif"),
 			    .family = invocation_flag(inv, "ipv6") ? AF_INET6 : 0};
-	int r;
+	int status = check_end(inv, "from", hosts, stack);
 
 	*ret = (struct asked){};
-	r = ends_resolve(stack, &ends, &ret->question, &ret->target, err);
-	return r < 0 ? r : read_packet(&reading);
+	if (status == EXIT_DONE)
+		status = check_end(inv, "to", hosts, stack);
+	if (status != EXIT_DONE)
+		return status;
+	if (ends_resolve(stack, &ends, &ret->question, &ret->target, &err) < 0 || read_packet(&reading) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
+	return EXIT_DONE;
 }
 
 int question_publish(struct asked *asked, struct ip *ret_inner, struct error **err)

@@ -3,6 +3,7 @@
 #define NESTVISOR_CLI_QUESTION_H
 
 #include "cli/command.h"
+#include "cli/hosts.h"
 #include "verify/walk.h"
 
 struct asked {
@@ -77,8 +78,11 @@ struct asked {
 
 /* Were --from and --to given? EXIT_DONE, or the usage error's status with the reason printed. */
 int question_check(struct invocation *inv);
-/* -EINVAL, with what is wrong and what would be right. */
-int question_read(struct invocation *inv, const struct stack *stack, struct asked *ret, struct error **err);
+/*
+ * EXIT_DONE, or the status to return with what is wrong and what would be right printed: EXIT_UNKNOWN where an end is
+ * one of the hosts that did not answer. `hosts`: those who were asked, if any.
+ */
+int question_read(struct invocation *inv, const struct hosts *hosts, const struct stack *stack, struct asked *ret);
 
 /*
  * A packet from the internet to a private address is sent to the address that it can be sent to instead, that of the

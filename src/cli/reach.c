@@ -63,16 +63,12 @@ static int read_interfaces(struct invocation *inv, struct arena *arena, struct r
 
 static int read_question(struct invocation *inv, struct arena *arena, struct reach_question *question)
 {
-	static const enum hook hooks[] = {HOOK_FORWARD, HOOK_INPUT, HOOK_OUTPUT, HOOK_PREROUTING, HOOK_POSTROUTING};
-	const char *hook = invocation_string(inv, "hook");
 	int status;
 
 	*question = (struct reach_question){.iif = invocation_string(inv, "iif"),
 					    .oif = invocation_string(inv, "oif"),
-					    .memory = (size_t)invocation_integer(inv, "memory", 0) << 20};
-	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
-		if (strcmp(hook_name(hooks[i]), hook) == 0)
-			question->hook = hooks[i];
+					    .hook = hook_read(inv),
+					    .memory = memory_read(inv)};
 	if ((status = read_protocol(inv, question)) != EXIT_DONE)
 		return status;
 	if ((status = read_ports(inv, arena, question)) != EXIT_DONE)
@@ -130,8 +126,7 @@ static int answer_lab(struct invocation *inv, const struct stack *stack)
 	cleanup_reach_lab struct reach_lab *lab = NULL;
 	cleanup_error struct error *err = NULL;
 	cleanup_strbuf struct strbuf out = {};
-	struct reach_lab_question question = {.stack = stack,
-					      .memory = (size_t)invocation_integer(inv, "memory", 0) << 20};
+	struct reach_lab_question question = {.stack = stack, .memory = memory_read(inv)};
 	const char *format = invocation_string(inv, "format");
 	struct reach_service *services;
 	int status = services_read(inv, arena, &services, &question.service_count);
@@ -218,6 +213,24 @@ static int ask_lab(struct invocation *inv, struct bundle **ret)
 	return status == EXIT_DONE ? hosts_ask(&hosts, inv, ret) : status;
 }
 
+static int check_usage(struct invocation *inv, const char *of_host)
+{
+	const char *lab = invocation_operand(inv, 0);
+
+	if (of_host && (lab || invocation_given(inv, "host")))
+		return invocation_usage(inv, "--%s is about the rules of one host, not about a whole lab", of_host);
+	if (of_host && invocation_typed(inv, "format"))
+		return invocation_usage(inv, "--%s is about the rules of one host, --format about a whole lab",
+					of_host);
+	if (inv->json && invocation_typed(inv, "format"))
+		return invocation_usage(inv, "--json is a format of its own: leave --format");
+	if (lab && invocation_typed(inv, "lab"))
+		return invocation_usage(inv, "%s and --lab both name the lab: give one of them", lab);
+	if (lab && invocation_string(inv, "facts"))
+		return invocation_usage(inv, "--facts and a lab are two places to have facts from: give one of them");
+	return factsource_check(inv);
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_bundle struct bundle *bundle = NULL;
@@ -225,12 +238,10 @@ static int run(struct invocation *inv)
 	cleanup_free char *name = NULL;
 	const char *of_host = option_of_host(inv);
 	bool live = invocation_operand(inv, 0) || invocation_given(inv, "host"), whole = live;
-	int status;
+	int status = check_usage(inv, of_host);
 
-	if (live && of_host)
-		return invocation_usage(inv, "--%s is about the rules of one host, not about a whole lab", of_host);
-	if (live && invocation_string(inv, "facts"))
-		return invocation_usage(inv, "--facts and a lab are two places to have facts from: give one of them");
+	if (status != EXIT_DONE)
+		return status;
 	if (live || (!invocation_string(inv, "facts") && invocation_string(inv, "lab") && !of_host))
 		status = ask_lab(inv, &bundle);
 	else
@@ -239,7 +250,8 @@ static int run(struct invocation *inv)
 		return status;
 	stack = stack_new(bundle);
 	whole = whole || (!of_host && (stack->host_count > 1 || invocation_given(inv, "format")));
-	return whole ? answer_lab(inv, stack) : answer_host(inv, stack, name);
+	status = whole ? answer_lab(inv, stack) : answer_host(inv, stack, name);
+	return status == EXIT_DONE && hosts_silent(bundle) ? EXIT_UNKNOWN : status;
 }
 
 const struct command command_reach = {
@@ -284,12 +296,7 @@ const struct command command_reach = {
 			 .argument = "HOST",
 			 .help = "whose rules: a host of the facts, or one to be asked now",
 			 .complete = COMPLETE_HOST},
-			{.name = "hook",
-			 .kind = OPTION_CHOICE,
-			 .help = "where in that host",
-			 .choices =
-				 (const char *const[]){"forward", "input", "output", "prerouting", "postrouting", NULL},
-			 .fallback = "forward"},
+			HOOK_OPTION,
 			{.name = "proto",
 			 .kind = OPTION_STRING,
 			 .argument = "PROTOCOL",
@@ -314,13 +321,7 @@ const struct command command_reach = {
 				 "192.168.1.1]\" "
 				 "or \"eth0 = all_but_those_ips [10.0.0.0/8]\"",
 			 .complete = COMPLETE_FILE},
-			{.name = "memory",
-			 .kind = OPTION_INTEGER,
-			 .argument = "MIB",
-			 .help = "give up when sets of packets take more",
-			 .fallback = "2048",
-			 .minimum = 1,
-			 .maximum = 65536},
+			MEMORY_OPTION,
 			{}},
 	.examples =
 		(const struct command_example[]){
@@ -330,7 +331,8 @@ const struct command command_reach = {
 			{"nestvisor reach --at hv1 --proto udp --port 53", "a guest of the lab that runs"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "answered"},
-						    {EXIT_UNKNOWN, "unknown: a fact is missing"},
+						    {EXIT_UNKNOWN,
+						     "unknown: a fact is missing, or a host could not be asked"},
 						    {}},
 	.json = "reach",
 	.lab = true,

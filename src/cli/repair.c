@@ -70,8 +70,11 @@ static int read_question(struct invocation *inv, const struct hosts *hosts, cons
 			 struct asked *asked, struct repair_input *ret)
 {
 	cleanup_error struct error *err = NULL;
+	int status = question_read(inv, hosts, stack, asked);
 
-	if (question_read(inv, stack, asked, &err) < 0 || question_publish(asked, &ret->inner, &err) < 0)
+	if (status != EXIT_DONE)
+		return status;
+	if (question_publish(asked, &ret->inner, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (ret->inner.family && hosts->lab)
 		invocation_note(inv, "in a lab file, `publish:` of a guest does this for good");

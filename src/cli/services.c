@@ -7,6 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum hook hook_read(const struct invocation *inv)
+{
+	static const enum hook hooks[] = {HOOK_FORWARD, HOOK_INPUT, HOOK_OUTPUT, HOOK_PREROUTING, HOOK_POSTROUTING};
+	const char *word = invocation_string(inv, "hook");
+
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
+		if (strcmp(hook_name(hooks[i]), word) == 0)
+			return hooks[i];
+	abort(); /* it is one of the option's choices */
+}
+
+size_t memory_read(const struct invocation *inv)
+{
+	return (size_t)invocation_integer(inv, "memory", 0) << 20;
+}
+
 static bool number_or_name(const char *word, enum datatype type, unsigned most, uint64_t *ret)
 {
 	char *end;

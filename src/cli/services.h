@@ -7,6 +7,22 @@
 
 struct arena;
 
+/* The options of `reach` and `diff` about the rules of one hook, and about how much sets of packets may take. */
+#define HOOK_OPTION                                                                                                    \
+	{                                                                                                              \
+		.name = "hook", .kind = OPTION_CHOICE, .help = "where in that host",                                   \
+		.choices = (const char *const[]){"forward", "input", "output", "prerouting", "postrouting", NULL},     \
+		.fallback = "forward"                                                                                  \
+	}
+#define MEMORY_OPTION                                                                                                  \
+	{                                                                                                              \
+		.name = "memory", .kind = OPTION_INTEGER, .argument = "MIB",                                           \
+		.help = "give up when sets of packets take more", .fallback = "2048", .minimum = 1, .maximum = 65536   \
+	}
+
+enum hook hook_read(const struct invocation *inv);
+size_t memory_read(const struct invocation *inv); /* bytes */
+
 /* By number or by name ("tcp", "ssh"); false: neither. */
 bool protocol_read(const char *word, uint8_t *ret);
 bool port_read(const char *word, uint16_t *ret);

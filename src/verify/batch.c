@@ -208,6 +208,16 @@ void question_complete(struct question *question, bool has_sport, bool has_dport
 		packet->icmp_type = packet->family == AF_INET ? 8 : 128;
 }
 
+const char *const *question_keys(void)
+{
+	static const char *const keys[] = {"at",       "iif",	    "in_port",	 "bridged",   "src",
+					   "dst",      "src_mac",   "dst_mac",	 "proto",     "sport",
+					   "dport",    "icmp_type", "icmp_code", "tcp_flags", "ttl",
+					   "fragment", "state",	    "direction", "of",	      NULL};
+
+	return keys;
+}
+
 int question_from_json(const struct stack *stack, const json_t *json, struct arena *arena, struct question **ret,
 		       struct error **err)
 {

@@ -6,8 +6,8 @@
  * established, related or invalid. Where they matter: `src_mac`, `dst_mac`, `in_port` (the bridge port it came in by),
  * `bridged` (the frame is for another port of that bridge), `tcp_flags` ("SA"), `ttl`, `fragment` first or later, `of`
  * (the first packet of an established connection, or of the one that an ICMP error is about: a question of its own)
- * with `direction` original or reply. An ICMP error that goes the way of replies is about that packet, one that goes the
- * other way about what answered it. Whatever else there is, as `id`, is ignored.
+ * with `direction` original or reply. An ICMP error that goes the way of replies is about that packet, one that goes
+ * the other way about what answered it. Nothing else is read; question_keys() has all of them.
  *
  * An answer: `verdict`; `where` it ended; `to` what; `src`, `dst`, `sport`, `dport` at the end (null: not one value);
  * `rule`, `table`, `chain`, `hook` that decided; `reason` of lost ones; `answered` of rejected ones; `out_port` where
@@ -25,6 +25,9 @@ struct error;
 /* -EINVAL, with the member that is wrong. The question lives in the arena. */
 int question_from_json(const struct stack *stack, const json_t *json, struct arena *arena, struct question **ret,
 		       struct error **err);
+
+/* The members that a question may have, NULL-terminated. */
+const char *const *question_keys(void);
 
 /* A new reference. */
 json_t *answer_json(const struct answer *answer);

@@ -1,7 +1,6 @@
 #include "verify/ends.h"
 
 #include "base/error.h"
-#include "base/strbuf.h"
 #include "verify/neighbourhood.h"
 
 #include <errno.h>
@@ -39,16 +38,16 @@ static struct stack_host *owner(const struct stack *stack, const struct ip *addr
 	return NULL;
 }
 
-static int no_such_end(const struct stack *stack, const char *option, const char *name, struct error **err)
+bool ends_knows(const struct stack *stack, const char *word)
 {
-	int r = error_set(err, EINVAL, "--%s %s: neither a host of these facts nor an address", option, name);
-	cleanup_strbuf struct strbuf hosts = {};
+	struct ip address;
 
-	for (size_t i = 0; i < stack->host_count; i++)
-		strbuf_printf(&hosts, "%s%s", i ? ", " : "", stack->hosts[i].name);
-	if (hosts.length)
-		error_hint(err, "the hosts are %s; \"world\" is everything outside", hosts.text);
-	return r;
+	return find_host(stack, word) || is_world(stack, word) || ip_parse(word, &address);
+}
+
+static int no_such_end(const char *option, const char *name, struct error **err)
+{
+	return error_set(err, EINVAL, "--%s %s: neither a host of these facts nor an address", option, name);
 }
 
 struct resolver {
@@ -342,7 +341,7 @@ static int resolve_from(struct resolver *resolver, uint8_t family)
 	if ((question->at = find_host(resolver->stack, ends->from)))
 		return 0;
 	if (!ip_parse(ends->from, &address))
-		return no_such_end(resolver->stack, "from", ends->from, resolver->err);
+		return no_such_end("from", ends->from, resolver->err);
 	question->packet.src = address;
 	question->at = owner(resolver->stack, &address);
 	return question->at ? 0 : from_outside(resolver, &address);
@@ -383,7 +382,7 @@ static int find_target(struct resolver *resolver)
 	if (resolver->target)
 		return 0;
 	if (!ip_parse(to, &address))
-		return no_such_end(resolver->stack, "to", to, resolver->err);
+		return no_such_end("to", to, resolver->err);
 	resolver->target = owner(resolver->stack, &address);
 	return 0;
 }

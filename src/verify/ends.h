@@ -33,6 +33,9 @@ bool ends_is_private(const struct ip *address);
  */
 bool ends_needs_publishing(const struct question *question, struct ip *ret);
 
+/* Is this the name of a host, or another word for one, an address, or the world? */
+bool ends_knows(const struct stack *stack, const char *word);
+
 /*
  * Sets where the question begins and the packet's addresses; *ret_target is the host that is meant by `to`, NULL for
  * the world and addresses that nobody has. -EINVAL, with what is wrong and what would be right.

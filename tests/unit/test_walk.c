@@ -277,7 +277,9 @@ static void test_people(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		check_people(stack, &cases[i]);
 	assert_int_equal(ends_resolve(stack, &wrong, &question, &target, &err), -EINVAL);
-	assert_string_equal(err->hint, "the hosts are l0, l1, l2, l2b; \"world\" is everything outside");
+	assert_string_equal(err->message, "--from l7: neither a host of these facts nor an address");
+	assert_true(ends_knows(stack, "l2") && ends_knows(stack, "World") && ends_knows(stack, "fe80::1"));
+	assert_false(ends_knows(stack, "l7"));
 }
 
 /* There and back, as text and as JSON that fits its schema. */
