@@ -169,14 +169,15 @@ static void take_up(struct hop *hop, struct stack_link *bridge, bool prerouted)
 
 /*
  * The destination was translated before the bridge decides. Where the new one is behind this bridge, too, the frame is
- * bridged on to it, whatever MAC it was for; otherwise it is routed. Both need forwarding: a comment of
- * br_nf_pre_routing_finish() says that the first does not, but ip_route_input() no longer fails as it expects there.
+ * bridged on to it, whatever MAC it was for, and keeps its source's; otherwise it is routed. In IPv4 both need
+ * forwarding: a comment of br_nf_pre_routing_finish() says that the first does not, but ip_route_input() no longer
+ * fails as it expects there. In IPv6 (br_nf_pre_routing_finish_ipv6) the first needs none.
  */
 static void redirect(struct hop *hop, struct stack_link *bridge)
 {
 	struct target target;
 
-	if (!fib_route_input(hop))
+	if (!fib_route_frame(hop))
 		return;
 	if (hop->route.link != bridge || hop->route.type == ROUTE_TYPE_LOCAL) {
 		hop->packet.dst_mac = bridge->link->mac;

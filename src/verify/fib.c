@@ -612,6 +612,29 @@ bool fib_route_input(struct hop *hop)
 	return hop->packet.family == AF_INET ? route_input4(hop) : route_input6(hop);
 }
 
+bool fib_route_frame(struct hop *hop)
+{
+	struct fib_query query = query_of(hop);
+	struct fib_found found;
+
+	if (hop->packet.family == AF_INET)
+		return route_input4(hop);
+	query.strict = ip_is_link_local(&hop->packet.dst);
+	found = fib_lookup(hop->walk, &query);
+	if (found.outcome == FIB_UNKNOWN)
+		return false;
+	if (found.outcome == FIB_FOUND && found.type == ROUTE_TYPE_UNICAST && found.link == hop->iif) {
+		record_route(hop, &found);
+		hop->route = found;
+		return true;
+	}
+	if (!route_input6(hop)) {
+		hop->walk->answer->answered = NULL; /* it is put away without a word */
+		return false;
+	}
+	return true;
+}
+
 /* ---- packets that are sent ---- */
 
 static struct ip fib_source(const struct stack_host *host, const struct fib_found *found, const struct ip *dst)

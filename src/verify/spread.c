@@ -313,15 +313,20 @@ void spread_deliver(struct spread *spread, const struct stream *stream, const st
 	spread_end_on(spread, &in, in.packets, SPREAD_DELIVERED, SPREAD_FOR_NONE, routed->decision.route);
 }
 
-static bool forwards(const struct stream *stream, struct bounds *packets, bool *ret_known)
+void spread_check_forwarding(struct spread *spread, struct stream *stream, const struct stack_route *route)
 {
-	const struct stack_sysctl *sysctl =
-		stream->family == STACK_IP4 ? &stream->iif->forwarding4 : &stream->host->forwarding6;
+	const struct number *on =
+		stream->family == STACK_IP4 ? &stream->iif->forwarding4.value : &stream->host->forwarding6.value;
+	struct bounds lost = stream->packets;
 
-	*ret_known = sysctl->value.known;
-	if (!sysctl->value.known)
-		packets->must = PSET_EMPTY;
-	return !sysctl->value.known || sysctl->value.value != 0;
+	if (number_or(*on, 0) != 0)
+		return;
+	stream->packets.must = PSET_EMPTY;
+	if (on->known)
+		stream->packets.may = PSET_EMPTY;
+	else
+		lost.must = PSET_EMPTY;
+	spread_end_on(spread, stream, lost, SPREAD_LOST, SPREAD_FOR_FORWARDING, route);
 }
 
 bool spread_refuse(struct spread *spread, const struct stream *stream, const struct routed *routed)
@@ -359,10 +364,8 @@ static bool is_for_host(const struct stream *stream, uint8_t type)
 static void take_route(struct spread *spread, const struct stream *arrived, struct routed *routed)
 {
 	struct stream stream = *arrived;
-	struct bounds all = routed->packets;
-	bool is_known;
 
-	stream.packets = all;
+	stream.packets = routed->packets;
 	if (spread_refuse(spread, &stream, routed))
 		return;
 	if (is_for_host(&stream, routed->decision.route->route->type)) {
@@ -371,19 +374,14 @@ static void take_route(struct spread *spread, const struct stream *arrived, stru
 		spread_deliver(spread, &stream, routed);
 		return;
 	}
-	if (!forwards(&stream, &routed->packets, &is_known)) {
-		spread_end_on(spread, &stream, all, SPREAD_LOST, SPREAD_FOR_FORWARDING, routed->decision.route);
+	spread_check_forwarding(spread, &stream, routed->decision.route);
+	if (bounds_are_empty(stream.packets))
 		return;
-	}
-	if (!is_known)
-		spread_end_on(spread, &stream, (struct bounds){all.may, PSET_EMPTY}, SPREAD_LOST, SPREAD_FOR_FORWARDING,
-			      routed->decision.route);
-	stream.packets = routed->packets;
 	if (stream.family == STACK_IP6) {
 		spread_lose(spread, &stream, spread_prefix(spread, PSET_SADDR, "fe80::/10"), SPREAD_FOR_SOURCE);
 		spread_lose(spread, &stream, spread_prefix(spread, PSET_SADDR, "::/128"), SPREAD_FOR_SOURCE);
-		routed->packets = stream.packets;
 	}
+	routed->packets = stream.packets;
 	forward_by(spread, &stream, routed);
 }
 

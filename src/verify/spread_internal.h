@@ -240,6 +240,8 @@ void spread_refuse_martians(struct spread *spread, struct stream *stream);
 
 /* ---- spread.c ---- */
 
+/* Takes out and ends what came in by an interface that does not forward; all of it is for others. */
+void spread_check_forwarding(struct spread *spread, struct stream *stream, const struct stack_route *route);
 /* Packets come in at stream->iif, of a host that they have entered. */
 void spread_arrive(struct spread *spread, const struct stream *stream);
 /* The same from another host: at once, or with the others that come there. */

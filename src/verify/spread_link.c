@@ -311,14 +311,15 @@ static void write_macs(struct spread *spread, struct stream *stream, pset_fields
 
 /*
  * The destination was translated before the bridge decides (br_nf_pre_routing_finish). Where the new one is behind this
- * bridge, too, the frame is bridged on to it, whatever MAC it was for; otherwise it is routed.
+ * bridge, too, the frame is bridged on to it, whatever MAC it was for, and keeps its source's; otherwise it is routed.
+ * IPv6 looks up a route and no more; IPv4 checks all that it checks of what it forwards.
  */
 static void redirect(struct spread *spread, struct stream *stream)
 {
 	pset translated = pset_masked(spread->space, PSET_STATUS, CT_STATUS_DNAT, CT_STATUS_DNAT);
 	struct stream all = *stream;
+	bool checked = stream->family == STACK_IP4;
 	struct routed *routed;
-	bool checked;
 	size_t count;
 
 	if (stream->redirected)
@@ -331,7 +332,6 @@ static void redirect(struct spread *spread, struct stream *stream)
 	stream->packets = bounds_out(spread->space, stream->packets, translated);
 	all.prerouted = true;
 	all.oif = all.out_port = NULL;
-	checked = stream->family == STACK_IP6 || number_or(stream->iif->forwarding4.value, 1) != 0;
 	if (checked)
 		spread_refuse_martians(spread, &all);
 	count = spread_route(spread, &all, false, &routed);
@@ -340,8 +340,10 @@ static void redirect(struct spread *spread, struct stream *stream)
 		const struct nexthop *back = leads_back(&all, &routed[i].decision);
 
 		part.packets = routed[i].packets;
-		if (back && checked)
+		if (back && checked) {
+			spread_check_forwarding(spread, &part, routed[i].decision.route);
 			spread_check_source(spread, &part, part.iif);
+		}
 		if (back) {
 			bridge_on(spread, &part, back);
 			continue;
@@ -513,7 +515,9 @@ static void arrive_at(struct spread *spread, const struct stream *sent, const st
 
 	stream.packets = packets;
 	stream.prerouted = false;
-	if (frame == FRAME_FOR_ONE)
+	if (frame == FRAME_FOR_ONE && sent->redirected)
+		write_macs(spread, &stream, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, end->link));
+	else if (frame == FRAME_FOR_ONE)
 		write_macs(spread, &stream, both, pset_and(space, from, mac_of(spread, PSET_DMAC, end->link)));
 	else if (frame == FRAME_FOR_ALL)
 		write_macs(spread, &stream, both, pset_and(space, from, spread_group_frames(spread)));
@@ -676,6 +680,20 @@ void spread_flood(struct spread *spread, const struct stream *stream, struct sta
 		}
 }
 
+/* What nobody on the bridge has may be translated to what somebody has. */
+static void translate_for_nobody(struct spread *spread, const struct stream *stream, struct bounds *rest)
+{
+	struct way coming = {COMING, stream->in_port, NULL, NULL, NULL};
+	struct stream at = *stream;
+
+	at.packets = *rest;
+	at.prerouted = false;
+	pass_device(spread, &at, &coming);
+	if (!bounds_are_empty(at.packets))
+		enter_bridge(spread, &at, stream->iif);
+	*rest = at.packets;
+}
+
 void spread_frames(struct spread *spread, const struct stream *stream)
 {
 	struct search search = {.spread = spread};
@@ -691,6 +709,8 @@ void spread_frames(struct spread *spread, const struct stream *stream)
 	}
 	claim(spread, stream, &search, has, NULL, &rest);
 	claim(spread, stream, &search, answers, NULL, &rest);
+	if (stream->in_port && !leads_out(&search) && !bounds_are_empty(rest))
+		translate_for_nobody(spread, stream, &rest);
 	send_on(spread, stream, &search, rest);
 }
 

@@ -146,6 +146,9 @@ const struct ip *fib_next_hop(const struct hop *hop);
 struct ip fib_select_address(const struct stack_host *host, const struct stack_link *link, const struct ip *toward);
 /* An arrived packet: sets hop->route, or ends the walk. */
 bool fib_route_input(struct hop *hop);
+/* One in a frame that a bridge may send on: in IPv6 what is only checked of packets that come up is not checked then.
+ */
+bool fib_route_frame(struct hop *hop);
 /* One that is sent: first its source, where it has none, then its route. */
 bool fib_choose_source(struct hop *hop);
 bool fib_route_output(struct hop *hop);

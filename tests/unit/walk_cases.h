@@ -497,6 +497,36 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dport': 81}",
 	   "{'verdict': 'delivered', 'to': 'local process of host r', 'dst': '10.0.0.1', 'dport': 22}"}}},
 
+	{"what is translated on a bridge and stays on it keeps the MAC of its source; in IPv6 it needs no forwarding",
+	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n    inet6 "
+							   "fd00:a::1/64 scope global\n" ETHER(3, "p1", "master br0")
+								   ETHER(4, "p2", "master br0") RULES
+	   "$ ip route\n10.0.0.0/24 dev br0 scope link src 10.0.0.1\n$ ip -6 route\nfd00:a::/64 dev br0 metric 256\n"
+	   "$ sysctl -a\nnet.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 0\n"
+	   "net.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
+	   "net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.br0.rp_filter = 0\n" NFT
+	   "table inet n {\n chain p {\n  type nat hook prerouting priority -100; policy accept;\n"
+	   "  tcp dport 80 dnat ip to 10.0.0.3\n  tcp dport 80 dnat ip6 to fd00:a::3\n"
+	   "  tcp dport 81 dnat ip6 to fd00:c::3\n }\n}\n"},
+	  {"s",
+	   "$ ip addr\n" LOOPBACK ETHER(
+		   5, "eth0",
+		   "") "    inet 10.0.0.3/24 scope global eth0\n    inet6 "
+		       "fd00:a::3/64 scope global\n" RULES "$ ip route\n10.0.0.0/24 dev eth0 scope link\n"
+		       "$ ip -6 route\nfd00:a::/64 dev eth0 metric 256\n$ sysctl -a\nnet.ipv4.conf.all.rp_filter = 0\n"
+		       "net.ipv4.conf.eth0.rp_filter = 0\n" NFT
+		       "table inet f {\n chain i {\n  type filter hook input priority 0; policy accept;\n"
+		       "  ether saddr 52:54:00:00:00:99 accept\n  drop\n }\n}\n"}},
+	 "[[\"r\", \"p1\", null, null], [\"r\", \"p2\", \"s\", \"eth0\"]]",
+	 "{'at': 'r', 'iif': 'br0', 'in_port': 'p1', 'bridged': true, 'src': '10.0.0.2', 'dst': '10.0.0.4', 'dport': "
+	 "80,"
+	 " 'src_mac': '52:54:00:00:00:99'}",
+	 {{"{}", "{'verdict': 'delivered', 'where': 's', 'dst': '10.0.0.3'}"},
+	  {"{'src_mac': '52:54:00:00:00:98'}", "{'verdict': 'dropped', 'where': 's'}"},
+	  {"{'src': 'fd00:a::2', 'dst': 'fd00:a::4'}", "{'verdict': 'delivered', 'where': 's', 'dst': 'fd00:a::3'}"},
+	  {"{'src': 'fe80::2', 'dst': 'fd00:a::4'}", "{'verdict': 'delivered', 'where': 's'}"},
+	  {"{'src': 'fd00:a::2', 'dst': 'fd00:a::4', 'dport': 81}", "{'verdict': 'lost', 'reason': 'no-route'}"}}},
+
 	{"what is translated on a bridge and routed elsewhere is in a frame for the bridge, whatever it was in",
 	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
 			3, "eth1", "") "    inet 10.0.1.1/24 scope global eth1\n" ETHER(4, "p1", "master br0") RULES
