@@ -14,7 +14,7 @@ import stack
 
 
 def public(value):
-    return {key: item for key, item in value.items() if not key.startswith("_") and key not in ("from", "then", "seq")}
+    return {key: item for key, item in value.items() if not key.startswith("_") and key not in ("from", "then", "seq", "icmp_id")}
 
 
 def token_of(number):
