@@ -285,10 +285,22 @@ static int take_visit(struct arena *arena, struct visit *visit, struct isolate_r
 	return r;
 }
 
-/* The hosts below are told; meanwhile flows are ended at this one, whose rules hold already. */
-static int go_inward(struct arena *arena, const struct folders *folders, const struct isolation *before,
-		     const struct isolation *isolation, struct net *net, long long started_ns, struct cancel *cancel,
-		     struct isolate_result *ret, struct error **err)
+/* Whether the change is about that host or a guest below it, so that its rules must be seen to hold, too. */
+static bool is_asked(const struct isolate_request *request, const struct guest *host)
+{
+	for (size_t i = 0; request && i < request->guest_count; i++)
+		if (host_guest_towards(host->parent, request->guests[i]) == host)
+			return true;
+	return !request;
+}
+
+/*
+ * The hosts below are told; meanwhile flows are ended at this one, whose rules hold already. A host that knows it
+ * already is told once more where it is asked about (no request: all are), for somebody may have changed its rules.
+ */
+static int go_inward(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+		     const struct isolation *before, const struct isolation *isolation, struct net *net,
+		     long long started_ns, struct cancel *cancel, struct isolate_result *ret, struct error **err)
 {
 	const struct host *root = isolation->lab->root;
 	struct visit *visits = arena_alloc(arena, (root->guest_count + 1) * sizeof(*visits));
@@ -298,7 +310,7 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 	for (size_t i = 0; i < root->guest_count; i++) {
 		const struct guest *guest = root->guests[i];
 
-		if (!guest->host || isolate_is_confirmed(folders, guest, isolation))
+		if (!guest->host || (!is_asked(request, guest) && isolate_is_confirmed(folders, guest, isolation)))
 			continue;
 		visits[count] = (struct visit){.arena = arena_new(),
 					       .folders = folders,
@@ -335,9 +347,9 @@ static int switch_here(struct net *net, const struct isolation *before, const st
 	return net_isolate(net, after, &ret->switched, err);
 }
 
-static int carry_out(struct arena *arena, const struct folders *folders, const struct isolation *before,
-		     const struct isolation *after, int *lock_fd, struct cancel *cancel, long long started_ns,
-		     struct isolate_result *ret, struct error **err)
+static int carry_out(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+		     const struct isolation *before, const struct isolation *after, int *lock_fd, struct cancel *cancel,
+		     long long started_ns, struct isolate_result *ret, struct error **err)
 {
 	struct isolate_layer *here;
 	struct net *net = NULL;
@@ -356,7 +368,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
 					       .outcome = ISOLATE_DONE,
 					       .ms = ms_since(started_ns)};
-		r = go_inward(arena, folders, before, after, net, started_ns, cancel, ret, err);
+		r = go_inward(arena, folders, request, before, after, net, started_ns, cancel, ret, err);
 	}
 	net_close(net);
 	return r;
@@ -510,7 +522,7 @@ int isolate_change(struct arena *arena, const struct lab *lab, const struct isol
 	r = edit(request, by, after, err);
 	if (r < 0)
 		return r;
-	r = carry_out(arena, &folders, before, after, &lock_fd, cancel, started_ns, ret, err);
+	r = carry_out(arena, &folders, request, before, after, &lock_fd, cancel, started_ns, ret, err);
 	return r < 0 ? r : log_change(arena, &folders, request, ret, by, err);
 }
 
@@ -546,7 +558,7 @@ int isolate_take(struct arena *arena, const struct lab *lab, const json_t *said,
 		r = begin(arena, &folders, lab, cancel, &lock_fd, &before, &after, err);
 	if (r == 0)
 		r = take(after, said, &newer, err);
-	return r < 0 ? r : carry_out(arena, &folders, before, after, &lock_fd, cancel, started_ns, ret, err);
+	return r < 0 ? r : carry_out(arena, &folders, NULL, before, after, &lock_fd, cancel, started_ns, ret, err);
 }
 
 int isolate_adopt(struct session *session, const char *said, struct error **err)

@@ -76,9 +76,12 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 				      .interfaces = (const char(*)[INTERFACE_NAME_SIZE])seen.interfaces,
 				      .interface_count = seen.interface_count};
 	actual.isolation_lags = find_lags(session);
-	if (seen.namespace_exists)
-		r = net_check_rules(session->net, &actual.rules_same, err);
-	if (r == 0)
+	actual.rules_same = seen.namespace_exists && !(status.changed & HOST_RULES);
+	actual.uplink_differs = status.changed & HOST_UPLINK;
+	actual.routes_differ = status.changed & HOST_ROUTES;
+	/* Without a namespace the status does not ask; what is to be made is asked for all the same. */
+	actual.publish_same = !(status.changed & HOST_PUBLISH);
+	if (!seen.namespace_exists)
 		r = net_check_publish(session->net, &actual.publish_same, err);
 	if (r == 0)
 		r = plan_build(session->lab, session->state, &actual, ret, err);

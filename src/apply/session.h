@@ -44,10 +44,9 @@ void session_close(struct session *session);
 #define cleanup_session __attribute__((cleanup(session_close)))
 
 /*
- * What runs of the lab, at every depth. Guests of this host are looked at; for those one layer deeper, their QEMU's
- * entry in their host's /proc is read through the agent, without starting anything there; deeper ones are asked for by
- * running `nestvisor status` in their host. A host that does not answer in time (a second; ten where it asks on) makes
- * what is below it unknown. Lives in the session's arena.
+ * What runs of the lab, at every depth, and what of each host's network somebody else has changed. Guests of this host
+ * are looked at; what is below them their hosts are asked for, by `nestvisor status`. A host that does not answer in
+ * time (three seconds; ten where it asks on) makes what is below it unknown. Lives in the session's arena.
  */
 int session_status(struct session *session, struct lab_status *ret, struct error **err);
 

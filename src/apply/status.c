@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "driver/driver.h"
 #include "net/net.h"
@@ -18,8 +19,8 @@
 #include <unistd.h>
 
 enum {
-	ANSWER_MS = 1000,
-	NESTED_ANSWER_MS = 10000, /* of a host that starts nestvisor and asks hosts of its own */
+	ANSWER_MS = 3000,
+	NESTED_ANSWER_MS = 10000, /* of a host that asks hosts of its own */
 };
 
 static json_t *state_of(struct session *s, const struct guest *guest)
@@ -74,69 +75,25 @@ static void mark_below(struct session *s, const struct host *host, enum guest_st
 	}
 }
 
-static bool has_third_layer(const struct host *host)
-{
-	for (size_t i = 0; i < host->guest_count; i++)
-		if (host->guests[i]->host)
-			return true;
-	return false;
-}
-
-/* Field 22 of /proc/PID/stat, counted behind the program's name in parentheses; and that it is no zombie. */
-static bool stat_is(const char *stat, unsigned long long start)
-{
-	const char *p = stat ? strrchr(stat, ')') : NULL;
-
-	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
-		return false;
-	for (int field = 2; field < 22 && p; field++)
-		p = strchr(p + 1, ' ');
-	return p && strtoull(p + 1, NULL, 10) == start;
-}
-
-/* Reads the entries of all guests of `host` in its /proc with one conversation. */
-static int read_processes(struct session *s, struct transport *t, const struct host *host, struct lab_status *status,
-			  struct error **err)
-{
-	const char **paths = arena_alloc(s->arena, host->guest_count * sizeof(*paths));
-	char **texts = arena_alloc(s->arena, host->guest_count * sizeof(*texts));
-	int r;
-
-	for (size_t i = 0; i < host->guest_count; i++) {
-		const json_t *process = json_object_get(state_of(s, host->guests[i]), "process");
-
-		paths[i] = arena_printf(s->arena, "/proc/%lld/stat", json_get_integer(process, "pid", 0));
-	}
-	r = qga_read_files(t, paths, host->guest_count, ANSWER_MS, s->cancel, texts, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < host->guest_count; i++) {
-		const struct guest *guest = host->guests[i];
-		struct guest_status *one = &status->guests[guest->index];
-		const json_t *value = state_of(s, guest);
-		const json_t *process = json_object_get(value, "process");
-
-		*one = (struct guest_status){.state = GUEST_ABSENT};
-		if (value) {
-			remember(s, value, one);
-			one->state = !stat_is(texts[i], (unsigned long long)json_get_integer(process, "start", 0))
-					     ? GUEST_DEAD
-				     : json_is_true(json_object_get(value, "pending")) ? GUEST_STARTING
-										       : GUEST_RUNNING;
-			if (one->state == GUEST_DEAD)
-				one->note = "its QEMU has ended";
-		}
-		free(texts[i]);
-	}
-	return 0;
-}
-
 static enum guest_state parse_state(const char *name)
 {
 	for (enum guest_state state = GUEST_ABSENT; state <= GUEST_UNKNOWN; state++)
 		if (strcmp(guest_state_name(state), name) == 0)
 			return state;
 	return GUEST_UNKNOWN;
+}
+
+static unsigned parse_changed(const json_t *names)
+{
+	unsigned changed = 0;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach (names, i, name)
+		for (unsigned place = 0; place < HOST_PART_COUNT && json_is_string(name); place++)
+			if (strcmp(json_string_value(name), host_part_name(place)) == 0)
+				changed |= 1U << place;
+	return changed;
 }
 
 static void take_answers(struct session *s, const json_t *guests, struct lab_status *status)
@@ -151,29 +108,43 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 		if (guest) {
 			struct guest_status *is = &status->guests[guest->index];
 			const char *note = json_get_string(one, "note", NULL);
+			const char *missing = json_get_string(one, "not_in_force", NULL);
 
-			*is = (struct guest_status){.state = parse_state(json_get_string(one, "state", ""))};
+			*is = (struct guest_status){.state = parse_state(json_get_string(one, "state", "")),
+						    .changed = parse_changed(json_object_get(one, "changed"))};
 			if (value)
 				remember(s, value, is);
 			is->note = note ? arena_strdup(s->arena, note) : NULL;
+			is->not_in_force = missing ? arena_strdup(s->arena, missing) : NULL;
 		}
 		take_answers(s, json_object_get(one, "guests"), status);
 	}
 }
 
-static int ask_host(struct session *s, struct transport *t, const struct host *host, struct lab_status *status,
+static bool has_third_layer(const struct host *host)
+{
+	for (size_t i = 0; i < host->guest_count; i++)
+		if (host->guests[i]->host)
+			return true;
+	return false;
+}
+
+static int ask_host(struct session *s, struct transport *t, const struct guest *guest, struct lab_status *status,
 		    struct error **err)
 {
 	const char *argv[] = {"nestvisor", "status", "--json", s->lab->name, NULL};
 	cleanup_output struct process_output output = {0};
 	cleanup_json json_t *answer = NULL;
-	int r = transport_run(t, argv, NULL, 0, NESTED_ANSWER_MS, s->cancel, &output, err);
+	int r = transport_run(t, argv, NULL, 0, has_third_layer(guest->host) ? NESTED_ANSWER_MS : ANSWER_MS, s->cancel,
+			      &output, err);
 
 	if (r == 0)
 		r = json_parse(output.out, output.out_length, "the answer of its nestvisor", &answer, err);
 	if (r < 0)
 		return r;
-	mark_below(s, host, GUEST_ABSENT, NULL, status);
+	mark_below(s, guest->host, GUEST_ABSENT, NULL, status);
+	status->guests[guest->index].changed =
+		parse_changed(json_object_get(json_object_get(answer, "host"), "changed"));
 	take_answers(s, json_object_get(answer, "guests"), status);
 	return 0;
 }
@@ -183,7 +154,6 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 	enum guest_state state = status->guests[guest->index].state;
 	cleanup_transport struct transport *t = NULL;
 	cleanup_error struct error *err = NULL;
-	bool unfinished;
 	int r;
 
 	if (state != GUEST_RUNNING) {
@@ -192,39 +162,81 @@ static void look_below(struct session *s, const struct guest *guest, struct lab_
 		return;
 	}
 	r = into_open(s->arena, &s->folders, s->lab, guest, s->cancel, &t, &err);
-	/* After a run that did not finish, the host knows more than this state does. */
-	unfinished = state_get(s->state, PLAN_UNFINISHED) != NULL;
-	if (r == 0 && (has_third_layer(guest->host) || guest->transport != TRANSPORT_QGA || unfinished))
-		r = ask_host(s, t, guest->host, status, &err);
-	else if (r == 0)
-		r = read_processes(s, t, guest->host, status, &err);
+	if (r == 0)
+		r = ask_host(s, t, guest, status, &err);
 	if (r < 0)
 		mark_below(s, guest->host, GUEST_UNKNOWN, arena_strdup(s->arena, err ? err->message : strerror(-r)),
 			   status);
 }
 
-/* Where what holds for the guests is not in force: at this host, by its rules; at those below, as far as they have
- * said. */
-static int look_at_network(struct session *s, struct lab_status *status, struct error **err)
+/* ─── this host's network ─── */
+
+static int check_part(int (*check)(struct net *net, bool *ret_same, struct error **err), struct net *net,
+		      enum host_part part, unsigned *changed, struct error **err)
 {
-	const struct lab *lab = s->lab;
-	bool same = true, published = true;
-	int r = net_namespace_exists(s->net) ? net_check_rules(s->net, &same, err) : 0;
+	bool same = true;
+	int r = check(net, &same, err);
 
-	if (r == 0 && net_namespace_exists(s->net))
-		r = net_check_publish(s->net, &published, err);
-	status->publish_missing = !published;
-	status->isolation = s->isolation;
-	for (size_t i = 0; i < lab->guest_count && r == 0; i++) {
-		const struct guest *first = host_guest_towards(lab->root, lab->guests[i]);
-
-		if (!same)
-			status->guests[i].not_in_force = *lab->root->path ? lab->root->path : "L0";
-		else if (first != lab->guests[i] && status->guests[first->index].state == GUEST_RUNNING &&
-			 !isolate_is_confirmed(&s->folders, first, s->isolation))
-			status->guests[i].not_in_force = first->path;
-	}
+	if (!same)
+		*changed |= part;
 	return r;
+}
+
+static int check_networks(struct session *s, unsigned *changed, struct error **err)
+{
+	struct net_actual seen;
+	int r = net_look(s->net, &seen, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->lab->root->network_count; i++) {
+		const struct network *network = s->lab->root->networks[i];
+
+		/* Only what was made can have been changed. */
+		if (state_get(s->state, resource_key(s->arena, "network", network->path)) &&
+		    !net_actual_has(&seen, network->bridge))
+			*changed |= HOST_NETWORKS;
+	}
+	net_actual_free(&seen);
+	return 0;
+}
+
+static int check_network(struct session *s, unsigned *changed, struct error **err)
+{
+	int r;
+
+	if (!net_namespace_exists(s->net)) {
+		*changed = file_exists(s->folders.lab_file) ? HOST_NAMESPACE : 0; /* once it was up it had one */
+		return 0;
+	}
+	r = check_part(net_check_rules, s->net, HOST_RULES, changed, err);
+	if (r == 0)
+		r = check_part(net_check_publish, s->net, HOST_PUBLISH, changed, err);
+	if (r == 0)
+		r = check_part(net_check_uplink, s->net, HOST_UPLINK, changed, err);
+	if (r == 0)
+		r = check_part(net_check_routes, s->net, HOST_ROUTES, changed, err);
+	return r < 0 ? r : check_networks(s, changed, err);
+}
+
+static bool lacks_rules(unsigned changed)
+{
+	return changed & (HOST_NAMESPACE | HOST_RULES);
+}
+
+/* The outermost host where what holds for a guest is not in force; NULL: none is known. */
+static const char *not_in_force(struct session *s, const struct guest *guest, const struct lab_status *status)
+{
+	const struct host *root = s->lab->root;
+	const struct guest *first = host_guest_towards(root, guest);
+
+	if (lacks_rules(status->changed))
+		return *root->path ? root->path : "L0";
+	if (first == guest || status->guests[first->index].state != GUEST_RUNNING)
+		return NULL;
+	if (!isolate_is_confirmed(&s->folders, first, s->isolation))
+		return first->path;
+	return status->guests[guest->index].not_in_force; /* what its host said */
 }
 
 int session_status(struct session *session, struct lab_status *ret, struct error **err)
@@ -232,6 +244,7 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 	const struct lab *lab = session->lab;
 	const json_t *host = state_get(session->state, "host");
 	char name[256] = "";
+	int r;
 
 	gethostname(name, sizeof(name) - 1);
 	*ret = (struct lab_status){.lab = lab, .hostname = arena_strdup(session->arena, name)};
@@ -246,5 +259,9 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 		if (guest->host && guest->host->guest_count)
 			look_below(session, guest, ret);
 	}
-	return look_at_network(session, ret, err);
+	r = check_network(session, &ret->changed, err);
+	ret->isolation = session->isolation;
+	for (size_t i = 0; i < lab->guest_count && r == 0; i++)
+		ret->guests[i].not_in_force = not_in_force(session, lab->guests[i], ret);
+	return r;
 }

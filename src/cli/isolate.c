@@ -17,24 +17,6 @@
 
 enum { INPUT_LIMIT = 64 << 20 };
 
-/* What this machine knows to be in force: its own rules, and which hosts below have heard of it. */
-struct force {
-	bool here;
-	const struct folders *folders;
-	const struct isolation *isolation;
-};
-
-static const char *missing_at(const struct force *force, const struct guest *guest)
-{
-	const struct guest *first = host_guest_towards(force->isolation->lab->root, guest);
-
-	if (!force->here)
-		return *force->isolation->lab->root->path ? force->isolation->lab->root->path : "L0";
-	if (first != guest && !isolate_is_confirmed(force->folders, first, force->isolation))
-		return first->path;
-	return NULL;
-}
-
 static void format_until(long long until, char ret[32])
 {
 	time_t then = (time_t)until;
@@ -43,12 +25,12 @@ static void format_until(long long until, char ret[32])
 	strftime(ret, 32, "%Y-%m-%d %H:%M:%S", localtime_r(&then, &local));
 }
 
-static void add_guest(struct table *table, const struct force *force, const struct guest *guest)
+static void add_guest(struct table *table, const struct lab_status *now, const struct guest *guest)
 {
-	const struct isolation_setting *s = &force->isolation->settings[guest->index];
-	struct isolation_effect effect = isolation_effect(force->isolation, guest);
-	enum world world = isolation_world(force->isolation, guest);
-	const char *missing = missing_at(force, guest);
+	const struct isolation_setting *s = &now->isolation->settings[guest->index];
+	struct isolation_effect effect = isolation_effect(now->isolation, guest);
+	enum world world = isolation_world(now->isolation, guest);
+	const char *missing = now->guests[guest->index].not_in_force;
 	cleanup_strbuf struct strbuf allowed = {0};
 	char until[32] = "";
 
@@ -68,32 +50,34 @@ static void add_guest(struct table *table, const struct force *force, const stru
 		table_cell(table, COLOUR_GREEN, "yes");
 }
 
-static int show(struct invocation *inv, const struct lab *lab, const struct force *force)
+static int show(struct invocation *inv, const struct lab *lab, const struct lab_status *now)
 {
 	static const char *const headings[] = {"GUEST",	  "WORLD",   "UNTIL",	 "NEIGHBOURS",
 					       "ALLOWED", "SAID BY", "IN FORCE", NULL};
 	cleanup_table struct table *table = table_new(headings);
 	cleanup_strbuf struct strbuf text = {0};
 	json_t *guests = json_array();
+	bool incomplete = false;
 
 	for (size_t i = 0; i < lab->guest_count; i++) {
-		const char *missing = missing_at(force, lab->guests[i]);
-		json_t *one = isolation_guest_json(force->isolation, lab->guests[i]);
+		const char *missing = now->guests[i].not_in_force;
+		json_t *one = isolation_guest_json(now->isolation, lab->guests[i]);
 
+		incomplete |= missing != NULL;
 		json_object_set_new(one, "missing_at", text_json(missing));
 		json_array_append_new(guests, one);
-		add_guest(table, force, lab->guests[i]);
+		add_guest(table, now, lab->guests[i]);
 	}
 	if (inv->json) {
 		invocation_answer(
-			inv, json_pack("{s:s, s:b, s:o}", "lab", lab->name, "complete", force->here, "guests", guests));
+			inv, json_pack("{s:s, s:b, s:o}", "lab", lab->name, "complete", !incomplete, "guests", guests));
 		return EXIT_DONE;
 	}
 	json_decref(guests);
 	table_draw(table, inv->style, &text);
 	invocation_print_text(inv, text.text);
-	if (!force->here)
-		invocation_warn(inv, "the rules at this host are not those of the lab: nestvisor up mends them");
+	if (incomplete)
+		invocation_warn(inv, "the rules are not everywhere those of the lab: nestvisor up mends them");
 	return EXIT_DONE;
 }
 
@@ -101,14 +85,12 @@ static int status_of(struct invocation *inv, const struct lab *lab)
 {
 	cleanup_session struct session session = {.lock = -1};
 	cleanup_error struct error *err = NULL;
-	struct force force = {0};
+	struct lab_status now;
 
 	if (session_open(lab, SESSION_LOOK, "isolate", inv->reporter, inv->cancel, &session, &err) < 0 ||
-	    net_check_rules(session.net, &force.here, &err) < 0)
+	    session_status(&session, &now, &err) < 0)
 		return invocation_fail(inv, &err);
-	force.folders = &session.folders;
-	force.isolation = session.isolation;
-	return show(inv, lab, &force);
+	return show(inv, lab, &now);
 }
 
 static int take(struct invocation *inv, const struct lab *lab)

@@ -111,6 +111,14 @@ const char *encapsulation_name(enum encapsulation encapsulation)
 	return "?";
 }
 
+const char *host_part_name(unsigned place)
+{
+	static const char *const names[HOST_PART_COUNT] = {"namespace", "rules",  "networks",
+							   "routes",	"uplink", "publish"};
+
+	return place < HOST_PART_COUNT ? names[place] : "?";
+}
+
 const char *guest_state_name(enum guest_state state)
 {
 	switch (state) {

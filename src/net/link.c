@@ -289,6 +289,24 @@ int link_set_addresses(struct netlink *nl, const struct link *link, const struct
 	return r;
 }
 
+int link_check_addresses(struct netlink *nl, const struct link *link, const struct prefix *addresses, size_t count,
+			 bool *ret_has, struct error **err)
+{
+	cleanup_free struct link_address *there = NULL;
+	size_t there_count = 0;
+	int r = link_addresses(nl, link->index, &there, &there_count, err);
+
+	*ret_has = r == 0;
+	for (size_t i = 0; *ret_has && i < count; i++) {
+		bool present = !addresses[i].ip.family;
+
+		for (size_t j = 0; j < there_count && !present; j++)
+			present = same_address(&there[j].prefix, &addresses[i]);
+		*ret_has = present;
+	}
+	return r;
+}
+
 struct ip link_local(const uint8_t mac[6])
 {
 	struct ip ip = {.family = AF_INET6, .bytes = {0xfe, 0x80}};

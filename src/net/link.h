@@ -44,6 +44,10 @@ int link_raise(struct netlink *nl, int index);
 int link_set_addresses(struct netlink *nl, const struct link *link, const struct prefix *addresses, size_t count,
 		       struct error **err);
 
+/* Whether it has them all. */
+int link_check_addresses(struct netlink *nl, const struct link *link, const struct prefix *addresses, size_t count,
+			 bool *ret_has, struct error **err);
+
 /* The addresses of one interface (0: of all), in the kernel's order; freed by the caller. */
 struct link_address {
 	int index;

@@ -15,17 +15,42 @@
 
 enum { SHORTEST_PREFIX = 4 };
 
+static bool has_address(const struct link_address *list, size_t count, int interface, const struct ip *address)
+{
+	if (!address->family)
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (list[i].index == interface && ip_equal(&list[i].prefix.ip, address))
+			return true;
+	return false;
+}
+
+/* A bridge that is down, or has lost its address, is as good as none. */
+static bool is_whole(const struct net *net, const struct link *link, const struct link_address *list, size_t count)
+{
+	const struct host *root = net->lab->root;
+
+	for (size_t i = 0; i < root->network_count; i++)
+		if (strcmp(root->networks[i]->bridge, link->name) == 0)
+			return link->up && has_address(list, count, link->index, &root->networks[i]->gateway4) &&
+			       has_address(list, count, link->index, &root->networks[i]->gateway6);
+	return true;
+}
+
 static int look(struct net *net, struct net_actual *ret, struct error **err)
 {
+	cleanup_free struct link_address *addresses = NULL;
 	cleanup_free struct link *links = NULL;
+	size_t count = 0, address_count = 0;
 	struct netlink *nl;
 	struct link outer;
-	size_t count = 0;
 	bool uplink = false;
 	int r = net_inside(net, &nl, err);
 
 	if (r == 0)
 		r = link_list(nl, &links, &count, err);
+	if (r == 0)
+		r = link_addresses(nl, 0, &addresses, &address_count, err);
 	if (r < 0)
 		return r;
 	ret->interfaces = calloc(count + 1, sizeof(*ret->interfaces));
@@ -36,7 +61,7 @@ static int look(struct net *net, struct net_actual *ret, struct error **err)
 			uplink = net_root(net, &nl, err) == 0 && link_get(nl, net->names.veth, &outer) == 0;
 		else if (strcmp(links[i].name, NET_WORLD) == 0)
 			uplink = net_pasta_lives(net->run_dir);
-		else if (strcmp(links[i].name, "lo") != 0)
+		else if (strcmp(links[i].name, "lo") != 0 && is_whole(net, &links[i], addresses, address_count))
 			memcpy(ret->interfaces[ret->interface_count++], links[i].name, LINK_NAME_SIZE);
 	}
 	ret->uplink_exists = uplink == net_wants_uplink(net);

@@ -54,12 +54,15 @@ bool net_namespace_exists(const struct net *net);
  * forwarding is switched on. Without any network with an uplink nothing is made.
  */
 int net_make_uplink(struct net *net, struct reporter *reporter, struct error **err);
+/* Whether it has its addresses, routes and rules, in both namespaces; without any network with an uplink: that none is
+ * there. */
+int net_check_uplink(struct net *net, bool *ret_same, struct error **err);
 
 /*
  * The way in for published ports of guests at any depth, where there are any: a veth of its own to the root namespace
- * and one nftables table `nestvisor-<lab>/publish` there, which sends connections to the lab's ports into the namespace;
- * the rules inside send them on. At L0 no sysctl but the veth's own is changed. Where others' packets will not get
- * through, that is reported.
+ * and one nftables table `nestvisor-<lab>/publish` there, which sends connections to the lab's ports into the
+ * namespace; the rules inside send them on. At L0 no sysctl but the veth's own is changed. Where others' packets will
+ * not get through, that is reported.
  */
 int net_make_publish(struct net *net, struct reporter *reporter, struct error **err);
 int net_check_publish(struct net *net, bool *ret_same, struct error **err);
@@ -105,6 +108,8 @@ int net_remove_tap(struct net *net, const char *tap, struct error **err);
 /* Routes to the networks of deeper layers, through the guest that leads there, for both families; stale ones are
  * removed. */
 int net_make_routes(struct net *net, struct error **err);
+/* Whether they are there. */
+int net_check_routes(struct net *net, bool *ret_same, struct error **err);
 
 /* dnsmasq for a network with dhcp or dns; without either, makes sure that none runs. */
 int net_make_dhcp(struct net *net, const struct network *network, struct cancel *cancel, struct error **err);
@@ -114,7 +119,8 @@ int net_make_dhcp(struct net *net, const struct network *network, struct cancel 
 int net_remove_all(const char *lab_name, const char *run_dir, struct error **err);
 
 /*
- * What the kernel has in the namespace now, for the planner: names of bridges, tunnels and taps. Freed with
+ * What the kernel has in the namespace now, for the planner: names of bridges that are up and have their gateways'
+ * addresses, of tunnels and taps. Freed with
  * net_actual_free. uplink_exists: the uplink is there if and only if a network of this host wants one.
  */
 struct net_actual {

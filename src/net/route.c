@@ -129,16 +129,39 @@ static bool ours_through(const struct route *route, const int *interfaces, size_
 	return false;
 }
 
+static int list_ours(struct netlink *nl, const int *interfaces, size_t interface_count, struct route **ret,
+		     size_t *ret_count, struct error **err)
+{
+	size_t there = 0;
+	int r = route_list(nl, ret, &there, err);
+
+	*ret_count = 0;
+	for (size_t i = 0; r == 0 && i < there; i++)
+		if (ours_through(&(*ret)[i], interfaces, interface_count))
+			(*ret)[(*ret_count)++] = (*ret)[i];
+	return r;
+}
+
+int route_check(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
+		size_t interface_count, bool *ret_same, struct error **err)
+{
+	cleanup_free struct route *there = NULL;
+	size_t ours = 0;
+	int r = list_ours(nl, interfaces, interface_count, &there, &ours, err);
+
+	*ret_same = r == 0 && ours == count;
+	for (size_t i = 0; *ret_same && i < count; i++)
+		*ret_same = holds_route(there, ours, &wanted[i]);
+	return r;
+}
+
 int route_set(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
 	      size_t interface_count, struct error **err)
 {
 	cleanup_free struct route *there = NULL;
-	size_t there_count = 0, ours = 0;
-	int r = route_list(nl, &there, &there_count, err);
+	size_t ours = 0;
+	int r = list_ours(nl, interfaces, interface_count, &there, &ours, err);
 
-	for (size_t i = 0; r == 0 && i < there_count; i++)
-		if (ours_through(&there[i], interfaces, interface_count))
-			there[ours++] = there[i];
 	for (size_t i = 0; r == 0 && i < ours; i++) {
 		if (holds_route(wanted, count, &there[i]))
 			continue;

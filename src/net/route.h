@@ -5,6 +5,7 @@
 #include "base/ip.h"
 #include "base/netlink.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,8 @@ int route_list(struct netlink *nl, struct route **ret, size_t *ret_count, struct
  */
 int route_set(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
 	      size_t interface_count, struct error **err);
+/* Whether they are these already. */
+int route_check(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
+		size_t interface_count, bool *ret_same, struct error **err);
 
 #endif

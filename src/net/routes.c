@@ -6,6 +6,7 @@
 #include "net/route.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 /* The route to a deeper host's network: to the guest that leads there, on its first nic with an address. */
@@ -38,22 +39,31 @@ static int bridge_of(const struct host *root, const int *indexes, const struct n
 	return 0;
 }
 
-static int make_routes(struct net *net, struct error **err)
+/* What the routes should be, by the bridges that are there. */
+struct wanted {
+	struct route *routes;
+	int *bridges;
+	size_t count;
+};
+
+static void clear_wanted(struct wanted *wanted)
+{
+	free(wanted->routes);
+	free(wanted->bridges);
+}
+#define cleanup_wanted __attribute__((cleanup(clear_wanted)))
+
+/* *ret_missing: a network whose bridge is not there. */
+static void collect(const struct lab *lab, struct netlink *nl, struct wanted *ret, const struct nic **ret_missing)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
-	const struct lab *lab = net->lab;
 	const struct host *root = lab->root;
-	cleanup_free struct route *routes = calloc(2 * lab->network_count + 1, sizeof(*routes));
-	cleanup_free int *bridges = calloc(root->network_count + 1, sizeof(*bridges));
-	struct netlink *nl;
-	size_t count = 0;
-	int r = net_inside(net, &nl, err);
 
-	if (r < 0)
-		return r;
-	if (!routes || !bridges)
+	ret->routes = calloc(2 * lab->network_count + 1, sizeof(*ret->routes));
+	ret->bridges = calloc(root->network_count + 1, sizeof(*ret->bridges));
+	if (!ret->routes || !ret->bridges)
 		abort();
-	find_bridges(nl, root, bridges);
+	find_bridges(nl, root, ret->bridges);
 	for (size_t i = 0; i < lab->network_count; i++)
 		for (int f = 0; f < 2; f++) {
 			const struct network *network = lab->networks[i];
@@ -62,18 +72,31 @@ static int make_routes(struct net *net, struct error **err)
 
 			if (!route_to(root, network, families[f], &nic))
 				continue;
-			bridge = bridge_of(root, bridges, nic->network);
+			bridge = bridge_of(root, ret->bridges, nic->network);
 			if (!bridge)
-				return error_set(err, ENODEV,
-						 "the way to %s leads over the bridge %s, which is not there",
-						 network->path, nic->network->bridge);
-			routes[count++] = (struct route){
+				*ret_missing = nic;
+			ret->routes[ret->count++] = (struct route){
 				.to = prefix_network(reach_subnet(network, families[f])),
 				.via = families[f] == AF_INET ? nic->address4 : nic->address6,
 				.interface = bridge,
 			};
 		}
-	r = route_set(nl, routes, count, bridges, root->network_count, err);
+}
+
+static int make_routes(struct net *net, struct error **err)
+{
+	cleanup_wanted struct wanted wanted = {0};
+	const struct nic *missing = NULL;
+	struct netlink *nl;
+	int r = net_inside(net, &nl, err);
+
+	if (r < 0)
+		return r;
+	collect(net->lab, nl, &wanted, &missing);
+	if (missing)
+		return error_set(err, ENODEV, "the way behind %s leads over the bridge %s, which is not there",
+				 missing->guest->path, missing->network->bridge);
+	r = route_set(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count, err);
 	return r < 0 ? r : net_refresh_uplink(net, nl, err);
 }
 
@@ -83,6 +106,32 @@ int net_make_routes(struct net *net, struct error **err)
 
 	pthread_mutex_lock(&net->mutex);
 	r = make_routes(net, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "routes") : 0;
+}
+
+static int check_routes(struct net *net, bool *ret_same, struct error **err)
+{
+	cleanup_wanted struct wanted wanted = {0};
+	const struct nic *missing = NULL;
+	struct netlink *nl;
+	int r = net_inside(net, &nl, err);
+
+	if (r < 0)
+		return r;
+	collect(net->lab, nl, &wanted, &missing);
+	return missing ? 0
+		       : route_check(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count,
+				     ret_same, err);
+}
+
+int net_check_routes(struct net *net, bool *ret_same, struct error **err)
+{
+	int r;
+
+	*ret_same = false;
+	pthread_mutex_lock(&net->mutex);
+	r = check_routes(net, ret_same, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "routes") : 0;
 }

@@ -65,17 +65,28 @@ static void add_subnets(const struct net *net, uint8_t family, const struct ip *
 	}
 }
 
+static struct route *outer_routes(const struct net *net, const struct net_transit *transit, int interface,
+				  size_t *ret_count)
+{
+	struct route *routes = calloc(2 * net->lab->network_count + 1, sizeof(*routes));
+
+	if (!routes)
+		abort();
+	*ret_count = 0;
+	add_subnets(net, AF_INET, &transit->inside4.ip, interface, routes, ret_count);
+	add_subnets(net, AF_INET6, &transit->inside6.ip, interface, routes, ret_count);
+	return routes;
+}
+
 /* The outer end: addresses, routes to the routed networks, translation of the rest. */
 static int set_up_outer(struct net *net, struct netlink *root, const struct net_transit *transit, struct error **err)
 {
 	struct prefix addresses[3] = {transit->root4, transit->root6};
-	cleanup_free struct route *routes = calloc(2 * net->lab->network_count + 1, sizeof(*routes));
+	cleanup_free struct route *routes = NULL;
 	size_t count = 0;
 	struct link outer;
 	int r;
 
-	if (!routes)
-		abort();
 	r = veth_set_sysctls(net->names.veth, transit->root6.ip.family != 0, err);
 	if (r < 0)
 		return r;
@@ -87,19 +98,18 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 	r = veth_set_addresses(root, &outer, addresses, err);
 	if (r < 0)
 		return r;
-	add_subnets(net, AF_INET, &transit->inside4.ip, outer.index, routes, &count);
-	add_subnets(net, AF_INET6, &transit->inside6.ip, outer.index, routes, &count);
+	routes = outer_routes(net, transit, outer.index, &count);
 	return route_set(root, routes, count, &outer.index, 1, err);
 }
 
-static int set_root_rules(struct net *net, const struct net_transit *transit, struct error **err)
+/* Checks the rules in the root namespace, and loads them where they differ and `load` says so. */
+static int root_rules(struct net *net, const struct net_transit *transit, bool load, bool *ret_same, struct error **err)
 {
 	cleanup_free char *record = net_file(net->run_dir, "rules", ".root", "");
 	cleanup_strbuf struct strbuf text = {0};
 	char table[80], ip[IP_TEXT_SIZE];
 	const char *const tables[] = {table, NULL};
 	const struct ruleset set = {.netns = -1, .tables = tables, .record = record, .shared = true};
-	bool same;
 	int r;
 
 	snprintf(table, sizeof(table), "inet %s", net->names.netns);
@@ -111,8 +121,8 @@ static int set_root_rules(struct net *net, const struct net_transit *transit, st
 		strbuf_printf(&text, "\t\tiifname \"%s\" ip6 saddr %s masquerade\n", net->names.veth,
 			      ip_format(&transit->inside6.ip, ip));
 	strbuf_add(&text, "\t}\n}\n");
-	r = ruleset_check(&set, text.text, &same, err);
-	return r < 0 || same ? r : ruleset_load(&set, text.text, NULL, err);
+	r = ruleset_check(&set, text.text, ret_same, err);
+	return r < 0 || *ret_same || !load ? r : ruleset_load(&set, text.text, NULL, err);
 }
 
 /*
@@ -126,23 +136,45 @@ static struct ip own_source(const struct net *net, struct netlink *inside, uint8
 	for (size_t i = 0; root->layer > 0 && i < root->network_count; i++) {
 		const struct network *network = root->networks[i];
 		const struct ip *gateway = family == AF_INET ? &network->gateway4 : &network->gateway6;
+		const struct prefix *subnet = family == AF_INET ? &network->subnet4 : &network->subnet6;
+		const struct prefix address = {*gateway, subnet->length};
 		struct link bridge;
+		bool has;
 
 		if (network->uplink == UPLINK_ROUTE && gateway->family &&
-		    link_get(inside, network->bridge, &bridge) == 0)
+		    link_get(inside, network->bridge, &bridge) == 0 &&
+		    link_check_addresses(inside, &bridge, &address, 1, &has, NULL) == 0 && has)
 			return *gateway;
 	}
 	return (struct ip){0};
 }
 
-static int set_up_inner(struct net *net, struct netlink *inside, const struct net_transit *transit, bool way4,
-			bool way6, struct error **err)
+/* Returns how many there are. */
+static size_t inner_routes(const struct net *net, struct netlink *inside, const struct net_transit *transit, bool way6,
+			   int interface, struct route routes[2])
+{
+	const struct prefix any4 = {.ip = {.family = AF_INET}}, any6 = {.ip = {.family = AF_INET6}};
+	size_t count = 0;
+
+	routes[count++] = (struct route){.to = any4,
+					 .via = transit->root4.ip,
+					 .source = own_source(net, inside, AF_INET),
+					 .interface = interface};
+	if (way6 && transit->root6.ip.family)
+		routes[count++] = (struct route){.to = any6,
+						 .via = transit->root6.ip,
+						 .source = own_source(net, inside, AF_INET6),
+						 .interface = interface};
+	return count;
+}
+
+static int set_up_inner(struct net *net, struct netlink *inside, const struct net_transit *transit, bool way6,
+			struct error **err)
 {
 	struct prefix addresses[3] = {transit->inside4, transit->inside6};
-	const struct prefix any4 = {.ip = {.family = AF_INET}}, any6 = {.ip = {.family = AF_INET6}};
 	struct route routes[2];
-	size_t count = 0;
 	struct link world;
+	size_t count;
 	int r = link_get(inside, NET_WORLD, &world);
 
 	if (r == 0)
@@ -154,16 +186,7 @@ static int set_up_inner(struct net *net, struct netlink *inside, const struct ne
 		r = network_set_ipv6(net, NET_WORLD, true, err);
 	if (r == 0)
 		r = veth_set_addresses(inside, &world, addresses, err);
-	if (way4)
-		routes[count++] = (struct route){.to = any4,
-						 .via = transit->root4.ip,
-						 .source = own_source(net, inside, AF_INET),
-						 .interface = world.index};
-	if (way6 && transit->root6.ip.family)
-		routes[count++] = (struct route){.to = any6,
-						 .via = transit->root6.ip,
-						 .source = own_source(net, inside, AF_INET6),
-						 .interface = world.index};
+	count = inner_routes(net, inside, transit, way6, world.index, routes);
 	return r < 0 ? r : route_set(inside, routes, count, &world.index, 1, err);
 }
 
@@ -206,6 +229,7 @@ static int make_by_veth(struct net *net, struct netlink *root, struct netlink *i
 			const struct net_transit *transit, const struct outside *outside, struct error **err)
 {
 	const struct veth pair = pair_of(net);
+	bool same;
 	int r = net_end_pasta(net->run_dir, err);
 
 	if (r == 0)
@@ -213,10 +237,10 @@ static int make_by_veth(struct net *net, struct netlink *root, struct netlink *i
 	if (r == 0)
 		r = set_up_outer(net, root, transit, err);
 	if (r == 0)
-		r = set_root_rules(net, transit, err);
+		r = root_rules(net, transit, true, &same, err);
 	/* Without forwarding, a default route would only make the guests wait. For IPv4 it stays: the remedy is one
 	 * command. */
-	return r < 0 ? r : set_up_inner(net, inside, transit, true, outside->forwards6, err);
+	return r < 0 ? r : set_up_inner(net, inside, transit, outside->forwards6, err);
 }
 
 /* Returns 1 where pasta carries the lab, 0 where there is none; a pasta that does not start is reported. */
@@ -242,7 +266,7 @@ static int make_by_pasta(struct net *net, struct netlink *root, struct netlink *
 		*ret_failed = true;
 		return 0;
 	}
-	r = set_up_inner(net, inside, &seen, true, true, err);
+	r = set_up_inner(net, inside, &seen, true, err);
 	return r < 0 ? r : 1;
 }
 
@@ -294,7 +318,7 @@ int net_refresh_uplink(struct net *net, struct netlink *inside, struct error **e
 		r = outside_look(net, root, &outside, err);
 	if (r == 0)
 		r = transit_choose(net, root, net->names.veth, &transit, err);
-	return r < 0 ? r : set_up_inner(net, inside, &transit, true, outside.forwards6, err);
+	return r < 0 ? r : set_up_inner(net, inside, &transit, outside.forwards6, err);
 }
 
 int net_make_uplink(struct net *net, struct reporter *reporter, struct error **err)
@@ -303,6 +327,90 @@ int net_make_uplink(struct net *net, struct reporter *reporter, struct error **e
 
 	pthread_mutex_lock(&net->mutex);
 	r = make_uplink(net, reporter, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "uplink") : 0;
+}
+
+/* ─── whether it is so ─── */
+
+/* Pasta's transit has IPv6 only where the machine has it, so what the interface has tells. */
+static int check_inner(struct net *net, struct netlink *inside, struct netlink *root, const struct link *world,
+		       struct net_transit *transit, bool *ret_same, struct error **err)
+{
+	struct outside outside = {.forwards6 = true};
+	struct prefix addresses[2] = {transit->inside4, transit->inside6};
+	bool pasta = strcmp(world->kind, "veth") != 0;
+	struct route routes[2];
+	size_t count;
+	int r = link_check_addresses(inside, world, addresses, pasta ? 1 : 2, ret_same, err);
+
+	if (r == 0 && *ret_same && pasta)
+		r = link_check_addresses(inside, world, addresses + 1, 1, &outside.forwards6, err);
+	if (r < 0 || !*ret_same)
+		return r;
+	count = inner_routes(net, inside, transit, outside.forwards6, world->index, routes);
+	r = route_check(inside, routes, count, &world->index, 1, ret_same, err);
+	if (r < 0 || *ret_same || pasta || count == 1)
+		return r;
+	/* Asked last, for it reads all chains: where the machine does not forward IPv6 there is no route for it. */
+	r = outside_look(net, root, &outside, err);
+	if (r < 0 || outside.forwards6)
+		return r;
+	count = inner_routes(net, inside, transit, false, world->index, routes);
+	return route_check(inside, routes, count, &world->index, 1, ret_same, err);
+}
+
+static int check_outer(struct net *net, struct netlink *root, const struct net_transit *transit, bool *ret_same,
+		       struct error **err)
+{
+	const struct prefix addresses[2] = {transit->root4, transit->root6};
+	cleanup_free struct route *routes = NULL;
+	struct link outer;
+	size_t count;
+	int r = veth_check_addresses(root, net->names.veth, addresses, ret_same, err);
+
+	if (r < 0 || !*ret_same)
+		return r;
+	*ret_same = false;
+	if (link_get(root, net->names.veth, &outer) < 0)
+		return 0;
+	routes = outer_routes(net, transit, outer.index, &count);
+	r = route_check(root, routes, count, &outer.index, 1, ret_same, err);
+	return r < 0 || !*ret_same ? r : root_rules(net, transit, false, ret_same, err);
+}
+
+static int check_uplink(struct net *net, bool *ret_same, struct error **err)
+{
+	struct net_transit transit;
+	struct netlink *inside, *root;
+	struct link world;
+	int r = net_inside(net, &inside, err);
+
+	if (r == 0)
+		r = net_root(net, &root, err);
+	if (r < 0)
+		return r;
+	if (link_get(inside, NET_WORLD, &world) < 0 || !net_wants_uplink(net)) {
+		*ret_same = !net_wants_uplink(net) && link_get(inside, NET_WORLD, &world) < 0;
+		return 0;
+	}
+	if (!world.up)
+		return 0;
+	r = transit_choose(net, root, net->names.veth, &transit, err);
+	if (r == 0)
+		r = check_inner(net, inside, root, &world, &transit, ret_same, err);
+	if (r < 0 || !*ret_same || strcmp(world.kind, "veth") != 0)
+		return r;
+	return check_outer(net, root, &transit, ret_same, err);
+}
+
+int net_check_uplink(struct net *net, bool *ret_same, struct error **err)
+{
+	int r;
+
+	*ret_same = false;
+	pthread_mutex_lock(&net->mutex);
+	r = check_uplink(net, ret_same, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "uplink") : 0;
 }

@@ -114,6 +114,15 @@ int veth_set_sysctls(const char *outer, bool ipv6, struct error **err)
 	return 0;
 }
 
+int veth_check_addresses(struct netlink *nl, const char *name, const struct prefix addresses[2], bool *ret_has,
+			 struct error **err)
+{
+	struct link link;
+
+	*ret_has = link_get(nl, name, &link) == 0 && link.up;
+	return *ret_has ? link_check_addresses(nl, &link, addresses, 2, ret_has, err) : 0;
+}
+
 int veth_set_addresses(struct netlink *nl, const struct link *link, struct prefix addresses[3], struct error **err)
 {
 	if (addresses[1].ip.family)

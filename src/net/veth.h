@@ -27,5 +27,8 @@ int veth_set_sysctls(const char *outer, bool ipv6, struct error **err);
  * its own, Linux asks for the next hop with that address or not at all (ndisc_send_ns in net/ipv6/ndisc.c).
  */
 int veth_set_addresses(struct netlink *nl, const struct link *link, struct prefix addresses[3], struct error **err);
+/* Whether that end is there, up, and has the transit addresses. */
+int veth_check_addresses(struct netlink *nl, const char *name, const struct prefix addresses[2], bool *ret_has,
+			 struct error **err);
 
 #endif

@@ -144,7 +144,7 @@ static bool compare_network(struct builder *b, const struct network *network, bo
 		add_change(b, PLAN_CREATE, "network", network->path,
 			   above     ? above
 			   : !before ? "it is new"
-			   : !there  ? "its bridge is gone"
+			   : !there  ? "its bridge, or an address of it, is gone"
 				     : "making it was interrupted");
 		return true;
 	}
@@ -207,10 +207,21 @@ static struct verdict judge_guest(struct builder *b, const struct guest *guest, 
 	return v;
 }
 
+/* What somebody changed on a host that runs. Where the host starts anew, all of it is made anyway. */
+static bool tell_changed(struct builder *b, const struct host *host, const char *above)
+{
+	unsigned changed = above ? 0 : b->actual->status->guests[host->guest->index].changed;
+
+	for (unsigned i = 0; i < HOST_PART_COUNT; i++)
+		if (changed & 1U << i)
+			add_change(b, PLAN_CHANGE, host_part_name(i), host->path, "somebody changed it there");
+	return changed != 0;
+}
+
 /* The networks and guests below a guest of this host. Returns whether its own nestvisor has anything to do. */
 static bool compare_below(struct builder *b, const struct host *host, const char *above)
 {
-	bool any = false;
+	bool any = tell_changed(b, host, above);
 
 	for (size_t i = 0; i < host->network_count; i++)
 		any |= compare_network(b, host->networks[i], true, above);
@@ -408,20 +419,35 @@ static void plan_routes(struct builder *b)
 			add_after(b, routes, i);
 }
 
-/* Where nothing else changes, what belongs to the host itself is named, so that `plan` tells all that `up` does. */
+/* Whether guests or networks are not what the lab says; then rules and routes follow them. */
+static bool lab_changed(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->change_count; i++)
+		if (strcmp(plan->changes[i].what, "guest") == 0 || strcmp(plan->changes[i].what, "network") == 0)
+			return true;
+	return false;
+}
+
+/* Where the lab is as it was, what belongs to the host itself is named, so that `plan` tells all that `up` does. */
 static void tell_host_changes(struct builder *b, bool again)
 {
 	if (again)
 		add_change(b, PLAN_CHANGE, "host", b->lab->root->path, "an earlier run did not end");
 	else if (b->namespace != NO_STEP)
 		add_change(b, PLAN_CREATE, "namespace", b->lab->root->path, "it is gone");
-	else if (b->uplink != NO_STEP)
-		add_change(b, PLAN_CHANGE, "uplink", b->lab->root->path, "it is gone");
-	else if (b->publish != NO_STEP)
+	if (again || b->namespace != NO_STEP)
+		return;
+	if (b->uplink != NO_STEP)
+		add_change(b, PLAN_CHANGE, "uplink", b->lab->root->path,
+			   b->actual->uplink_exists ? "its addresses, routes or rules are not those of the lab"
+						    : "it is gone");
+	if (b->publish != NO_STEP)
 		add_change(b, PLAN_CHANGE, "publish", b->lab->root->path,
 			   "the published ports are not those of the lab");
-	else if (b->rules != NO_STEP)
+	if (b->rules != NO_STEP)
 		add_change(b, PLAN_CHANGE, "rules", b->lab->root->path, "they are not those of the lab");
+	if (b->actual->routes_differ)
+		add_change(b, PLAN_CHANGE, "routes", b->lab->root->path, "they are not those of the lab");
 }
 
 int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
@@ -446,7 +472,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 		b.rules = add_step(&b, STEP_RULES, NULL, NULL);
 		add_after(&b, b.rules, b.namespace);
 	}
-	if (!actual->uplink_exists || networks_change) {
+	if (!actual->uplink_exists || actual->uplink_differs || networks_change) {
 		b.uplink = add_step(&b, STEP_UPLINK, NULL, NULL);
 		add_after(&b, b.uplink, b.namespace);
 		add_after(&b, b.uplink,
@@ -463,11 +489,11 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	for (size_t i = 0; i < lab->root->guest_count; i++)
 		plan_guest(&b, lab->root->guests[i]);
 	plan_removals(&b);
-	if (plan.change_count || again) {
+	if (plan.change_count || again)
 		plan_dhcp(&b);
+	if (plan.change_count || again || actual->routes_differ)
 		plan_routes(&b);
-	}
-	if (plan.change_count == 0)
+	if (!lab_changed(&plan))
 		tell_host_changes(&b, again);
 	*ret = plan;
 	return 0;

@@ -371,7 +371,7 @@ static const struct schema schemas[] = {
 	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
 		"properties": {
 			"lab": {"type": "string"},
-			"complete": {"type": "boolean", "description": "in force at every host that runs; of `status`: at this one"},
+			"complete": {"type": "boolean", "description": "in force at every host that runs"},
 			"guests": {"type": "array", "items": {"type": "object",
 				"required": ["path", "world", "set", "file", "open_until", "neighbours", "allow", "at_run_time", "since", "by"], "properties": {
 					"path": {"type": "string"},
@@ -544,7 +544,8 @@ static const struct schema schemas[] = {
 				"path": {"type": "string", "description": "its place in the lab; empty for L0"},
 				"layer": {"type": "integer", "minimum": 0},
 				"accel": {"type": ["string", "null"], "description": "kvm or tcg, as a probe boot found"},
-				"accel_why": {"type": ["string", "null"]}
+				"accel_why": {"type": ["string", "null"]},
+				"changed": {"$ref": "#/$defs/changed"}
 			}},
 			"interrupted": {"type": "string", "description": "what a killed run was doing"},
 			"publish_in_force": {"type": "boolean", "description": "whether the way in for published ports is, at this host, as the lab says"},
@@ -553,6 +554,8 @@ static const struct schema schemas[] = {
 		},
 		"required": ["lab", "host", "networks", "guests"],
 		"$defs": {
+			"changed": {"type": "array", "description": "what, on this host, is not as nestvisor made it; up mends it",
+				"items": {"enum": ["namespace", "rules", "networks", "routes", "uplink", "publish"]}},
 			"network": {"type": "object", "required": ["name", "path", "host", "subnets", "gateways", "uplink", "mtu"], "properties": {
 				"name": {"type": "string"},
 				"path": {"type": "string"},
@@ -570,6 +573,7 @@ static const struct schema schemas[] = {
 					"layer": {"type": "integer", "minimum": 1},
 					"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]},
 					"world": {"enum": ["open", "cut", "sealed"]},
+					"changed": {"$ref": "#/$defs/changed"},
 					"not_in_force": {"type": "string", "description": "a host where that is not, or not known to be, in force"},
 					"addresses": {"type": "array", "items": {"type": "string"}},
 					"driver": {"type": "string"},

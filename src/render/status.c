@@ -70,6 +70,30 @@ static void add_guest(struct table *table, const struct lab_status *status, cons
 	add_note(table, now_is);
 }
 
+/* "hv1: rules, routes are not those of the lab; nestvisor up mends them". */
+static void add_changed(unsigned changed, const char *host, const struct style *style, struct strbuf *out)
+{
+	cleanup_strbuf struct strbuf names = {};
+
+	for (unsigned i = 0; i < HOST_PART_COUNT; i++)
+		if (changed & 1U << i)
+			strbuf_printf(&names, "%s%s", names.length ? ", " : "", host_part_name(i));
+	if (!changed)
+		return;
+	text_paint(out, style, COLOUR_RED, host);
+	strbuf_printf(out, ": not as nestvisor made it: %s; nestvisor up mends that\n", names.text);
+}
+
+static json_t *changed_json(unsigned changed)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < HOST_PART_COUNT; i++)
+		if (changed & 1U << i)
+			json_array_append_new(list, json_string(host_part_name(i)));
+	return list;
+}
+
 static void add_headline(const struct lab_status *status, const struct style *style, struct strbuf *out)
 {
 	const struct lab *lab = status->lab;
@@ -93,6 +117,9 @@ static void add_headline(const struct lab_status *status, const struct style *st
 		strbuf_add_char(out, ')');
 	}
 	strbuf_add_char(out, '\n');
+	add_changed(status->changed, *lab->root->path ? lab->root->path : "L0", style, out);
+	for (size_t i = 0; i < lab->guest_count; i++)
+		add_changed(status->guests[i].changed, lab->guests[i]->path, style, out);
 	if (status->interrupted) {
 		text_paint(out, style, COLOUR_YELLOW, "interrupted");
 		strbuf_add(out, " while doing: ");
@@ -121,7 +148,7 @@ static void add_published(const struct lab_status *status, const struct style *s
 			table_cell(table, COLOUR_NONE, guest->path);
 			table_cell(table, COLOUR_NONE, inside.text);
 			table_cell(table, COLOUR_RED,
-				   status->publish_missing			 ? "not in force: nestvisor up"
+				   status->changed & HOST_PUBLISH		 ? "not in force: nestvisor up"
 				   : status_world(status, guest) == WORLD_SEALED ? "it is sealed"
 										 : NULL);
 		}
@@ -179,6 +206,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 		json_object_set_new(json, "since", json_integer(is->since));
 	if (is->note)
 		json_object_set_new(json, "note", text_json(is->note));
+	if (is->changed)
+		json_object_set_new(json, "changed", changed_json(is->changed));
 	if (is->not_in_force)
 		json_object_set_new(json, "not_in_force", text_json(is->not_in_force));
 	if (guest->publish_count)
@@ -215,15 +244,15 @@ static json_t *networks_json(const struct lab *lab)
 json_t *status_json(const struct lab_status *status)
 {
 	const struct lab *lab = status->lab;
-	json_t *host =
-		json_pack("{s:o, s:s, s:i, s:o, s:o}", "name", text_json(status->hostname ? status->hostname : ""),
-			  "path", lab->root->path, "layer", (int)lab->root->layer, "accel",
-			  text_json(status->accelerator), "accel_why", text_json(status->accelerator_why));
+	json_t *host = json_pack("{s:o, s:s, s:i, s:o, s:o, s:o}", "name",
+				 text_json(status->hostname ? status->hostname : ""), "path", lab->root->path, "layer",
+				 (int)lab->root->layer, "accel", text_json(status->accelerator), "accel_why",
+				 text_json(status->accelerator_why), "changed", changed_json(status->changed));
 	json_t *json = json_pack("{s:s, s:o}", "lab", lab->name, "host", host);
 
 	if (status->interrupted)
 		json_object_set_new(json, "interrupted", text_json(status->interrupted));
-	json_object_set_new(json, "publish_in_force", json_boolean(!status->publish_missing));
+	json_object_set_new(json, "publish_in_force", json_boolean(!(status->changed & HOST_PUBLISH)));
 	json_object_set_new(json, "networks", networks_json(lab));
 	json_object_set_new(json, "guests", guests_json(status, lab->root));
 	return json;

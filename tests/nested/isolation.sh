@@ -40,6 +40,43 @@ check "an unknown guest" status 2 nv cut hv1/c
 check "no guest" status 2 nv cut
 check "an open guest cannot be opened for a while" status 1 nv open hv1/a --for 1m
 
+in_l1() { nv exec hv1 -- ip netns exec nestvisor-first "$@"; }
+not_as_made() { says "hv1: not as nestvisor made it: $1;" nv status; }
+mended() { # by `up`, which then has nothing to do
+	nv up -q && says "everything runs" nv up && ! nv status | grep "not as nestvisor made it"
+}
+check "cut of an L2 guest" nv cut hv1/a
+check "somebody flushes the rules of L1" in_l1 nft flush ruleset
+check "status says so" not_as_made rules
+check "so does isolate status" guest_is hv1/a missing_at hv1
+check "plan says what up would do" status 3 nv plan
+check "it is still cut, by L0" not out hv1/a
+check "up mends it" mended
+check "it is in force again" guest_is hv1/a missing_at None
+check "L1's rules are there" in_l1 nft list table inet nestvisor
+check "somebody opens one element of L1's rules" in_l1 nft flush map bridge nestvisor tap_from
+check "status says so, too" not_as_made rules
+check "a cut that is said once more mends it" says "hv1" nv cut hv1/a
+check "and it is in force" guest_is hv1/a missing_at None
+check "somebody takes L1's way out" in_l1 ip route del default
+check "its neighbour is not out" not out hv1/b
+check "status says so" not_as_made uplink
+check "up mends it" mended
+check "its neighbour is out" out hv1/b
+check "somebody takes the addresses of L1's network" in_l1 ip address flush dev inner
+check "status says so" not_as_made "networks, uplink"
+check "up mends it" mended
+check "its neighbour is out" out hv1/b
+check "somebody flushes the rules of L0, takes a route, and flushes those of L1" sh -c "
+	nft flush ruleset; ip netns exec nestvisor-first nft flush ruleset; ip -n nestvisor-first route del 192.168.124.0/24
+	'$nestvisor' exec hv1 -- ip netns exec nestvisor-first nft flush ruleset"
+check "status says so" says "L0: not as nestvisor made it: rules, routes, uplink;" nv status
+check "of L1, too" not_as_made rules
+check "up mends all" mended
+check "its neighbour is out" out hv1/b
+check "it is not" not out hv1/a
+check "open" nv open hv1/a
+
 check "cut of L1 takes along all below it" nv cut hv1
 check "L1 is cut" not out hv1
 check "L2 is cut" not out hv1/b

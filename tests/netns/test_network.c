@@ -306,6 +306,68 @@ static void look_sees_what_is_there(void **state)
 	close(fd);
 }
 
+/* Flags of what differs: 1 routes, 2 uplink, 4 networks. */
+static unsigned differing(struct fixture *f)
+{
+	struct net_actual actual;
+	bool routes, uplink;
+	unsigned differs;
+
+	OK(net_check_routes(f->net, &routes, &problem));
+	OK(net_check_uplink(f->net, &uplink, &problem));
+	OK(net_look(f->net, &actual, &problem));
+	differs = (routes ? 0 : 1) | (uplink ? 0 : 2) | (net_actual_has(&actual, "lan") ? 0 : 4);
+	net_actual_free(&actual);
+	return differs;
+}
+
+/* Whatever of the lab's network somebody takes away is seen, and made again by what made it. */
+static void what_is_taken_away_is_noticed(void **state)
+{
+	static const struct {
+		const char *what; /* a command; `in`: ip(8) in the lab's namespace, `veth`: the uplink's outer end */
+		unsigned differs;
+	} takings[] = {
+		{"$in route del 192.168.124.0/24", 1},
+		{"$in -6 route del fd00:124::/64", 1},
+		{"$in route del default", 2},
+		{"$in -6 route del default", 2},
+		{"$in addr flush dev world scope global", 2},
+		{"$in link set world down", 2},
+		{"$in link set lan down", 1 | 4},
+		{"$in addr del 192.168.122.1/24 dev lan", 1 | 4},
+		{"$in -6 addr del fd00:122::1/64 dev lan", 4},
+		{"ip addr flush dev $veth", 2},
+		{"ip link set $veth down", 2},
+		{"nft flush ruleset", 2},
+		{"nft flush table inet nestvisor-net-test", 2},
+		{"nft delete table inet nestvisor-net-test", 2},
+		{"ip link del $veth", 2},
+	};
+	struct fixture *f = *state;
+
+	machine_forward(true);
+	make_all(f);
+	for (size_t i = 0; i < sizeof(takings) / sizeof(*takings); i++) {
+		unsigned differs;
+
+		assert_int_equal(differing(f), 0);
+		machine_do("in='ip -n nestvisor-net-test'; veth=$(ip -o link show type veth | grep -o 'nv[0-9a-f]*w' | "
+			   "head -n1); %s",
+			   takings[i].what);
+		differs = differing(f);
+		if ((differs & takings[i].differs) != takings[i].differs)
+			fail_msg("after %s: %u", takings[i].what, differs);
+		make_all(f);
+	}
+	assert_int_equal(differing(f), 0);
+	/* What others have is theirs. */
+	machine_do("nft add table inet foreign; ip -n nestvisor-net-test route add 10.99.0.0/16 via 192.168.122.5;"
+		   "ip -n nestvisor-net-test addr add 10.98.0.1/24 dev lan");
+	assert_int_equal(differing(f), 0);
+	machine_do("nft delete table inet foreign");
+}
+
 static void network_is_removed(void **state)
 {
 	struct fixture *f = *state;
@@ -575,6 +637,7 @@ static int tests(void)
 		TEST(tap_is_as_qemu_wants_it),
 		TEST(a_tap_in_use_can_be_removed),
 		TEST(look_sees_what_is_there),
+		TEST(what_is_taken_away_is_noticed),
 		TEST(network_is_removed),
 		TEST(routes_lead_to_deeper_networks),
 		TEST(a_route_that_is_there_already_is_reported),

@@ -319,6 +319,52 @@ static void test_only_rules_differ(void **state)
 	assert_true(has_step(f, "rules"));
 }
 
+static void test_only_routes_differ(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->actual.routes_differ = true;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].what, "routes");
+	assert_true(has_step(f, "routes"));
+	assert_false(has_step(f, "uplink"));
+}
+
+static void test_only_uplink_differs(void **state)
+{
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->actual.uplink_differs = true;
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].what, "uplink");
+	assert_true(has_step(f, "uplink"));
+	assert_false(has_step(f, "rules"));
+}
+
+/* What somebody changed on a running host below is that host's to mend. */
+static void test_host_below_was_changed(void **state)
+{
+	struct fixture *f = *state;
+	const struct guest *hv1 = lab_find_guest(f->lab, "hv1");
+
+	all_up(f);
+	f->status.guests[hv1->index].changed = HOST_RULES | HOST_ROUTES;
+	f->actual.rules_same = false;
+	build(f);
+	assert_int_equal(f->plan.change_count, 3);
+	assert_string_equal(f->plan.changes[0].what, "rules");
+	assert_string_equal(f->plan.changes[0].path, "hv1");
+	assert_string_equal(f->plan.changes[1].what, "routes");
+	assert_string_equal(f->plan.changes[1].path, "hv1");
+	assert_string_equal(f->plan.changes[2].path, "");
+	assert_true(has_step(f, "part hv1") && has_step(f, "rules"));
+	assert_false(has_step(f, "stop hv1"));
+}
+
 static void test_only_publish_differs(void **state)
 {
 	struct fixture *f = *state;
@@ -526,6 +572,9 @@ int main(void)
 		planned(test_namespace_lost_under_guests),
 		planned(test_only_rules_differ),
 		planned(test_only_publish_differs),
+		planned(test_only_routes_differ),
+		planned(test_only_uplink_differs),
+		planned(test_host_below_was_changed),
 		planned(test_interrupted_start),
 		planned(test_unfinished_run),
 		planned(test_new_image_needs_new_disk),
