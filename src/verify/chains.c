@@ -348,7 +348,8 @@ static bool take_statement(struct ruling_rule *it, const struct statement *state
 	case STATEMENT_ASSIGN:
 		return take_assignment(it, statement);
 	case STATEMENT_NOTRACK:
-		if (hop->tracked == TRACKED_NOT) {
+		/* also of what tracking found invalid, as where it comes back over the loopback (nft_notrack_eval) */
+		if (hop->tracked == TRACKED_NOT || hop->tracked == TRACKED_INVALID) {
 			hop->tracked = TRACKED_UNTRACKED;
 			add_effect(it, "notrack");
 		}

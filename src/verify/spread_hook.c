@@ -105,6 +105,9 @@ static pset ask_own(struct space *space, pset set)
 	return set;
 }
 
+static const pset_fields kept_fields =
+	PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
+
 /* A chain, run by the packets of a stream. */
 struct run {
 	struct spread *spread;
@@ -120,6 +123,10 @@ static struct bounds coming_to(const struct run *run, struct end end)
 {
 	struct bounds to = chains_ending(run->chains, run->function, end);
 
+	if (spread_is_known(run->stream)) { /* these fields are not what rules ask for */
+		to.may = pset_forget(run->spread->space, to.may, kept_fields);
+		return bounds_and(run->spread->space, run->stream->packets, to);
+	}
 	to.may = ask_own(run->spread->space, to.may);
 	to.must = ask_own(run->spread->space, to.must);
 	return bounds_and(run->spread->space, run->stream->packets, to);
@@ -131,7 +138,8 @@ void spread_add_change(struct spread *spread, struct changes *changes, const str
 		*arena_push(spread->arena, changes->items, changes->count) = *change;
 }
 
-static void accept_some(struct run *run, struct bounds packets, effect done, bool keeps_state)
+/* `state`: what connection tracking found of all of them, which stays; NULL: rules may have changed it. */
+static void accept_some(struct run *run, struct bounds packets, effect done, const enum pset_state *state)
 {
 	struct space *space = run->spread->space;
 	struct change change = {.before = packets, .chains = run->chains, .done = done};
@@ -142,12 +150,12 @@ static void accept_some(struct run *run, struct bounds packets, effect done, boo
 		return;
 	change.after.may = chains_changed(run->chains, packets.may, done);
 	change.after.must = chains_changed(run->chains, packets.must, done);
-	if (keeps_state) {
+	if (state) {
 		struct pset_bits bits = pset_bits_of(PSET_STATE);
 		wide all = pset_field_last(PSET_STATE);
 
-		change.after.may = pset_after(space, change.after.may, bits, PSET_NEW, all);
-		change.after.must = pset_after(space, change.after.must, bits, PSET_NEW, all);
+		change.after.may = pset_after(space, change.after.may, bits, *state, all);
+		change.after.must = pset_after(space, change.after.must, bits, *state, all);
 		change.renewed = PSET_BIT(PSET_STATE);
 	}
 	if (done)
@@ -159,18 +167,19 @@ static void accept_some(struct run *run, struct bounds packets, effect done, boo
 	run->changed = run->changed || done;
 }
 
-/* What is tracked once stays so, whatever rules say (nft_notrack_eval). */
+/* What belongs to a connection stays so, whatever rules say (nft_notrack_eval). */
 static void accept_packets(struct run *run, struct bounds packets, effect done)
 {
+	static const enum pset_state connected[] = {PSET_NEW, PSET_ESTABLISHED, PSET_RELATED};
 	struct space *space = run->spread->space;
-	pset kept = done && run->stream->tracked ? pset_kind(space, PSET_STATE, PSET_NEW) : PSET_EMPTY;
 
-	if (pset_is_empty(kept)) {
-		accept_some(run, packets, done, false);
-		return;
+	for (size_t i = 0; done && run->stream->tracked && i < sizeof(connected) / sizeof(*connected); i++) {
+		pset of_state = pset_kind(space, PSET_STATE, connected[i]);
+
+		accept_some(run, bounds_in(space, packets, of_state), done, &connected[i]);
+		packets = bounds_out(space, packets, of_state);
 	}
-	accept_some(run, bounds_in(space, packets, kept), done, true);
-	accept_some(run, bounds_out(space, packets, kept), done, false);
+	accept_some(run, packets, done, NULL);
 }
 
 static void end_packets(struct run *run, enum end_kind kind, enum spread_fate fate)
@@ -291,10 +300,12 @@ void spread_run_nat(struct spread *spread, const struct stream *stream, const st
 /* ---- hooks ---- */
 
 /* A connection is translated once: behind the hook it is decided how, be it not at all. */
-static void end_hook(struct stream *stream, enum stack_family family, enum hook hook)
+static void end_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
 {
 	if (family != stream->family)
 		return;
+	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
+		spread_note_begun(spread, stream);
 	if (hook == HOOK_PREROUTING || hook == HOOK_OUTPUT)
 		stream->translated[false] = true;
 	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
@@ -358,7 +369,7 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 	}
 	translate_known(spread, stream, family, hook);
 	catch_up(spread, stream, family, hook, INT64_MAX);
-	end_hook(stream, family, hook);
+	end_hook(spread, stream, family, hook);
 }
 
 static bool must_translate(const struct stream *stream)
@@ -395,7 +406,7 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 	    translate_known_out(spread, stream, ret_again))
 		return true;
 	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
-	end_hook(stream, stream->family, HOOK_OUTPUT);
+	end_hook(spread, stream, stream->family, HOOK_OUTPUT);
 	return false;
 }
 

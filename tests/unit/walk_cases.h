@@ -311,6 +311,24 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '10.9.1.1'}", "{'verdict': 'delivered', 'to': 'out interface eth1 of host r'}"},
 	  {"{'dst': '10.9.9.1'}", "{'verdict': 'delivered', 'to': 'out interface eth0 of host r'}"}}},
 
+	{"notrack takes what no connection has: before tracking, and what tracking found invalid, here over the "
+	 "loopback",
+	 {{"r", ROUTER NFT
+	   "table inet raw {\n chain prerouting {\n  type filter hook prerouting priority raw; policy accept;\n"
+	   "  tcp dport 7 notrack\n }\n}\n"
+	   "table inet f {\n chain output {\n  type filter hook output priority filter; policy accept;\n"
+	   "  tcp dport 8 ct state invalid notrack\n }\n"
+	   " chain input {\n  type filter hook input priority filter; policy accept;\n"
+	   "  ct state untracked drop\n  ct state invalid reject\n }\n}\n"}},
+	 "[]",
+	 "{'iif': null, 'src': '10.0.0.1', 'dst': '10.0.1.1', 'dport': 7}",
+	 {{"{}", "{'verdict': 'delivered'}"},
+	  {"{'tcp_flags': 'SA'}", "{'verdict': 'dropped'}"},
+	  {"{'dport': 8}", "{'verdict': 'delivered'}"},
+	  {"{'dport': 8, 'tcp_flags': 'SA'}", "{'verdict': 'dropped'}"},
+	  {"{'dport': 9, 'tcp_flags': 'SA'}", "{'verdict': 'rejected'}"},
+	  {"{'iif': 'eth0', 'src': '10.0.0.2'}", "{'verdict': 'dropped'}"}}},
+
 	{"states: an old flow outlives a new drop behind it; what is not tracked is neither new nor known",
 	 {{"r", ROUTER IPTABLES "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 				"-A PREROUTING -p tcp -m tcp --dport 7 -j CT --notrack\nCOMMIT\n"
