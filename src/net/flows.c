@@ -1,6 +1,6 @@
 /*
  * Connection tracking is read as a whole in the lab's namespace, where all entries are the lab's, and what is found is
- * deleted one by one by its own tuple (linux/netfilter/nfnetlink_conntrack.h). In the root namespace, which may have a
+ * ended one by one by its own tuple (tracking.c). In the root namespace, which may have a
  * million entries of others, nothing is read: how a flow looks there follows from the entry inside. It leaves with what
  * the answer is sent to, so the tuple is the reply's, turned round.
  *
@@ -16,20 +16,15 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "net/reach.h"
+#include "net/tracking.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
-#include <errno.h>
 #include <linux/neighbour.h>
-#include <linux/netfilter/nf_conntrack_common.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { DNS = 53, DNS_TLS = 853, TUPLE_MOST = 160, TRIES = 5 };
+enum { DNS = 53, DNS_TLS = 853, TRIES = 5 };
 
 /* Addresses of a guest whose flows are looked for. */
 struct held {
@@ -40,21 +35,14 @@ struct held {
 	size_t allowed_count;
 };
 
-struct side {
-	struct ip source, destination;
-	uint8_t protocol, icmp_type, icmp_code;
-	uint16_t source_port, destination_port; /* of ICMP: the identifier, in both */
-};
-
-struct flow {
-	struct side original, reply;
-	uint32_t status;
-};
+struct unnamed;
 
 struct search {
 	const struct net *net;
 	struct held *held;
 	size_t held_count;
+	struct unnamed *unnamed;
+	size_t unnamed_count;
 	const struct prefix *above;
 	size_t above_count;
 	struct flow *found;
@@ -106,48 +94,54 @@ static void hold_address(struct search *search, const struct nic *nic, const str
 		hold(search, &whole, effect);
 }
 
-struct neighbour_search {
-	struct search *search;
+/* A nic whose address its guest was given by DHCP, or gave itself. */
+struct unnamed {
 	const struct nic *nic;
-	const struct isolation_effect *effect;
+	struct isolation_effect effect;
 };
 
 static void take_neighbour(const struct nlmsghdr *message, void *data)
 {
-	struct neighbour_search *look = data;
+	struct search *search = data;
 	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[NDA_MAX + 1];
 	struct prefix whole;
 
 	netlink_attributes(message, sizeof(*header), a, NDA_MAX);
-	if (!a[NDA_DST] || !a[NDA_LLADDR] || mnl_attr_get_payload_len(a[NDA_LLADDR]) != 6 ||
-	    memcmp(mnl_attr_get_payload(a[NDA_LLADDR]), look->nic->mac, 6) != 0)
+	if (!a[NDA_DST] || !a[NDA_LLADDR] || mnl_attr_get_payload_len(a[NDA_LLADDR]) != 6)
 		return;
 	whole.ip = netlink_get_ip(a[NDA_DST], header->ndm_family);
 	if (!whole.ip.family)
 		return;
 	whole.length = ip_bits(&whole.ip);
-	hold(look->search, &whole, look->effect);
+	for (size_t i = 0; i < search->unnamed_count; i++)
+		if (memcmp(mnl_attr_get_payload(a[NDA_LLADDR]), search->unnamed[i].nic->mac, 6) == 0)
+			hold(search, &whole, &search->unnamed[i].effect);
 }
 
-/* What a guest is called that was given its address by DHCP, or gave itself one. */
-static void hold_neighbours(struct search *search, struct netlink *inside, const struct nic *nic,
-			    const struct isolation_effect *effect)
+/* What those are called that have no fixed address. */
+static void hold_neighbours(struct search *search, struct netlink *inside)
 {
-	struct neighbour_search look = {search, nic, effect};
 	const uint8_t families[] = {AF_INET, AF_INET6};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2 && search->unnamed_count; i++) {
 		struct nlmsghdr *request = netlink_begin(inside, RTM_GETNEIGH, NLM_F_DUMP);
 		struct ndmsg *header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
 
 		header->ndm_family = families[i];
-		netlink_ask(inside, request, take_neighbour, &look);
+		netlink_ask(inside, request, take_neighbour, search);
 	}
 }
 
-static void hold_guest(struct search *search, struct netlink *inside, const struct guest *guest,
-		       const struct isolation_effect *effect)
+static void look_for(struct search *search, const struct nic *nic, const struct isolation_effect *effect)
+{
+	search->unnamed = realloc(search->unnamed, (search->unnamed_count + 1) * sizeof(*search->unnamed));
+	if (!search->unnamed)
+		abort();
+	search->unnamed[search->unnamed_count++] = (struct unnamed){nic, *effect};
+}
+
+static void hold_guest(struct search *search, const struct guest *guest, const struct isolation_effect *effect)
 {
 	const struct lab *lab = search->net->lab;
 
@@ -157,7 +151,7 @@ static void hold_guest(struct search *search, struct netlink *inside, const stru
 		hold_address(search, nic, &nic->address4, effect);
 		hold_address(search, nic, &nic->address6, effect);
 		if (guest->parent == lab->root && (!nic->address4.family || !nic->address6.family))
-			hold_neighbours(search, inside, nic, effect);
+			look_for(search, nic, effect);
 	}
 	for (size_t i = 0; i < lab->network_count; i++) {
 		const struct network *network = lab->networks[i];
@@ -248,6 +242,13 @@ static bool ends_outward(const struct search *search, const struct held *held, c
 	return !is_allowed(held, side) && (held->alone || !is_above(search, &side->destination));
 }
 
+/* A published port: it was sent to another address than that which answers. */
+static bool is_redirected(const struct flow *flow)
+{
+	return !ip_equal(&flow->original.destination, &flow->reply.source) ||
+	       (flow->original.destination_port != flow->reply.source_port && !flow->original.icmp_type);
+}
+
 /* Begun by somebody else: who is above is an administrator; at L0 the world is not, but for published ports. */
 static bool ends_inward(const struct search *search, const struct held *held, const struct flow *flow)
 {
@@ -257,7 +258,7 @@ static bool ends_inward(const struct search *search, const struct held *held, co
 		return false;
 	if (is_inside(search, &flow->original.source))
 		return held->alone;
-	return search->net->lab->root->layer == 0 && !(flow->status & IPS_DST_NAT);
+	return search->net->lab->root->layer == 0 && !is_redirected(flow);
 }
 
 static bool ends(const struct search *search, const struct flow *flow)
@@ -270,52 +271,11 @@ static bool ends(const struct search *search, const struct flow *flow)
 	return held && ends_inward(search, held, flow);
 }
 
-static uint16_t port_of(const struct nlattr *attribute)
-{
-	return attribute ? ntohs(mnl_attr_get_u16(attribute)) : 0;
-}
-
-static uint8_t byte_of(const struct nlattr *attribute)
-{
-	return attribute ? mnl_attr_get_u8(attribute) : 0;
-}
-
-static bool take_side(const struct nlattr *tuple, struct side *ret)
-{
-	const struct nlattr *a[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
-	bool six;
-
-	netlink_nested(tuple, a, CTA_TUPLE_MAX);
-	netlink_nested(a[CTA_TUPLE_IP], ip, CTA_IP_MAX);
-	netlink_nested(a[CTA_TUPLE_PROTO], proto, CTA_PROTO_MAX);
-	six = ip[CTA_IP_V6_SRC] != NULL;
-	ret->source = netlink_get_ip(ip[six ? CTA_IP_V6_SRC : CTA_IP_V4_SRC], six ? AF_INET6 : AF_INET);
-	ret->destination = netlink_get_ip(ip[six ? CTA_IP_V6_DST : CTA_IP_V4_DST], six ? AF_INET6 : AF_INET);
-	ret->protocol = byte_of(proto[CTA_PROTO_NUM]);
-	ret->source_port = port_of(proto[CTA_PROTO_SRC_PORT]);
-	ret->destination_port = port_of(proto[CTA_PROTO_DST_PORT]);
-	if (ret->protocol == IPPROTO_ICMP || ret->protocol == IPPROTO_ICMPV6) {
-		bool v6 = ret->protocol == IPPROTO_ICMPV6;
-
-		ret->icmp_type = byte_of(proto[v6 ? CTA_PROTO_ICMPV6_TYPE : CTA_PROTO_ICMP_TYPE]);
-		ret->icmp_code = byte_of(proto[v6 ? CTA_PROTO_ICMPV6_CODE : CTA_PROTO_ICMP_CODE]);
-		ret->source_port = ret->destination_port = port_of(proto[v6 ? CTA_PROTO_ICMPV6_ID : CTA_PROTO_ICMP_ID]);
-	}
-	return ret->source.family && ret->destination.family;
-}
-
-static void take_flow(const struct nlmsghdr *message, void *data)
+static void take_flow(const struct flow *flow, void *data)
 {
 	struct search *search = data;
-	const struct nlattr *a[CTA_MAX + 1];
-	struct flow flow = {0};
 
-	netlink_attributes(message, sizeof(struct nfgenmsg), a, CTA_MAX);
-	if (!a[CTA_TUPLE_ORIG] || !a[CTA_TUPLE_REPLY] || !take_side(a[CTA_TUPLE_ORIG], &flow.original) ||
-	    !take_side(a[CTA_TUPLE_REPLY], &flow.reply))
-		return;
-	flow.status = a[CTA_STATUS] ? ntohl(mnl_attr_get_u32(a[CTA_STATUS])) : 0;
-	if (!ends(search, &flow))
+	if (!ends(search, flow))
 		return;
 	if (search->found_count == search->room) {
 		search->room = search->room ? 2 * search->room : 64;
@@ -323,59 +283,10 @@ static void take_flow(const struct nlmsghdr *message, void *data)
 		if (!search->found)
 			abort();
 	}
-	search->found[search->found_count++] = flow;
+	search->found[search->found_count++] = *flow;
 }
 
-/* ─── deleting ─── */
-
-static struct nlmsghdr *begin(struct netlink *nl, uint16_t type, uint16_t flags, uint8_t family)
-{
-	struct nlmsghdr *request = netlink_begin(nl, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags);
-	struct nfgenmsg *header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
-
-	header->nfgen_family = family;
-	header->version = NFNETLINK_V0;
-	return request;
-}
-
-static void put_port(struct nlmsghdr *request, uint16_t type, uint16_t port)
-{
-	mnl_attr_put_u16(request, type, htons(port));
-}
-
-static void put_side(struct nlmsghdr *request, const struct side *side)
-{
-	bool six = side->source.family == AF_INET6, v6 = side->protocol == IPPROTO_ICMPV6;
-	struct nlattr *tuple = mnl_attr_nest_start(request, CTA_TUPLE_ORIG), *nest;
-
-	nest = mnl_attr_nest_start(request, CTA_TUPLE_IP);
-	netlink_put_ip(request, six ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, &side->source);
-	netlink_put_ip(request, six ? CTA_IP_V6_DST : CTA_IP_V4_DST, &side->destination);
-	mnl_attr_nest_end(request, nest);
-	nest = mnl_attr_nest_start(request, CTA_TUPLE_PROTO);
-	mnl_attr_put_u8(request, CTA_PROTO_NUM, side->protocol);
-	if (side->protocol == IPPROTO_ICMP || v6) {
-		mnl_attr_put_u8(request, v6 ? CTA_PROTO_ICMPV6_TYPE : CTA_PROTO_ICMP_TYPE, side->icmp_type);
-		mnl_attr_put_u8(request, v6 ? CTA_PROTO_ICMPV6_CODE : CTA_PROTO_ICMP_CODE, side->icmp_code);
-		put_port(request, v6 ? CTA_PROTO_ICMPV6_ID : CTA_PROTO_ICMP_ID, side->source_port);
-	} else {
-		put_port(request, CTA_PROTO_SRC_PORT, side->source_port);
-		put_port(request, CTA_PROTO_DST_PORT, side->destination_port);
-	}
-	mnl_attr_nest_end(request, nest);
-	mnl_attr_nest_end(request, tuple);
-}
-
-/* One that has ended by itself meanwhile is fine. */
-static int delete_flow(struct netlink *nl, const struct side *side, struct error **err)
-{
-	struct nlmsghdr *request = begin(nl, IPCTNL_MSG_CT_DELETE, 0, side->source.family);
-	int r;
-
-	put_side(request, side);
-	r = netlink_ask(nl, request, NULL, NULL);
-	return r == 0 || r == -ENOENT ? 0 : netlink_fail(nl, r, err, "cannot end a flow");
-}
+/* ─── ending ─── */
 
 /* As the flow looks to whom it is passed on to. */
 static struct side as_it_leaves(const struct flow *flow)
@@ -389,7 +300,7 @@ static struct side as_it_leaves(const struct flow *flow)
 			     .destination_port = flow->reply.source_port};
 }
 
-static int delete_found(const struct search *search, struct netlink *inside, struct netlink *root, struct error **err)
+static int end_found(const struct search *search, struct netlink *inside, struct netlink *root, struct error **err)
 {
 	int r = 0;
 
@@ -397,53 +308,29 @@ static int delete_found(const struct search *search, struct netlink *inside, str
 		const struct flow *flow = &search->found[i];
 		struct side outside = as_it_leaves(flow);
 
-		r = delete_flow(inside, &flow->original, err);
+		r = tracking_end(inside, &flow->original, err);
 		if (r == 0 && !is_inside(search, &outside.destination))
-			r = delete_flow(root, &outside, err);
+			r = tracking_end(root, &outside, err);
 	}
 	return r;
 }
 
-static void take_count(const struct nlmsghdr *message, void *data)
-{
-	const struct nlattr *a[CTA_STATS_GLOBAL_MAX + 1];
-	bool *none = data;
-
-	netlink_attributes(message, sizeof(struct nfgenmsg), a, CTA_STATS_GLOBAL_MAX);
-	*none = a[CTA_STATS_GLOBAL_ENTRIES] && mnl_attr_get_u32(a[CTA_STATS_GLOBAL_ENTRIES]) == 0;
-}
-
-/* The namespace's own count, which is known without a walk through the table of all. */
-static bool is_empty(struct netlink *nl)
-{
-	bool none = false;
-
-	return netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC), take_count, &none) == 0 && none;
-}
-
-/* Both families at once: the kernel walks through one table for all of them, and all namespaces, however few are asked
- * for. */
-static int read_flows(struct search *search, struct netlink *nl, struct error **err)
-{
-	int r = is_empty(nl) ? 0 : -EINTR;
-
-	for (int tries = 0; r == -EINTR && tries < TRIES; tries++)
-		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), take_flow, search);
-	/* -EINVAL: no connection tracking in this kernel, so no flows */
-	return r == 0 || r == -EINTR || r == -EINVAL ? 0 : netlink_fail(nl, r, err, "cannot read the flows");
-}
-
-static int end_found(struct search *search, struct error **err)
+static int end_flows(struct search *search, size_t *ret_count, struct error **err)
 {
 	struct netlink inside = {.fd = -1}, root = {.fd = -1};
 	int r = netlink_open(&inside, search->net->netns, NETLINK_NETFILTER, err);
+	bool all = false;
 
 	if (r == 0)
 		r = netlink_open(&root, -1, NETLINK_NETFILTER, err);
-	if (r == 0)
-		r = read_flows(search, &inside, err);
-	if (r == 0)
-		r = delete_found(search, &inside, &root, err);
+	for (int tries = 0; r == 0 && !all && tries < TRIES; tries++) {
+		search->found_count = 0;
+		r = tracking_read(&inside, search->net->netns, take_flow, search, &all, err);
+		if (r == 0)
+			r = end_found(search, &inside, &root, err);
+		all |= search->found_count == 0;
+		*ret_count += search->found_count;
+	}
 	netlink_close(&inside);
 	netlink_close(&root);
 	return r;
@@ -462,12 +349,14 @@ int flows_end(struct net *net, const struct isolation *before, const struct isol
 		struct isolation_effect was = isolation_effect(before, guest), is = isolation_effect(after, guest);
 
 		if (is_tighter(&was, &is) || is_opened(&was, &is))
-			hold_guest(&search, inside, guest, &is);
+			hold_guest(&search, guest, &is);
 	}
+	if (r == 0)
+		hold_neighbours(&search, inside);
 	if (r == 0 && search.held_count)
-		r = end_found(&search, err);
-	*ret_count = search.found_count;
+		r = end_flows(&search, ret_count, err);
 	free(search.held);
+	free(search.unnamed);
 	free(search.found);
 	return r;
 }

@@ -337,6 +337,36 @@ static void flows_end(void **state)
 	stop(&s);
 }
 
+/* They are read in another way when they are few, and page by page. */
+static void many_flows_end(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	const size_t counts[] = {60, 300};
+	int begun;
+	int fd = udp_bind(f->pa->netns, AF_INET, NULL, 0), fd6 = udp_bind(f->pa->netns, AF_INET6, NULL, 0);
+
+	if (!machine_try("conntrack -V"))
+		skip();
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t j = 0; j < counts[i]; j++)
+			assert_int_equal(j % 2 ? udp_send(fd6, "2001:db8::1", (uint16_t)(8000 + j), "hello")
+					       : udp_send(fd, "203.0.113.1", (uint16_t)(8000 + j), "hello"),
+					 0);
+		assert_true(talks(f->pa->netns, f->m->world, NULL, "203.0.113.1")); /* behind all of them */
+		begun = flows("nestvisor-iso-test", "dport=8[0-9][0-9][0-9]");
+		assert_true(begun > (int)counts[i] / 2); /* some were lost in a queue */
+		set_world(&s, f->a, WORLD_CUT);
+		assert_int_equal(s.flows, begun + 1);
+		assert_int_equal(flows("nestvisor-iso-test", "dport=8[0-9][0-9][0-9]"), 0);
+		assert_int_equal(flows(NULL, "dport=8[0-9][0-9][0-9]"), 0);
+		set_world(&s, f->a, WORLD_OPEN);
+	}
+	close(fd);
+	close(fd6);
+	stop(&s);
+}
+
 static void alone_among_neighbours(void **state)
 {
 	struct fixture *f = *state;
@@ -433,6 +463,7 @@ static int tests(void)
 		TEST(cut_and_open),
 		TEST(an_opening_ends_by_itself),
 		TEST(flows_end),
+		TEST(many_flows_end),
 		TEST(alone_among_neighbours),
 		TEST(no_open_relay),
 		TEST(chosen_places_stay),

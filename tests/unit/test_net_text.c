@@ -11,6 +11,7 @@
 #include "net/outside.h"
 #include "net/reach.h"
 #include "net/rules.h"
+#include "net/tracking.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -305,6 +306,49 @@ static void rules_know_what_is_behind_a_guest(void **state)
 	assert_null(strstr(sb.text, "192.168.125"));
 }
 
+static void tracked(const char *line, const char *expected)
+{
+	struct flow flow;
+	char text[512] = "", *at = text;
+
+	if (!tracking_parse(line, &flow)) {
+		assert_null(expected);
+		return;
+	}
+	for (const struct side *side = &flow.original; side; side = side == &flow.original ? &flow.reply : NULL) {
+		char from[IP_TEXT_SIZE], to[IP_TEXT_SIZE];
+
+		at += sprintf(at, "%s%u %s:%u > %s:%u (%u.%u)", side == &flow.reply ? ", " : "", side->protocol,
+			      ip_format(&side->source, from), side->source_port, ip_format(&side->destination, to),
+			      side->destination_port, side->icmp_type, side->icmp_code);
+	}
+	assert_string_equal(text, expected);
+}
+
+/* As Linux 6.18 writes them. */
+static void tracked_flows(void **state)
+{
+	tracked("ipv4     2 tcp      6 431999 ESTABLISHED src=192.168.122.10 dst=203.0.113.1 sport=40000 dport=443 "
+		"src=203.0.113.1 dst=100.64.0.2 sport=443 dport=1025 [ASSURED] mark=0 zone=0 use=2",
+		"6 192.168.122.10:40000 > 203.0.113.1:443 (0.0), 6 203.0.113.1:443 > 100.64.0.2:1025 (0.0)");
+	tracked("ipv6     10 udp      17 29 src=fd00:0122:0000:0000:0000:0000:0000:0010 "
+		"dst=2001:0db8:0000:0000:0000:0000:0000:0001 sport=9 dport=53 packets=1 bytes=60 [UNREPLIED] "
+		"src=2001:0db8:0000:0000:0000:0000:0000:0001 dst=fd00:0122:0000:0000:0000:0000:0000:0010 sport=53 "
+		"dport=9 packets=0 bytes=0 mark=256 zone=0 use=2",
+		"17 fd00:122::10:9 > 2001:db8::1:53 (0.0), 17 2001:db8::1:53 > fd00:122::10:9 (0.0)");
+	tracked("ipv4     2 icmp     1 29 src=10.0.0.1 dst=10.0.0.2 type=8 code=0 id=513 src=10.0.0.2 dst=10.0.0.1 "
+		"type=0 code=0 id=513 mark=0 use=2",
+		"1 10.0.0.1:513 > 10.0.0.2:513 (8.0), 1 10.0.0.2:513 > 10.0.0.1:513 (0.0)");
+	tracked("ipv4     2 gre      47 29 timeout=30, stream_timeout=180 src=10.0.0.1 dst=10.0.0.2 srckey=0x0 "
+		"dstkey=0x1f src=10.0.0.2 dst=10.0.0.1 srckey=0x1f dstkey=0x0 mark=0 use=2",
+		"47 10.0.0.1:0 > 10.0.0.2:31 (0.0), 47 10.0.0.2:31 > 10.0.0.1:0 (0.0)");
+	tracked("ipv4     2 unknown  99 599 src=10.0.0.1 dst=10.0.0.2 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 use=2",
+		"99 10.0.0.1:0 > 10.0.0.2:0 (0.0), 99 10.0.0.2:0 > 10.0.0.1:0 (0.0)");
+	tracked("ipv4     2 tcp      6 431999 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2", NULL);
+	tracked("ipv4     2 tcp      6 9 CLOSE src=10.0.0.x dst=10.0.0.2 src=10.0.0.2 dst=10.0.0.1", NULL);
+	tracked("", NULL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -321,6 +365,7 @@ int main(void)
 		cmocka_unit_test(chains_that_drop),
 		TEST(rules_do_not_grow_with_guests),
 		TEST(rules_know_what_is_behind_a_guest),
+		cmocka_unit_test(tracked_flows),
 	};
 
 	return cmocka_run_group_tests_name("net_text", all, NULL, NULL);
