@@ -216,14 +216,15 @@ static void put_missing(const struct reach_family *family, const struct stack_ho
 	}
 }
 
-/* One row for the destinations that a class reaches by the same services. */
-static void put_edges_of(const struct reach_family *family, const struct reach_question *question, size_t from,
+/* One row for the destinations that a class reaches by the same services. False: it reaches none. */
+static bool put_edges_of(const struct reach_family *family, const struct reach_question *question, size_t from,
 			 struct table *table)
 {
 	const struct matrix *matrix = family->matrix;
 	const matrix_services *edges = &matrix->edges[from * matrix->class_count];
 	const matrix_services *unsure = &family->unsure[from * matrix->class_count];
 	const matrix_services *loopback = &family->loopback[from * matrix->class_count];
+	bool any = false;
 	char name[8];
 
 	for (size_t first = 0; first < matrix->class_count; first++) {
@@ -243,7 +244,9 @@ static void put_edges_of(const struct reach_family *family, const struct reach_q
 		table_cell(table, COLOUR_NONE, to.text);
 		table_cell(table, COLOUR_GREEN, ports.text);
 		table_cell(table, COLOUR_YELLOW, remark(edges[first], unsure[first], loopback[first]));
+		any = true;
 	}
+	return any;
 }
 
 static void put_undecided(const struct reach_family *family, bool verbose, struct strbuf *out)
@@ -271,6 +274,7 @@ static void put_family(const struct reach_family *family, const struct reach_que
 		       const struct style *style, bool verbose, struct strbuf *out)
 {
 	cleanup_table struct table *table = table_new((const char *const[]){"from", "to", "ports", "", NULL});
+	bool any = false;
 
 	text_paint(out, style, COLOUR_BOLD, family->family == STACK_IP4 ? "IPv4" : "IPv6");
 	strbuf_add_char(out, '\n');
@@ -288,8 +292,11 @@ static void put_family(const struct reach_family *family, const struct reach_que
 	put_classes(family, style, verbose, out);
 	strbuf_add_char(out, '\n');
 	for (size_t i = 0; i < family->matrix->class_count; i++)
-		put_edges_of(family, question, i, table);
-	table_draw(table, style, out);
+		any = put_edges_of(family, question, i, table) || any;
+	if (any)
+		table_draw(table, style, out);
+	else
+		strbuf_add(out, "nothing passes: no class may open a new connection to any\n");
 	put_undecided(family, verbose, out);
 	if (family->missing[GAP_NFTABLES] || family->missing[GAP_XTABLES4] || family->missing[GAP_XTABLES6])
 		strbuf_add_char(out, '\n');

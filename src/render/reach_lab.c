@@ -500,6 +500,8 @@ void reach_lab_text(const struct reach_lab *lab, const struct style *style, bool
 		first = false;
 		put_family(&lines, out);
 	}
+	if (first)
+		strbuf_add(out, "no host here has an address, so there is nobody to ask about\n");
 	if (lab->services_left_out)
 		strbuf_printf(out, "\n%zu more ports are listened on; --port asks for them\n", lab->services_left_out);
 }

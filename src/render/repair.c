@@ -72,17 +72,27 @@ static void put_arrival(const struct repair_view *view, struct strbuf *out)
 
 /* ---- why ---- */
 
-static void put_cause(const struct cause *cause, size_t number, struct strbuf *out)
+static const char *opening(const struct cause *causes, size_t number)
 {
+	bool reply = causes[number].reply;
+
+	if (number == 0)
+		return reply ? "The packet arrives, but its answer does not: " : "";
+	if (reply && !causes[number - 1].reply)
+		return " And the answer would not come back: ";
+	if (number == 1)
+		return reply ? " That mended, it would still not come back: "
+			     : " That mended, it would still not arrive: ";
+	return " And then: ";
+}
+
+static void put_cause(const struct cause *causes, size_t number, struct strbuf *out)
+{
+	const struct cause *cause = &causes[number];
 	char source[ORIGIN_TEXT_SIZE];
 	const char *from = source_of(cause->origin, source);
 
-	if (number == 0)
-		strbuf_add(out, cause->reply ? "The packet arrives, but its answer does not: " : "");
-	else if (cause->reply)
-		strbuf_add(out, " And the answer would not come back: ");
-	else
-		strbuf_add(out, number == 1 ? " That mended, it would still not arrive: " : " And then: ");
+	strbuf_add(out, opening(causes, number));
 	text_safe(out, cause->what, false);
 	if (from)
 		strbuf_printf(out, " [%s]", from);
@@ -107,7 +117,7 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	put_packet(view, out);
 	strbuf_add(out, ".\n\n");
 	for (size_t i = 0; i < repair->cause_count; i++)
-		put_cause(&repair->causes[i], i, &paragraph);
+		put_cause(repair->causes, i, &paragraph);
 	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
 	if (repair->refusal_count)
 		strbuf_add(out, "\nNothing is known that mends it and is allowed.\n");

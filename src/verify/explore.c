@@ -268,14 +268,18 @@ static struct answer *unknown_of(struct exploration *exploration)
 {
 	struct arena *arena = exploration->walk.arena;
 	struct answer *answer = arena_new_struct(arena, struct answer);
+	bool complete = !exploration->exhausted && exploration->walk.answer->fate != FATE_UNKNOWN;
 
 	*answer = *exploration->ways[0].answer;
 	answer->fate = FATE_UNKNOWN;
 	answer->missing = NULL;
 	answer->missing_count = 0;
+	answer->ends = NULL;
 	for (size_t a = 0; a < exploration->way_count; a++) {
 		const struct answer *end = exploration->ways[a].answer;
 
+		if (complete)
+			*arena_push(arena, answer->ends, answer->end_count) = end;
 		for (size_t i = 0; i < end->missing_count; i++)
 			add_missing(answer, arena, &end->missing[i]);
 		for (size_t b = a + 1; b < exploration->way_count; b++)

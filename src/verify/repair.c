@@ -71,6 +71,11 @@ static bool is_there(const struct search *search, const struct answer *answer)
 	return is_at(answer, search->owner) || !ip_equal(&answer->packet.dst, &search->question->packet.dst);
 }
 
+static bool comes_back(const struct search *search, const struct answer *reply)
+{
+	return reply->fate == FATE_DELIVERED && is_at(reply, search->asker);
+}
+
 /* With the first `count` changes of the search. */
 static struct trial try(struct search *search, size_t count)
 {
@@ -89,7 +94,7 @@ static struct trial try(struct search *search, size_t count)
 	if (!search->both)
 		return trial;
 	trial.reply = walk_reply(trial.stack, trial.question, WALK_ASSUME, search->arena);
-	if (trial.reply->fate != FATE_DELIVERED || !is_at(trial.reply, search->asker))
+	if (!comes_back(search, trial.reply))
 		trial.failed = trial.reply;
 	return trial;
 }
@@ -271,14 +276,29 @@ static void tell(struct search *search, struct repair *repair)
 	lasting_find(search->arena, search->bundle, repair->changes, repair->change_count);
 }
 
-/* The question once more, taking nothing for granted. */
-static void find_missing(struct repair *repair, struct arena *arena, const struct question *question)
+/* Does it matter what is missing? Not where none of its ways, or every one, ends where it is to. */
+static bool is_open(const struct search *search, const struct answer *answer, bool reply)
 {
-	const struct answer *answer = walk_ask(question->at->stack, question, 0, arena);
+	size_t good = 0;
 
-	if (answer->fate == FATE_DELIVERED && repair->reply)
-		answer = walk_reply(question->at->stack, question, 0, arena);
 	if (answer->fate != FATE_UNKNOWN)
+		return false;
+	for (size_t i = 0; i < answer->end_count; i++)
+		good += reply ? comes_back(search, answer->ends[i]) : is_there(search, answer->ends[i]);
+	return !answer->end_count || (good && (good < answer->end_count || !reply));
+}
+
+/* The question once more, taking nothing for granted. */
+static void find_missing(const struct search *search, struct repair *repair)
+{
+	const struct question *question = search->question;
+	const struct stack *stack = question->at->stack;
+	const struct answer *answer = walk_ask(stack, question, 0, search->arena);
+	bool reply = answer->fate == FATE_DELIVERED && repair->reply;
+
+	if (reply)
+		answer = walk_reply(stack, question, 0, search->arena);
+	if (!is_open(search, answer, reply))
 		return;
 	repair->missing = answer->missing;
 	repair->missing_count = answer->missing_count;
@@ -304,7 +324,7 @@ static struct repair *find(struct search *search)
 	else
 		follow(search);
 	tell(search, repair);
-	find_missing(repair, search->arena, question);
+	find_missing(search, repair);
 	return repair;
 }
 

@@ -373,6 +373,16 @@ bool walk_arrived(const struct answer *answer, const struct stack_host *meant)
 	return answer->fate == FATE_DELIVERED && (!meant || (answer->where == meant && !answer->out));
 }
 
+bool walk_astray(const struct answer *answer, const struct stack_host *meant)
+{
+	if (answer->fate != FATE_UNKNOWN)
+		return !walk_arrived(answer, meant);
+	for (size_t i = 0; i < answer->end_count; i++)
+		if (walk_arrived(answer->ends[i], meant))
+			return false;
+	return answer->end_count > 0;
+}
+
 /* ---- the answer to a packet ---- */
 
 struct answer *walk_reply(const struct stack *stack, const struct question *question, unsigned flags,

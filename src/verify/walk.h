@@ -123,6 +123,9 @@ struct answer {
 	size_t assumption_count;
 	struct assumption *missing; /* of unknown ones */
 	size_t missing_count;
+	const struct answer *
+		*ends; /* of unknown ones: of each way there is; none: there are others that were not followed */
+	size_t end_count;
 };
 
 enum {
@@ -138,6 +141,8 @@ struct answer *walk_reply(const struct stack *stack, const struct question *ques
 
 /* Did it come to the host that was meant? NULL: delivered anywhere will do. */
 bool walk_arrived(const struct answer *answer, const struct stack_host *meant);
+/* Is it sure that it does not, whatever was not captured? */
+bool walk_astray(const struct answer *answer, const struct stack_host *meant);
 
 const char *fate_word(enum fate fate);		       /* "delivered" */
 const char *lost_reason_word(enum lost_reason reason); /* "rp_filter" */
