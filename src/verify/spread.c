@@ -146,6 +146,7 @@ static struct spread_end *add_end(struct spread *spread, const struct stream *st
 				   .hop = stream->hop,
 				   .host = stream->host,
 				   .oif = stream->oif,
+				   .tracked = stream->tracked,
 				   .packets = packets,
 				   .passage = stream->passage};
 	if (spread->end_count >= MOST_ENDS)
@@ -680,10 +681,23 @@ const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_co
 	return spread->hops;
 }
 
+/* Before connection tracking what is not left alone by a rule is invalid to rules. */
+static pset as_rules_see(struct spread *spread, const struct spread_end *end)
+{
+	struct space *space = spread->space;
+	pset untracked = pset_kind(space, PSET_STATE, PSET_UNTRACKED), others;
+
+	if (end->tracked)
+		return end->packets.may;
+	others = pset_minus(space, end->packets.may, untracked);
+	others = pset_after(space, others, pset_bits_of(PSET_STATE), PSET_INVALID, pset_field_last(PSET_STATE));
+	return pset_or(space, others, pset_and(space, end->packets.may, untracked));
+}
+
 void spread_deciding(struct spread *spread, const struct spread_end *end, met_visitor *visitor, void *context)
 {
 	if (end->chain)
-		chains_deciding(spread_chains(spread, end->host), end->chain, end->packets.may,
+		chains_deciding(spread_chains(spread, end->host), end->chain, as_rules_see(spread, end),
 				end->fate == SPREAD_REJECTED  ? END_BIT(END_REJECT)
 				: end->fate == SPREAD_UNKNOWN ? END_BIT(END_ELSEWHERE)
 							      : END_BIT(END_DROP),

@@ -63,6 +63,7 @@ struct spread_end {
 	const struct stack_link *oif; /* sent; NULL: not routed yet */
 	enum hook hook;
 	const struct stack_chain *chain; /* dropped, rejected */
+	bool tracked;			 /* connection tracking of this host has seen them */
 	const struct stack_route *route; /* that led there; NULL: none */
 	struct bounds packets;		 /* as they are there */
 	const struct passage *passage;	 /* what was done to them on the way, for spread_origin() */

@@ -112,6 +112,7 @@ struct run {
 	const struct stack_chain *chain;
 	struct chains *chains;
 	diagram function;
+	struct bounds packets; /* those of the stream that it is for */
 	struct changes changes;
 	bool changed; /* has it anything in it but what stayed as it was? */
 };
@@ -122,7 +123,7 @@ static struct bounds coming_to(const struct run *run, struct end end)
 
 	to.may = ask_own(run->spread->space, to.may);
 	to.must = ask_own(run->spread->space, to.must);
-	return bounds_and(run->spread->space, run->stream->packets, to);
+	return bounds_and(run->spread->space, run->packets, to);
 }
 
 void spread_add_change(struct spread *spread, struct changes *changes, const struct change *change)
@@ -207,6 +208,41 @@ static void take(struct spread *spread, struct stream *stream, const struct chan
 	spread_pass(spread, stream, taken.items, taken.count);
 }
 
+static void run_function(struct run *run, diagram function, struct bounds packets)
+{
+	struct end *ends;
+	size_t count;
+
+	if (bounds_are_empty(packets))
+		return;
+	run->function = function;
+	run->packets = packets;
+	end_packets(run, END_DROP, SPREAD_DROPPED);
+	end_packets(run, END_REJECT, SPREAD_REJECTED);
+	end_packets(run, END_ELSEWHERE, SPREAD_UNKNOWN);
+	count = chains_ends(run->chains, function, END_ACCEPT, &ends);
+	for (size_t i = 0; i < count; i++)
+		accept_packets(run, coming_to(run, ends[i]), ends[i].effect);
+}
+
+/* The same function for packets of this state, whatever they say of it. */
+static diagram in_state(struct spread *spread, diagram function, enum pset_state state)
+{
+	return pset_before(spread->space, function, pset_bits_of(PSET_STATE), state, pset_field_last(PSET_STATE));
+}
+
+/* Before connection tracking a packet has no state, which rules see as invalid (nft_ct_get_eval), if none of them has
+ * said that it is not to be tracked. */
+static void run_untracked(struct run *run, diagram function)
+{
+	pset untracked = pset_kind(run->spread->space, PSET_STATE, PSET_UNTRACKED);
+	struct bounds packets = run->stream->packets;
+
+	run_function(run, function, bounds_in(run->spread->space, packets, untracked));
+	run_function(run, in_state(run->spread, function, PSET_INVALID),
+		     bounds_out(run->spread->space, packets, untracked));
+}
+
 /* `others` are not asked, and stay. `ret_again`: packets that something was done to go there; NULL: with the others. */
 static void run_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
 		      struct bounds others, struct stream *ret_again)
@@ -217,23 +253,14 @@ static void run_chain(struct spread *spread, struct stream *stream, const struct
 			  .chains = spread_chains(spread, stream->host),
 			  .changes.chain = chain};
 	struct change same = {.before = others, .after = others};
-	struct end *ends;
-	size_t count;
+	diagram function = chains_function(run.chains, chain);
 
-	run.function = chains_function(run.chains, chain);
 	if (spread_is_known(stream) && chain->chain->type == CHAIN_NAT)
-		run.function = pset_before(spread->space, run.function, pset_bits_of(PSET_STATE), PSET_NEW,
-					   pset_field_last(PSET_STATE));
-	/* before connection tracking no packet has a state, which rules see as invalid (nft_ct_get_eval) */
+		run_function(&run, in_state(spread, function, PSET_NEW), stream->packets);
 	else if (!stream->tracked)
-		run.function = pset_before(spread->space, run.function, pset_bits_of(PSET_STATE), PSET_INVALID,
-					   pset_field_last(PSET_STATE));
-	end_packets(&run, END_DROP, SPREAD_DROPPED);
-	end_packets(&run, END_REJECT, SPREAD_REJECTED);
-	end_packets(&run, END_ELSEWHERE, SPREAD_UNKNOWN);
-	count = chains_ends(run.chains, run.function, END_ACCEPT, &ends);
-	for (size_t i = 0; i < count; i++)
-		accept_packets(&run, coming_to(&run, ends[i]), ends[i].effect);
+		run_untracked(&run, function);
+	else
+		run_function(&run, function, stream->packets);
 	if (!bounds_are_empty(others))
 		spread_add_change(spread, &run.changes, &same);
 	if (ret_again)

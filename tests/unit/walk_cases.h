@@ -311,6 +311,24 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '10.9.1.1'}", "{'verdict': 'delivered', 'to': 'out interface eth1 of host r'}"},
 	  {"{'dst': '10.9.9.1'}", "{'verdict': 'delivered', 'to': 'out interface eth0 of host r'}"}}},
 
+	{"before connection tracking packets are invalid to rules, or untracked if a rule before has said so",
+	 {{"r", ROUTER NFT "table ip a {\n chain first {\n  type filter hook prerouting priority -310; policy accept;\n"
+			   "  tcp dport 7 notrack\n }\n"
+			   " chain second {\n  type filter hook prerouting priority -305; policy accept;\n"
+			   "  tcp dport 8 ct state new drop\n  tcp dport 9 ct state invalid reject\n"
+			   "  ct state untracked drop\n }\n}\n" IPTABLES
+			   "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+			   "-A PREROUTING -p tcp -m tcp --dport 10 -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"}},
+	 NULL,
+	 NULL,
+	 {{"{}", "{'verdict': 'delivered'}"},
+	  {"{'dport': 7}", "{'verdict': 'dropped', 'rule': 'ct state untracked drop'}"},
+	  {"{'dport': 8}", "{'verdict': 'delivered'}"},
+	  {"{'dport': 9}", "{'verdict': 'rejected'}"},
+	  {"{'dport': 10}",
+	   "{'verdict': 'dropped',"
+	   " 'rule': '-A PREROUTING -p tcp -m tcp --dport 10 -m conntrack --ctstate INVALID -j DROP'}"}}},
+
 	{"notrack takes what no connection has: before tracking, and what tracking found invalid, here over the "
 	 "loopback",
 	 {{"r", ROUTER NFT
