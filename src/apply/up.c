@@ -551,12 +551,15 @@ static int run_step(void *context, const struct step *step, struct error **err)
 	return state_done(state, step->id, resource, value, err);
 }
 
-/* The lab as applied, so that every command knows it by its name, also when the file is gone. */
+/*
+ * The lab as applied, so that every command knows it by its name, also when the file is gone. Its guests and networks
+ * stay in their order: the rules in the kernel are known by a text that names them in it.
+ */
 static int remember_lab(struct session *session, struct error **err)
 {
 	cleanup_json json_t *lab = config_part(session->lab, session->lab->root);
 
-	return json_write_file(session->folders.lab_file, lab, err);
+	return json_write_file_in_order(session->folders.lab_file, lab, err);
 }
 
 static int mark_unfinished(struct session *session, bool unfinished, struct error **err)

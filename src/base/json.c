@@ -28,6 +28,15 @@ int json_read_file(const char *path, size_t limit, json_t **ret, struct error **
 	return r < 0 ? r : json_parse(text, length, path, ret, err);
 }
 
+static char *text_of(const json_t *json, size_t flags)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | flags);
+
+	if (!text)
+		abort();
+	return text;
+}
+
 int json_write_file(const char *path, const json_t *json, struct error **err)
 {
 	cleanup_free char *text = json_text(json);
@@ -35,13 +44,16 @@ int json_write_file(const char *path, const json_t *json, struct error **err)
 	return file_write_atomic(path, text, strlen(text), 0600, err);
 }
 
+int json_write_file_in_order(const char *path, const json_t *json, struct error **err)
+{
+	cleanup_free char *text = text_of(json, 0);
+
+	return file_write_atomic(path, text, strlen(text), 0600, err);
+}
+
 char *json_text(const json_t *json)
 {
-	char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-
-	if (!text)
-		abort();
-	return text;
+	return text_of(json, JSON_SORT_KEYS);
 }
 
 const char *json_get_string(const json_t *object, const char *key, const char *fallback)

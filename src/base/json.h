@@ -15,8 +15,9 @@ static inline void json_freep(json_t **json)
 
 /* Parses one document; the error names `what` with line and column. */
 int json_parse(const char *text, size_t length, const char *what, json_t **ret, struct error **err);
-int json_read_file(const char *path, size_t limit, json_t **ret, struct error **err); /* -ENOENT when missing */
-int json_write_file(const char *path, const json_t *json, struct error **err);        /* atomic */
+int json_read_file(const char *path, size_t limit, json_t **ret, struct error **err);	/* -ENOENT when missing */
+int json_write_file(const char *path, const json_t *json, struct error **err);		/* atomic; keys are sorted */
+int json_write_file_in_order(const char *path, const json_t *json, struct error **err); /* as they were set */
 
 /* Compact text with sorted keys, to be freed by the caller. */
 char *json_text(const json_t *json);

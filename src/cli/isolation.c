@@ -126,9 +126,10 @@ static json_t *answer_json(const struct lab *lab, const struct guest *const *gue
 							isolate_outcome_name(layer->outcome), "why",
 							text_json(layer->why), "ms", layer->ms));
 	}
-	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:f}", "lab", lab->name, "complete", result->complete,
+	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:b, s:f}", "lab", lab->name, "complete", result->complete,
 			 "guests", list, "layers", layers, "elements", (json_int_t)result->switched.elements, "flows",
-			 (json_int_t)result->flows, "transaction_ms", (double)result->switched.transaction_ns / 1e6);
+			 (json_int_t)result->flows, "reloaded", result->switched.reloaded, "transaction_ms",
+			 (double)result->switched.transaction_ns / 1e6);
 }
 
 static void print_layers(struct invocation *inv, const struct isolate_result *result)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* The subnets that this host is attached to, other than by its uplinks into labs; in a fixed order without doubles. */
 static int look_above(struct net *net, struct prefix **ret, size_t *ret_count, struct error **err)
@@ -266,6 +267,7 @@ static int switch_rules(struct net *net, const struct isolation *before, const s
 	cleanup_free char *record = net_file(net->run_dir, "rules", ".inside", "");
 	cleanup_strbuf struct strbuf old_text = {0}, new_text = {0};
 	cleanup_error struct error *unread = NULL;
+	struct timespec began, ended;
 	struct netlink *inside;
 	int r = net_inside(net, &inside, err);
 
@@ -283,7 +285,11 @@ static int switch_rules(struct net *net, const struct isolation *before, const s
 	/* Somebody else has changed the rules, or they are of another lab: all of them anew, in one transaction, too.
 	 */
 	*ret = (struct net_switched){.reloaded = true};
-	return load(net, record, new_text.text, err);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	r = load(net, record, new_text.text, err);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	ret->transaction_ns = (ended.tv_sec - began.tv_sec) * 1000000000LL + (ended.tv_nsec - began.tv_nsec);
+	return r;
 }
 
 static int end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,

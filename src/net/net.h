@@ -89,7 +89,7 @@ void net_set_isolation(struct net *net, const struct isolation *isolation);
 struct net_switched {
 	bool reloaded;		  /* all rules anew */
 	size_t elements;	  /* that came or went; 0: there was nothing to do */
-	long long transaction_ns; /* how long the kernel took for it */
+	long long transaction_ns; /* how long the kernel took for it; of all rules: the loading of them */
 };
 int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err);
 

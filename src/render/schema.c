@@ -398,6 +398,7 @@ static const struct schema schemas[] = {
 				}}},
 			"elements": {"type": "integer", "minimum": 0, "description": "of the rules' sets, that came or went at this host"},
 			"flows": {"type": "integer", "minimum": 0, "description": "that were ended at this host"},
+			"reloaded": {"type": "boolean", "description": "the rules were not those of the lab, and all of them were loaded anew"},
 			"transaction_ms": {"type": "number", "minimum": 0, "description": "how long the kernel took for it"},
 			"verify": {"type": ["object", "null"], "description": "whether the lab keeps its promises after it, as verify --json gives it; null: nobody could be asked"},
 			"probes": {"type": "array", "description": "guests that were asked to ping the machine's router", "items": {"type": "object", "required": ["guest", "to", "reached", "why"], "properties": {

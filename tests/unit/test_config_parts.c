@@ -339,6 +339,14 @@ static void same_lab(const struct lab *whole, const struct host *host, const str
 	same_policies(whole, part);
 }
 
+static void same_order(const struct lab *whole, const struct lab *again)
+{
+	for (size_t i = 0; i < whole->guest_count; i++)
+		same_text(whole->guests[i]->path, again->guests[i]->path);
+	for (size_t i = 0; i < whole->network_count; i++)
+		same_text(whole->networks[i]->path, again->networks[i]->path);
+}
+
 static void check_host(const struct lab *whole, const struct host *host)
 {
 	cleanup_json json_t *part = config_part(whole, host), *again = NULL;
@@ -346,6 +354,8 @@ static void check_host(const struct lab *whole, const struct host *host)
 			       *sorted = load_json(part, JSON_SORT_KEYS | JSON_INDENT(1));
 
 	same_lab(whole, host, in_order);
+	if (host == whole->root)
+		same_order(whole, in_order);
 	same_lab(whole, host, sorted);
 	/* Whoever has a part hands out the same parts as whoever has the whole. */
 	again = config_part(in_order, in_order->root);
