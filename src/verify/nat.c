@@ -69,17 +69,19 @@ static struct ip map_prefix(const struct ip *old, const struct value *prefix)
 	return wide_to_ip(prefix->low | (wide_of_ip(old) & host), prefix->family);
 }
 
-/* REDIRECT takes the interface's first address; to who has a link-local one, the first of these (nf_nat_redirect.c). */
+/* REDIRECT takes the interface's first address; in IPv6, for a destination that does not reach far, the first that
+ * reaches as far (nf_nat_redirect_ipv6). */
 static struct ip redirect_address(struct hop *hop)
 {
 	static const struct ip loopback4 = {AF_INET, {127, 0, 0, 1}}, loopback6 = {AF_INET6, {[15] = 1}};
+	enum ip_scope scope = ip_scope(&hop->packet.dst);
 
 	if (hop->hook == HOOK_OUTPUT)
 		return hop->packet.family == AF_INET ? loopback4 : loopback6;
 	for (size_t i = 0; i < hop->iif->link->address_count; i++) {
 		const struct ip *ip = &hop->iif->link->addresses[i].prefix.ip;
 
-		if (ip->family == hop->packet.family && (!ip_is_link_local(&hop->packet.src) || ip_is_link_local(ip)))
+		if (ip->family == hop->packet.family && (scope == SCOPE_WIDE || ip_scope(ip) == scope))
 			return *ip;
 	}
 	return (struct ip){};

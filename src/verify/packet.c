@@ -135,6 +135,19 @@ bool ip_is_link_local(const struct ip *ip)
 	return ip->family == AF_INET6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
 }
 
+enum ip_scope ip_scope(const struct ip *ip)
+{
+	unsigned said = ip->bytes[1] & 0xf;
+
+	if (ip->family != AF_INET6)
+		return SCOPE_WIDE;
+	if (ip->bytes[0] == 0xff)
+		return said == SCOPE_HOST || said == SCOPE_LINK || said == SCOPE_SITE ? said : SCOPE_WIDE;
+	if (ip->bytes[0] == 0xfe && ip->bytes[1] >= 0xc0)
+		return SCOPE_SITE;
+	return ip_is_link_local(ip) ? SCOPE_LINK : ip_is_loopback(ip) ? SCOPE_HOST : SCOPE_WIDE;
+}
+
 bool ip_is_any(const struct ip *ip)
 {
 	static const uint8_t zero[16];

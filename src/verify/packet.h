@@ -91,6 +91,10 @@ bool tuple_equal(const struct tuple *a, const struct tuple *b);
 bool ip_is_loopback(const struct ip *ip);
 bool ip_is_multicast(const struct ip *ip);
 bool ip_is_link_local(const struct ip *ip); /* IPv6's fe80::/10; false for IPv4 */
+/* How far an IPv6 address reaches: RFC 4291 2.7's numbers of what multicast addresses say, and what is like it of
+ * others; 0: farther than any of these, as REDIRECT has it (nf_nat_redirect.c). */
+enum ip_scope { SCOPE_WIDE = 0, SCOPE_HOST = 1, SCOPE_LINK = 2, SCOPE_SITE = 5 };
+enum ip_scope ip_scope(const struct ip *ip);
 bool ip_is_any(const struct ip *ip);
 bool ip_is_limited_broadcast(const struct ip *ip); /* 255.255.255.255 */
 

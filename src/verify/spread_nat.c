@@ -178,9 +178,9 @@ static bool from_subnet(struct translation *translation, const struct stack_link
 }
 
 /* Which of a link's IPv6 addresses: all of them, those that are good for more than the link, or of these the current
- * ones.
+ * ones; or those that reach as far as the link or the site.
  */
-enum choice { CHOOSE_ANY, CHOOSE_WIDE, CHOOSE_CURRENT };
+enum choice { CHOOSE_ANY, CHOOSE_WIDE, CHOOSE_CURRENT, CHOOSE_HOST, CHOOSE_LINK, CHOOSE_SITE };
 
 static bool is_choice(const struct address *address, enum choice choice)
 {
@@ -189,8 +189,19 @@ static bool is_choice(const struct address *address, enum choice choice)
 	if (ip->family != AF_INET6 ||
 	    (stack_address_has_flag(address, "tentative") && !stack_address_has_flag(address, "optimistic")))
 		return false;
-	if (choice == CHOOSE_ANY)
+	switch (choice) {
+	case CHOOSE_ANY:
 		return true;
+	case CHOOSE_HOST:
+		return ip_scope(ip) == SCOPE_HOST;
+	case CHOOSE_LINK:
+		return ip_scope(ip) == SCOPE_LINK;
+	case CHOOSE_SITE:
+		return ip_scope(ip) == SCOPE_SITE;
+	case CHOOSE_WIDE:
+	case CHOOSE_CURRENT:
+		break;
+	}
 	return !ip_is_link_local(ip) && !ip_is_loopback(ip) &&
 	       (choice == CHOOSE_WIDE || !stack_address_has_flag(address, "deprecated"));
 }
@@ -274,20 +285,46 @@ static bool masquerade6(struct translation *translation, const struct stack_link
 	return false;
 }
 
-/* REDIRECT takes the first one, to who has a link-local one of these (nf_nat_redirect.c). */
-static bool redirect6(struct translation *translation, const struct stack_link *link, struct bounds packets,
-		      const struct target *target)
+/* Destinations that reach so far and no farther; see ip_scope(). */
+static pset reaching(struct spread *spread, enum ip_scope scope)
 {
-	struct space *space = translation->spread->space;
-	pset near = spread_prefix(translation->spread, PSET_SADDR, "fe80::/10");
+	const char *prefix = scope == SCOPE_HOST ? "::1/128" : scope == SCOPE_LINK ? "fe80::/10" : "fec0::/10";
+	pset set = spread_prefix(spread, PSET_DADDR, prefix);
 
-	if (!link || count_choices(link, CHOOSE_ANY) == 0)
-		return false;
-	if (count_choices(link, CHOOSE_WIDE) == 0)
-		near = PSET_FULL;
-	to_any_of(translation, link, CHOOSE_ANY, bounds_in(space, packets, near), target);
-	to_any_of(translation, link, CHOOSE_WIDE, bounds_out(space, packets, near), target);
-	return true;
+	for (unsigned flags = 0; flags < 16; flags++) {
+		struct prefix group = {{AF_INET6, {0xff, (uint8_t)(flags << 4 | scope)}}, 16};
+		struct interval interval = interval_of_prefix(&group);
+		pset more = pset_interval(spread->space, PSET_DADDR, interval.first, interval.last);
+
+		set = pset_or(spread->space, set, more);
+	}
+	return set;
+}
+
+/* REDIRECT takes the first one, for a destination that does not reach far the first that reaches as far
+ * (nf_nat_redirect_ipv6). `ret_rest`: those for which there is none. */
+static bool redirect6(struct translation *translation, const struct stack_link *link, struct bounds packets,
+		      const struct target *target, struct bounds *ret_rest)
+{
+	static const struct {
+		enum ip_scope scope;
+		enum choice choice;
+	} near[] = {{SCOPE_HOST, CHOOSE_HOST}, {SCOPE_LINK, CHOOSE_LINK}, {SCOPE_SITE, CHOOSE_SITE}};
+	struct spread *spread = translation->spread;
+
+	*ret_rest = (struct bounds){PSET_EMPTY, PSET_EMPTY};
+	for (size_t i = 0; i < sizeof(near) / sizeof(*near); i++) {
+		pset set = reaching(spread, near[i].scope);
+		struct bounds some = bounds_in(spread->space, packets, set);
+
+		packets = bounds_out(spread->space, packets, set);
+		if (!link || !to_any_of(translation, link, near[i].choice, some, target))
+			*ret_rest = bounds_or(spread->space, *ret_rest, some);
+	}
+	if (!link || (!to_any_of(translation, link, CHOOSE_WIDE, packets, target) &&
+		      !to_any_of(translation, link, CHOOSE_ANY, packets, target)))
+		*ret_rest = bounds_or(spread->space, *ret_rest, packets);
+	return bounds_are_empty(*ret_rest);
 }
 
 static bool addresses_known(const struct stack_link *link, uint8_t family)
@@ -306,7 +343,7 @@ static void to_link(struct translation *translation, struct bounds packets, stru
 	if (family == AF_INET6 && by_subnet && (addresses_known(link, family) || count_choices(link, CHOOSE_WIDE)))
 		done = masquerade6(translation, link, packets, &target, &packets);
 	else if (family == AF_INET6 && !by_subnet)
-		done = redirect6(translation, link, packets, &target);
+		done = redirect6(translation, link, packets, &target, &packets);
 	else if (family == AF_INET)
 		done = from_subnet(translation, link, packets, &target, by_subnet);
 	for (size_t i = 0; !done && by_subnet && family == AF_INET && i < host->link_count; i++)

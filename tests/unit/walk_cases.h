@@ -311,6 +311,20 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dst': '10.9.1.1'}", "{'verdict': 'delivered', 'to': 'out interface eth1 of host r'}"},
 	  {"{'dst': '10.9.9.1'}", "{'verdict': 'delivered', 'to': 'out interface eth0 of host r'}"}}},
 
+	{"IPv6: REDIRECT takes an address that reaches as far as the destination does, wherever the packet is from",
+	 {{"r", ROUTER NFT "table ip6 n {\n chain pre {\n  type nat hook prerouting priority -100; policy accept;\n"
+			   "  tcp dport 80 redirect to :8080\n }\n}\n"}},
+	 NULL,
+	 "{'src': 'fd00:a::2', 'dport': 80}",
+	 {{"{'dst': 'fd00:b::9'}", "{'verdict': 'delivered', 'dst': 'fd00:a::1', 'dport': 8080}"},
+	  {"{'dst': 'fd00:b::9', 'src': 'fe80::9'}", "{'verdict': 'delivered', 'dst': 'fd00:a::1'}"},
+	  {"{'dst': 'fe80::9'}", "{'verdict': 'delivered', 'dst': 'fe80::2'}"},
+	  {"{'dst': 'ff02::1', 'dst_mac': '33:33:00:00:00:01'}", "{'verdict': 'delivered', 'dst': 'fe80::2'}"},
+	  {"{'dst': 'ff12::5', 'dst_mac': '33:33:00:00:00:05'}", "{'verdict': 'delivered', 'dst': 'fe80::2'}"},
+	  {"{'dst': 'ff0e::5', 'dst_mac': '33:33:00:00:00:05'}", "{'verdict': 'delivered', 'dst': 'fd00:a::1'}"},
+	  {"{'dst': 'ff05::5', 'dst_mac': '33:33:00:00:00:05'}", "{'reason': 'no-nat-address'}"},
+	  {"{'dst': 'fec0::5'}", "{'reason': 'no-nat-address'}"}}},
+
 	{"before connection tracking packets are invalid to rules, or untracked if a rule before has said so",
 	 {{"r", ROUTER NFT "table ip a {\n chain first {\n  type filter hook prerouting priority -310; policy accept;\n"
 			   "  tcp dport 7 notrack\n }\n"
