@@ -70,6 +70,57 @@ static void put_arrival(const struct repair_view *view, struct strbuf *out)
 		strbuf_add(out, ", and the answer comes back");
 }
 
+/* "sshd" out of ss's users:(("sshd",pid=1,fd=3)); what else a listing may say stays as it is. */
+static const char *program_of(const struct listener *listener, int *ret_length)
+{
+	const char *process = listener->process ? listener->process : "", *quote = strchr(process, '"');
+
+	*ret_length = (int)(quote ? strcspn(quote + 1, "\"") : strlen(process));
+	return quote ? quote + 1 : process;
+}
+
+/* Whether a program takes it there. */
+static void put_hearing(const struct repair *repair, struct strbuf *out)
+{
+	const struct hearing *hearing = &repair->hearing;
+	cleanup_strbuf struct strbuf line = {};
+	char source[ORIGIN_TEXT_SIZE];
+	const char *program;
+	int length;
+
+	if (!hearing->host)
+		return;
+	if (hearing->listener) {
+		program = program_of(hearing->listener, &length);
+		strbuf_printf(&line, "At its end %s%.*s listens on %s of %s", length ? "" : "somebody", length, program,
+			      hearing->service, hearing->host->name);
+		if (source_of(&hearing->listener->origin, source))
+			strbuf_printf(&line, " [%s]", source);
+		strbuf_add(&line, ".");
+	} else {
+		strbuf_printf(&line, "At its end nobody listens on %s of %s: its sender %s.", hearing->service,
+			      hearing->host->name,
+			      strstr(hearing->service, "tcp") ? "is refused" : "is told that the port is unreachable");
+	}
+	strbuf_add_char(out, '\n');
+	text_safe(out, line.text, false);
+	strbuf_add_char(out, '\n');
+}
+
+static json_t *hearing_json(const struct repair *repair)
+{
+	const struct hearing *hearing = &repair->hearing;
+	const struct listener *listener = hearing->listener;
+	char source[ORIGIN_TEXT_SIZE];
+
+	if (!hearing->host)
+		return json_null();
+	return json_pack("{s:o, s:s, s:b, s:o, s:o}", "host", text_json(hearing->host->name), "service",
+			 hearing->service, "listens", listener != NULL, "process",
+			 text_json(listener ? listener->process : NULL), "source",
+			 text_json(listener ? source_of(&listener->origin, source) : NULL));
+}
+
 /* ---- why ---- */
 
 static const char *opening(const struct cause *causes, size_t number)
@@ -107,6 +158,7 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	if (!repair->cause_count) {
 		put_arrival(view, out);
 		strbuf_add(out, ".\n");
+		put_hearing(repair, out);
 		put_missing(repair, style, out);
 		put_assumptions(repair, style, out);
 		return;
@@ -126,6 +178,7 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 			      repair->change_count == 1 ? "change mends it" : "changes mend it");
 	else
 		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
+	put_hearing(repair, out);
 	put_missing(repair, style, out);
 	put_assumptions(repair, style, out);
 }
@@ -158,10 +211,10 @@ json_t *why_json(const struct repair_view *view)
 {
 	const struct repair *repair = view->repair;
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "from", view->from, "to", view->to, "verdict",
-			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "missing",
-			 assumptions_json(repair->missing, repair->missing_count), "assumptions",
-			 assumptions_json(repair->assumptions, repair->assumption_count));
+	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:o}", "from", view->from, "to", view->to, "verdict",
+			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "listener",
+			 hearing_json(repair), "missing", assumptions_json(repair->missing, repair->missing_count),
+			 "assumptions", assumptions_json(repair->assumptions, repair->assumption_count));
 }
 
 /* ---- fix ---- */
@@ -257,6 +310,7 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	if (!repair->cause_count) {
 		put_arrival(view, out);
 		strbuf_add(out, ": there is nothing to mend.\n");
+		put_hearing(repair, out);
 		put_missing(repair, style, out);
 		put_assumptions(repair, style, out);
 		return;
@@ -272,6 +326,7 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	strbuf_add(out, repair->after_reply ? ", and the answer comes back:\n" : ":\n");
 	for (size_t i = 0; i < repair->change_count; i++)
 		put_change(repair, i, style, out);
+	put_hearing(repair, out);
 	put_policy(view, out);
 	put_refusals(repair, out);
 	put_assumptions(repair, style, out);
@@ -323,11 +378,12 @@ json_t *fix_json(const struct repair_view *view)
 
 	for (size_t i = 0; i < repair->change_count; i++)
 		json_array_append_new(changes, change_json(repair->changes[i]));
-	return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair),
+	return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair),
 			 "changes", changes, "verified", (repair->mended || !repair->cause_count) && !view->doubt,
 			 "policy", policy_word(view), "doubt", text_json(view->doubt), "refused", refusals_json(repair),
 			 "after", answer_json(repair->after), "reply",
 			 repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
-			 causes_json(repair), "missing", assumptions_json(repair->missing, repair->missing_count),
-			 "assumptions", assumptions_json(repair->assumptions, repair->assumption_count));
+			 causes_json(repair), "listener", hearing_json(repair), "missing",
+			 assumptions_json(repair->missing, repair->missing_count), "assumptions",
+			 assumptions_json(repair->assumptions, repair->assumption_count));
 }

@@ -58,7 +58,7 @@
 		"command": {"type": "string", "description": "what would show it"} \
 	}})
 /* What `why` and `fix` refer to. */
-#define CAUSE_DEFINITIONS JSON("cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}})
+#define CAUSE_DEFINITIONS JSON("cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}}}, "listener": {"type": ["object", "null"], "description": "whether a program takes it at its end, which is a remark and no verdict; null: not known, or it was not asked about a port", "required": ["host", "service", "listens", "process", "source"], "properties": {"host": {"type": "string"}, "service": {"type": "string", "description": "22/tcp"}, "listens": {"type": "boolean"}, "process": {"type": ["string", "null"]}, "source": {"type": ["string", "null"]}}})
 
 static const struct schema schemas[] = {
 	{"apply", 1, "what a host made of its part of a lab", JSON({
@@ -328,10 +328,11 @@ static const struct schema schemas[] = {
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
 			"causes": {"type": "array", "description": "in the order in which they are met", "items": {"$ref": "#/$defs/cause"}},
 			"mendable": {"type": "boolean"},
+			"listener": {"$ref": "#/$defs/listener"},
 			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
-		"required": ["from", "to", "verdict", "causes", "mendable", "assumptions", "missing"],
+		"required": ["from", "to", "verdict", "causes", "mendable", "listener", "assumptions", "missing"],
 		"$defs": {) CAUSE_DEFINITIONS JSON(}
 	})},
 	{"fix", 1, "the changes that let a packet arrive", JSON({
@@ -359,6 +360,7 @@ static const struct schema schemas[] = {
 			"after": {"type": "object", "description": "what becomes of the packet with the changes, as path --batch gives it"},
 			"reply": {"type": ["object", "null"], "description": "and of what answers it; null: not asked, or it does not arrive"},
 			"causes": {"type": "array", "items": {"$ref": "#/$defs/cause"}},
+			"listener": {"$ref": "#/$defs/listener"},
 			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}},
 			"applied": {"type": "boolean", "description": "--apply: the changes were made"},

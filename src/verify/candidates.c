@@ -432,10 +432,10 @@ static void candidates_of_loss(struct finder *finder)
 			add_sysctl(finder, sysctl_of_link(finder, link, "route_localnet"), 1);
 		break;
 	case LOST_LINK_DOWN:
+	case LOST_NO_ROUTE:
 		candidates_of_link(finder);
 		candidates_of_way(finder);
 		break;
-	case LOST_NO_ROUTE:
 	case LOST_BLACKHOLE_ROUTE:
 	case LOST_UNREACHABLE_ROUTE:
 	case LOST_PROHIBIT_ROUTE:

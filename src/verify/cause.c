@@ -70,10 +70,27 @@ static void describe_wrong_way(struct strbuf *out, const struct answer *answer, 
 	strbuf_printf(out, " %s (%s)", turn->effect ? turn->effect : "", turn->text ? turn->text : "");
 }
 
+/* Where a permanent entry leads to nobody, or to somebody else; a true one has no origin in its step. */
+static const struct step *wrong_neighbour(const struct answer *answer)
+{
+	for (size_t i = answer->step_count; i-- > 0;)
+		if (answer->steps[i].kind == STEP_NEIGHBOUR && answer->steps[i].origin)
+			return &answer->steps[i];
+	return NULL;
+}
+
+static void describe_wrong_neighbour(struct strbuf *out, const struct step *step)
+{
+	strbuf_printf(out, "%s sends it to the wrong MAC address: its neighbour entry \"%s\" %s", step->host->name,
+		      step->text, step->effect);
+}
+
 static const struct origin *origin_of(const struct answer *answer, const struct change *change)
 {
 	const struct step *turn;
 
+	if (wrong_neighbour(answer))
+		return wrong_neighbour(answer)->origin;
 	if (answer->rule)
 		return &answer->rule->origin;
 	if (answer->chain)
@@ -82,7 +99,10 @@ static const struct origin *origin_of(const struct answer *answer, const struct 
 		turn = wrong_turn(answer, change);
 		return turn ? turn->origin : NULL;
 	}
-	return answer->step_count ? answer->steps[answer->step_count - 1].origin : NULL;
+	for (size_t i = answer->step_count; i-- > 0;) /* what the end rests on stands before it */
+		if (answer->steps[i].kind != STEP_END)
+			return answer->steps[i].host == answer->where ? answer->steps[i].origin : NULL;
+	return NULL;
 }
 
 /* Nobody can send to it from the internet. */
@@ -106,6 +126,8 @@ struct cause cause_of(const struct trial *trial, const struct change *change)
 
 	if (change && change->kind == CHANGE_NAT && change->rule.wish->publish.family)
 		describe_private(&text, change);
+	else if (wrong_neighbour(answer)) /* what happened to it behind that is no wonder */
+		describe_wrong_neighbour(&text, wrong_neighbour(answer));
 	else if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
 		describe_rule(&text, answer);
 	else if (is_wrong_way(answer, change))
@@ -123,6 +145,8 @@ struct cause cause_of(const struct trial *trial, const struct change *change)
 	cause.host = answer->where ? answer->where->name : NULL;
 	if (is_wrong_way(answer, change) && wrong_turn(answer, change))
 		cause.host = wrong_turn(answer, change)->host->name;
+	if (wrong_neighbour(answer))
+		cause.host = wrong_neighbour(answer)->host->name;
 	cause.what = text_of(trial->arena, &text);
 	cause.origin = origin_of(answer, change);
 	return cause;

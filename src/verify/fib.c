@@ -473,10 +473,58 @@ static const char *error_of(const struct hop *hop, enum fib_outcome outcome)
 	return NULL;
 }
 
+/* An interface that is switched off takes its routes with it: one with an address near the destination, else any. */
+static const struct stack_link *find_off(const struct stack_host *host, const struct ip *dst,
+					 const struct address **ret_address)
+{
+	const struct stack_link *found = NULL;
+
+	for (size_t i = 0; i < host->link_count; i++) {
+		const struct link *link = host->links[i].link;
+
+		for (size_t j = 0; j < link->address_count && link->up == TRUTH_NO; j++) {
+			const struct address *address = &link->addresses[j];
+			bool near = prefix_contains(&address->prefix, dst);
+
+			if (address->prefix.ip.family != dst->family || (found && !near))
+				continue;
+			found = &host->links[i];
+			*ret_address = address;
+			if (near)
+				return found;
+		}
+	}
+	return found;
+}
+
+/* "there is no route to 10.0.1.2; eth1, with 10.0.1.1/24, is switched off" */
+static void lose_without_route(struct hop *hop)
+{
+	const struct address *address = NULL;
+	const struct stack_link *off = find_off(hop->host, &hop->packet.dst, &address);
+	char text[IP_TEXT_SIZE], own[PREFIX_TEXT_SIZE];
+
+	ip_format(&hop->packet.dst, text);
+	if (!off) {
+		walk_lose(hop, LOST_NO_ROUTE, "there is no route to %s", text);
+		return;
+	}
+	walk_lose(hop, LOST_NO_ROUTE, "there is no route to %s; %s, with %s, is switched off", text, off->name,
+		  prefix_format(&address->prefix, own));
+}
+
+/* "the policy rule \"1000: from all unreachable\"", "the route \"blackhole 10.0.1.0/24\" of table main" */
+static const char *name_of_ban(struct hop *hop, const struct fib_found *found)
+{
+	if (!found->route)
+		return walk_text(hop->walk, "the policy rule \"%s\"", found->policy->rule->text);
+	return walk_text(hop->walk, "the route \"%s\" of table %s", found->route->route->text,
+			 found->policy->rule->table);
+}
+
 static bool lose_route(struct hop *hop, const struct fib_found *found)
 {
-	static const enum lost_reason lost[] = {[FIB_NO_ROUTE] = LOST_NO_ROUTE,
-						[FIB_BLACKHOLE] = LOST_BLACKHOLE_ROUTE,
+	static const enum lost_reason lost[] = {[FIB_BLACKHOLE] = LOST_BLACKHOLE_ROUTE,
 						[FIB_UNREACHABLE] = LOST_UNREACHABLE_ROUTE,
 						[FIB_PROHIBIT] = LOST_PROHIBIT_ROUTE};
 	char text[IP_TEXT_SIZE];
@@ -484,9 +532,11 @@ static bool lose_route(struct hop *hop, const struct fib_found *found)
 	if (found->outcome == FIB_UNKNOWN)
 		return false;
 	record_route(hop, found);
-	walk_lose(hop, lost[found->outcome], "%s %s",
-		  found->outcome == FIB_NO_ROUTE ? "there is no route to" : "a route forbids",
-		  ip_format(&hop->packet.dst, text));
+	if (found->outcome == FIB_NO_ROUTE)
+		lose_without_route(hop);
+	else
+		walk_lose(hop, lost[found->outcome], "%s forbids %s", name_of_ban(hop, found),
+			  ip_format(&hop->packet.dst, text));
 	if (hop->iif)
 		hop->walk->answer->answered = error_of(hop, found->outcome);
 	return false;

@@ -7,30 +7,42 @@
 static void record_neighbour(struct hop *hop, const struct ip *address, const struct target *target)
 {
 	struct step *step;
-	char text[IP_TEXT_SIZE];
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 
 	step = walk_step(hop, STEP_NEIGHBOUR);
 	step->text = walk_text(hop->walk, "%s", ip_format(address, text));
+	if (target->fixed) {
+		step->text = walk_text(hop->walk, "%s lladdr %s PERMANENT", ip_format(address, text),
+				       mac_format(target->fixed->mac.bytes, mac));
+		step->origin = &target->fixed->origin;
+	}
 	step->link = target->link;
 	step->effect = target->link ? walk_text(hop->walk, "is %s of %s", target->link->name, target->link->host->name)
-				    : "outside what was captured";
+		       : target->outside ? "outside what was captured"
+					 : "is nobody's here";
 }
 
 void link_transmit(struct hop *hop, struct stack_link *out)
 {
 	const struct ip *address = fib_next_hop(hop);
-	char text[IP_TEXT_SIZE];
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 	struct target target;
 
 	if (walk_ended(hop->walk))
 		return;
 	if (out->link->up == TRUTH_NO || out->link->carrier == TRUTH_NO) {
-		walk_lose(hop, LOST_LINK_DOWN, "%s is %s", out->name,
-			  out->link->up == TRUTH_NO ? "switched off" : "without a cable");
+		walk_lose(hop, LOST_LINK_DOWN, "%s %s", out->name,
+			  out->link->up == TRUTH_NO ? "is switched off" : "has no carrier: nobody is at its other end");
 		return;
 	}
 	target = segment_resolve(hop->walk, out, address);
 	record_neighbour(hop, address, &target);
+	if (!target.link && !target.outside && target.fixed) {
+		walk_lose(hop, LOST_NO_NEIGHBOUR,
+			  "nobody behind %s has the MAC address %s, which a permanent entry gives %s", out->name,
+			  mac_format(target.mac.bytes, mac), ip_format(address, text));
+		return;
+	}
 	if (!target.link && !target.outside) {
 		walk_lose(hop, LOST_NO_NEIGHBOUR, "nobody behind %s has the address %s", out->name,
 			  ip_format(address, text));

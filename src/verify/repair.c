@@ -8,6 +8,7 @@
 #include "verify/lasting.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
 	TRIALS_MAX = 600,
@@ -304,6 +305,37 @@ static void find_missing(const struct search *search, struct repair *repair)
 	repair->missing_count = answer->missing_count;
 }
 
+static bool listens(const struct listener *listener, const struct packet *packet)
+{
+	const struct ip *address = &listener->address;
+
+	if (!listener->protocol || !listener->port.known || listener->port.value != packet->dport.first ||
+	    strncmp(listener->protocol, packet->protocol == PROTOCOL_TCP ? "tcp" : "udp", 3) != 0)
+		return false;
+	/* Listings do not always tell whether a socket of IPv6 serves IPv4, too. */
+	return !address->family || ip_equal(address, &packet->dst) ||
+	       (ip_is_any(address) && (address->family == packet->family || address->family == AF_INET6));
+}
+
+static void find_listener(struct search *search, struct repair *repair)
+{
+	const struct answer *end = repair->after;
+	const struct packet *packet = &end->packet;
+	const struct facts *facts = end->where ? end->where->facts : NULL;
+	struct hearing *hearing = &repair->hearing;
+
+	if (!is_there(search, end) || end->out || facts->listeners_known != TRUTH_YES || !packet_has_ports(packet) ||
+	    (packet->protocol != PROTOCOL_TCP && packet->protocol != PROTOCOL_UDP) ||
+	    packet->dport.first != packet->dport.last || search->question->state != STATE_NEW)
+		return;
+	hearing->host = end->where;
+	hearing->service = arena_printf(search->arena, "%u/%s", packet->dport.first,
+					packet->protocol == PROTOCOL_TCP ? "tcp" : "udp");
+	for (size_t i = 0; i < facts->listener_count && !hearing->listener; i++)
+		if (listens(&facts->listeners[i], packet))
+			hearing->listener = &facts->listeners[i];
+}
+
 static struct repair *find(struct search *search)
 {
 	struct repair *repair = arena_new_struct(search->arena, struct repair);
@@ -325,6 +357,7 @@ static struct repair *find(struct search *search)
 		follow(search);
 	tell(search, repair);
 	find_missing(search, repair);
+	find_listener(search, repair);
 	return repair;
 }
 

@@ -28,6 +28,13 @@ struct refusal {
 	const char *why; /* "deny world → hv1: …" */
 };
 
+/* Who takes the packet at its end: that nobody listens is a remark and no verdict, since programs come and go. */
+struct hearing {
+	const struct stack_host *host;	 /* NULL: not known, or not asked of a port */
+	const struct listener *listener; /* NULL: nobody listens there */
+	const char *service;		 /* "22/tcp", at the end */
+};
+
 struct repair {
 	const struct stack *stack;   /* as it is */
 	const struct answer *answer; /* as it is */
@@ -38,6 +45,7 @@ struct repair {
 	size_t change_count;
 	bool mended;				  /* with them it arrives, and so does its answer */
 	const struct answer *after, *after_reply; /* with them */
+	struct hearing hearing;			  /* where it arrives, or would with them */
 	struct refusal *refusals;		  /* sets of changes that would do, and that the guard said no to */
 	size_t refusal_count;
 	/* Without assumptions: what is missing to know whether it arrives, and its answer comes back. None: it is

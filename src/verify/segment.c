@@ -199,6 +199,18 @@ struct target segment_find_mac(struct walk *walk, const struct stack_link *from,
 	return find_mac(&search, mac);
 }
 
+/* Nobody is asked again about a permanent entry. Where the MAC of one that may be meant was not captured it may be
+ * true. */
+static bool is_fixed(const struct search *search, const struct neighbour *known)
+{
+	if (!known->state || strcmp(known->state, "PERMANENT") != 0)
+		return false;
+	for (size_t i = 0; i < search->end_count; i++)
+		if (!search->ends[i]->link->mac.known)
+			return false;
+	return true;
+}
+
 /* What the host itself knows of its neighbour counts first: two others may have the same address. */
 struct target segment_resolve(struct walk *walk, const struct stack_link *from, const struct ip *address)
 {
@@ -208,7 +220,9 @@ struct target segment_resolve(struct walk *walk, const struct stack_link *from, 
 
 	if (known) {
 		target = find_mac(&search, &known->mac);
-		if (target.link)
+		if (is_fixed(&search, known) && !(target.link && answers(target.link, address)))
+			target.fixed = known;
+		if (target.link || target.fixed)
 			return target;
 	}
 	for (size_t i = 0; i < search.end_count; i++)

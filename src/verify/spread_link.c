@@ -538,6 +538,27 @@ static void arrive_at(struct spread *spread, const struct stream *sent, const st
 	spread_hand_on(spread, &stream);
 }
 
+/* Of whom the sender has a permanent entry, and so asks nobody. */
+static pset fixed_neighbours(struct spread *spread, const struct stream *stream, const struct search *search,
+			     const struct ip *next)
+{
+	const struct facts *facts = stream->host->facts;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < search->end_count; i++) /* one whose MAC was not captured may be the one that is meant */
+		if (search->ends[i].link && !search->ends[i].link->link->mac.known)
+			return PSET_EMPTY;
+	for (size_t i = 0; i < facts->neighbour_count && stream->oif; i++) {
+		const struct neighbour *neighbour = &facts->neighbours[i];
+
+		if (neighbour->mac.known && neighbour->state && strcmp(neighbour->state, "PERMANENT") == 0 &&
+		    neighbour->dev && strcmp(neighbour->dev, stream->oif->name) == 0 &&
+		    neighbour->ip.family == family_of(stream))
+			set = pset_or(spread->space, set, next_is(spread, next, &neighbour->ip));
+	}
+	return set;
+}
+
 /* ---- sending ---- */
 
 /* Who is first gets it. */
@@ -608,7 +629,7 @@ void spread_send(struct spread *spread, const struct stream *stream, const struc
 {
 	struct search search = {.spread = spread};
 	struct bounds rest = stream->packets;
-	pset many = spread_multicast(spread, stream->family);
+	pset many = spread_multicast(spread, stream->family), fixed;
 
 	search_from(&search, stream->oif, 0, NULL);
 	search_neighbours(&search, stream->oif);
@@ -620,6 +641,9 @@ void spread_send(struct spread *spread, const struct stream *stream, const struc
 	}
 	offer(spread, stream, &search, rest);
 	claim(spread, stream, &search, known_neighbour, next, &rest);
+	fixed = fixed_neighbours(spread, stream, &search, next);
+	send_outside(spread, stream, &search, bounds_in(spread->space, rest, fixed));
+	rest = bounds_out(spread->space, rest, fixed);
 	claim(spread, stream, &search, has, next, &rest);
 	claim(spread, stream, &search, answers, next, &rest);
 	send_outside(spread, stream, &search, rest);

@@ -183,9 +183,10 @@ enum ruling hook_run_device(struct hop *hop, const struct stack_hook *chains, en
 
 /* Where a frame is going. */
 struct target {
-	struct stack_link *link; /* the interface that takes it; NULL: nobody that was captured */
-	bool outside;		 /* it may be somebody beyond what was captured */
-	struct mac mac;		 /* its own, where known */
+	struct stack_link *link;       /* the interface that takes it; NULL: nobody that was captured */
+	bool outside;		       /* it may be somebody beyond what was captured */
+	struct mac mac;		       /* its own, where known */
+	const struct neighbour *fixed; /* a permanent entry of the sender that says so, wrongly; NULL: none */
 };
 /* Who answers for an address on the link that this interface is on. */
 struct target segment_resolve(struct walk *walk, const struct stack_link *from, const struct ip *address);
