@@ -211,7 +211,9 @@ const struct command command_fix = {
 		"done or nothing: where a command fails, or nestvisor is killed, what was done is taken back, by "
 		"itself "
 		"or by the next --apply or --undo. --permanent also writes the files that make it last on each host, "
-		"and --undo puts back what was in them. --undo takes all of it back, the last first.\n\n" QUESTION_ENDS,
+		"and --undo puts back what was in them. --undo takes all of it back, the last first; "
+		"where a host is not there, nothing is taken back on it, which is said (status 1) and stays on "
+		"record.\n\n" QUESTION_ENDS,
 	.options =
 		(const struct command_option[]){
 			QUESTION_OPTIONS,

@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "cli/ask.h"
 #include "cli/target.h"
+#include "doctor/fix.h"
 #include "transport/transport.h"
 
 #include <errno.h>
@@ -200,12 +201,16 @@ static void add_words(struct words *words, const char *const *more)
 		add_word(words, *more++);
 }
 
-/* Nothing is to be run where that path is gone. */
-static void unless_gone(struct words *words, const char *path)
+/* Where that path is not there nothing can be run, which is said. */
+static void unless_gone(struct words *words, const char *path, const char *what)
 {
 	add_word(words, "sh");
 	add_word(words, "-c");
-	add_word(words, "[ ! -e \"$0\" ] || exec \"$@\"");
+	add_word(
+		words,
+		arena_printf(words->arena,
+			     "[ -e \"$0\" ] || { echo %s, so nothing was taken back there >&2; exit %d; }; exec \"$@\"",
+			     what, FIX_GONE));
 	add_word(words, path);
 }
 
@@ -220,7 +225,8 @@ static const char *own_path(struct arena *arena)
 static void in_namespace(struct words *words, const char *name, bool gone)
 {
 	if (gone)
-		unless_gone(words, arena_printf(words->arena, "/run/netns/%s", name));
+		unless_gone(words, arena_printf(words->arena, "/run/netns/%s", name),
+			    "there is no such network namespace now");
 	add_word(words, "ip");
 	add_word(words, "netns");
 	add_word(words, "exec");
@@ -236,7 +242,7 @@ static int in_guest(struct words *words, const struct lab *lab, const struct gue
 	if (r < 0)
 		return r;
 	if (gone)
-		unless_gone(words, folders.run);
+		unless_gone(words, folders.run, arena_printf(words->arena, "lab %s does not run", lab->name));
 	add_words(words, (const char *const[]){own_path(words->arena), "exec", "-i", "--timeout", time_limit, "--lab",
 					       lab->name, guest->path, "--", NULL});
 	return 0;

@@ -52,8 +52,8 @@ const char *const *hosts_names(const struct hosts *hosts);
 
 /*
  * The argv that runs `argv` on a host, by the name it has in the bundle, with standard input passed on. `gone`: an argv
- * that succeeds, too, where the host went for good with all that was changed on it (its lab was removed, its
- * namespace). -ENOENT: none of them is called so. Both live in the arena of the hosts.
+ * that ends with FIX_GONE, saying so, where the host is not there (its lab does not run, its namespace was removed).
+ * -ENOENT: none of them is called so. Both live in the arena of the hosts.
  */
 int hosts_argv(const struct hosts *hosts, const char *host, const char *const *argv, bool gone, const char *const **ret,
 	       struct error **err);

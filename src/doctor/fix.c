@@ -104,7 +104,7 @@ static const char *last_line(char *text)
 	return line ? line + 1 : text;
 }
 
-/* -FIX_LEFT where it says so. */
+/* -FIX_LEFT where it says so; -EHOSTDOWN where the host is gone. */
 static int run(const char *const *argv, const struct fix_command *more, struct error **err)
 {
 	struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1};
@@ -121,7 +121,9 @@ static int run(const char *const *argv, const struct fix_command *more, struct e
 		add_title(&line, argv, more);
 		error_wrap(err, "%s", line.text);
 	}
-	return r == -EIO && output.status == FIX_LEFT ? -FIX_LEFT : r;
+	if (r == -EIO && output.status == FIX_GONE)
+		(*err)->code = EHOSTDOWN;
+	return r == -EIO && output.status == FIX_LEFT ? -FIX_LEFT : r == -EIO && *err ? -(*err)->code : r;
 }
 
 /*
@@ -396,7 +398,14 @@ static int take_back_action(struct record *record, size_t index, struct reporter
 	return r;
 }
 
-/* In reverse order, and on after a failure: the more is back as it was, the better. The first failure is the error. */
+static void hint_of_gone(const struct record *record, struct error **err)
+{
+	error_hint(err, "the next --undo tries again; where the host is gone for good, remove the record, %s",
+		   record->folder);
+}
+
+/* In reverse order, and on after a failure: the more is back as it was, the better. The first failure is the error,
+ * before any that is only of a host that is gone. */
 static int take_back(struct record *record, struct reporter *reporter, struct error **err)
 {
 	cleanup_error struct error *first = NULL;
@@ -408,13 +417,21 @@ static int take_back(struct record *record, struct reporter *reporter, struct er
 	for (size_t i = record->action_count; i-- > 0;) {
 		cleanup_error struct error *problem = NULL;
 
-		if (take_back_action(record, i, reporter, &left, &problem) < 0 && !first)
+		if (take_back_action(record, i, reporter, &left, &problem) < 0 &&
+		    (!first || first->code == EHOSTDOWN)) {
+			error_freep(&first);
 			first = steal_pointer(&problem);
+		}
 	}
 	if (first) {
+		record->gone = first->code == EHOSTDOWN ? arena_strdup(record->arena, first->message) : NULL;
 		r = error_move(err, &first);
-		error_hint(err, "what is missing is tried again by the next --fix or --undo; its record is in %s",
-			   record->folder);
+		if (record->gone)
+			hint_of_gone(record, err);
+		else
+			error_hint(err,
+				   "what is missing is tried again by the next --fix or --undo; its record is in %s",
+				   record->folder);
 		return r;
 	}
 	/* Where something was left, its copy is the only one of what was there: the folder stays, as one that is over.
@@ -422,18 +439,25 @@ static int take_back(struct record *record, struct reporter *reporter, struct er
 	return left ? record_leave(record, err) : record_remove(record, err);
 }
 
-/* Fixes that were stopped half way. */
+/* Fixes that were stopped half way. What is left of one on a host that is gone is in nobody's way. */
 static int recover(struct records *records, struct reporter *reporter, struct error **err)
 {
 	for (size_t i = 0; i < records->record_count; i++) {
 		struct record *record = records->records[records->record_count - 1 - i];
+		cleanup_error struct error *problem = NULL;
 		int r;
 
 		if (record->over || (record->applied && !record->undoing))
 			continue;
 		report(reporter, REPORT_WARNING, record->id, "an earlier fix was stopped half way (%s): taking it back",
 		       record->does);
-		r = take_back(record, reporter, err);
+		r = take_back(record, reporter, &problem);
+		if (r == -EHOSTDOWN) {
+			report(reporter, REPORT_WARNING, record->id, "%s", problem->message);
+			continue;
+		}
+		if (r < 0)
+			error_move(err, &problem);
 		if (r < 0)
 			return error_wrap(err, "cannot take back what an earlier fix left half done (%s)",
 					  record->does);
@@ -566,7 +590,12 @@ int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struc
 
 		if (record->over || (id && strcmp(record->id, id) != 0))
 			continue;
-		r = check_unchanged(records, record, &problem);
+		if (record->gone) { /* it was just tried */
+			r = error_set(&problem, EHOSTDOWN, "%s", record->gone);
+			hint_of_gone(record, &problem);
+		} else {
+			r = check_unchanged(records, record, &problem);
+		}
 		if (r == 0)
 			r = take_back(record, reporter, &problem);
 		if (r == 0) {

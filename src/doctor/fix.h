@@ -27,9 +27,14 @@ enum fix_action_kind {
 	FIX_RUN,  /* a command, and the command that takes it back */
 };
 
-/* The exit status with which an undo command says that it left what somebody else changed since; its standard error says
- * what. */
+/* The exit status with which an undo command says that it left what somebody else changed since; its standard error
+ * says what. */
 enum { FIX_LEFT = 76 };
+/*
+ * And with which it says that the host is not there, so that nothing was taken back: the record stays and the next
+ * `--undo` tries again; no other fix waits for that.
+ */
+enum { FIX_GONE = 77 };
 
 /* What a command reads on its standard input, and what people are shown in its place; each NULL: nothing, the argv. */
 struct fix_command {
@@ -61,11 +66,11 @@ int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err);
 /* All of it or nothing. *ret_changed false: there was nothing to do. -EBUSY with what is in the way where an action is
  * not safe now; a failing action is rolled back and is the error. */
 int fix_apply(const struct fix *fix, struct reporter *reporter, bool *ret_changed, struct error **err);
-/* Takes back what was left half done, if anything was, as everybody does who applies or takes back: for whoever looks at
- * the machine first. */
+/* Takes back what was left half done, if anything was, as everybody does who applies or takes back: for whoever looks
+ * at the machine first. */
 int fix_recover(struct reporter *reporter, struct error **err);
 /* Takes back the fixes with this id, or all with NULL, newest first. A file that somebody changed since is left, aloud:
- * -EEXIST. *ret_count: how many fixes were taken back. */
+ * -EEXIST. -EHOSTDOWN: all that is missing is on hosts that are gone. *ret_count: how many fixes were taken back. */
 int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struct error **err);
 /* What fix_undo() would change now, in the same form and order; empty: nothing. Changes nothing. A file that somebody
  * changed since is said to be left. */

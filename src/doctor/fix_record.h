@@ -46,7 +46,8 @@ struct record {
 	struct recorded_action *actions;
 	size_t action_count;
 	bool applied, undoing, over;
-	int journal_fd; /* -1 until something is appended */
+	const char *gone; /* this time nothing could be taken back on a host that is not there: what was said of it */
+	int journal_fd;	  /* -1 until something is appended */
 };
 
 /* The folder of all fixes, and the lock on it. */

@@ -211,6 +211,15 @@ static bool is_fixed(const struct search *search, const struct neighbour *known)
 	return true;
 }
 
+static bool belongs_to_another(const struct search *search, const struct stack_link *link, const struct ip *address)
+{
+	bool another = false;
+
+	for (size_t i = 0; i < search->end_count; i++)
+		another = another || (search->ends[i]->host != link->host && has_address(search->ends[i], address));
+	return another && !has_address(link, address) && !fib_is_local(link->host, address);
+}
+
 /* What the host itself knows of its neighbour counts first: two others may have the same address. */
 struct target segment_resolve(struct walk *walk, const struct stack_link *from, const struct ip *address)
 {
@@ -220,7 +229,7 @@ struct target segment_resolve(struct walk *walk, const struct stack_link *from, 
 
 	if (known) {
 		target = find_mac(&search, &known->mac);
-		if (is_fixed(&search, known) && !(target.link && answers(target.link, address)))
+		if (is_fixed(&search, known) && (!target.link || belongs_to_another(&search, target.link, address)))
 			target.fixed = known;
 		if (target.link || target.fixed)
 			return target;

@@ -370,6 +370,43 @@ static void test_failing_undo(void **state)
 	assert_int_equal(count_records(f), 0);
 }
 
+/* A host that is gone: nothing is said to be taken back there, the record stays, and it is in nobody's way. */
+static void test_gone(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free char *there = print("%s/there", f->top),
+			  *script = print("test -e %s || { echo lab first does not run >&2; exit %d; }; echo off >%s",
+					  there, FIX_GONE, f->log);
+	struct fix other = {.id = "other", .does = "something else", .action_count = 1};
+	struct fix_action action = {.kind = FIX_FILE, .path = f->new, .text = "x\n", .length = 2, .mode = 0644};
+	cleanup_error struct error *err = NULL;
+	size_t count;
+	bool changed;
+
+	shell(f->undo, script);
+	f->actions[1] = f->actions[2];
+	f->fix.action_count = 2;
+	assert_true(apply(f));
+	assert_int_equal(fix_undo("kvm.nested", &f->reporter, &count, &err), -EHOSTDOWN);
+	assert_int_equal(count, 0);
+	assert_non_null(strstr(err->message, "lab first does not run"));
+	assert_non_null(strstr(err->hint, "remove the record"));
+	check_text(f->log, "on\n");
+	check_text(f->hosts, "127.0.0.1 localhost\n"); /* all else is back */
+	assert_int_equal(count_records(f), 1);
+
+	other.actions = &action;
+	assert_int_equal(fix_apply(&other, &f->reporter, &changed, NULL), 0);
+	assert_true(changed);
+	assert_int_equal(undo(f, "other"), 1);
+	assert_int_equal(count_records(f), 1);
+
+	put(there, "");
+	assert_int_equal(undo(f, "kvm.nested"), 0); /* by itself, as what was left half done */
+	check_text(f->log, "off\n");
+	assert_int_equal(count_records(f), 0);
+}
+
 static void test_not_safe(void **state)
 {
 	struct fixture *f = *state;
@@ -547,9 +584,8 @@ static void test_shown_as_typed(void **state)
 	static const char *const poke[] = {"sh", "-c", "echo 0 > \"$1\"", "sh", "/sys/a", NULL},
 				 *const test[] = {"sh", "-c", "test -d \"/sys/$1/b\"", "sh", "kvm", NULL},
 				 *const blank[] = {"sh", "-c", "cat \"$1\"", "sh", "a b", NULL};
-	const struct fix_action actions[] = {{.kind = FIX_RUN, .run = poke},
-					     {.kind = FIX_RUN, .run = test},
-					     {.kind = FIX_RUN, .run = blank}};
+	const struct fix_action actions[] = {
+		{.kind = FIX_RUN, .run = poke}, {.kind = FIX_RUN, .run = test}, {.kind = FIX_RUN, .run = blank}};
 	const struct fix fix = {.id = "x", .does = "x", .actions = actions, .action_count = 3};
 	cleanup_strbuf struct strbuf shown = {};
 
@@ -872,6 +908,7 @@ int main(void)
 		TEST(test_partly_done),
 		TEST(test_failing_action),
 		TEST(test_failing_undo),
+		TEST(test_gone),
 		TEST(test_not_safe),
 		TEST(test_changed_since),
 		TEST(test_order),
