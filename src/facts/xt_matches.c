@@ -243,7 +243,7 @@ static void convert_rpfilter(struct xt_build *build, const struct xt_extension *
 			     size_t count)
 {
 	uint8_t flags = FIB_SADDR | FIB_IIF;
-	bool invert = false;
+	bool invert = false, accept_local = false;
 
 	for (size_t i = 0; i < count; i++) {
 		if (span_is(given[i].name, "loose"))
@@ -252,7 +252,11 @@ static void convert_rpfilter(struct xt_build *build, const struct xt_extension *
 			flags |= FIB_MARK;
 		else if (span_is(given[i].name, "invert"))
 			invert = true;
+		else if (span_is(given[i].name, "accept-local"))
+			accept_local = true;
 	}
+	if (accept_local && !invert) /* or it is the host's own, which is kept as a condition */
+		return;
 	rule_match(build->arena, build->rule, expr_fib(build->arena, flags, FIB_RESULT_OIF), MATCH_EQ,
 		   expr_number(build->arena, TYPE_BOOLEAN, !invert));
 }

@@ -315,6 +315,8 @@ static void test_meanings(void **state)
 		 "fib saddr type != { unicast, local } accept"},
 		{"iptables-save", "raw", "-A PREROUTING -m rpfilter --validmark --invert -j DROP",
 		 "fib saddr . mark . iif oif missing drop"},
+		{"iptables-save", "raw", "-A PREROUTING -m rpfilter --accept-local -j DROP",
+		 "<rpfilter accept-local> drop"},
 		{"iptables-save", "filter", "-A INPUT -m set ! --match-set lab src,dst -j DROP",
 		 "!= <ipset lab src,dst> drop"},
 		{"iptables-save", "filter", "-A INPUT -m mac --mac-source XX:XX:XX:XX:XX:XX -j DROP",
