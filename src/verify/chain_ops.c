@@ -122,47 +122,42 @@ diagram chains_either(struct chains *chains, diagram a, diagram b)
 
 /* ---- what was done to packets ---- */
 
-static void add_effects(const struct chains *chains, diagram function, enum end_kind kind, uint8_t *seen,
-			struct effects *ret)
+struct finding {
+	const struct chains *chains;
+	enum end_kind kind;
+	struct effects effects;
+};
+
+static void add_effect(struct finding *finding, effect done)
 {
+	struct effects *effects = &finding->effects;
+
+	for (size_t i = 0; i < effects->count; i++)
+		if (effects->items[i] == done)
+			return;
+	*arena_push(finding->chains->arena, effects->items, effects->count) = done;
+}
+
+static void add_effects(void *context, diagram d)
+{
+	struct finding *finding = context;
 	const struct end *ends;
 	size_t count;
 
-	while (!diagram_is_number(function)) {
-		struct diagram_node node = diagram_node(chains->space, function);
-
-		if (seen[function / 8] >> function % 8 & 1)
-			return;
-		seen[function / 8] |= (uint8_t)(1u << function % 8);
-		for (size_t i = 0; i + 1 < node.edge_count; i++)
-			add_effects(chains, node.edges[i].below, kind, seen, ret);
-		if (!node.edges)
-			add_effects(chains, node.then, kind, seen, ret);
-		function = node.edges ? node.edges[node.edge_count - 1].below : node.otherwise;
-	}
-	ends = outcome_ends(chains->outcomes, diagram_number(function), &count);
-	for (size_t i = 0; i < count; i++) {
-		bool known = false;
-
-		if (ends[i].kind != kind)
-			continue;
-		for (size_t j = 0; j < ret->count; j++)
-			known = known || ret->items[j] == ends[i].effect;
-		if (!known)
-			*arena_push(chains->arena, ret->items, ret->count) = ends[i].effect;
-	}
+	if (!diagram_is_number(d))
+		return;
+	ends = outcome_ends(finding->chains->outcomes, diagram_number(d), &count);
+	for (size_t i = 0; i < count; i++)
+		if (ends[i].kind == finding->kind)
+			add_effect(finding, ends[i].effect);
 }
 
 struct effects chains_effects(const struct chains *chains, diagram function, enum end_kind kind)
 {
-	struct effects effects = {};
-	uint8_t *seen = calloc(space_node_count(chains->space) / 8 + 1, 1);
+	struct finding finding = {.chains = chains, .kind = kind};
 
-	if (!seen)
-		abort();
-	add_effects(chains, function, kind, seen, &effects);
-	free(seen);
-	return effects;
+	diagram_visit(chains->space, function, add_effects, &finding);
+	return finding.effects;
 }
 
 /* What a function is for the packet as an effect left it, as a function of the packet before. */

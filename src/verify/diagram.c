@@ -269,11 +269,30 @@ void space_release(struct space *space, uint32_t mark)
 	}
 }
 
+static uint8_t later_word(const struct space *space, uint8_t word, diagram below)
+{
+	return diagram_is_number(below) || node_of(space, below)->last < word ? word : node_of(space, below)->last;
+}
+
+static uint8_t last_word(const struct space *space, const struct node *node)
+{
+	uint8_t last = node->word;
+
+	if (node->count) {
+		last = later_word(space, last, node->then);
+		return later_word(space, last, node->otherwise);
+	}
+	for (size_t i = 0; i < node->then; i++)
+		last = later_word(space, last, space->edges[node->pattern + i].below);
+	return last;
+}
+
 static diagram add_node(struct space *space, struct slot *slot, uint32_t hash, const struct node *node)
 {
 	if ((space->node_count + 1) * sizeof(*node) > space->nodes_used)
 		space->nodes_used = use_memory(space, space->nodes, space->nodes_used);
 	space->nodes[space->node_count] = *node;
+	space->nodes[space->node_count].last = last_word(space, node);
 	*slot = (struct slot){hash, ++space->node_count};
 	if (space->node_count > space->table_size / 2)
 		grow(space);
@@ -455,31 +474,55 @@ struct diagram_node diagram_node(const struct space *space, diagram d)
 				     .count = node->count};
 }
 
-static void count_nodes(const struct space *space, diagram d, uint8_t *seen, size_t *count)
-{
-	while (!diagram_is_number(d) && !(seen[d / 8] >> d % 8 & 1)) {
-		const struct node *node = node_of(space, d);
+/* ---- walking over one ---- */
 
-		seen[d / 8] |= (uint8_t)(1u << d % 8);
-		++*count;
+static void visit_below(struct space *space, diagram d, diagram_visitor *visit, void *context)
+{
+	while (!diagram_is_number(d)) {
+		struct node *node = &space->nodes[d];
+
+		if (node->seen == space->visits)
+			return;
+		node->seen = space->visits;
+		visit(context, d);
 		if (node->count == 0) {
+			const struct diagram_edge *edges = &space->edges[node->pattern];
+
 			for (size_t i = 0; i < node->then; i++)
-				count_nodes(space, space->edges[node->pattern + i].below, seen, count);
+				visit_below(space, edges[i].below, visit, context);
 			return;
 		}
-		count_nodes(space, node->then, seen, count);
+		visit_below(space, node->then, visit, context);
 		d = node->otherwise;
 	}
+	visit(context, d);
 }
 
-size_t diagram_size(const struct space *space, diagram d)
+/* Nodes that were seen are marked with the number of the walk, so that none has to be unmarked. */
+static void begin_visit(struct space *space)
 {
-	uint8_t *seen = calloc(space->node_count / 8 + 1, 1);
+	if (++space->visits)
+		return;
+	for (uint32_t i = 0; i < space->node_count; i++)
+		space->nodes[i].seen = 0;
+	space->visits = 1;
+}
+
+void diagram_visit(struct space *space, diagram d, diagram_visitor *visit, void *context)
+{
+	begin_visit(space);
+	visit_below(space, d, visit, context);
+}
+
+static void count_node(void *context, diagram d)
+{
+	*(size_t *)context += !diagram_is_number(d);
+}
+
+size_t diagram_size(struct space *space, diagram d)
+{
 	size_t count = 0;
 
-	if (!seen)
-		abort();
-	count_nodes(space, d, seen, &count);
-	free(seen);
+	diagram_visit(space, d, count_node, &count);
 	return count;
 }

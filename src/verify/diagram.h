@@ -139,6 +139,10 @@ struct diagram_node {
 struct diagram_node diagram_node(const struct space *space, diagram d);
 
 /* How many nodes it has. */
-size_t diagram_size(const struct space *space, diagram d);
+size_t diagram_size(struct space *space, diagram d);
+
+/* Shows each of its nodes once, and every number they lead to once or more. `visit` must start no other such walk. */
+typedef void diagram_visitor(void *context, diagram d);
+void diagram_visit(struct space *space, diagram d, diagram_visitor *visit, void *context);
 
 #endif

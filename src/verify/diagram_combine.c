@@ -182,9 +182,32 @@ struct visit {
 	diagram (*below)(const struct visit *visit, diagram d);
 	const struct diagram_mapping *mapping;
 	const struct diagram_bits *bits, *values;
+	uint64_t words; /* a bit for each word that `bits` are of, the lowest for word 0 */
 	const struct diagram_operator *operator;
 	uint32_t id;
 };
+
+static uint64_t words_of(const struct diagram_bits *bits)
+{
+	uint64_t words = 0;
+
+	for (unsigned word = 0; word < SPACE_WORDS; word++)
+		words |= (uint64_t)(bits->words[word] != 0) << word;
+	return words;
+}
+
+/* Is nothing to be done, because the function asks about none of those words? As far as its first and last one tell. */
+static bool is_untouched(const struct visit *visit, diagram d)
+{
+	const struct node *node;
+	uint64_t above;
+
+	if (diagram_is_number(d))
+		return true;
+	node = node_of(visit->space, d);
+	above = visit->words >> node->word;
+	return (above & (~UINT64_C(0) >> (63 - (node->last - node->word)))) == 0;
+}
 
 static diagram visit_ranges(const struct visit *visit, const struct node *node)
 {
@@ -263,7 +286,7 @@ static diagram fix_below(const struct visit *visit, diagram d)
 	struct node node;
 	diagram result;
 
-	if (diagram_is_number(d))
+	if (is_untouched(visit, d))
 		return d;
 	if (remembered(visit->space, visit->id, d, d, &result))
 		return result;
@@ -275,7 +298,8 @@ static diagram fix_below(const struct visit *visit, diagram d)
 diagram diagram_fix(struct space *space, diagram d, const struct diagram_bits *bits, const struct diagram_bits *values,
 		    uint32_t id)
 {
-	struct visit visit = {.space = space, .below = fix_below, .bits = bits, .values = values, .id = id};
+	struct visit visit = {
+		.space = space, .below = fix_below, .bits = bits, .values = values, .words = words_of(bits), .id = id};
 
 	return fix_below(&visit, d);
 }
@@ -285,7 +309,7 @@ static diagram flip_below(const struct visit *visit, diagram d)
 	struct node node;
 	diagram result;
 
-	if (diagram_is_number(d))
+	if (is_untouched(visit, d))
 		return d;
 	if (remembered(visit->space, visit->id, d, d, &result))
 		return result;
@@ -302,7 +326,7 @@ static diagram flip_below(const struct visit *visit, diagram d)
 
 diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *bits, uint32_t id)
 {
-	struct visit visit = {.space = space, .below = flip_below, .bits = bits, .id = id};
+	struct visit visit = {.space = space, .below = flip_below, .bits = bits, .words = words_of(bits), .id = id};
 
 	return flip_below(&visit, d);
 }
@@ -347,7 +371,7 @@ static diagram quantify_below(const struct visit *visit, diagram d)
 	struct node node;
 	diagram result;
 
-	if (diagram_is_number(d))
+	if (is_untouched(visit, d))
 		return d;
 	if (remembered(visit->space, visit->id, d, d, &result))
 		return result;
@@ -359,7 +383,12 @@ static diagram quantify_below(const struct visit *visit, diagram d)
 diagram diagram_quantify(struct space *space, const struct diagram_operator *operator, diagram d,
 			 const struct diagram_bits *bits, uint32_t id)
 {
-	struct visit visit = {.space = space, .below = quantify_below, .bits = bits, .operator= operator, .id = id };
+	struct visit visit = {.space = space,
+			      .below = quantify_below,
+			      .bits = bits,
+			      .words = words_of(bits),
+			      .operator= operator,
+			      .id = id };
 
 	return quantify_below(&visit, d);
 }

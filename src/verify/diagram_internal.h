@@ -12,7 +12,9 @@ enum {
 struct node {
 	uint64_t pattern; /* shifted up: its first bit is bit 63 */
 	diagram then, otherwise;
+	uint32_t seen; /* by which diagram_visit() */
 	uint8_t word, start, count;
+	uint8_t last; /* the highest word that it asks about, here or below */
 };
 
 struct cached {
@@ -46,6 +48,7 @@ struct space {
 	struct cached *cache;
 	uint32_t cache_size;
 	uint32_t next_operation;
+	uint32_t visits;	       /* so far, see node.seen */
 	struct known_operation *known; /* a table, free where the id is 0 */
 	size_t known_count, known_size;
 	size_t memory;

@@ -160,9 +160,9 @@ struct pset_run {
 size_t pset_runs(struct space *space, diagram d, enum pset_field field, struct pset_run **ret);
 
 /* The fields that a function depends on. */
-pset_fields pset_support(const struct space *space, diagram d);
+pset_fields pset_support(struct space *space, diagram d);
 /* How many packets, where the fields the set does not depend on do not count. */
-double pset_count(const struct space *space, pset a);
+double pset_count(struct space *space, pset a);
 
 struct packet_values {
 	wide fields[PSET_FIELD_COUNT];

@@ -32,10 +32,10 @@ PSET_FIELD(IIF, "iif", 128, BITS)
 PSET_FIELD(IN_PORT, "iif port", 128, BITS)
 PSET_FIELD(SMAC, "source mac", 49, BITS)
 PSET_FIELD(DMAC, "destination mac", 49, BITS)
+/* Whose packet it is, where many are followed at once: no part of it, and no rule asks. */
+PSET_FIELD(ORIGIN, "origin", 32, RANGES)
 /* The tuple of the connection that the packet belongs to, as its first packet had it. */
 PSET_FIELD(CT_DADDR, "ct daddr", 128, ADDRESS)
 PSET_FIELD(CT_SADDR, "ct saddr", 128, ADDRESS)
 PSET_FIELD(CT_DPORT, "ct dport", 16, RANGES)
 PSET_FIELD(CT_SPORT, "ct sport", 16, RANGES)
-/* Whose packet it is, where many are followed at once: no part of it, and no rule asks. */
-PSET_FIELD(ORIGIN, "origin", 32, RANGES)

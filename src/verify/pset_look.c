@@ -340,33 +340,25 @@ diagram pset_look_up(const struct space *space, diagram d, const struct packet_v
 	return d;
 }
 
-static void add_support(const struct space *space, diagram d, uint8_t *seen, pset_fields *ret)
-{
-	while (!diagram_is_number(d) && !(seen[d / 8] >> d % 8 & 1)) {
-		struct diagram_node node = diagram_node(space, d);
+struct support {
+	const struct space *space;
+	pset_fields fields;
+};
 
-		seen[d / 8] |= (uint8_t)(1u << d % 8);
-		*ret |= PSET_BIT(pset_field_of_word(node.word));
-		if (node.edges) {
-			for (size_t i = 0; i < node.edge_count; i++)
-				add_support(space, node.edges[i].below, seen, ret);
-			return;
-		}
-		add_support(space, node.then, seen, ret);
-		d = node.otherwise;
-	}
+static void add_support(void *context, diagram d)
+{
+	struct support *support = context;
+
+	if (!diagram_is_number(d))
+		support->fields |= PSET_BIT(pset_field_of_word(diagram_node(support->space, d).word));
 }
 
-pset_fields pset_support(const struct space *space, diagram d)
+pset_fields pset_support(struct space *space, diagram d)
 {
-	uint8_t *seen = calloc(space_node_count(space) / 8 + 1, 1);
-	pset_fields support = 0;
+	struct support support = {.space = space};
 
-	if (!seen)
-		abort();
-	add_support(space, d, seen, &support);
-	free(seen);
-	return support;
+	diagram_visit(space, d, add_support, &support);
+	return support.fields;
 }
 
 /* The part of all packets that is in the set. */
@@ -395,7 +387,7 @@ static double share(const struct space *space, pset a, double *seen)
 	return part;
 }
 
-double pset_count(const struct space *space, pset a)
+double pset_count(struct space *space, pset a)
 {
 	double *seen = calloc(space_node_count(space) + 1, sizeof(*seen)), count;
 	pset_fields support = pset_support(space, a);

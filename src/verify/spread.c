@@ -404,7 +404,7 @@ static pset entered(struct spread *spread, const struct stream *stream, pset set
 		PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
 	static const enum pset_field cleared[] = {PSET_CT_MARK, PSET_STATUS, PSET_DIRECTION};
 	struct space *space = spread->space;
-	pset_fields forgotten = first | PSET_BIT(PSET_MARK) | PSET_BIT(PSET_FRAGMENT);
+	pset_fields forgotten = first | spread_place_fields | PSET_BIT(PSET_MARK) | PSET_BIT(PSET_FRAGMENT);
 	pset known =
 		pset_and(space, pset_value(space, PSET_FRAGMENT, stream->fragment), pset_value(space, PSET_MARK, 0));
 

@@ -11,9 +11,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-static const pset_fields place_fields =
-	PSET_BIT(PSET_IIF) | PSET_BIT(PSET_OIF) | PSET_BIT(PSET_IN_PORT) | PSET_BIT(PSET_OUT_PORT);
-
 void spread_pass(struct spread *spread, struct stream *stream, struct change *changes, size_t count)
 {
 	struct passage *passage = arena_new_struct(spread->arena, struct passage);
@@ -58,7 +55,7 @@ static pset undo(struct spread *spread, const struct change *change, pset set)
 {
 	struct space *space = spread->space;
 
-	set = pset_and(space, set, pset_forget(space, change->after.may, place_fields));
+	set = pset_and(space, set, pset_forget(space, change->after.may, spread_place_fields));
 	if (pset_is_empty(set))
 		return set;
 	if (change->inner)
@@ -78,12 +75,12 @@ static pset undo_until(struct spread *spread, const struct passage *passage, con
 	for (; passage != until; passage = passage->before) {
 		pset before = PSET_EMPTY;
 
-		set = pset_forget(spread->space, set, place_fields);
+		set = pset_forget(spread->space, set, spread_place_fields);
 		for (size_t i = 0; i < passage->change_count; i++)
 			before = pset_or(spread->space, before, undo(spread, &passage->changes[i], set));
 		set = before;
 	}
-	return pset_forget(spread->space, set, place_fields);
+	return pset_forget(spread->space, set, spread_place_fields);
 }
 
 pset spread_origin(struct spread *spread, const struct spread_end *end, pset packets)

@@ -36,30 +36,42 @@ static const struct stack_link *port_for(const struct stream *stream, const stru
 	return spread_calls_ip(stream->host, port->master, family) != TRUTH_NO ? port : NULL;
 }
 
-void spread_name_links(struct spread *spread, struct stream *stream, enum stack_family family)
+/* What chains of a family see of the stream's interfaces. */
+struct link_name {
+	enum pset_field field;
+	wide name;
+};
+enum { LINK_NAMES = 4 };
+
+static void name_links(const struct stream *stream, enum stack_family family, struct link_name ret[LINK_NAMES])
 {
 	const struct {
 		enum pset_field field;
 		const struct stack_link *link;
-	} names[] = {{PSET_IIF, stream->iif},
-		     {PSET_IN_PORT, port_for(stream, stream->in_port, family)},
-		     {PSET_OIF, stream->oif},
-		     {PSET_OUT_PORT, port_for(stream, stream->out_port, family)}};
+	} links[LINK_NAMES] = {{PSET_IIF, stream->iif},
+			       {PSET_IN_PORT, port_for(stream, stream->in_port, family)},
+			       {PSET_OIF, stream->oif},
+			       {PSET_OUT_PORT, port_for(stream, stream->out_port, family)}};
 
-	pset named = PSET_FULL;
-	pset_fields fields = 0;
-	bool exact = bounds_are_exact(stream->packets);
+	for (size_t i = 0; i < LINK_NAMES; i++)
+		ret[i] = (struct link_name){links[i].field, links[i].link ? wide_of_name(links[i].link->name) : 0};
+}
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		wide name = names[i].link ? wide_of_name(names[i].link->name) : 0;
+/* What a function is for packets of a stream: where they are does not stand in them. */
+static diagram at_links(struct space *space, diagram function, const struct link_name names[LINK_NAMES])
+{
+	for (size_t i = 0; i < LINK_NAMES; i++)
+		function = pset_before(space, function, pset_bits_of(names[i].field), names[i].name, ~(wide)0);
+	return function;
+}
 
-		fields |= PSET_BIT(names[i].field);
-		named = pset_and(spread->space, pset_value(spread->space, names[i].field, name), named);
-	}
-	stream->packets.may = pset_and(spread->space, pset_forget(spread->space, stream->packets.may, fields), named);
-	stream->packets.must =
-		exact ? stream->packets.may
-		      : pset_and(spread->space, pset_forget(spread->space, stream->packets.must, fields), named);
+static struct bounds named(struct space *space, struct bounds packets, const struct link_name names[LINK_NAMES])
+{
+	pset set = PSET_FULL;
+
+	for (size_t i = 0; i < LINK_NAMES; i++)
+		set = pset_and(space, pset_value(space, names[i].field, names[i].name), set);
+	return bounds_in(space, packets, set);
 }
 
 /* ---- chains ---- */
@@ -113,6 +125,7 @@ struct run {
 	struct chains *chains;
 	diagram function;
 	struct bounds packets; /* those of the stream that it is for */
+	struct link_name links[LINK_NAMES];
 	struct changes changes;
 	bool changed; /* has it anything in it but what stayed as it was? */
 };
@@ -176,14 +189,15 @@ static void accept_packets(struct run *run, struct bounds packets, effect done)
 	accept_some(run, packets, done, NULL);
 }
 
+/* They keep the names that rules saw, for spread_deciding(). */
 static void end_packets(struct run *run, enum end_kind kind, enum spread_fate fate)
 {
 	struct end *ends;
 	size_t count = chains_ends(run->chains, run->function, kind, &ends);
 
 	for (size_t i = 0; i < count; i++)
-		spread_end_by(run->spread, run->stream, coming_to(run, ends[i]), fate, run->chain->chain->hook,
-			      run->chain);
+		spread_end_by(run->spread, run->stream, named(run->spread->space, coming_to(run, ends[i]), run->links),
+			      fate, run->chain->chain->hook, run->chain);
 }
 
 static bool is_done(const struct change *change)
@@ -243,9 +257,10 @@ static void run_untracked(struct run *run, diagram function)
 		     bounds_out(run->spread->space, packets, untracked));
 }
 
-/* `others` are not asked, and stay. `ret_again`: packets that something was done to go there; NULL: with the others. */
-static void run_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
-		      struct bounds others, struct stream *ret_again)
+/* `others` are not asked, and stay. `ret_again`: packets that something was done to go there; NULL: with the others.
+ * `family`: as which the chain sees the stream's interfaces. */
+static void run_chain(struct spread *spread, struct stream *stream, enum stack_family family,
+		      const struct stack_chain *chain, struct bounds others, struct stream *ret_again)
 {
 	struct run run = {.spread = spread,
 			  .stream = stream,
@@ -255,6 +270,8 @@ static void run_chain(struct spread *spread, struct stream *stream, const struct
 	struct change same = {.before = others, .after = others};
 	diagram function = chains_function(run.chains, chain);
 
+	name_links(stream, family, run.links);
+	function = at_links(spread->space, function, run.links);
 	if (spread_is_known(stream) && chain->chain->type == CHAIN_NAT)
 		run_function(&run, in_state(spread, function, PSET_NEW), stream->packets);
 	else if (!stream->tracked)
@@ -305,7 +322,7 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 		stream->packets.must = PSET_EMPTY;
 	}
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
-	run_chain(spread, stream, chain, others, ret_again);
+	run_chain(spread, stream, stream->family, chain, others, ret_again);
 }
 
 void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
@@ -314,7 +331,7 @@ void spread_run_nat(struct spread *spread, const struct stream *stream, const st
 	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
 	struct stream rest = *stream;
 
-	run_chain(spread, &rest, chain, nothing, ret_translated);
+	run_chain(spread, &rest, rest.family, chain, nothing, ret_translated);
 }
 
 /* ---- hooks ---- */
@@ -355,7 +372,7 @@ static void run_one(struct spread *spread, struct stream *stream, enum stack_fam
 	if (chain->chain->type == CHAIN_NAT)
 		run_nat_chain(spread, stream, chain, ret_again);
 	else
-		run_chain(spread, stream, chain, nothing, ret_again);
+		run_chain(spread, stream, family, chain, nothing, ret_again);
 }
 
 static void translate_known(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
@@ -373,9 +390,6 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 {
 	const struct stack_hook *chains = &stream->host->hooks[family][hook];
 
-	/* what comes in is routed by its name, too */
-	if (chains->count || (hook == HOOK_PREROUTING && family == stream->family))
-		spread_name_links(spread, stream, family);
 	for (size_t i = 0; i < chains->count && !bounds_are_empty(stream->packets); i++) {
 		int32_t place = place_of(chains->chains[i]->chain);
 
@@ -407,7 +421,6 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 {
 	const struct stack_hook *chains = &stream->host->hooks[stream->family][HOOK_OUTPUT];
 
-	spread_name_links(spread, stream, stream->family);
 	while (*index < chains->count && !bounds_are_empty(stream->packets)) {
 		const struct stack_chain *chain = chains->chains[*index];
 		bool reroutes = chain->chain->type == CHAIN_NAT || chain->chain->type == CHAIN_ROUTE;
@@ -439,9 +452,8 @@ void spread_device(struct spread *spread, struct stream *stream, const struct st
 	at.iif = hook == HOOK_INGRESS ? (struct stack_link *)link : NULL;
 	at.oif = hook == HOOK_INGRESS ? NULL : (struct stack_link *)link;
 	at.in_port = at.out_port = NULL;
-	spread_name_links(spread, &at, at.family);
 	for (size_t i = 0; i < chains->count && !bounds_are_empty(at.packets); i++)
-		run_chain(spread, &at, chains->chains[i], nothing, NULL);
+		run_chain(spread, &at, at.family, chains->chains[i], nothing, NULL);
 	stream->packets = at.packets;
 	stream->passage = at.passage;
 }

@@ -21,12 +21,15 @@ struct decision {
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
 struct spread_back;
+struct spread_ways;
 struct visit;
 
 struct spread_routing {
 	diagram arriving, local; /* for packets that came in, and for the host's own */
 	struct decision *decisions;
 	size_t decision_count;
+	struct spread_ways *ways; /* by where packets come in; those that were asked for */
+	size_t way_count;
 	struct spread_back **backs; /* spread_source.c: ways back that were asked for */
 	size_t back_count;
 	bool built;
@@ -42,6 +45,10 @@ struct change {
 	pset_fields renewed;		     /* set or forgotten whatever they were */
 	const struct passage *inner, *outer; /* or several passages, from the last back to, but without, this one */
 };
+
+/* Fields that say where packets are. Packets of a stream do not; those that a chain ended do. */
+static const pset_fields spread_place_fields =
+	PSET_BIT(PSET_IIF) | PSET_BIT(PSET_OIF) | PSET_BIT(PSET_IN_PORT) | PSET_BIT(PSET_OUT_PORT);
 
 /* What became of all packets there; those that nothing was done to are a change, too. */
 struct passage {
@@ -62,8 +69,8 @@ struct stream {
 	struct stack_host *host;
 	enum stack_family family;
 	struct stack_link *iif, *in_port, *oif, *out_port; /* NULL: none */
-	struct bounds packets;
-	const struct passage *passage; /* the last one; NULL: they are as they started */
+	struct bounds packets;				   /* they do not say which interfaces these are */
+	const struct passage *passage;			   /* the last one; NULL: they are as they started */
 	size_t hop;
 	unsigned depth;	       /* hosts so far */
 	unsigned state;	       /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
@@ -137,8 +144,6 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 /* The base chains of a device. */
 void spread_device(struct spread *spread, struct stream *stream, const struct stack_hook *chains, enum hook hook,
 		   const struct stack_link *link);
-/* Writes the stream's interfaces into its packets, as chains of a family see them. */
-void spread_name_links(struct spread *spread, struct stream *stream, enum stack_family family);
 void spread_add_change(struct spread *spread, struct changes *changes, const struct change *change);
 /* Does this host call IP's chains for frames that it bridges? */
 enum truth spread_calls_ip(const struct stack_host *host, const struct stack_link *bridge, enum stack_family family);

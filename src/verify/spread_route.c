@@ -354,36 +354,59 @@ static pset decided(struct spread *spread, diagram function, uint32_t number)
 	return diagram_map(spread->space, &mapping, function);
 }
 
-/* The numbers that a function leads to for packets of a set. */
-static void find_numbers(struct spread *spread, diagram d, uint8_t *seen, bool *found)
-{
-	while (!diagram_is_number(d)) {
-		struct diagram_node node = diagram_node(spread->space, d);
+/* What is decided of packets that come in by one interface, or of the host's own. */
+struct spread_ways {
+	const struct stack_link *iif;
+	bool local; /* its own */
+	diagram function;
+	pset *sets; /* of each decision, where `found` */
+	bool *found;
+};
 
-		if (seen[d / 8] >> d % 8 & 1)
-			return;
-		seen[d / 8] |= (uint8_t)(1u << d % 8);
-		for (size_t i = 0; i + 1 < node.edge_count; i++)
-			find_numbers(spread, node.edges[i].below, seen, found);
-		if (!node.edges)
-			find_numbers(spread, node.then, seen, found);
-		d = node.edges ? node.edges[node.edge_count - 1].below : node.otherwise;
-	}
-	found[diagram_number(d)] = true;
+static struct spread_ways *find_ways(struct spread *spread, struct spread_routing *routing,
+				     const struct stack_link *iif, bool local)
+{
+	struct spread_ways *ways;
+
+	for (size_t i = 0; i < routing->way_count; i++)
+		if (routing->ways[i].local == local && (local || routing->ways[i].iif == iif))
+			return &routing->ways[i];
+	ways = arena_push(spread->kept, routing->ways, routing->way_count);
+	*ways = (struct spread_ways){.iif = iif, .local = local, .function = routing->local};
+	if (!local)
+		ways->function = pset_before(spread->space, routing->arriving, pset_bits_of(PSET_IIF),
+					     iif ? wide_of_name(iif->name) : 0, ~(wide)0);
+	ways->sets = arena_alloc(spread->kept, routing->decision_count * sizeof(*ways->sets));
+	ways->found = arena_alloc(spread->kept, routing->decision_count * sizeof(*ways->found));
+	return ways;
+}
+
+static pset packets_of(struct spread *spread, struct spread_ways *ways, uint32_t number)
+{
+	if (!ways->found[number])
+		ways->sets[number] = decided(spread, ways->function, number);
+	ways->found[number] = true;
+	return ways->sets[number];
+}
+
+static void find_number(void *context, diagram d)
+{
+	bool *found = context;
+
+	if (diagram_is_number(d))
+		found[diagram_number(d)] = true;
 }
 
 size_t spread_route(struct spread *spread, const struct stream *stream, bool local, struct routed **ret)
 {
 	struct spread_routing *routing = spread_routing(spread, stream->host, stream->family);
-	diagram function = local ? routing->local : routing->arriving;
-	diagram here = put(spread, stream->packets.may, function);
-	uint8_t *seen = calloc(space_node_count(spread->space) / 8 + 1, 1);
+	struct spread_ways *ways = find_ways(spread, routing, stream->iif, local);
 	bool *found = calloc(routing->decision_count, sizeof(*found));
 	size_t count = 0;
 
-	if (!seen || !found)
+	if (!found)
 		abort();
-	find_numbers(spread, here, seen, found);
+	diagram_visit(spread->space, put(spread, stream->packets.may, ways->function), find_number, found);
 	found[NO_DECISION] = true; /* outside the set it stands for nothing; inside it is no route */
 	*ret = arena_alloc(spread->arena, (routing->decision_count + 1) * sizeof(**ret));
 	for (uint32_t i = 0; i < routing->decision_count; i++) {
@@ -391,11 +414,10 @@ size_t spread_route(struct spread *spread, const struct stream *stream, bool loc
 
 		if (!found[i])
 			continue;
-		packets = bounds_in(spread->space, packets, decided(spread, function, i));
+		packets = bounds_in(spread->space, packets, packets_of(spread, ways, i));
 		if (!bounds_are_empty(packets))
 			(*ret)[count++] = (struct routed){routing->decisions[i], packets};
 	}
-	free(seen);
 	free(found);
 	return count;
 }
