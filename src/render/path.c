@@ -191,12 +191,14 @@ static bool is_among(const struct assumption *item, const struct assumption *ite
 }
 
 /* Without what was said of the way before it. */
-static void put_list(const char *heading, const struct assumption *items, size_t count, const struct answer *before,
-		     struct strbuf *out)
+static void put_list(const char *heading, bool varies, const struct assumption *items, size_t count,
+		     const struct answer *before, struct strbuf *out)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
+		if (items[i].varies != varies)
+			continue;
 		if (before && is_among(&items[i], before->assumptions, before->assumption_count))
 			continue;
 		if (!any)
@@ -221,8 +223,11 @@ static void put_way(const struct answer *answer, const struct stack_host *meant,
 	put_verdict(answer, meant, style, out);
 	put_list(path_fate(answer, meant) == FATE_UNKNOWN ? "Not known, and it depends on it:"
 							  : "Not known, and it depends on it which way it takes:",
-		 answer->missing, answer->missing_count, NULL, out);
-	put_list("Taken for granted:", answer->assumptions, answer->assumption_count, before, out);
+		 false, answer->missing, answer->missing_count, NULL, out);
+	put_list("It is not the same for every packet:", true, answer->missing, answer->missing_count, NULL, out);
+	put_list("Taken for granted:", false, answer->assumptions, answer->assumption_count, before, out);
+	put_list("Taken for what is usual, though it is not the same for every packet:", true, answer->assumptions,
+		 answer->assumption_count, before, out);
 }
 
 void path_text(const struct path *path, const struct style *style, struct strbuf *out)

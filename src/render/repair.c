@@ -20,9 +20,18 @@ static void put_packet(const struct repair_view *view, struct strbuf *out)
 	strbuf_add(out, ")");
 }
 
-static void put_list(const struct assumption *list, size_t count, const struct style *style, struct strbuf *out)
+/* Under the heading, those that vary from packet to packet, or those that do not. */
+static void put_list(const char *heading, bool varies, const struct assumption *list, size_t count,
+		     const struct style *style, struct strbuf *out)
 {
+	bool any = false;
+
 	for (size_t i = 0; i < count; i++) {
+		if (list[i].varies != varies)
+			continue;
+		if (!any)
+			strbuf_printf(out, "\n%s\n", heading);
+		any = true;
 		strbuf_add(out, "- ");
 		text_safe(out, list[i].text, false);
 		if (list[i].command) {
@@ -36,19 +45,17 @@ static void put_list(const struct assumption *list, size_t count, const struct s
 
 static void put_assumptions(const struct repair *repair, const struct style *style, struct strbuf *out)
 {
-	if (!repair->assumption_count)
-		return;
-	strbuf_add(out, "\nTaken for granted, because it was not captured:\n");
-	put_list(repair->assumptions, repair->assumption_count, style, out);
+	put_list("Taken for granted, because it was not captured:", false, repair->assumptions,
+		 repair->assumption_count, style, out);
+	put_list("Taken for what is usual, though it is not the same for every packet:", true, repair->assumptions,
+		 repair->assumption_count, style, out);
 }
 
-/* What would have to be captured for the answer to be known. */
+/* What would have to be captured for the answer to be known, and what no capture tells. */
 static void put_missing(const struct repair *repair, const struct style *style, struct strbuf *out)
 {
-	if (!repair->missing_count)
-		return;
-	strbuf_add(out, "\nThis is not certain. What would tell:\n");
-	put_list(repair->missing, repair->missing_count, style, out);
+	put_list("This is not certain. What would tell:", false, repair->missing, repair->missing_count, style, out);
+	put_list("It is not the same for every packet:", true, repair->missing, repair->missing_count, style, out);
 }
 
 /* "hv1/a reaches the world": where it ends outside, more is not seen. */
@@ -62,7 +69,7 @@ static void put_arrival(const struct repair_view *view, struct strbuf *out)
 		strbuf_printf(out, "%s reaches %s", view->from, view->to);
 	put_packet(view, out);
 	if (repair->missing_count)
-		strbuf_add(out, ": with what is usual for what was not captured, it does");
+		strbuf_add(out, ": with what is usual, it does");
 	else if (repair->answer->out)
 		strbuf_printf(out, ", as far as was captured: it leaves by %s of %s", repair->answer->out->name,
 			      repair->answer->where->name);

@@ -271,9 +271,13 @@ json_t *assumptions_json(const struct assumption *assumptions, size_t count)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, json_pack("{s:s, s:s*}", "text", assumptions[i].text, "command", assumptions[i].command));
+	for (size_t i = 0; i < count; i++) {
+		json_t *item = json_pack("{s:s, s:s*}", "text", assumptions[i].text, "command", assumptions[i].command);
+
+		if (assumptions[i].varies)
+			json_object_set_new(item, "varies", json_true());
+		json_array_append_new(list, item);
+	}
 	return list;
 }
 

@@ -99,11 +99,12 @@ static enum truth condition(struct hop *hop, const struct statement *statement)
 	return TRUTH_UNKNOWN;
 }
 
-static const char *reason_text(const struct statement *statement)
+/* What the answer depends on, "on the rate (limit)"; *ret_varies: on which no capture has anything to say. */
+static const char *reason_text(struct walk *walk, const struct statement *statement, bool *ret_varies)
 {
 	static const char *const reasons[] = {
 		[CONDITION_NONE] = "on what no packet shows",
-		[CONDITION_RATE] = "on how many packets came lately",
+		[CONDITION_RATE] = "on the rate",
 		[CONDITION_CHANCE] = "on chance",
 		[CONDITION_TIME] = "on the time",
 		[CONDITION_PAYLOAD] = "on what is inside the packet",
@@ -113,12 +114,18 @@ static const char *reason_text(const struct statement *statement)
 		[CONDITION_UNKNOWN] = "on a match that is not known here",
 		[CONDITION_LACKING] = "on what the capture does not show",
 	};
+	enum condition_reason reason;
 
-	if (statement->kind == STATEMENT_CONDITION)
-		return reasons[statement->condition.reason];
+	*ret_varies = statement->kind == STATEMENT_SET_UPDATE;
 	if (statement->kind == STATEMENT_SET_UPDATE)
 		return reasons[CONDITION_RATE];
-	return "on a value that is not known";
+	if (statement->kind != STATEMENT_CONDITION)
+		return "on a value that is not known";
+	reason = statement->condition.reason;
+	*ret_varies = reason <= CONDITION_LOCAL;
+	return *ret_varies && statement->condition.name
+		       ? walk_text(walk, "%s (%s)", reasons[reason], statement->condition.name)
+		       : reasons[reason];
 }
 
 /* Limits inside a set's element count for that element alone. */
@@ -152,16 +159,18 @@ static bool applies(struct ruling_rule *it)
 {
 	const struct hop *hop = it->scene.hop;
 	const struct statement *unsure = it->unsure;
-	bool usual;
+	bool usual, varies;
+	const char *reason;
 
 	if (!unsure)
 		return true;
 	it->unsure = NULL;
 	usual = is_usual(unsure);
-	return (walk_decide(hop->walk, 2, usual ? "it does" : "it does not", NULL,
+	reason = reason_text(hop->walk, unsure, &varies);
+	return (walk_decide(hop->walk, 2, usual ? "it does" : "it does not", varies ? WALK_VARIES : NULL,
 			    "%s: whether rule %u of chain %s, \"%s\", matches: it depends %s", hop->host->name,
 			    it->rule->index, it->scene.chain->chain->name, it->rule->text ? it->rule->text : "",
-			    reason_text(unsure)) == 0) == usual;
+			    reason) == 0) == usual;
 }
 
 static bool take_verdict(struct ruling_rule *it, const struct verdict *verdict)
@@ -189,10 +198,11 @@ static bool take_verdict(struct ruling_rule *it, const struct verdict *verdict)
 			   walk_text(walk, "%s %s", verdict->kind == VERDICT_JUMP ? "jump" : "goto", verdict->chain));
 		return false;
 	case VERDICT_QUEUE:
-		it->result.end = walk_decide(walk, 2, "accepted", NULL, "%s: what the program at queue %s decides",
-					     it->scene.hop->host->name, verdict->queue ? verdict->queue : "0") == 0
-					 ? RULE_ACCEPT
-					 : RULE_DROP;
+		it->result.end =
+			walk_decide(walk, 2, "accepted", WALK_VARIES, "%s: what the program at queue %s decides",
+				    it->scene.hop->host->name, verdict->queue ? verdict->queue : "0") == 0
+				? RULE_ACCEPT
+				: RULE_DROP;
 		add_effect(it, "queue");
 		return false;
 	case VERDICT_NONE:

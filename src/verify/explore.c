@@ -117,7 +117,7 @@ unsigned walk_decide(struct walk *walk, unsigned count, const char *usual, const
 		choice->taken = 0;
 	choice->count = count;
 	choice->usual = usual;
-	choice->what = (struct assumption){text, command};
+	choice->what = (struct assumption){text, command && *command ? command : NULL, command && !*command};
 	return choice->taken;
 }
 
@@ -299,7 +299,7 @@ static struct answer *assumed(struct exploration *exploration)
 	for (size_t i = 0; i < walk->choice_count; i++) {
 		const struct choice *choice = &walk->choices[i];
 		struct assumption what = {walk_text(walk, "%s: taken for %s", choice->what.text, choice->usual),
-					  choice->what.command};
+					  choice->what.command, choice->what.varies};
 
 		add_once(walk->arena, &answer->assumptions, &answer->assumption_count, &what);
 	}

@@ -102,8 +102,8 @@ static bool choose_nexthop(struct walk *walk, const struct fib_query *query, con
 		return route->route->nexthop_count == 0 && !query->oif;
 	taken = count == 1
 			? 0
-			: walk_decide(walk, (unsigned)count, "the first", NULL, "%s: which next hop of \"%s\" is taken",
-				      query->host->name, route->route->text);
+			: walk_decide(walk, (unsigned)count, "the first", WALK_VARIES,
+				      "%s: which next hop of \"%s\" is taken", query->host->name, route->route->text);
 	found->nexthop = usable[taken];
 	found->link = usable[taken]->dev ? stack_link(query->host, usable[taken]->dev) : NULL;
 	return true;

@@ -102,6 +102,7 @@ struct step {
 struct assumption {
 	const char *text;
 	const char *command; /* what would tell; NULL: nothing that could be captured */
+	bool varies;	     /* it is so for one packet and otherwise for the next: a rate, chance, the time */
 };
 
 struct answer {

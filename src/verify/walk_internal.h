@@ -100,6 +100,7 @@ struct hop {
 /* ---- the walk (explore.c, walk.c) ---- */
 
 /* One of `count` alternatives; 0 is the usual one, in words: "1", "it matches". `command` as in struct assumption. */
+#define WALK_VARIES "" /* in place of a command: see struct assumption */
 unsigned walk_decide(struct walk *walk, unsigned count, const char *usual, const char *command, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 void walk_assume(struct walk *walk, const char *command, const char *format, ...) __attribute__((format(printf, 3, 4)));
