@@ -147,8 +147,8 @@ static const struct source sources[] = {
 	 "/proc/net/ip_tables_names /proc/net/ip6_tables_names /proc/net/arp_tables_names"},
 	{"conntrack.txt", "firewall", "connections that are being tracked", SOURCE_COMMAND,
 	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 4096, "/proc/net/nf_conntrack",
-	 "if [ ! -d /sys/module/nf_conntrack ]; then :; elif [ -r /proc/net/nf_conntrack ]; then "
-	 "cat /proc/net/nf_conntrack; else t conntrack -L; fi",
+	 "if [ ! -e /proc/sys/net/netfilter/nf_conntrack_max ]; then :; elif [ -r /proc/net/nf_conntrack ]; then "
+	 "cat /proc/net/nf_conntrack; else t conntrack -L -f ipv4 && t conntrack -L -f ipv6; fi",
 	 NULL},
 	{"ss-lntup.txt", "network", "who listens on which port", SOURCE_COMMAND, SOURCE_NETWORK | SOURCE_KERNEL_ASKED,
 	 1024, NULL, "if command -v ss >/dev/null 2>&1; then t ss -lntup; else t netstat -lntu; fi", NULL},

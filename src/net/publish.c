@@ -19,7 +19,9 @@
  * and has 127.0.0.0/8 as its address before it is translated back is dropped, so that nobody in the lab reaches what
  * listens on the machine's loopback. What comes by a cable for 127.0.0.1 is not translated: Linux drops it, but only
  * after the prerouting hook, by when it would be for somebody else. There is no such thing for ::1, which config/
- * refuses. And only answers come in by the veth: nothing that begins in the lab.
+ * refuses. And only answers come in by the veth: nothing that begins in the lab. What leaves by it has been translated:
+ * a machine that forwards would else take whatever a neighbour sends to the inner transit address past the address that
+ * the port is published at.
  *
  * A rule takes a port away from whatever listens there, so a port that somebody has is refused.
  */
@@ -225,8 +227,10 @@ static int format_outside(const struct net *net, struct netlink *root, const str
 		      "\tchain input {\n\t\ttype filter hook input priority -10; policy accept;\n"
 		      "\t\tiifname \"%s\" ct direction original drop\n\t}\n"
 		      "\tchain forward {\n\t\ttype filter hook forward priority -10; policy accept;\n"
-		      "\t\tiifname \"%s\" ct direction original drop\n\t}\n}\n",
-		      veth, veth);
+		      "\t\tiifname \"%s\" ct direction original drop\n"
+		      "\t\toifname \"%s\" ct status dnat accept\n"
+		      "\t\toifname \"%s\" ct direction original drop\n\t}\n}\n",
+		      veth, veth, veth, veth);
 	return r;
 }
 

@@ -286,6 +286,38 @@ static void let_loopback_out(const char *netns, const char *interface, const cha
 		netns, interface, via);
 }
 
+/* A neighbour of the machine who sends to the way in itself does not get round the address that a port is published at.
+ */
+static void nobody_gets_round_the_address(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free struct published *list = NULL;
+	cleanup_free char *text = NULL;
+	int around, client, server;
+	char *address;
+	char seen[80];
+
+	machine_forward(true);
+	publish(f, f->a, RDP, IPPROTO_UDP, AS, NULL);
+	make_all(f);
+	assert_int_equal(published_below(f->lab, f->lab->root, &list), 1);
+	text = machine_run("ip -n nestvisor-pub-test -4 -o addr show admin | awk '{ split($4, a, \"/\"); print a[1] }'");
+	address = strtok(text, "\n");
+	assert_non_null(address);
+	machine_do("ip -n world route add %s via 203.0.113.2", address);
+	server = udp_bind(peer_new(f->m, f->net, f->a)->netns, AF_INET, "192.168.122.10", RDP);
+	around = udp_bind(f->m->world, AF_INET, NULL, 0);
+	assert_int_equal(udp_send(around, address, list[0].port, "around"), 0);
+	/* The fence, behind it. */
+	client = udp_bind(f->m->home, AF_INET, "127.0.0.1", 0);
+	assert_int_equal(udp_send(client, "127.0.0.1", AS, "question"), 0);
+	udp_answer(server, "question", "answer", seen);
+	udp_expect(client, "answer", NULL);
+	close(around);
+	close(client);
+	close(server);
+}
+
 /* Somebody who owns the whole namespace, as one would who breaks out of a guest into it, has no more than answers. */
 static void nothing_begins_on_the_inside(void **state)
 {
@@ -510,6 +542,7 @@ static int tests(void)
 		TEST(the_machine_itself_reaches_it_without_forwarding),
 		TEST(the_world_reaches_what_was_meant_for_it),
 		TEST(a_cut_guest_answers_and_no_more),
+		TEST(nobody_gets_round_the_address),
 		TEST(nothing_begins_on_the_inside),
 		TEST(loopback_is_not_reached_by_cable),
 		TEST(a_deep_guest_is_reached_through_its_host),
