@@ -164,11 +164,11 @@ static const char *const *shell_argv(struct arena *arena, const struct collect_t
 	const char **argv = arena_alloc(arena, 6 * sizeof(*argv));
 	size_t n = 0;
 
-	if (target->namespace) {
+	if (target->namespace || target->netns) {
 		argv[n++] = "ip";
 		argv[n++] = "netns";
 		argv[n++] = "exec";
-		argv[n++] = arena_printf(arena, "nestvisor-%s", target->lab->name);
+		argv[n++] = target->netns ? target->netns : arena_printf(arena, "nestvisor-%s", target->lab->name);
 	}
 	argv[n] = "sh";
 	return argv;
@@ -200,7 +200,9 @@ static int ask_by_script(const struct collect_target *target, enum collect_kind 
 	cleanup_transport struct transport *t = NULL;
 	cleanup_strbuf struct strbuf script = {0};
 	char word[SCRIPT_WORD_SIZE];
-	const struct selection *selection = kind == COLLECT_NETWORK ? &way : target->namespace ? &network : &everything;
+	const struct selection *selection = kind == COLLECT_NETWORK		 ? &way
+					    : target->namespace || target->netns ? &network
+										 : &everything;
 	struct collection_input input = {.host = target->name,
 					 .alias = target->alias,
 					 .machine = target->machine,

@@ -25,7 +25,8 @@ struct work {
 
 static bool names_guest(const char *word)
 {
-	return strcmp(word, "L0") != 0 && strncmp(word, "ssh://", strlen("ssh://")) != 0;
+	return strcmp(word, "L0") != 0 && strncmp(word, "ssh://", strlen("ssh://")) != 0 &&
+	       strncmp(word, "netns:", strlen("netns:")) != 0;
 }
 
 static int find_targets(struct work *work, struct lab **ret_lab)
@@ -402,8 +403,9 @@ const struct command command_capture = {
 		"and the lab's own network on each host as a host of its own (L0 is that of this machine, hv1-lab-NAME "
 		"that of hv1). The bundle holds who answers; who does not is named, and the exit status is 1.",
 	.operands = (const struct command_operand[]){{.name = "HOST",
-						      .help = "L0 (this machine), a guest's path, or "
-							      "ssh://[user@]host[:port]",
+						      .help = "L0 (this machine), a guest's path, "
+							      "ssh://[user@]host[:port], or netns:NAMESPACE of this "
+							      "machine (its network alone)",
 						      .complete = COMPLETE_HOST,
 						      .optional = true,
 						      .repeated = true},
@@ -431,6 +433,7 @@ const struct command command_capture = {
 			{"nestvisor capture hv1 hv1/a -o bundle.tar", "two guests of the running lab"},
 			{"nestvisor capture --lab first -o first/", "all of a lab, as a folder"},
 			{"nestvisor capture ssh://root@server -o server.tar", "a host that nestvisor did not make"},
+			{"nestvisor capture L0 netns:blue -o bundle/", "this machine, and a network namespace of it"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "every host answered"},
 						    {EXIT_FAILED, "a host did not; the bundle holds those that did"},

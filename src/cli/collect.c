@@ -115,12 +115,22 @@ static bool add_of_lab(struct collect_list *list, const struct lab *lab, const c
 	return false;
 }
 
+static int add_namespace(struct collect_list *list, struct invocation *inv, const char *name)
+{
+	if (!*name || strchr(name, '/') || name[0] == '-' || name[0] == '.')
+		return invocation_usage(inv, "netns:%s names no network namespace; see `ip netns`", name);
+	add(list, &(struct collect_target){.name = name, .netns = name});
+	return EXIT_DONE;
+}
+
 int collect_add(struct collect_list *list, struct invocation *inv, const struct lab *lab, const char *word)
 {
 	const struct guest *guest;
 
 	if (strncmp(word, "ssh://", strlen("ssh://")) == 0)
 		return add_ssh(list, inv, word);
+	if (strncmp(word, "netns:", strlen("netns:")) == 0)
+		return add_namespace(list, inv, word + strlen("netns:"));
 	if (lab && add_of_lab(list, lab, word))
 		return EXIT_DONE;
 	if (!lab && strcmp(word, "L0") == 0) {

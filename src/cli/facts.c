@@ -437,8 +437,8 @@ const struct command command_facts = {
 		"which matches were not, and lines that were passed over.",
 	.operands = (const struct command_operand[]){{.name = "HOST",
 						      .help = "L0 (this machine, the default), a guest's path, "
-							      "ssh://[user@]host[:port]; with --facts a host in the "
-							      "bundle",
+							      "ssh://[user@]host[:port], netns:NAMESPACE; with "
+							      "--facts a host in the bundle",
 						      .complete = COMPLETE_HOST,
 						      .optional = true},
 						     {}},

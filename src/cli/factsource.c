@@ -68,8 +68,9 @@ static int ask_lab(struct invocation *inv, const char *host, enum collect_kind k
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_hosts struct hosts hosts = {.arena = arena, .kind = kind, .list.arena = arena};
 	struct collect_ends ends;
-	bool ssh = host && strncmp(host, "ssh://", strlen("ssh://")) == 0;
-	int status = ssh && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &hosts.lab);
+	bool elsewhere = host && (strncmp(host, "ssh://", strlen("ssh://")) == 0 ||
+				  strncmp(host, "netns:", strlen("netns:")) == 0);
+	int status = elsewhere && !lab_named(inv) ? EXIT_DONE : target_lab(inv, NULL, &hosts.lab);
 
 	if (status != EXIT_DONE)
 		return status;

@@ -29,7 +29,7 @@
 /*
  * The facts that a command is about, of the network alone (COLLECT_NETWORK) or all (COLLECT_FACTS):
  * - with --facts those of the bundle, whatever is in it; `host` then names one of its hosts, which must be there;
- * - else with a `host` (L0, a guest's path, ssh://…) those of that host, asked now, with the lab's own network on it as
+ * - else with a `host` (L0, a guest's path, ssh://…, netns:…) those of that host, asked now, with the lab's own network on it as
  *   a host of its own where it has one;
  * - else with --lab (the command has it) those of this machine and every guest of the lab;
  * - else those of this machine.

@@ -32,15 +32,6 @@ static bool begins(const char *word, const char *with)
 	return strncmp(word, with, strlen(with)) == 0;
 }
 
-static int add_namespace(struct hosts *hosts, struct invocation *inv, const char *name)
-{
-	if (!*name || strchr(name, '/') || name[0] == '-' || name[0] == '.')
-		return invocation_usage(inv, "netns:%s names no network namespace; see `ip netns`", name);
-	*arena_push(hosts->arena, hosts->list.targets, hosts->list.count) =
-		(struct collect_target){.name = name, .netns = name};
-	return EXIT_DONE;
-}
-
 void hosts_add_this_machine(struct hosts *hosts)
 {
 	struct utsname system;
@@ -58,11 +49,9 @@ static int add_given(struct hosts *hosts, struct invocation *inv, const char *wo
 		   *where = name ? word + length + 1 : word;
 	int status = EXIT_DONE;
 
-	if (begins(where, "netns:"))
-		status = add_namespace(hosts, inv, where + strlen("netns:"));
-	else if (strcmp(where, "L0") == 0 && !hosts->lab)
+	if (strcmp(where, "L0") == 0 && !hosts->lab)
 		hosts_add_this_machine(hosts);
-	else if (begins(where, "ssh://") || hosts->lab)
+	else if (begins(where, "ssh://") || begins(where, "netns:") || hosts->lab)
 		status = collect_add(&hosts->list, inv, hosts->lab, where);
 	else
 		status = invocation_usage(
