@@ -356,6 +356,11 @@ void walk_run(struct walk *walk)
 	struct question error;
 
 	walk->to_invalid = question->state == STATE_INVALID;
+	if (question->state == STATE_RELATED && !packet_is_icmp_error(&question->packet)) {
+		walk_unknown(walk, question->at, NULL,
+			     "connections that a helper of connection tracking expects are not followed");
+		return;
+	}
 	if (question->state == STATE_ESTABLISHED)
 		rehearse(walk, question->first ? question->first : question);
 	if (question->state == STATE_RELATED && question->first) {

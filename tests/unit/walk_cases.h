@@ -683,7 +683,9 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'state': 'related', 'direction': 'reply', 'src': '10.0.1.9', 'of': {'at': 'r', 'iif': 'eth0',"
 	   " 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 5000, 'dport': 53}}",
 	   "{'verdict': 'delivered', 'src': '10.0.1.9', 'dst': '10.0.0.2'}"},
-	  {"{'state': 'invalid'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"}}},
+	  {"{'state': 'invalid'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"},
+	  /* of a connection that a helper expects */
+	  {"{'state': 'related', 'proto': 'udp', 'sport': 69, 'dport': 5000}", "{'verdict': 'unknown'}"}}},
 
 	{"connection tracking puts fragments together, and so does local delivery",
 	 {{"plain", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
