@@ -3,7 +3,7 @@
  *
  *   /run/nestvisor/<lab>/                lock, journal, state.json, lab.json (the lab as applied), dnsmasq's files
  *   /run/nestvisor/<lab>/guests/<name>/  pid, qmp, qga, console, logs of a guest of this host
- *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed
+ *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed; <name>.own/ (driver/own.h)
  *
  * The first two parts of these are those of base/places.h.
  */
@@ -39,5 +39,6 @@ const char *folders_guest(struct arena *arena, const struct folders *folders, co
 const char *folders_guest_file(struct arena *arena, const struct folders *folders, const char *name, const char *file);
 const char *folders_disk(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_seed(struct arena *arena, const struct folders *folders, const char *name);
+const char *folders_own(struct arena *arena, const struct folders *folders, const char *name);
 
 #endif

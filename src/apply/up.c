@@ -422,6 +422,10 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 
 	if (r == 0)
 		r = dir_remove(arena_printf(arena, "%s.base", disk), err);
+	if (r == 0)
+		r = dir_remove(folders_own(arena, &s->folders, step->name), err);
+	if (r == 0)
+		r = dir_remove(arena_printf(arena, "%s.made", folders_own(arena, &s->folders, step->name)), err);
 	return r < 0 ? r : dir_remove(folders_seed(arena, &s->folders, step->name), err);
 }
 

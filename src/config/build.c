@@ -1,6 +1,7 @@
 #include "config/build.h"
 
 #include "base/cleanup.h"
+#include "model/windows.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -151,6 +152,21 @@ static void add_network(struct build *b, struct host *host, const struct node *n
 	*arena_push(b->tree_arena, b->network_nodes, b->network_node_count) = node;
 }
 
+/* What its system wants, where the file does not say otherwise. */
+static void set_machine(struct build *b, struct guest *guest)
+{
+	const struct node *firmware = guest_said(b, guest, GUEST_FIRMWARE), *tpm = guest_said(b, guest, GUEST_TPM);
+	const struct node *display = guest_said(b, guest, GUEST_DISPLAY);
+	unsigned windows = windows_version(guest->os);
+
+	guest->firmware = firmware  ? (enum firmware)firmware->value.number
+			  : windows ? FIRMWARE_UEFI_SECURE
+				    : FIRMWARE_BIOS;
+	guest->tpm = tpm ? tpm->value.number : windows == WINDOWS_11;
+	guest->display = display ? display->value.number : windows != 0;
+	guest->hypervisor_hidden = guest_number(b, guest, GUEST_HYPERVISOR);
+}
+
 /* Numbers and words of a guest; what names others comes in build_links. */
 static void set_guest(struct build *b, struct guest *guest, const struct node *node)
 {
@@ -168,6 +184,7 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : absolute_path(b, image_name);
 	guest->image_id = id ? arena_strdup(b->lab->arena, id->text) : NULL;
 	guest->os = schema_guest.keys[GUEST_OS].rule.choices[guest_number(b, guest, GUEST_OS)].name;
+	set_machine(b, guest);
 	guest->world = (enum world)guest_number(b, guest, GUEST_WORLD);
 	guest->transport = (enum transport_kind)guest_number(b, guest, GUEST_TRANSPORT);
 	guest->seed = seed ? (enum seed_kind)seed->value.number : builtin ? SEED_NATIVE : SEED_AGENT;

@@ -2,6 +2,7 @@
 #include "config/build.h"
 #include "config/unique.h"
 #include "model/publish.h"
+#include "model/windows.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -295,6 +296,23 @@ static void check_image(struct build *b, const struct guest *guest)
 			       "only images that nestvisor made understand the native seed");
 }
 
+/* The kernel of `micro` gets its modules without their signatures, and Secure Boot wants those. */
+static void check_firmware(struct build *b, const struct guest *guest)
+{
+	if (guest->firmware != FIRMWARE_BIOS && strcmp(guest->image, "micro") == 0 &&
+	    !windows_version(guest->os)) /* which is a mistake of its own */
+		problems_error(b->problems, guest_spot(b, guest, GUEST_FIRMWARE), "take image: debian-12",
+			       "the image micro does not boot by UEFI");
+	if (windows_version(guest->os) == WINDOWS_11 && (guest->firmware != FIRMWARE_UEFI_SECURE || !guest->tpm))
+		problems_warning(b->problems,
+				 guest_spot(b, guest,
+					    guest->firmware != FIRMWARE_UEFI_SECURE ? GUEST_FIRMWARE : GUEST_TPM),
+				 "leave it out", "Windows 11 asks for UEFI with Secure Boot and for a TPM");
+	if (guest->tpm && guest->firmware == FIRMWARE_BIOS)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_TPM), "add firmware: uefi-secure",
+				 "without UEFI nothing is measured into the TPM of \"%s\"", guest->path);
+}
+
 static bool has_broken_nic(const struct build *b, const struct guest *guest)
 {
 	for (size_t i = 0; i < guest->nic_count; i++) {
@@ -420,6 +438,7 @@ static void check_guest(struct checks *c, const struct guest *guest)
 	}
 	check_publish(c, guest);
 	check_image(c->b, guest);
+	check_firmware(c->b, guest);
 	check_access(c->b, guest);
 	check_first_nic(c->b, guest);
 	if (guest->host)

@@ -46,10 +46,24 @@ static const struct choice transports[] = {
 
 static const struct choice profiles[] = {
 	{"linux", "virtio devices throughout", NULL},
-	{"windows-11", "UEFI with Secure Boot, a TPM, Hyper-V enlightenments", NULL},
-	{"windows-10", "UEFI, Hyper-V enlightenments", NULL},
-	{"windows-server", "UEFI, Hyper-V enlightenments", NULL},
+	{"windows-11", "UEFI with Secure Boot, TPM 2.0, a display, Hyper-V enlightenments, a clock for Windows", NULL},
+	{"windows-10", "the same without a TPM", NULL},
+	{"windows-server", "the same without a TPM", NULL},
 	{"esxi", "a CPU and devices that ESXi knows", NULL},
+	{NULL, NULL, NULL},
+};
+
+/* In the order of enum firmware. */
+static const struct choice firmwares[] = {
+	{"bios", "or none, where nestvisor gives the kernel", NULL},
+	{"uefi", "without Secure Boot", NULL},
+	{"uefi-secure", "with Secure Boot on and Microsoft's keys enrolled: nothing boots that they did not sign", NULL},
+	{NULL, NULL, NULL},
+};
+
+static const struct choice hypervisors[] = {
+	{"visible", "the guest can tell that it is one, and uses what makes it quicker", NULL},
+	{"hidden", "CPUID shows no hypervisor, neither KVM's signature nor Hyper-V's", NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -262,6 +276,34 @@ static const struct key guest_keys[] = {
 		      .fallback = "linux",
 		      .description = "A profile: firmware, TPM, CPU flags and devices that this system wants.",
 		      .example = "windows-11"},
+	[GUEST_FIRMWARE] = {.name = "firmware",
+			    .flags = KEY_IN_DEFAULTS,
+			    CHOICE(firmwares),
+			    .otherwise = "uefi-secure for Windows, else bios",
+			    .description = "What boots it. UEFI keeps its variables per guest, beside the guest's disk. "
+					   "Of the images that nestvisor makes, debian-12 boots by it.",
+			    .example = "uefi-secure"},
+	[GUEST_TPM] = {.name = "tpm",
+		       .flags = KEY_IN_DEFAULTS,
+		       KIND(VALUE_BOOL),
+		       .otherwise = "whether os is windows-11",
+		       .description = "Whether it has a TPM 2.0 (swtpm). Its state is kept per guest, beside the guest's "
+				      "disk; where that is lost the guest does not start, since whatever was sealed to "
+				      "it is lost, too.",
+		       .example = "true"},
+	[GUEST_DISPLAY] = {.name = "display",
+			   .flags = KEY_IN_DEFAULTS,
+			   KIND(VALUE_BOOL),
+			   .otherwise = "whether os is Windows",
+			   .description = "Whether it has a screen, a keyboard and a pointer, for nestvisor view, "
+					  "screenshot and type. Its serial console is there in any case.",
+			   .example = "true"},
+	[GUEST_HYPERVISOR] = {.name = "hypervisor",
+			      .flags = KEY_IN_DEFAULTS,
+			      CHOICE(hypervisors),
+			      .fallback = "visible",
+			      .description = "Whether it sees that it is a virtual machine.",
+			      .example = "hidden"},
 	[GUEST_NICS] = {.name = "nics",
 			.shape = SHAPE_LIST,
 			.object = &schema_nic,

@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "doctor/checks.h"
 #include "doctor/xml.h"
+#include "model/windows.h"
 
 #include <string.h>
 
@@ -106,27 +107,54 @@ static bool is_windows(struct xml *xml, const char *version)
 	       xml_has(xml, "contains(%s, 'win%s') or contains(%s, 'windows%s')", lower, version, lower, version);
 }
 
-/*
- * https://learn.microsoft.com/windows/whats-new/windows-11-requirements; libvirt: formatdomain.html, "TPM device" (crb
- * is 2.0 by default) and "BIOS bootloader" (firmware='efi', secure-boot, smm).
- */
+/* The Windows that a definition is of, as far as it says; 0: another system. */
+static unsigned windows_of(struct xml *xml)
+{
+	return is_windows(xml, "11")   ? WINDOWS_11
+	       : is_windows(xml, "10") ? WINDOWS_10
+	       : is_windows(xml, "")   ? WINDOWS_SERVER
+				       : 0;
+}
+
+/* The rows of model/windows.h that a guest lacks, one after the other; returns how many those are. */
+static size_t list_lacking(struct xml *xml, bool required, struct strbuf *what)
+{
+	bool emulated = xml_has(xml, "/domain/@type = 'qemu'");
+	size_t count = 0;
+
+	for (size_t i = 0; i < windows_setting_count; i++) {
+		const struct windows_setting *setting = &windows_settings[i];
+
+		if (setting->required != required || !(setting->versions & windows_of(xml)) ||
+		    setting->when > (emulated ? WINDOWS_ALWAYS : WINDOWS_UNDER_KVM) ||
+		    xml_has(xml, "%s", setting->libvirt))
+			continue;
+		strbuf_printf(what, "%s%s", count++ ? ", no " : "no ",
+			      strncmp(setting->name, "no ", 3) == 0 ? setting->name + 3 : setting->name);
+	}
+	return count;
+}
+
 static enum judgement ask_windows_11(struct xml *xml, struct arena *arena, const struct facts *facts,
 				     struct strbuf *what)
 {
-	bool tpm = xml_has(xml, "/domain/devices/tpm[backend/@version = '2.0' or (@model = 'tpm-crb' and "
-				"not(backend/@version)) or backend/@type = 'passthrough']"),
-	     uefi = xml_has(xml, "/domain/os[@firmware = 'efi' or loader[@type = 'pflash' or contains(., 'OVMF')]]"),
-	     secure = xml_has(
-		     xml, "/domain/os[loader/@secure = 'yes' or firmware/feature[@name = 'secure-boot' and @enabled = "
-			  "'yes']]");
-
-	if (!is_windows(xml, "11"))
+	if (windows_of(xml) != WINDOWS_11)
 		return JUDGED_NOT;
-	if (tpm && uefi && secure)
-		return JUDGED_FINE;
-	strbuf_printf(what, "no %s%s%s%s%s", tpm ? "" : "TPM 2.0", !tpm && (!uefi || !secure) ? ", no " : "",
-		      uefi ? "" : "UEFI", !uefi && !secure ? ", no " : "", secure ? "" : "Secure Boot");
-	return JUDGED_BAD;
+	return list_lacking(xml, true, what) ? JUDGED_BAD : JUDGED_FINE;
+}
+
+/* Each remedy once: two settings may be made by the same command. */
+static void mend_settings(struct examination *examination, struct finding *finding, const char *guest, bool required)
+{
+	for (size_t i = 0; i < windows_setting_count; i++) {
+		const struct windows_setting *setting = &windows_settings[i];
+		bool said = false;
+
+		for (size_t j = 0; j < i; j++)
+			said |= strcmp(windows_settings[j].mend, setting->mend) == 0;
+		if (setting->required == required && setting->when <= WINDOWS_UNDER_KVM && !said)
+			finding_remedy(examination, finding, "virt-xml %s %s", guest, setting->mend);
+	}
 }
 
 static void mend_windows_11(struct examination *examination, struct finding *finding, const char *guest)
@@ -138,12 +166,7 @@ static void mend_windows_11(struct examination *examination, struct finding *fin
 						 .alpine = "swtpm ovmf virt-install"};
 
 	finding_install(examination, finding, &packages);
-	finding_remedy(examination, finding,
-		       "virt-xml %s --edit --boot uefi=on,firmware.feature0.name=secure-boot,"
-		       "firmware.feature0.enabled=yes --features smm.state=on",
-		       guest);
-	finding_remedy(examination, finding,
-		       "virt-xml %s --add-device --tpm model=tpm-crb,backend.type=emulator,backend.version=2.0", guest);
+	mend_settings(examination, finding, guest, true);
 }
 
 static const struct question windows_11 = {ask_windows_11, RESULT_FAIL, "guests with Windows 11 have what it asks for",

@@ -2,8 +2,10 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/ip.h"
 #include "image/image.h"
+#include "model/windows.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -46,23 +48,98 @@ static const char *device(struct words *w, const struct profile *profile, const 
 	return arena_printf(w->arena, "%s-%s", name, profile->bus == BUS_PCI ? "pci" : "device");
 }
 
-static void add_machine(struct words *w, const struct driver_guest *guest, const struct profile *profile)
+/* Whether the guest's CPU is Intel's: it is the host's own, under KVM. */
+static bool is_intel(void)
 {
+	cleanup_free char *text = NULL;
+	size_t length;
+
+	return file_read("/proc/cpuinfo", 16 << 20, &text, &length, NULL) == 0 && strstr(text, "GenuineIntel");
+}
+
+static bool applies(const struct windows_setting *setting, const struct driver_guest *guest)
+{
+	bool kvm = guest->accelerator == ACCEL_KVM;
+
+	if (!(setting->versions & windows_version(guest->os)) ||
+	    (setting->place == WINDOWS_CPU && guest->hypervisor_hidden))
+		return false;
+	switch (setting->when) {
+	case WINDOWS_ALWAYS:
+		return true;
+	case WINDOWS_UNDER_KVM:
+		return kvm;
+	case WINDOWS_NESTED:
+		return kvm && guest->nested;
+	case WINDOWS_NESTED_INTEL:
+		return kvm && guest->nested && is_intel();
+	}
+	return false;
+}
+
+/* The settings of one place, each with a comma in front. */
+static const char *windows_words(struct arena *arena, const struct driver_guest *guest, enum windows_place place)
+{
+	const char *words = "";
+
+	for (size_t i = 0; i < windows_setting_count; i++)
+		if (windows_settings[i].place == place && applies(&windows_settings[i], guest))
+			words = arena_printf(arena, "%s,%s", words, windows_settings[i].value);
+	return words;
+}
+
+static const char *cpu_words(struct arena *arena, const struct driver_guest *guest, const struct profile *profile)
+{
+	bool kvm = guest->accelerator == ACCEL_KVM;
+
+	return arena_printf(arena, "%s%s%s", guest->nested ? profile->cpu_nested : profile->cpu_plain,
+			    !guest->hypervisor_hidden ? ""
+			    : kvm		      ? ",-hypervisor,kvm=off"
+						      : ",-hypervisor",
+			    windows_words(arena, guest, WINDOWS_CPU));
+}
+
+static void add_clock(struct words *w, const struct driver_guest *guest)
+{
+	for (size_t i = 0; i < windows_setting_count; i++) {
+		const struct windows_setting *setting = &windows_settings[i];
+
+		if (setting->place == WINDOWS_CLOCK && applies(setting, guest))
+			pair(w, "-rtc", setting->value);
+		if (setting->place == WINDOWS_GLOBAL && applies(setting, guest))
+			pair(w, "-global", setting->value);
+	}
+}
+
+static void add_machine(struct words *w, const struct command *command)
+{
+	const struct driver_guest *guest = command->guest;
+	const struct profile *profile = command->profile;
+
 	word(w, profile->binary);
 	pair(w, "-name",
 	     arena_printf(w->arena, "guest=%s/%s,process=nv-%s", escaped(w->arena, guest->lab),
 			  escaped(w->arena, guest->path), escaped(w->arena, guest->name)));
 	/* A UUID of version 8 (RFC 9562, 5.8): its digits are ours to choose. */
 	pair(w, "-uuid", arena_printf(w->arena, "%.8s-6e76-8000-8000-%.8s0000", guest->id, guest->id));
-	pair(w, "-M", profile->machine);
+	pair(w, "-M",
+	     arena_printf(w->arena, "%s%s%s", profile->machine,
+			  !command->own->variables ? ""
+			  : command->firmware->smm ? ",smm=on"
+						   : ",smm=off",
+			  windows_words(w->arena, guest, WINDOWS_MACHINE)));
 	pair(w, "-accel", profile->accelerator);
-	pair(w, "-cpu", guest->nested ? profile->cpu_nested : profile->cpu_plain);
+	pair(w, "-cpu", cpu_words(w->arena, guest, profile));
 	pair(w, "-smp", arena_printf(w->arena, "%u", guest->cpus));
 	pair(w, "-m", arena_printf(w->arena, "%lluM", (unsigned long long)(guest->memory >> 20)));
+	add_clock(w, guest);
 	word(w, "-nodefaults");
 	word(w, "-no-user-config");
 	pair(w, "-display", "none");
-	word(w, "-no-reboot");
+	/* A system that installs itself restarts several times; one that nestvisor gives the kernel has no reason to.
+	 */
+	if (!windows_version(guest->os))
+		word(w, "-no-reboot");
 	if (strncmp(profile->accelerator, "tcg", 3) == 0) { /* tells a triple fault from a reboot */
 		pair(w, "-d", "cpu_reset");
 		pair(w, "-D", arena_printf(w->arena, "%s/cpu.log", guest->run_dir));
@@ -71,29 +148,77 @@ static void add_machine(struct words *w, const struct driver_guest *guest, const
 		pair(w, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
+/*
+ * Flash for UEFI: its code, and the guest's own variables, which only code in System Management Mode may then write.
+ * That needs the guest not to sleep (S3), where it would begin again outside of that mode.
+ */
+static void add_firmware(struct words *w, const struct command *command)
+{
+	const struct firmware_files *files = command->firmware;
+
+	if (!command->own->variables)
+		return;
+	if (files->smm)
+		pair(w, "-global", "driver=cfi.pflash01,property=secure,value=on");
+	pair(w, "-global", "ICH9-LPC.disable_s3=1");
+	pair(w, "-drive",
+	     arena_printf(w->arena, "if=pflash,unit=0,readonly=on,format=%s,file=%s", files->code_format,
+			  escaped(w->arena, files->code)));
+	pair(w, "-drive",
+	     arena_printf(w->arena, "if=pflash,unit=1,format=%s,file=%s", files->variables_format,
+			  escaped(w->arena, command->own->variables)));
+}
+
+static void add_tpm(struct words *w, const struct command *command)
+{
+	if (command->tpm < 0)
+		return;
+	pair(w, "-chardev", arena_printf(w->arena, "socket,id=tpm,fd=%d", command->tpm));
+	pair(w, "-tpmdev", "emulator,id=tpm0,chardev=tpm");
+	pair(w, "-device", "tpm-crb,tpmdev=tpm0");
+}
+
+/*
+ * The display with the least of emulated hardware that the firmware knows: bochs-display has no VGA registers, but a
+ * BIOS needs them. The keyboard is the machine's own (PS/2); the pointer tells places and not movements, as whoever
+ * looks on needs it, and is no USB device.
+ */
+static void add_display(struct words *w, const struct command *command)
+{
+	if (!command->guest->display)
+		return;
+	pair(w, "-device", command->own->variables ? "bochs-display" : "VGA");
+	pair(w, "-device", "virtio-tablet-pci");
+	pair(w, "-vnc", arena_printf(w->arena, "unix:%s/vnc", escaped(w->arena, command->guest->run_dir)));
+}
+
+const char *command_kernel_line(struct arena *arena, const struct driver_guest *guest, const struct profile *profile)
+{
+	return arena_printf(arena, "console=ttyS0 panic=-1 quiet %s %s %s", profile->append, guest->image->append,
+			    guest->append ? guest->append : "");
+}
+
 static void add_kernel(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
 	const struct image *image = guest->image;
 
-	if (!image->kernel)
+	if (!image->kernel || guest->firmware != FIRMWARE_BIOS)
 		return;
 	pair(w, "-kernel", profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel);
 	pair(w, "-initrd", guest->nested && image->initrd_host ? image->initrd_host : image->initrd);
-	pair(w, "-append",
-	     arena_printf(w->arena, "console=ttyS0 panic=-1 quiet %s %s %s", profile->append, image->append,
-			  guest->append ? guest->append : ""));
+	pair(w, "-append", command_kernel_line(w->arena, guest, profile));
 }
 
 static void add_channels(struct words *w, const struct driver_guest *guest, const struct profile *profile,
-			 const struct command_sockets *sockets)
+			 const struct command *command)
 {
 	const char *dir = escaped(w->arena, guest->run_dir);
 
-	pair(w, "-chardev", arena_printf(w->arena, "socket,id=qmp,fd=%d,server=on,wait=off", sockets->qmp));
+	pair(w, "-chardev", arena_printf(w->arena, "socket,id=qmp,fd=%d,server=on,wait=off", command->qmp));
 	pair(w, "-mon", "chardev=qmp,mode=control");
 	pair(w, "-chardev",
 	     arena_printf(w->arena, "socket,id=console,fd=%d,server=on,wait=off,logfile=%s/console.log,logappend=on",
-			  sockets->console, dir));
+			  command->console, dir));
 	pair(w, "-serial", "chardev:console");
 	pair(w, "-device", arena_printf(w->arena, "%s,id=serial", device(w, profile, "virtio-serial")));
 	/* A pair of FIFOs: see transport/qga_channel.c for why not a socket. */
@@ -115,23 +240,33 @@ static bool is_block_device(const char *path)
  * QEMU's own locks stay on: they keep a second QEMU from writing to a disk in use, and let any number of them read one.
  * What a guest discards is given back to the host's disk.
  */
-static void add_disks(struct words *w, const struct driver_guest *guest, const struct profile *profile)
+static void add_disk(struct words *w, const struct profile *profile, const struct driver_disk *disk, size_t i,
+		     bool boots)
 {
-	for (size_t i = 0; i < guest->disk_count; i++) {
-		const struct driver_disk *disk = &guest->disks[i];
-		const char *access = disk->read_only ? "read-only=on" : "read-only=off,discard=unmap";
+	const char *access = disk->read_only ? "read-only=on" : "read-only=off,discard=unmap";
 
-		pair(w, "-blockdev",
-		     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,%s,auto-read-only=off",
-				  is_block_device(disk->path) ? "host_device" : "file", i,
-				  escaped(w->arena, disk->path), access));
-		pair(w, "-blockdev",
-		     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));
-		pair(w, "-device",
-		     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s", device(w, profile, "virtio-blk"), i,
-				  disk->serial ? ",serial=" : "", disk->serial ? escaped(w->arena, disk->serial) : "",
-				  i == 0 && !guest->image->kernel ? ",bootindex=0" : ""));
-	}
+	pair(w, "-blockdev",
+	     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,%s,auto-read-only=off",
+			  is_block_device(disk->path) ? "host_device" : "file", i, escaped(w->arena, disk->path),
+			  access));
+	pair(w, "-blockdev",
+	     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));
+	pair(w, "-device",
+	     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s", device(w, profile, "virtio-blk"), i,
+			  disk->serial ? ",serial=" : "", disk->serial ? escaped(w->arena, disk->serial) : "",
+			  boots ? ",bootindex=0" : ""));
+}
+
+static void add_disks(struct words *w, const struct command *command)
+{
+	const struct driver_guest *guest = command->guest;
+	struct driver_disk boot = {
+		.path = command->own->boot_disk, .format = "raw", .serial = "boot", .read_only = true};
+
+	for (size_t i = 0; i < guest->disk_count; i++)
+		add_disk(w, command->profile, &guest->disks[i], i, i == 0 && !guest->image->kernel);
+	if (boot.path)
+		add_disk(w, command->profile, &boot, guest->disk_count, true);
 }
 
 /* Being there is not enough: without the module the device node opens with ENODEV. */
@@ -159,16 +294,20 @@ static void add_nics(struct words *w, const struct driver_guest *guest, const st
 	}
 }
 
-const char *const *command_build(struct arena *arena, const struct driver_guest *guest, const struct profile *profile,
-				 const struct command_sockets *sockets)
+const char *const *command_build(struct arena *arena, const struct command *command)
 {
+	const struct driver_guest *guest = command->guest;
+	const struct profile *profile = command->profile;
 	struct words w = {.arena = arena};
 
-	add_machine(&w, guest, profile);
+	add_machine(&w, command);
+	add_firmware(&w, command);
 	add_kernel(&w, guest, profile);
-	add_channels(&w, guest, profile, sockets);
-	add_disks(&w, guest, profile);
+	add_channels(&w, guest, profile, command);
+	add_tpm(&w, command);
+	add_disks(&w, command);
 	add_nics(&w, guest, profile);
+	add_display(&w, command);
 	word(&w, NULL);
 	return w.argv;
 }

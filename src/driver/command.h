@@ -3,17 +3,25 @@
 #define NESTVISOR_DRIVER_COMMAND_H
 
 #include "driver/driver.h"
+#include "driver/firmware.h"
+#include "driver/own.h"
 #include "driver/profile.h"
 
 struct arena;
 
-/* Sockets that listen already; QEMU inherits them. */
-struct command_sockets {
-	int qmp, console;
+struct command {
+	const struct driver_guest *guest;
+	const struct profile *profile;
+	const struct firmware_files *firmware; /* where the guest has UEFI */
+	const struct own *own;
+	int qmp, console; /* sockets that listen already; QEMU inherits them */
+	int tpm;	  /* one that is connected to the TPM; -1: none */
 };
 
-/* The argv lives in the arena, as do all words that it does not borrow from `guest`. */
-const char *const *command_build(struct arena *arena, const struct driver_guest *guest, const struct profile *profile,
-				 const struct command_sockets *sockets);
+/* The argv lives in the arena, as do all words that it does not borrow from the guest. */
+const char *const *command_build(struct arena *arena, const struct command *command);
+
+/* The words on the kernel command line, where nestvisor gives the kernel. */
+const char *command_kernel_line(struct arena *arena, const struct driver_guest *guest, const struct profile *profile);
 
 #endif

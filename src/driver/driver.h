@@ -8,14 +8,17 @@
  *   pid                 of QEMU, with its start time; written before QEMU is QEMU
  *   qmp, console        unix sockets, one client at a time: QEMU's control, the guest's serial console
  *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
+ *   tpm.pid             of swtpm, where the guest has a TPM: it ends with QEMU
+ *   vnc                 where the guest has a display: RFB (RFC 6143), for any number of viewers
  *   console.log         all the guest ever wrote on its console
- *   qemu.log            what QEMU wrote on its standard error
+ *   qemu.log            what QEMU, and swtpm, wrote on their standard error
  * When a start fails the two logs stay.
  */
 #ifndef NESTVISOR_DRIVER_DRIVER_H
 #define NESTVISOR_DRIVER_DRIVER_H
 
 #include "base/process.h"
+#include "model/lab.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,6 +57,10 @@ struct driver_guest {
 	const struct image *image;
 	const char *append; /* further words for the kernel command line, for images with a kernel */
 	const char *os;	    /* profile name */
+	enum firmware firmware;
+	bool tpm, display, hypervisor_hidden;
+	const char
+		*own_dir; /* needed by UEFI and a TPM: what is kept of the guest from one start to the next (own.h) */
 	const struct driver_nic *nics;
 	size_t nic_count;
 	const struct driver_disk *disks;

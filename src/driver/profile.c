@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "image/image.h"
+#include "model/windows.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,9 +13,15 @@
 #define FULL  "qemu-system-x86_64"
 #define SMALL "qemu-system-x86_64-microvm"
 
+enum boots {
+	BOOTS_KERNEL, /* of the image's own, which QEMU loads */
+	BOOTS_DISK,   /* by BIOS */
+	BOOTS_UEFI,   /* a disk, or the image's kernel on one (image_make_boot_disk) */
+};
+
 struct row {
 	enum accelerator accelerator;
-	bool kernel; /* the image brings a kernel of its own */
+	enum boots boots;
 	struct profile profile;
 };
 
@@ -25,7 +32,7 @@ struct row {
 static const struct row rows[] = {
 	/* The full QEMU under KVM boots a kernel of ours faster as pc than as q35 or microvm (3.4, 4.4 and 6.0 s
 	   nested). */
-	{ACCEL_KVM, true, {"kvm-pc", FULL, "pc", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
+	{ACCEL_KVM, BOOTS_KERNEL, {"kvm-pc", FULL, "pc", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
 	/*
 	 * In a hypervisor guest: microvm, without the legacy devices that each cost exits. Under nested KVM the TSC
 	 * cannot be calibrated against a PIT that is not there, and there is nothing to reset it by but a triple fault.
@@ -36,12 +43,12 @@ static const struct row rows[] = {
 	 * of 6.3.
 	 */
 	{ACCEL_KVM,
-	 true,
+	 BOOTS_KERNEL,
 	 {"kvm-micro", SMALL, "microvm,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off,firmware=qboot.rom",
 	  "kvm", "host", "host,-svm,-vmx", BUS_MMIO, true, false,
 	  "reboot=t tsc=reliable nokaslr mitigations=off initcall_blacklist=cmos_init"}},
 	/* A disk that boots by itself expects firmware, PCI and a chipset of this century. */
-	{ACCEL_KVM, false, {"kvm-q35", FULL, "q35", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
+	{ACCEL_KVM, BOOTS_DISK, {"kvm-q35", FULL, "q35", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
 	/*
 	 * Emulated: pc, since microvm has no HPET and hung early in 2 of 7 boots; PVH spares decompressing the kernel
 	 * (2.0 instead of 2.5 s). EPYC is the leanest model that has SVM with nested paging; TCG emulates no VMX. An
@@ -49,13 +56,21 @@ static const struct row rows[] = {
 	 * 1 GiB beside the guest's memory; with 256 MiB boots of L1 and L2 take as long.
 	 */
 	{ACCEL_TCG,
-	 true,
+	 BOOTS_KERNEL,
 	 {"tcg-pc", FULL, "pc", "tcg,thread=multi,tb-size=256", "EPYC,+svm,+npt", "EPYC,-svm,-npt", BUS_PCI, true, true,
 	  "mitigations=off"}},
 	{ACCEL_TCG,
-	 false,
+	 BOOTS_DISK,
 	 {"tcg-q35", FULL, "q35", "tcg,thread=multi,tb-size=256", "EPYC,+svm,+npt", "EPYC,-svm,-npt", BUS_PCI, false,
 	  true, ""}},
+	/* Secure Boot needs System Management Mode, which of QEMU's machines q35 alone has
+	 * (docs/interop/firmware.json).
+	 */
+	{ACCEL_KVM, BOOTS_UEFI, {"kvm-uefi", FULL, "q35", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
+	{ACCEL_TCG,
+	 BOOTS_UEFI,
+	 {"tcg-uefi", FULL, "q35", "tcg,thread=multi,tb-size=256", "EPYC,+svm,+npt", "EPYC,-svm,-npt", BUS_PCI, false,
+	  true, "mitigations=off"}},
 };
 
 static bool installed(const char *binary)
@@ -65,16 +80,24 @@ static bool installed(const char *binary)
 	return process_find(binary, NULL, &path, NULL) == 0;
 }
 
+/* The small QEMU has no firmware in flash, no TPM and no display. */
+static bool has_devices(const struct profile *profile, const struct driver_guest *guest)
+{
+	return profile->bus == BUS_PCI || !(guest->tpm || guest->display);
+}
+
 int profile_choose(const struct driver_guest *guest, const struct profile **ret, struct error **err)
 {
-	bool kernel = guest->image->kernel != NULL;
+	enum boots boots = guest->firmware != FIRMWARE_BIOS ? BOOTS_UEFI
+			   : guest->image->kernel	    ? BOOTS_KERNEL
+							    : BOOTS_DISK;
 	int r;
 
-	if (guest->os && strcmp(guest->os, "linux") != 0)
+	if (guest->os && strcmp(guest->os, "linux") != 0 && !windows_version(guest->os))
 		return error_set(err, ENOTSUP, "the qemu driver has no profile for os %s yet", guest->os);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].accelerator == guest->accelerator && rows[i].kernel == kernel &&
-		    installed(rows[i].profile.binary)) {
+		if (rows[i].accelerator == guest->accelerator && rows[i].boots == boots &&
+		    has_devices(&rows[i].profile, guest) && installed(rows[i].profile.binary)) {
 			*ret = &rows[i].profile;
 			return 0;
 		}
@@ -82,8 +105,14 @@ int profile_choose(const struct driver_guest *guest, const struct profile **ret,
 		r = error_set(err, ENOENT, "QEMU is not installed");
 		error_hint(err, "apt-get install qemu-system-x86");
 	} else {
-		r = error_set(err, ENOTSUP, "the QEMU here (%s) cannot run a guest %s under %s",
-			      installed(FULL) ? FULL : SMALL, kernel ? "with a kernel of its own" : "from a disk",
+		r = error_set(err, ENOTSUP, "the QEMU here (%s) cannot run a guest %s%s under %s",
+			      installed(FULL) ? FULL : SMALL,
+			      boots == BOOTS_UEFI     ? "with UEFI"
+			      : boots == BOOTS_KERNEL ? "with a kernel of its own"
+						      : "from a disk",
+			      guest->tpm       ? " and a TPM"
+			      : guest->display ? " and a display"
+					       : "",
 			      accelerator_name(guest->accelerator));
 		error_hint(err, "a hypervisor of image debian-12 carries the full QEMU");
 	}

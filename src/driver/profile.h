@@ -12,7 +12,7 @@ enum bus {
 struct profile {
 	const char *name;
 	const char *binary;	 /* the QEMU that runs it */
-	const char *machine;	 /* -M */
+	const char *machine;	 /* -M; with UEFI its System Management Mode is added as the firmware wants it */
 	const char *accelerator; /* -accel */
 	const char *cpu_nested;	 /* -cpu of a guest that has guests */
 	const char *cpu_plain;	 /* -cpu of one that has none: it does not see svm or vmx */

@@ -12,10 +12,13 @@
 #include "base/file.h"
 #include "base/report.h"
 #include "driver/command.h"
+#include "driver/own.h"
 #include "driver/postmortem.h"
 #include "driver/profile.h"
 #include "driver/qemu_internal.h"
 #include "driver/qmp.h"
+#include "driver/tpm.h"
+#include "image/image.h"
 #include "transport/transport.h"
 #include "transport/unix_socket.h"
 
@@ -41,7 +44,7 @@ enum {
 	SILENCE_NESTED_KVM_MS = 180000,
 };
 
-static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console"};
+static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console", "vnc"};
 static const char *const logs[] = {"console.log", "qemu.log", "cpu.log"};
 
 enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
@@ -88,16 +91,47 @@ static int make_fifos(const char *run_dir, struct error **err)
 	return 0;
 }
 
-static int spawn(const struct driver_guest *guest, const struct profile *profile, struct process_id *ret,
-		 struct error **err)
+/* The log that QEMU and swtpm write to, and the console's, which QEMU itself would make with mode 0644. */
+static int open_logs(const char *run_dir, int *ret_log, int *ret_console_log, struct error **err)
+{
+	cleanup_free char *log_path = in_dir(run_dir, "qemu.log"), *console_log_path = in_dir(run_dir, "console.log");
+
+	*ret_console_log = open(console_log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	*ret_log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (*ret_log < 0 || *ret_console_log < 0)
+		return error_errno(err, errno, "cannot write the logs in %s", run_dir);
+	return 0;
+}
+
+/* What must be there before QEMU starts. The TPM's socket in `command` is to be closed by the caller. */
+static int prepare(struct arena *arena, struct command *command, struct firmware_files *firmware, struct own *own,
+		   int log, struct cancel *cancel, struct error **err)
+{
+	const struct driver_guest *guest = command->guest;
+	int r = guest->firmware == FIRMWARE_BIOS ? 0 : firmware_find(arena, guest->firmware, firmware, err);
+
+	if (r == 0)
+		r = own_prepare(arena, guest, firmware, own, err);
+	if (r == 0 && own->boot_disk)
+		r = image_make_boot_disk(guest->image, guest->nested,
+					 command_kernel_line(arena, guest, command->profile), own->boot_disk, cancel,
+					 err);
+	if (r == 0 && own->tpm)
+		r = tpm_start(arena, guest->run_dir, own->tpm, log, &command->tpm, err);
+	return r;
+}
+
+static int spawn(const struct driver_guest *guest, const struct profile *profile, struct cancel *cancel,
+		 struct process_id *ret, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp"), *console_path = in_dir(guest->run_dir, "console");
-	cleanup_free char *log_path = in_dir(guest->run_dir, "qemu.log"), *pid_path = in_dir(guest->run_dir, "pid");
-	cleanup_free char *console_log_path = in_dir(guest->run_dir, "console.log");
-	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1;
-	int *keep = arena_alloc(arena, (guest->nic_count + 3) * sizeof(*keep)), r;
-	struct command_sockets sockets;
+	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
+	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, tpm = -1;
+	int *keep = arena_alloc(arena, (guest->nic_count + 4) * sizeof(*keep)), r;
+	struct firmware_files firmware = {0};
+	struct own own = {0};
+	struct command command = {.guest = guest, .profile = profile, .firmware = &firmware, .own = &own, .tpm = -1};
 	struct process_spec spec = {
 		.netns = guest->netns, .in = -1, .pid_file = pid_path, .detach = true, .keep = keep};
 
@@ -106,21 +140,23 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 		r = unix_listen(qmp_path, &qmp, err);
 	if (r == 0)
 		r = unix_listen(console_path, &console, err);
+	if (r == 0)
+		r = open_logs(guest->run_dir, &log, &console_log, err);
+	if (r == 0)
+		r = prepare(arena, &command, &firmware, &own, log, cancel, err);
+	tpm = command.tpm;
 	if (r < 0)
 		return r;
-	console_log =
-		open(console_log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600); /* QEMU's own would be 0644 */
-	log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (log < 0 || console_log < 0)
-		return error_errno(err, errno, "cannot write the logs in %s", guest->run_dir);
-	sockets = (struct command_sockets){qmp, console};
+	command.qmp = qmp;
+	command.console = console;
 	for (size_t i = 0; i < guest->nic_count; i++)
 		keep[i] = guest->nics[i].tap_fd;
 	keep[guest->nic_count] = qmp;
 	keep[guest->nic_count + 1] = console;
-	keep[guest->nic_count + 2] = -1;
+	keep[guest->nic_count + 2] = tpm; /* -1 ends the list as well */
+	keep[guest->nic_count + 3] = -1;
 	spec.out = spec.err = log;
-	spec.argv = command_build(arena, guest, profile, &sockets);
+	spec.argv = command_build(arena, &command);
 	return process_spawn(&spec, ret, err);
 }
 
@@ -207,13 +243,13 @@ static int run(const struct driver_guest *guest, struct cancel *cancel, struct p
 	if (r < 0)
 		return r;
 	remove_files(guest->run_dir);
-	r = spawn(guest, profile, process, err);
+	r = spawn(guest, profile, cancel, process, err);
 	if (r < 0)
 		return r;
 	r = qmp_open(qmp_path, ANSWER_MS, cancel, &qmp, &problem);
 	if (r == -ECONNRESET || r == -ECONNREFUSED)
 		return died(guest->run_dir, process, "at once", err);
-	return r < 0 ? error_move(err, &problem) : 0;
+	return r < 0 ? error_move(err, &problem) : own_started(guest, err);
 }
 
 static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
@@ -227,6 +263,7 @@ static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, s
 			process_end(&process, 0, NULL);
 			remove_listed(guest->run_dir, files, FILE_COUNT);
 		}
+		tpm_stop(guest->run_dir, NULL);
 		return r;
 	}
 	*ret = (struct driver_state){
@@ -365,6 +402,9 @@ static int qemu_stop(const char *run_dir, struct error **err)
 	}
 	if (process.pid)
 		process_wait(&process, 0, NULL); /* leaves no zombie where it was our child */
+	r = tpm_stop(run_dir, err);
+	if (r < 0)
+		return r;
 	remove_files(run_dir);
 	return 0;
 }

@@ -28,8 +28,8 @@
 /* Part of the key of images: increase it when this file makes something else of the same input. */
 enum { FORMAT = 2 };
 
-/* What a carrier has of the layer, besides host.initrd. */
-static const char *const carried[] = {"bzImage", "vmlinux", "guest.initrd"};
+/* What a carrier has of the layer, besides host.initrd; an image without a disk has no boot loaders. */
+static const char *const carried[] = {"bzImage", "vmlinux", "guest.initrd", "shim.efi", "grub.efi"};
 
 static int nestvisor_hash(const struct image_build *build, char ret[HASH_TEXT_SIZE], struct error **err)
 {
@@ -226,7 +226,8 @@ static json_t *describe(const struct image_build *build, const struct cache_entr
 	json_t *disk = json_object_get(layer->manifest, "disk");
 
 	for (size_t i = 0; i < sizeof(carried) / sizeof(*carried); i++)
-		json_object_set(files, carried[i], json_object_get(portable, carried[i]));
+		if (json_object_get(portable, carried[i]))
+			json_object_set(files, carried[i], json_object_get(portable, carried[i]));
 	json_decref(portable);
 	manifest = json_pack("{sssisssssoss*sO*}", "schema", "nestvisor-image", "format", FORMAT, "name",
 			     build->recipe->name, "append", build->recipe->append, "files", files, "layer", layer->id,
@@ -303,7 +304,8 @@ static int make_carrier(const struct image_build *build, const struct cache_entr
 	if (r == 0)
 		r = json_write_file(arena_printf(build->arena, "%s/manifest.json", content), manifest, err);
 	for (size_t i = 0; r == 0 && i < sizeof(carried) / sizeof(*carried); i++)
-		r = link_into(build, layer->path, carried[i], content, &size, err);
+		if (json_object_get(layer->sums, carried[i]))
+			r = link_into(build, layer->path, carried[i], content, &size, err);
 	if (r == 0)
 		r = link_into(build, image, "host.initrd", content, &size, err);
 	if (r == 0)

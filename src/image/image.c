@@ -100,6 +100,8 @@ int image_from_manifest(struct arena *arena, const json_t *manifest, const char 
 			      .kernel = path_if_there(arena, layer, "bzImage"),
 			      .vmlinux = path_if_there(arena, layer, "vmlinux"),
 			      .initrd = path_if_there(arena, layer, "guest.initrd"),
+			      .shim = path_if_there(arena, layer, "shim.efi"),
+			      .grub = path_if_there(arena, layer, "grub.efi"),
 			      .initrd_host = path_if_there(arena, boot, "host.initrd")};
 	if (strlen(id) != IMAGE_ID_SIZE - 1 || !ret->vmlinux || !ret->initrd || !ret->initrd_host)
 		return error_set(err, EBADMSG, "%s holds no whole image", boot);

@@ -53,6 +53,7 @@ struct image {
 	const char *disk;		      /* path of the root disk, or NULL */
 	const char *disk_format;	      /* "raw" or "qcow2" */
 	uint64_t disk_size;		      /* virtual size in bytes */
+	const char *shim, *grub;	      /* signed boot loaders for UEFI, or NULL */
 	const char *append;		      /* kernel command line words the image wants, or "" */
 	const struct image_carrier *carriers; /* the disks to hand to a host whose guests boot this */
 	size_t carrier_count;
@@ -95,6 +96,14 @@ int image_make_overlay(const struct image *image, const char *path, uint64_t siz
  * system, is encrypted, or refers to files outside its own folder. Reads metadata only and starts no program.
  */
 int image_inspect(const char *path, const char **ret_format, uint64_t *ret_size, struct error **err);
+
+/*
+ * A disk from which UEFI boots the image's own kernel, Secure Boot or not: an EFI system partition with shim, GRUB, the
+ * kernel, the initramfs of a host or a guest, and these words for the kernel. What was there is replaced. -ENOTSUP where
+ * the image has no boot loaders.
+ */
+int image_make_boot_disk(const struct image *image, bool host, const char *words, const char *path,
+			 struct cancel *cancel, struct error **err);
 
 /* A NoCloud seed disk (cloud-init): a FAT file system CIDATA with meta-data, user-data and network-config (or NULL). */
 int image_make_cloud_seed(const char *path, const char *meta_data, const char *user_data, const char *network_config,

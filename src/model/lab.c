@@ -47,6 +47,19 @@ static const char *network_path(const struct lab *lab, size_t position)
 	return lab->networks[position]->path;
 }
 
+const char *firmware_name(enum firmware firmware)
+{
+	switch (firmware) {
+	case FIRMWARE_BIOS:
+		return "bios";
+	case FIRMWARE_UEFI:
+		return "uefi";
+	case FIRMWARE_UEFI_SECURE:
+		return "uefi-secure";
+	}
+	return "?";
+}
+
 unsigned network_overhead(const struct network *network)
 {
 	unsigned overhead = network->encapsulation == ENCAP_GENEVE ? 50 + network->geneve_options : 50;

@@ -44,6 +44,12 @@ enum seed_kind {
 	SEED_NONE,       /* the image knows, or asks DHCP */
 };
 
+enum firmware {
+	FIRMWARE_BIOS,
+	FIRMWARE_UEFI,	      /* without Secure Boot */
+	FIRMWARE_UEFI_SECURE, /* Secure Boot on, Microsoft's keys enrolled */
+};
+
 enum encapsulation {
 	ENCAP_NONE,
 	ENCAP_VXLAN,  /* RFC 7348: 50 bytes over IPv4, 70 over IPv6 */
@@ -103,6 +109,10 @@ struct guest {
 	const char *image;       /* a name ("micro", "debian-12") or a path, absolute */
 	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
+	enum firmware firmware;
+	bool tpm;                /* has a TPM 2.0, with a state of its own */
+	bool display;            /* has a screen and a keyboard, to be looked at (nestvisor view, screenshot, type) */
+	bool hypervisor_hidden;  /* CPUID does not tell it that it is a guest */
 	enum seed_kind seed;
 	enum transport_kind transport;
 	const char *ssh_user;    /* NULL: the user's default */
@@ -207,6 +217,7 @@ void model_derive_interface(const char *name, const char *suffix, char ret[INTER
 
 const char *uplink_name(enum uplink uplink);
 const char *world_name(enum world world);
+const char *firmware_name(enum firmware firmware); /* "uefi-secure" */
 const char *encapsulation_name(enum encapsulation encapsulation);
 
 #endif

@@ -105,9 +105,13 @@ json_t *spec_guest(const struct lab *lab, const struct guest *guest)
 	json_t *carries = json_array();
 
 	collect_images(guest->host, carries);
-	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "cpus",
+	/* What is as it always was is left out: a guest that an older nestvisor started is no other for it. */
+	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:s*, s:o*, s:o*, s:s*, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "cpus",
 			 (int)guest->cpus, "memory", (json_int_t)guest->memory, "disk", (json_int_t)guest->disk,
-			 "image", guest->image, "os", guest->os, "nested", guest->nested, "host", guest->host != NULL,
+			 "image", guest->image, "os", guest->os, "firmware",
+			 guest->firmware == FIRMWARE_BIOS ? NULL : firmware_name(guest->firmware), "tpm",
+			 guest->tpm ? json_true() : NULL, "display", guest->display ? json_true() : NULL, "hypervisor",
+			 guest->hypervisor_hidden ? "hidden" : NULL, "nested", guest->nested, "host", guest->host != NULL,
 			 "seed", (int)guest->seed, "world", world_name(guest->world), "nics", nics_json(guest),
 			 "publish", publish_json(lab, guest), "tags", tags_json(guest), "transport",
 			 (int)guest->transport, "ssh", json_pack("[s?, s?]", guest->ssh_user, guest->ssh_key),

@@ -95,6 +95,7 @@ leftovers() {
 	ip -o link show | grep -E ': nv[0-9a-f]+w' || true
 	nft list tables | grep nestvisor || true
 	pgrep -a qemu-system || true
+	pgrep -a swtpm || true
 	pgrep -a dnsmasq || true
 	pgrep -a pasta || true
 	find /run/nestvisor /var/lib/nestvisor -mindepth 1 2>/dev/null || true

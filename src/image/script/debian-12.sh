@@ -5,14 +5,16 @@
 #   disk.raw          the root disk, an ext4 file system, sparse
 #   packages          names and versions of what is on the disk
 #   libraries         the shared libraries on the disk
+#   shim.efi, grub.efi  the boot loaders that Microsoft and Debian signed, for guests with UEFI firmware
 script_dir=$1 out=$2 work=$3
 . "$script_dir/library.sh"
 
 suite=bookworm
 include=systemd,systemd-sysv,udev,dbus,kmod,procps,netbase,e2fsprogs,login,openssh-server,qemu-guest-agent
 include=$include,iproute2,iputils-ping,nftables,libnftables1,libjansson4,libmnl0,ca-certificates,less,nano
-include=$include,qemu-system-x86,qemu-utils,dnsmasq-base,mtools
+include=$include,qemu-system-x86,qemu-utils,dnsmasq-base,mtools,ovmf,swtpm,tpm2-tools
 boot_modules='virtio_pci virtio_mmio virtio_blk virtio_net virtio_console virtio_rng'
+loaders='shim-signed grub-efi-amd64-signed'
 room=512 # MB to leave free on the disk
 
 # The Debian archives that this machine uses for the suite, which may be near it, or Debian's own.
@@ -98,7 +100,7 @@ kernel_package=$(kernel_package)
 [ -n "$kernel_package" ] || fail 'linux-image-cloud-amd64 depends on no kernel' 'please report it: apt-cache depends linux-image-cloud-amd64'
 version=${kernel_package#linux-image-}
 progress "downloading $kernel_package and busybox"
-download "$work/packages" "$kernel_package" libc6 busybox
+download "$work/packages" "$kernel_package" libc6 busybox $loaders
 progress 'unpacking the kernel'
 tree=$work/tree
 unpack "$work/packages" "$tree"
@@ -109,6 +111,7 @@ skeleton "$guest"
 install_file "$tree" bin/busybox "$guest"
 cp -L "$tree/usr/lib64/ld-linux-x86-64.so.2" "$guest/usr/lib64/"
 install_libraries "$tree" "$guest" "$guest/usr/bin/busybox"
+KEEP_SIGNATURES=1 # under Secure Boot the kernel loads no module without one
 install_modules "$tree" "$version" "$guest" $boot_modules
 index_modules "$tree" "$version" "$guest"
 mkdir -p "$guest/dev" "$guest/proc" "$guest/sys" "$guest/run" "$guest/root"
@@ -116,6 +119,8 @@ for applet in sh mount umount modprobe cp usleep reboot switch_root; do
 	ln -s busybox "$guest/usr/bin/$applet"
 done
 install -m 755 "$script_dir/init-disk" "$guest/init"
+cp "$tree/usr/lib/shim/shimx64.efi.signed" "$out/shim.efi"
+cp "$tree/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed" "$out/grub.efi"
 
 root=$work/root
 sources
@@ -127,7 +132,7 @@ cp -a "$tree/usr/lib/modules/$version" "$root/usr/lib/modules/"
 chroot "$root" depmod "$version"
 configure
 chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' >"$out/packages"
-printf '%s\n' "$kernel_package $(versions "$work/packages" | awk -v name="$kernel_package" '$1 == name { print $2 }')" >>"$out/packages"
+versions "$work/packages" | grep -E "^($kernel_package|shim-signed|grub-efi-amd64-signed) " >>"$out/packages"
 ls "$root/usr/lib/x86_64-linux-gnu" | grep '\.so\.' | sort >"$out/libraries"
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/*.log "$root"/var/log/apt "$root"/tmp/* "$tree"
 

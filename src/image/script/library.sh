@@ -250,11 +250,13 @@ install_modules() {
 	done <"$modules.files"
 }
 
-# install_module FROM TO: without its signature. Checking that costs more than loading the module where the CPU is emulated,
-# and this kernel does not insist on it. A signed module ends in: signature, its length as 32 bits big endian, a magic
-# line of 28 bytes (Documentation/admin-guide/module-signing.rst; struct module_signature is 12 bytes).
+# install_module FROM TO: without its signature, unless KEEP_SIGNATURES is 1. Checking that costs more than loading the module
+# where the CPU is emulated, and without Secure Boot this kernel does not insist on it. A signed module ends in: signature, its
+# length as 32 bits big endian, a magic line of 28 bytes (Documentation/admin-guide/module-signing.rst; struct module_signature
+# is 12 bytes).
 install_module() {
 	cp "$1" "$2"
+	[ "${KEEP_SIGNATURES:-0}" = 0 ] || return 0
 	[ "$(tail -c 28 "$1" | tr '\n' .)" = '~Module signature appended~.' ] || return 0
 	set -- "$2" $(tail -c 32 "$1" | od -An -N4 -tu1)
 	truncate -s "-$(($2 * 16777216 + $3 * 65536 + $4 * 256 + $5 + 40))" "$1"

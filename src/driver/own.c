@@ -1,0 +1,111 @@
+#include "driver/own.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "image/image.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { VARIABLES_LIMIT = 64 << 20 };
+
+/* What swtpm calls a TPM 2.0's permanent state (swtpm(8), --tpmstate). */
+#define TPM_STATE "tpm2-00.permall"
+
+static const char *made_file(struct arena *arena, const struct driver_guest *guest)
+{
+	return arena_printf(arena, "%s.made", guest->own_dir);
+}
+
+static bool was_made(struct arena *arena, const struct driver_guest *guest, const char *what)
+{
+	cleanup_free char *text = NULL;
+	char *rest = NULL;
+	size_t length;
+
+	if (file_read(made_file(arena, guest), 4096, &text, &length, NULL) < 0)
+		return false;
+	for (const char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		if (strcmp(line, what) == 0)
+			return true;
+	return false;
+}
+
+static int prepare_variables(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
+			     const char *path, struct error **err)
+{
+	cleanup_free char *template = NULL;
+	size_t length;
+	int r;
+
+	if (file_exists(path))
+		return 0;
+	if (was_made(arena, guest, "variables")) {
+		r = error_set(
+			err, ENODATA,
+			"the UEFI variables of %s are lost: %s is gone, and the guest has booted with it. Its boot "
+			"entries and the keys that it enrolled were in there; a disk that is sealed to them will "
+			"ask for its recovery key",
+			guest->path, path);
+		error_hint(err, "put the file back, or remove %s to begin with new ones", made_file(arena, guest));
+		return r;
+	}
+	r = file_read(files->variables, VARIABLES_LIMIT, &template, &length, err);
+	return r < 0 ? r : file_write_atomic(path, template, length, 0600, err);
+}
+
+static int prepare_tpm(struct arena *arena, const struct driver_guest *guest, const char *path, struct error **err)
+{
+	int r;
+
+	if (file_exists(arena_printf(arena, "%s/" TPM_STATE, path)))
+		return 0;
+	if (was_made(arena, guest, "tpm")) {
+		r = error_set(err, ENODATA,
+			      "the TPM of %s is lost: %s/" TPM_STATE
+			      " is gone, and the guest has booted with it. What was sealed to it "
+			      "(BitLocker's and LUKS' keys, Windows Hello, certificates) cannot be opened any more; an "
+			      "encrypted disk needs its recovery key",
+			      guest->path, path);
+		error_hint(err, "put the file back, or remove %s to begin with a new TPM", made_file(arena, guest));
+		return r;
+	}
+	return dir_make(path, 0700, err);
+}
+
+int own_prepare(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
+		struct own *ret, struct error **err)
+{
+	bool uefi = guest->firmware != FIRMWARE_BIOS;
+	int r;
+
+	*ret = (struct own){0};
+	if (!uefi && !guest->tpm)
+		return 0;
+	if (!guest->own_dir)
+		return error_set(err, EINVAL, "%s has no folder for its firmware and TPM", guest->path);
+	r = dir_make(guest->own_dir, 0700, err);
+	if (r == 0 && uefi) {
+		ret->variables = arena_printf(arena, "%s/variables", guest->own_dir);
+		ret->boot_disk = guest->image->kernel ? arena_printf(arena, "%s/boot", guest->own_dir) : NULL;
+		r = prepare_variables(arena, guest, files, ret->variables, err);
+	}
+	if (r == 0 && guest->tpm) {
+		ret->tpm = arena_printf(arena, "%s/tpm", guest->own_dir);
+		r = prepare_tpm(arena, guest, ret->tpm, err);
+	}
+	return r;
+}
+
+int own_started(const struct driver_guest *guest, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	/* What it once had and has not now stays noted: it may get it back. */
+	bool variables = guest->firmware != FIRMWARE_BIOS || was_made(arena, guest, "variables");
+	bool tpm = guest->tpm || was_made(arena, guest, "tpm");
+	const char *text = arena_printf(arena, "%s%s", variables ? "variables\n" : "", tpm ? "tpm\n" : "");
+
+	return *text ? file_write_atomic(made_file(arena, guest), text, strlen(text), 0600, err) : 0;
+}

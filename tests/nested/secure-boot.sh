@@ -1,0 +1,82 @@
+#!/bin/bash
+# The machine that Windows 11 asks for, with Linux in it: UEFI with Secure Boot on and Microsoft's keys, a TPM 2.0, virtio
+# throughout. Debian's signed shim boots; what is not signed, or was changed, does not.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+nestvisor=$(readlink -f "$1")
+for needed in /usr/share/qemu/firmware /usr/bin/swtpm; do
+	[ -e "$needed" ] || { skip everything "there is no $needed: apt-get install ovmf swtpm"; exit 77; }
+done
+work=$(mktemp -d /run/test/lab.XXXXXX)
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+own=/var/lib/nestvisor/secure/sb.own
+cat > secure.nest.yaml <<'EOF2'
+lab: secure
+networks:
+  lab: {subnet: 192.168.122.0/24}
+guests:
+  sb: {image: debian-12, firmware: uefi-secure, tpm: true, display: true, memory: 1G, nics: [{network: lab, address: 192.168.122.10}]}
+EOF2
+inside() { nv exec sb -- sh -c "$1"; }
+variable() { # NAME: the last byte of a UEFI variable
+	inside "mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs none /sys/firmware/efi/efivars
+		od -An -v -tu1 /sys/firmware/efi/efivars/$1-8be4df61-93ca-11d2-aa0d-00e098032b8c | tr -d '\n' | sed 's/.* //'"
+}
+
+check "up, by UEFI and Debian's signed boot loaders" nv up
+check "Secure Boot is on" says 1 variable SecureBoot
+check "and not in setup mode" says 0 variable SetupMode
+check "the kernel says so, and locks itself down" says '[integrity]' inside 'mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security; cat /sys/kernel/security/lockdown'
+check "it loads no module without a signature" says rejected inside 'f=$(find /lib/modules -name dummy.ko); cp $f /tmp/x.ko && truncate -s -40 /tmp/x.ko && insmod /tmp/x.ko; dmesg | tail -1'
+check "it has a TPM 2.0" says 2 inside 'cat /sys/class/tpm/tpm0/tpm_version_major'
+check "into which the firmware has measured what it booted" inside 'tpm2_pcrread sha256:4,7 | grep -qv 0x0000000000 && ! tpm2_pcrread sha256:4 | grep -q "4 : 0x0*$"'
+check "which signs a quote of that, and the quote is found right" says "pcrs:" inside 'cd /tmp && export TPM2TOOLS_TCTI=device:/dev/tpmrm0 && tpm2_createek -Q -c ek -G rsa -u ek.pub && tpm2_createak -Q -C ek -c ak -G rsa -g sha256 -s rsassa -u ak.pub -f pem -n ak.name && tpm2_quote -Q -c ak -l sha256:0,4,7 -q 1234abcd -m quote -s signature -o pcrs -g sha256 && tpm2_checkquote -u ak.pub -m quote -s signature -f pcrs -g sha256 -q 1234abcd'
+check "its disks and network cards are virtio" says 'all virtio' inside 'for d in /sys/bus/pci/devices/*; do read -r class <$d/class; read -r vendor <$d/vendor; case $class in 0x01*|0x02*) [ $vendor = 0x1af4 ] || echo "$d $class $vendor";; esac; done | grep . || ls -d /sys/block/vd* >/dev/null && echo all virtio'
+check "up again finds nothing to do" says "everything runs" nv up
+
+# What was lost is not made anew in silence.
+ended() { ! pgrep -x "$1" >/dev/null; }
+check "down keeps its disk" nv down --keep-disks
+check "the TPM ended with it" ended swtpm
+mv $own/tpm/tpm2-00.permall kept
+check "without its TPM's state it does not start, and it is said what that means" says "the TPM of sb is lost" nv up
+check "nor was a new state made" test ! -e $own/tpm/tpm2-00.permall
+mv kept $own/tpm/tpm2-00.permall
+mv $own/variables kept
+check "nor without its UEFI variables" says "the UEFI variables of sb are lost" nv up
+mv kept $own/variables
+nv down
+
+# The same boot disk with one byte of shim changed: the firmware refuses it.
+boot_disk() { # PATH LOADER
+	truncate -s 49M "$1"
+	printf '\200\0\1\0\357\376\377\377\0\010\0\0\0\200\1\0' | dd of="$1" bs=1 seek=446 conv=notrunc status=none
+	printf '\125\252' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
+	mformat -i "$1@@1M" -T 98304 -H 2048 :: && mmd -i "$1@@1M" ::/EFI ::/EFI/BOOT && mcopy -i "$1@@1M" "$2" ::/EFI/BOOT/BOOTX64.EFI
+}
+shim=$(dirname "$(nv image debian-12 --json 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["kernel"])')")/shim.efi
+check "the image has the shim that Microsoft signed" test -s "$shim"
+cp "$shim" changed.efi
+size=$(stat -c %s changed.efi)
+printf 'X' | dd of=changed.efi bs=1 seek=$((size / 2)) conv=notrunc status=none
+check "a changed loader differs by one byte at most" bash -c "[ \$(cmp -l $shim changed.efi | wc -l) = 1 ]"
+boot_disk changed.img changed.efi
+cat > secure.nest.yaml <<'EOF2'
+lab: secure
+networks:
+  lab: {subnet: 192.168.122.0/24}
+guests:
+  sb: {image: ./changed.img, firmware: uefi-secure, memory: 256M, nics: [{network: lab, address: 192.168.122.10}]}
+EOF2
+nv up > up.log 2>&1 &
+up=$!
+refused() { grep -aqiE 'access denied|security violation' /run/nestvisor/secure/guests/sb/console.log; }
+check "a loader that was changed after it was signed is refused" until_true 120 refused
+kill $up 2>/dev/null
+wait $up
+grep -aiE 'access denied|security violation' /run/nestvisor/secure/guests/sb/console.log | tail -n 1
+check "down" nv down
+check "leaves nothing" clean
+finish

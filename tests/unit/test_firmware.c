@@ -1,0 +1,268 @@
+/*
+ * What a guest with UEFI, a TPM or Windows gets: the firmware's descriptions, the words of QEMU's command line, and
+ * what is the guest's own. tests/nested/secure-boot.sh boots it.
+ */
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "driver/command.h"
+#include "driver/firmware.h"
+#include "driver/own.h"
+#include "image/image.h"
+#include "model/windows.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct arena *arena;
+static char top[] = "/tmp/nestvisor-firmware.XXXXXX";
+
+static int make_folder(void **state)
+{
+	(void)state;
+	arena = arena_new();
+	return mkdtemp(top) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	arena_free(arena);
+	return dir_remove(top, NULL);
+}
+
+static const char *in_folder(const char *name)
+{
+	return arena_printf(arena, "%s/%s", top, name);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	cleanup_free char *folder = strndup(path, (size_t)(strrchr(path, '/') - path));
+
+	assert_int_equal(dir_make(folder, 0755, NULL), 0);
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0644, NULL), 0);
+}
+
+/* A description as distributions install it; the files it names are made. */
+static void describe(const char *path, const char *name, const char *machine, const char *features)
+{
+	const char *code = in_folder(arena_printf(arena, "%s.code", name));
+	const char *variables = in_folder(arena_printf(arena, "%s.vars", name));
+
+	write_file(code, "code");
+	write_file(variables, name);
+	write_file(
+		in_folder(path),
+		arena_printf(arena,
+			     "{\"interface-types\":[\"uefi\"],\"mapping\":{\"device\":\"flash\",\"executable\":{"
+			     "\"filename\":\"%s\",\"format\":\"raw\"},\"nvram-template\":{\"filename\":\"%s\","
+			     "\"format\":\"raw\"}},\"targets\":[{\"architecture\":\"x86_64\",\"machines\":[\"%s\"]}],"
+			     "\"features\":[%s]}",
+			     code, variables, machine, features));
+}
+
+static int find(enum firmware firmware, struct firmware_files *ret, struct error **err)
+{
+	const char *const folders[] = {in_folder("etc"), in_folder("usr"), NULL};
+
+	return firmware_find_in(arena, folders, firmware, ret, err);
+}
+
+static void assert_contains(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+static void test_descriptions(void **state)
+{
+	cleanup_error struct error *err = NULL;
+	struct firmware_files files;
+
+	(void)state;
+	assert_int_equal(find(FIRMWARE_UEFI_SECURE, &files, &err), -ENOENT);
+	assert_contains(err->hint, "ovmf");
+	error_freep(&err);
+	write_file(in_folder("usr/10-broken.json"), "{");
+	write_file(in_folder("usr/11-odd.json"), "[{\"mapping\": 7}]");
+	describe("usr/20-arm.json", "arm", "virt-*", "\"secure-boot\",\"enrolled-keys\"");
+	describe("usr/50-keys.json", "keys", "pc-q35-*", "\"secure-boot\",\"enrolled-keys\",\"requires-smm\"");
+	describe("usr/60-setup.json", "setup", "pc-q35-*", "\"secure-boot\",\"requires-smm\"");
+	describe("usr/70-plain.json", "plain", "pc-q35-*", "\"acpi-s3\"");
+	assert_int_equal(find(FIRMWARE_UEFI_SECURE, &files, &err), 0);
+	assert_contains(files.code, "/keys.code");
+	assert_contains(files.variables, "/keys.vars");
+	assert_true(files.smm);
+	assert_int_equal(find(FIRMWARE_UEFI, &files, &err), 0);
+	assert_contains(files.code, "/plain.code"); /* and not the one that only lacks keys */
+	assert_false(files.smm);
+
+	/* The administrator's own: before the others by its name, instead of one by the same name, or nothing at all.
+	 */
+	describe("etc/30-mine.json", "mine", "pc-q35-*", "\"secure-boot\",\"enrolled-keys\"");
+	assert_int_equal(find(FIRMWARE_UEFI_SECURE, &files, &err), 0);
+	assert_contains(files.code, "/mine.code");
+	assert_int_equal(unlink(in_folder("mine.code")), 0); /* described, but not there */
+	assert_int_equal(find(FIRMWARE_UEFI_SECURE, &files, &err), 0);
+	assert_contains(files.code, "/keys.code");
+	write_file(in_folder("etc/50-keys.json"), "");
+	assert_int_equal(find(FIRMWARE_UEFI_SECURE, &files, &err), -ENOENT);
+}
+
+static struct image disk_image = {.name = "disk", .kind = IMAGE_DISK, .append = ""};
+
+static struct driver_guest some_guest(const char *os, enum accelerator accelerator)
+{
+	return (struct driver_guest){.lab = "test",
+				     .path = "a",
+				     .name = "a",
+				     .id = "0123abcd",
+				     .run_dir = "/run/a",
+				     .cpus = 2,
+				     .memory = UINT64_C(4) << 30,
+				     .image = &disk_image,
+				     .os = os,
+				     .firmware = FIRMWARE_UEFI_SECURE,
+				     .tpm = true,
+				     .display = true,
+				     .accelerator = accelerator,
+				     .netns = -1};
+}
+
+/* The whole command line as one text, words separated by spaces. */
+static const char *command_line(const struct driver_guest *guest)
+{
+	const struct firmware_files files = {"/code,1", "raw", "/template", "raw", true};
+	const struct own own = {.variables = "/own/variables", .tpm = "/own/tpm"};
+	const struct profile *profile;
+	struct command command = {.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .tpm = 5};
+	const char *text = "";
+
+	if (profile_choose(guest, &profile, NULL) < 0)
+		skip();
+	command.profile = profile;
+	for (const char *const *word = command_build(arena, &command); *word; word++)
+		text = arena_printf(arena, "%s %s", text, *word);
+	return text;
+}
+
+static void test_secure_boot(void **state)
+{
+	struct driver_guest guest = some_guest("linux", ACCEL_TCG);
+	const char *line = command_line(&guest);
+
+	(void)state;
+	assert_contains(line, " -M q35,smm=on ");
+	assert_contains(line, " -global driver=cfi.pflash01,property=secure,value=on ");
+	assert_contains(line, " -drive if=pflash,unit=0,readonly=on,format=raw,file=/code,,1 ");
+	assert_contains(line, " -drive if=pflash,unit=1,format=raw,file=/own/variables ");
+	assert_contains(
+		line, " -chardev socket,id=tpm,fd=5 -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0");
+	assert_contains(line, " -vnc unix:/run/a/vnc");
+	assert_contains(line, " -no-reboot ");
+	assert_null(strstr(line, "hv-"));
+	assert_null(strstr(line, "-kernel"));
+	assert_null(strstr(line, "usb"));
+}
+
+/* Every row of the table is there under KVM, and nothing that was not listed. */
+static void test_windows(void **state)
+{
+	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
+	const char *line = command_line(&guest);
+
+	(void)state;
+	for (size_t i = 0; i < windows_setting_count; i++) {
+		const struct windows_setting *setting = &windows_settings[i];
+
+		assert_true(setting->reason && setting->source && setting->libvirt && setting->versions);
+		if (setting->place != WINDOWS_GUEST && setting->when <= WINDOWS_UNDER_KVM)
+			assert_contains(line, setting->value);
+	}
+	assert_contains(line, " -cpu host,-svm,-vmx,hv-relaxed,hv-vapic,");
+	assert_contains(line, " -rtc base=localtime,driftfix=slew ");
+	assert_contains(line, ",hpet=off ");
+	assert_null(strstr(line, "passthrough"));
+	assert_null(strstr(line, "hv-evmcs"));
+	assert_null(strstr(line, "-no-reboot"));
+
+	guest.nested = true;
+	line = command_line(&guest);
+	assert_contains(line, " -cpu host,hv-relaxed,");
+	assert_contains(line, ",hv-stimer-direct");
+
+	guest.nested = false;
+	guest.hypervisor_hidden = true;
+	line = command_line(&guest);
+	assert_contains(line, " -cpu host,-svm,-vmx,-hypervisor,kvm=off ");
+	assert_null(strstr(line, "hv-"));
+
+	guest.hypervisor_hidden = false;
+	guest.accelerator = ACCEL_TCG; /* which knows none of them */
+	assert_null(strstr(command_line(&guest), "hv-"));
+	assert_contains(command_line(&guest), "base=localtime");
+}
+
+static void test_own(void **state)
+{
+	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
+	struct firmware_files files = {.variables = in_folder("template")};
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *text = NULL;
+	struct own own;
+	size_t length;
+
+	(void)state;
+	guest.own_dir = in_folder("a.own");
+	write_file(files.variables, "as shipped");
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	assert_null(own.boot_disk); /* the disk boots by itself */
+	write_file(own.variables, "changed by the guest");
+	/* It never ran: nothing was lost, and swtpm makes a new state. */
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	write_file(arena_printf(arena, "%s/tpm2-00.permall", own.tpm), "secrets");
+	assert_int_equal(own_started(&guest, &err), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	assert_int_equal(file_read(own.variables, 4096, &text, &length, NULL), 0);
+	assert_string_equal(text, "changed by the guest");
+
+	assert_int_equal(unlink(arena_printf(arena, "%s/tpm2-00.permall", own.tpm)), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	assert_contains(err->message, "the TPM of a is lost");
+	assert_contains(err->message, "recovery key");
+	error_freep(&err);
+	guest.tpm = false; /* taken away and given back: it is still the one that is lost */
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	assert_int_equal(own_started(&guest, &err), 0);
+	guest.tpm = true;
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	error_freep(&err);
+
+	assert_int_equal(dir_remove(guest.own_dir, NULL), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	assert_contains(err->message, "the UEFI variables of a are lost");
+	assert_int_equal(unlink(arena_printf(arena, "%s.made", guest.own_dir)), 0); /* as the hint says */
+	error_freep(&err);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_descriptions),
+		cmocka_unit_test(test_secure_boot),
+		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_own),
+	};
+
+	return cmocka_run_group_tests_name("firmware", tests, make_folder, remove_folder);
+}
