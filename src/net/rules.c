@@ -231,15 +231,15 @@ static void add_mac_chains(struct strbuf *out)
 	add_mode_chains(out, "mac_from", "\t\tether saddr @mac_open return\n", NULL, NULL);
 }
 
-static const char from_rules[] = "\t\tip saddr vmap @from4\n"
-				 "\t\tip saddr vmap @from_net4\n"
-				 "\t\tip6 saddr vmap @from6\n"
-				 "\t\tip6 saddr vmap @from_net6\n";
-
-static const char to_rules[] = "\t\tip daddr vmap @to4\n"
-			       "\t\tip daddr vmap @to_net4\n"
-			       "\t\tip6 daddr vmap @to6\n"
-			       "\t\tip6 daddr vmap @to_net6\n";
+/* Those for IPv6 are in chains of their own where most packets pass: what is IPv4 is asked about it once. */
+static const char from_rules4[] = "\t\tip saddr vmap @from4\n"
+				  "\t\tip saddr vmap @from_net4\n",
+		  from_rules6[] = "\t\tip6 saddr vmap @from6\n"
+				  "\t\tip6 saddr vmap @from_net6\n",
+		  to_rules4[] = "\t\tip daddr vmap @to4\n"
+				"\t\tip daddr vmap @to_net4\n",
+		  to_rules6[] = "\t\tip6 daddr vmap @to6\n"
+				"\t\tip6 daddr vmap @to_net6\n";
 
 static void add_above(struct strbuf *out, const struct prefix *above, size_t count, const char *name, uint8_t family)
 {
@@ -269,6 +269,10 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 				" meta mark & " CUT_STRICT " == " CUT " ip6 daddr @above6 return\n");
 	strbuf_add(out, "\t\toifname \"" NET_WORLD "\" drop\n"
 			"\t\tmeta mark & " ALONE " == " ALONE " drop\n\t}\n");
+	strbuf_add(out, "\tchain cut {\n"
+			"\t\tjump leaves_cut\n"
+			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
+			"\t}\n");
 	strbuf_add(out, "\tchain from_world {\n");
 	if (!outermost) /* what those above have begun, administrators among them */
 		strbuf_add(out, "\t\tct direction original return\n");
@@ -284,15 +288,36 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 		      DNSMASQ_CUT_PORT);
 }
 
+/* Ways with a smaller MTU ahead, whoever swallows the ICMP that says so (RFC 4821, section 1). */
+static void add_fit_chain(struct strbuf *out)
+{
+	static const char *const ways[] = {NET_ADMIN, NET_WORLD};
+
+	strbuf_add(out, "\tchain fit {\n");
+	for (size_t i = 0; i < 2; i++)
+		strbuf_printf(out,
+			      "\t\tiifname \"%s\" tcp option maxseg size set rt mtu\n"
+			      "\t\toifname \"%s\" tcp option maxseg size set rt mtu\n",
+			      ways[i], ways[i]);
+	strbuf_add(out, "\t}\n");
+}
+
 static void add_forward(struct strbuf *out)
 {
-	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
-			"\t\tether saddr vmap @mac_from\n");
-	strbuf_add(out, from_rules);
+	add_fit_chain(out);
+	strbuf_add(out, "\tchain from_address6 {\n");
+	strbuf_add(out, from_rules6);
 	/* Nobody is answered whose answer would leave by another way: the host would be its relay. For IPv4 the kernel
 	 * does the same (rp_filter). */
-	strbuf_add(out, "\t\tiifname != \"" NET_WORLD
-			"\" ip6 saddr != { ::, fe80::/10 } fib saddr . iif oif missing drop\n");
+	strbuf_add(out,
+		   "\t\tip6 saddr != { ::, fe80::/10 } iifname != \"" NET_WORLD "\" fib saddr . iif oif missing drop\n"
+		   "\t}\n"
+		   "\tchain to_address6 {\n");
+	strbuf_add(out, to_rules6);
+	strbuf_add(out, "\t}\n\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
+			"\t\tether saddr vmap @mac_from\n");
+	strbuf_add(out, from_rules4);
+	strbuf_add(out, "\t\tmeta nfproto ipv6 jump from_address6\n");
 	strbuf_printf(out,
 		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
 		      "\t\tmeta mark & " CUT " == " CUT " iifname @with_dns fib daddr type local "
@@ -301,29 +326,26 @@ static void add_forward(struct strbuf *out)
 	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
 			"\t\tiifname \"" NET_WORLD "\" jump from_world\n"
 			"\t\tmeta mark & " CUT " == " CUT " jump leaves_cut\n");
-	strbuf_add(out, to_rules);
-	strbuf_add(out,
-		   /* Published ports: what administrators begin, and its answers; nothing else takes that way. */
-		   "\t\tiifname \"" NET_ADMIN "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
-		   "\t\toifname \"" NET_ADMIN "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
-		   "\t\tiifname \"" NET_ADMIN "\" ct status dnat ct direction original accept\n"
-		   "\t\toifname \"" NET_ADMIN "\" ct status dnat ct direction reply accept\n"
-		   "\t\tiifname \"" NET_ADMIN "\" drop\n"
-		   "\t\toifname \"" NET_ADMIN "\" drop\n"
-		   "\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
-		   /* Ways with a smaller MTU ahead, whoever swallows the ICMP that says so (RFC 4821, section 1). */
-		   "\t\toifname \"" NET_WORLD "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
-		   "\t\tiifname \"" NET_WORLD "\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n"
-		   /* Before conntrack is asked: the answer may have gone straight over the bridge, unseen here. */
-		   "\t\tiifname . oifname @same_bridge accept\n"
-		   "\t\tiifname != @connected drop\n"
-		   "\t\toifname != @connected drop\n"
-		   "\t\tct state { established, related } accept\n"
-		   "\t\tct state invalid drop\n"
-		   "\t\tiifname \"" NET_WORLD "\" oifname @routed accept\n"
-		   "\t\tiifname \"" NET_WORLD "\" drop\n"
-		   "\t\taccept\n"
-		   "\t}\n");
+	strbuf_add(out, to_rules4);
+	strbuf_add(out, to_rules6);
+	strbuf_add(out, "\t\ttcp flags & (syn | rst) == syn jump fit\n"
+			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
+			/* What most packets are, as early as they may be known to be it. */
+			"\t\tct state { established, related } iifname @connected oifname @connected accept\n"
+			/* Published ports: what administrators begin, and its answers; nothing else takes that way. */
+			"\t\tiifname \"" NET_ADMIN "\" ct status dnat ct direction original accept\n"
+			"\t\toifname \"" NET_ADMIN "\" ct status dnat ct direction reply accept\n"
+			"\t\tiifname \"" NET_ADMIN "\" drop\n"
+			"\t\toifname \"" NET_ADMIN "\" drop\n"
+			/* Before conntrack decides: the answer may have gone straight over the bridge, unseen here. */
+			"\t\tiifname . oifname @same_bridge accept\n"
+			"\t\tiifname != @connected drop\n"
+			"\t\toifname != @connected drop\n"
+			"\t\tct state invalid drop\n"
+			"\t\tiifname \"" NET_WORLD "\" oifname @routed accept\n"
+			"\t\tiifname \"" NET_WORLD "\" drop\n"
+			"\t\taccept\n"
+			"\t}\n");
 }
 
 /* Who asks: by its address where it has a fixed one, for many may come by one cable. */
@@ -390,7 +412,8 @@ static void add_host_chains(struct strbuf *out)
 	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n"
 			"\t\tmeta mark != 0 jump asked_for\n"
 			"\t\tmeta l4proto { tcp, udp } th sport 53 meta mark set meta mark | " FROM_WORLD "\n");
-	strbuf_add(out, to_rules);
+	strbuf_add(out, to_rules4);
+	strbuf_add(out, to_rules6);
 	strbuf_add(out, "\t}\n");
 	strbuf_add(out, "\tchain postrouting {\n"
 			"\t\ttype nat hook postrouting priority 100; policy accept;\n"
@@ -586,6 +609,23 @@ static void own_ip6(struct set *set, const struct lab *lab, const struct nic *ni
 		set_add(set, "\"%s\" . %s", nic->tap, text);
 }
 
+/* The same with the Ethernet address. */
+static void whole_own4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
+
+	if (nic_ip(nic, AF_INET, text))
+		set_add(set, "\"%s\" . %s . %s", nic->tap, mac_format(nic->mac, mac), text);
+}
+
+static void whole_own6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
+
+	if (nic_ip(nic, AF_INET6, text))
+		set_add(set, "\"%s\" . %s . %s", nic->tap, mac_format(nic->mac, mac), text);
+}
+
 static void tap_with_any_local(struct set *set, const struct lab *lab, const struct nic *nic)
 {
 	if (nic->guest->seed != SEED_NATIVE)
@@ -740,26 +780,45 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tdrop\n\t}\n");
 }
 
+/* Who sends: most frames are decided by one look at all that must be the tap's own, the others are looked at closely.
+ */
+static void add_from_taps(struct strbuf *out)
+{
+	strbuf_add(out, "\tchain own4 {\n"
+			"\t\tmeta l4proto != udp accept\n"
+			"\t\tudp sport != 67 accept\n"
+			"\t}\n"
+			"\tchain own6 {\n"
+			"\t\tip6 nexthdr tcp accept\n"
+			"\t\tip6 nexthdr udp udp sport != 547 accept\n"
+			"\t}\n"
+			"\tchain prerouting {\n"
+			"\t\ttype filter hook prerouting priority -300; policy accept;\n" ADD_MARK(FROM_GUEST));
+	strbuf_add(out, "\t\tiifname vmap @tap_from\n"
+			"\t\tiifname . ether saddr . ip saddr @own4 jump own4\n"
+			"\t\tiifname . ether saddr . ip6 saddr @own6 jump own6\n"
+			"\t\tiifname @tunnels accept\n"
+			"\t\tiifname . ether saddr != @tap_mac drop\n"
+			/* Of a VLAN the host knows nothing; VLAN 0 is no VLAN, and what is behind such a tag it takes
+			   as if there were none (IEEE 802.1Q, 6.9.1). */
+			"\t\tether type { 8021q, 8021ad } @ll,116,12 != 0 accept\n"
+			"\t\tmeta protocol vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
+			"ip6 : jump from_tap_ip6, 8021q : drop, 8021ad : drop }\n"
+			"\t}\n");
+}
+
 static void add_bridge_chains(struct strbuf *out)
 {
+	add_from_taps(out);
 	add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to", "\t\toifname @tap_open return\n");
 	add_address_chains(out);
-	strbuf_add(out, "\tchain prerouting {\n"
-			"\t\ttype filter hook prerouting priority -300; policy accept;\n" ADD_MARK(
-				FROM_GUEST) "\t\tiifname @tunnels accept\n"
-					    "\t\tiifname . ether saddr != @tap_mac drop\n"
-					    "\t\tiifname vmap @tap_from\n"
-					    /* Of a VLAN the host knows nothing; VLAN 0 is no VLAN, and what is behind
-					       such a tag it takes as if there were none (IEEE 802.1Q, 6.9.1). */
-					    "\t\tether type { 8021q, 8021ad } @ll,116,12 != 0 accept\n"
-					    "\t\tmeta protocol vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
-					    "ip6 : jump from_tap_ip6, 8021q : drop, 8021ad : drop }\n"
-					    "\t}\n");
 	strbuf_add(out, "\tchain forward {\n"
 			"\t\ttype filter hook forward priority -300; policy accept;\n");
-	strbuf_add(out, from_rules);
+	strbuf_add(out, from_rules4);
+	strbuf_add(out, from_rules6);
 	strbuf_add(out, "\t\toifname vmap @tap_to\n");
-	strbuf_add(out, to_rules);
+	strbuf_add(out, to_rules4);
+	strbuf_add(out, to_rules6);
 	strbuf_add(out, "\t\tmeta mark & " ALONE " == " ALONE " drop\n"
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
 			"\t}\n");
@@ -798,6 +857,8 @@ static void format_bridge(const struct lab *lab, const struct elements *elements
 	/* Apart from the addresses: intervals in two dimensions are what the kernel takes longest to build. */
 	add_taps(out, lab, "tap_ip4", "ifname . ipv4_addr", false, own_ip4);
 	add_taps(out, lab, "tap_ip6", "ifname . ipv6_addr", false, own_ip6);
+	add_taps(out, lab, "own4", "ifname . ether_addr . ipv4_addr", false, whole_own4);
+	add_taps(out, lab, "own6", "ifname . ether_addr . ipv6_addr", false, whole_own6);
 	add_taps(out, lab, "tap_subnets4", "ifname . ipv4_addr", true, subnets4_behind);
 	add_taps(out, lab, "tap_subnets6", "ifname . ipv6_addr", true, subnets6_behind);
 	add_owned(out, lab, "owned4", AF_INET);
