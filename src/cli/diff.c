@@ -93,7 +93,6 @@ static int read_question(struct invocation *inv, struct arena *arena, const stru
 	if ((status = find_host(inv, pair, 0, &ret->before)) != EXIT_DONE ||
 	    (status = find_host(inv, pair, 1, &ret->after)) != EXIT_DONE)
 		return status;
-	ret->hook = hook_read(inv);
 	if (word && !protocol_read(word, &protocol))
 		return invocation_usage(inv, "\"%s\" is no protocol", word);
 	if (word || count)
@@ -117,10 +116,48 @@ static void warn_of_gaps(struct invocation *inv, struct arena *arena, const stru
 					which, host->name, stack_gap_name(host, kind, arena), stack_gap_command(kind));
 }
 
+enum { HOOK_COUNT = 5 };
+
+struct hook_diffs {
+	struct diff_hook *items[HOOK_COUNT];
+	size_t count;
+};
+
+static void clear_diffs(struct hook_diffs *diffs)
+{
+	for (size_t i = 0; i < diffs->count; i++)
+		diff_hook_free(diffs->items[i]);
+}
+
+/* The one that was asked about, else all, those of most packets first. */
+static int compare_hooks(struct invocation *inv, struct diff_hook_question *question, struct hook_diffs *ret,
+			 struct error **err)
+{
+	static const enum hook all[HOOK_COUNT] = {HOOK_FORWARD, HOOK_INPUT, HOOK_OUTPUT, HOOK_PREROUTING,
+						  HOOK_POSTROUTING};
+	bool one = invocation_given(inv, "hook");
+	int r = 0;
+
+	for (size_t i = 0; i < (one ? 1 : HOOK_COUNT) && r == 0; i++) {
+		question->hook = one ? hook_read(inv) : all[i];
+		r = diff_hook_new(question, &ret->items[ret->count], err);
+		ret->count += r == 0;
+	}
+	return r;
+}
+
+static bool differ(const struct hook_diffs *diffs)
+{
+	for (size_t i = 0; i < diffs->count; i++)
+		if (diffs->items[i]->class_count)
+			return true;
+	return false;
+}
+
 static int compare_hosts(struct invocation *inv, const struct pair *pair)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_diff_hook struct diff_hook *diff = NULL;
+	__attribute__((cleanup(clear_diffs))) struct hook_diffs diffs = {};
 	cleanup_error struct error *err = NULL;
 	cleanup_strbuf struct strbuf out = {};
 	struct diff_hook_question question;
@@ -130,19 +167,15 @@ static int compare_hosts(struct invocation *inv, const struct pair *pair)
 		return status;
 	warn_of_gaps(inv, arena, question.before, "first");
 	warn_of_gaps(inv, arena, question.after, "second");
-	if (diff_hook_new(&question, &diff, &err) < 0)
+	if (compare_hooks(inv, &question, &diffs, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (inv->json) {
-		invocation_answer(inv, diff_hook_json(diff));
+		invocation_answer(inv, diff_hooks_json((const struct diff_hook *const *)diffs.items, diffs.count));
 	} else {
-		diff_hook_text(diff, inv->style, &out);
-		if (!invocation_given(inv, "hook"))
-			strbuf_add(&out,
-				   "Compared are packets that pass through (hook forward); --hook input: those for the "
-				   "host itself, --hook output: those that it sends.\n");
+		diff_hooks_text((const struct diff_hook *const *)diffs.items, diffs.count, inv->style, &out);
 		invocation_print_text(inv, out.text);
 	}
-	return diff->class_count ? EXIT_FAILED : EXIT_DONE;
+	return differ(&diffs) ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* ---- all hosts ---- */
@@ -205,7 +238,7 @@ const struct command command_diff = {
 		       "Of several hosts: who reaches whom on which ports, as `nestvisor reach` tells it, with a "
 		       "packet for each "
 		       "change and the rules that decide it before and after. Of one host, or with --at: the rules of "
-		       "one hook, "
+		       "each hook, or of --hook alone, "
 		       "exactly; classes of packets that get through now or no longer do, for new connections.",
 	.operands =
 		(const struct command_operand[]){
@@ -223,7 +256,10 @@ const struct command command_diff = {
 						    .argument = "HOST",
 						    .help = "compare the rules of this host only",
 						    .complete = COMPLETE_HOST},
-						   HOOK_OPTION,
+						   {.name = "hook",
+						    .kind = OPTION_CHOICE,
+						    .help = "where in that host; all of them if left out",
+						    .choices = HOOK_CHOICES},
 						   {.name = "proto",
 						    .kind = OPTION_STRING,
 						    .argument = "PROTOCOL",

@@ -7,13 +7,9 @@
 
 struct arena;
 
-/* The options of `reach` and `diff` about the rules of one hook, and about how much sets of packets may take. */
-#define HOOK_OPTION                                                                                                    \
-	{                                                                                                              \
-		.name = "hook", .kind = OPTION_CHOICE, .help = "where in that host",                                   \
-		.choices = (const char *const[]){"forward", "input", "output", "prerouting", "postrouting", NULL},     \
-		.fallback = "forward"                                                                                  \
-	}
+/* Of --hook, which hook_read() reads. */
+#define HOOK_CHOICES ((const char *const[]){"forward", "input", "output", "prerouting", "postrouting", NULL})
+/* How much sets of packets may take. */
 #define MEMORY_OPTION                                                                                                  \
 	{                                                                                                              \
 		.name = "memory", .kind = OPTION_INTEGER, .argument = "MIB",                                           \

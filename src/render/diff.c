@@ -188,7 +188,7 @@ static json_t *decision_json(const struct diff_decision *decision)
 	return json;
 }
 
-static json_t *class_json(const struct diff_class *class)
+static json_t *class_json(const struct diff_hook *diff, const struct diff_class *class)
 {
 	json_t *fields = json_pack("{s:s}", "family", family_of(class) == AF_INET ? "ip" : "ip6");
 	cleanup_strbuf struct strbuf text = {}, packet = {};
@@ -204,17 +204,27 @@ static json_t *class_json(const struct diff_class *class)
 	}
 	class_text(class, &text);
 	packet_format(&witness, &packet);
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "change", kind_words[class->kind], "text",
-			 text_json(text.text), "fields", fields, "witness", text_json(packet.text), "before",
-			 decision_json(&class->before), "after", decision_json(&class->after));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "change", kind_words[class->kind], "hook",
+			 hook_name(diff->hook), "text", text_json(text.text), "fields", fields, "witness",
+			 text_json(packet.text), "before", decision_json(&class->before), "after",
+			 decision_json(&class->after));
 }
 
-json_t *diff_hook_json(const struct diff_hook *diff)
+json_t *diff_hooks_json(const struct diff_hook *const *diffs, size_t count)
 {
-	json_t *answer = json_pack("{s:b, s:[], s:b}", "same", diff->class_count == 0, "changes", "more", diff->more);
+	json_t *answer = json_pack("{s:[], s:[]}", "hooks", "changes");
+	bool same = true, more = false;
 
-	for (size_t i = 0; i < diff->class_count; i++)
-		json_array_append_new(json_object_get(answer, "changes"), class_json(&diff->classes[i]));
+	for (size_t i = 0; i < count; i++) {
+		json_array_append_new(json_object_get(answer, "hooks"), json_string(hook_name(diffs[i]->hook)));
+		for (size_t j = 0; j < diffs[i]->class_count; j++)
+			json_array_append_new(json_object_get(answer, "changes"),
+					      class_json(diffs[i], &diffs[i]->classes[j]));
+		same = same && diffs[i]->class_count == 0;
+		more = more || diffs[i]->more;
+	}
+	json_object_set_new(answer, "same", json_boolean(same));
+	json_object_set_new(answer, "more", json_boolean(more));
 	return answer;
 }
 
@@ -225,7 +235,7 @@ static void put_title(enum diff_kind kind, const struct style *style, struct str
 	strbuf_add_char(out, '\n');
 }
 
-void diff_hook_text(const struct diff_hook *diff, const struct style *style, struct strbuf *out)
+static void put_hook(const struct diff_hook *diff, const struct style *style, struct strbuf *out)
 {
 	for (size_t k = 0; k < KIND_COUNT; k++) {
 		enum diff_kind kind = kinds[k];
@@ -251,10 +261,70 @@ void diff_hook_text(const struct diff_hook *diff, const struct style *style, str
 			strbuf_add_char(out, '\n');
 		}
 	}
-	if (diff->class_count == 0)
-		strbuf_add(out, "Both let the same packets through.\n");
 	if (diff->more)
 		strbuf_add(out, "\nThere is more than is shown; --proto and --port ask for less.\n");
+}
+
+/* What the packets of a hook are. */
+static const char *hook_packets(enum hook hook)
+{
+	switch (hook) {
+	case HOOK_FORWARD:
+		return "Packets that pass through (hook forward)";
+	case HOOK_INPUT:
+		return "Packets for the host itself (hook input)";
+	case HOOK_OUTPUT:
+		return "Packets that the host sends (hook output)";
+	case HOOK_PREROUTING:
+		return "Packets that come in, before they are routed (hook prerouting)";
+	case HOOK_POSTROUTING:
+		return "Packets that leave, after they were routed (hook postrouting)";
+	case HOOK_NONE:
+	case HOOK_INGRESS:
+	case HOOK_EGRESS:
+	case HOOK_BROUTING:
+		break;
+	}
+	return hook_name(hook);
+}
+
+static void put_same(const struct diff_hook *const *diffs, size_t count, struct strbuf *out)
+{
+	cleanup_strbuf struct strbuf same = {};
+	size_t same_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (diffs[i]->class_count)
+			continue;
+		strbuf_printf(&same, "%s%s", same_count++ ? ", " : "", hook_name(diffs[i]->hook));
+	}
+	if (same_count == 0)
+		return;
+	strbuf_add(out, out->length ? "\n" : "");
+	if (count == 1)
+		strbuf_add(out, "Both let the same packets through.\n");
+	else if (same_count == count)
+		strbuf_add(out, "Both let the same packets through, at every hook.\n");
+	else
+		strbuf_printf(out, "The same packets get through at: %s.\n", same.text);
+}
+
+void diff_hooks_text(const struct diff_hook *const *diffs, size_t count, const struct style *style, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		cleanup_strbuf struct strbuf changes = {};
+
+		if (diffs[i]->class_count == 0)
+			continue;
+		put_hook(diffs[i], style, &changes);
+		strbuf_add(out, out->length ? "\n" : "");
+		if (count > 1) {
+			text_paint(out, style, COLOUR_BOLD, hook_packets(diffs[i]->hook));
+			strbuf_add(out, "\n\n");
+		}
+		strbuf_add(out, changes.text);
+	}
+	put_same(diffs, count, out);
 }
 
 /* ---- all hosts ---- */

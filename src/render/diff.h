@@ -6,10 +6,10 @@
 #include "render/text.h"
 #include "verify/diff.h"
 
-/* The members of the answer "diff". */
-json_t *diff_hook_json(const struct diff_hook *diff);
+/* The members of the answer "diff". Of one host: of each hook that was compared. */
+json_t *diff_hooks_json(const struct diff_hook *const *diffs, size_t count);
 json_t *diff_lab_json(const struct diff_lab *diff);
-void diff_hook_text(const struct diff_hook *diff, const struct style *style, struct strbuf *out);
+void diff_hooks_text(const struct diff_hook *const *diffs, size_t count, const struct style *style, struct strbuf *out);
 /* `verbose`: with the packet and the rules of every single one. */
 void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool verbose, struct strbuf *out);
 

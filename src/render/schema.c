@@ -119,6 +119,7 @@ static const struct schema schemas[] = {
 				"witness": {"type": ["string", "null"], "description": "a packet of which it is so"},
 				"before": {"description": "what decided about it: of one host's rules an object, else a text", "type": ["object", "string", "null"]},
 				"after": {"description": "the same, now", "type": ["object", "string", "null"]},
+				"hook": {"enum": ["forward", "input", "output", "prerouting", "postrouting"], "description": "one host's rules: where"},
 				"text": {"type": "string", "description": "one host's rules: the packets, for people"},
 				"fields": {"type": "object", "description": "one host's rules: the values of each field that matters"},
 				"family": {"enum": ["ip", "ip6"]},
@@ -129,6 +130,7 @@ static const struct schema schemas[] = {
 				"is": {"enum": ["allowed", "partly", "blocked", "unknown"]}
 			}}},
 			"more": {"type": "boolean", "description": "there are more changes than are told"},
+			"hooks": {"type": "array", "description": "one host's rules: the hooks that were compared", "items": {"enum": ["forward", "input", "output", "prerouting", "postrouting"]}},
 			"gone": {"type": "array", "description": "hosts that only the first facts hold", "items": {"type": "string"}},
 			"come": {"type": "array", "description": "hosts that only the second facts hold", "items": {"type": "string"}}
 		},
@@ -237,6 +239,7 @@ static const struct schema schemas[] = {
 				"subnets": {"type": "array", "items": {"type": "string"}},
 				"uplink": {"enum": ["nat", "route", "none"]},
 				"world": {"enum": ["open", "cut", "sealed"]},
+				"not_in_force": {"type": "string", "description": "a host where that is not, or not known to be, in force"},
 				"state": {"enum": ["absent", "starting", "running", "dead", "unknown"]},
 				"system": {"enum": ["linux", "windows"]},
 				"wsl": {"type": "boolean"},

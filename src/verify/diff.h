@@ -51,6 +51,7 @@ enum { DIFF_CLASSES = 200 };
 
 struct diff_hook {
 	struct arena *arena;
+	enum hook hook;
 	struct diff_class *classes;
 	size_t class_count;
 	bool more; /* there are more than DIFF_CLASSES of a kind */

@@ -233,6 +233,7 @@ int diff_hook_new(const struct diff_hook_question *question, struct diff_hook **
 	if (!space)
 		return -ENOMEM;
 	diff->arena = arena_new();
+	diff->hook = question->hook;
 	differing.before.chains = before = chains_new(space, question->before, NULL, NULL);
 	differing.after.chains = after = chains_new(space, question->after, NULL, NULL);
 	compare(&differing, STACK_IP4);

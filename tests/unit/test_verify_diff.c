@@ -62,10 +62,11 @@ static void end(struct pair *pair)
 static void assert_text(const struct pair *pair, const char *wanted)
 {
 	struct style style = {.utf8 = true, .columns = 100};
+	const struct diff_hook *diff = pair->diff;
 	cleanup_strbuf struct strbuf out = {};
 
-	assert_fits("diff", diff_hook_json(pair->diff));
-	diff_hook_text(pair->diff, &style, &out);
+	assert_fits("diff", diff_hooks_json(&diff, 1));
+	diff_hooks_text(&diff, 1, &style, &out);
 	assert_string_equal(out.text, wanted);
 }
 
