@@ -601,8 +601,11 @@ static void follow_part(struct spread *spread, const struct spread_start *start,
 	stream.packets = bounds_exactly(pset_and(space, start->packets, set));
 	if (spread_is_known(&stream))
 		stream.packets.must = PSET_EMPTY;
-	if (!bounds_are_empty(stream.packets))
-		start_at(spread, start, &stream);
+	if (bounds_are_empty(stream.packets))
+		return;
+	if (spread->omits_macs)
+		strip_frame(spread, &stream);
+	start_at(spread, start, &stream);
 }
 
 static void end_known(struct spread *spread, const struct spread_start *start)
@@ -640,6 +643,8 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	spread->too_large = false;
 	spread->waiting = NULL;
 	spread->waiting_count = 0;
+	spread->segments = NULL;
+	spread->omits_macs = spread->gathers && !spread_asks_macs(spread, starts, start_count);
 	spread->visits = NULL;
 	spread->visit_count = 0;
 	spread->ends = NULL;
@@ -647,8 +652,10 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	spread->end_count = spread->hop_count = 0;
 	for (size_t i = 0; i < start_count && !spread->too_large; i++)
 		follow(spread, &starts[i]);
-	while (spread->waiting_count)
+	do {
 		go_on(spread);
+		spread_go_on_joined(spread);
+	} while (spread->waiting_count);
 	result = space_check(spread->space, err);
 	if (result == 0 && spread->too_large)
 		result = error_set(err, E2BIG, "the question is too large: the packets go more than %d ways",

@@ -21,6 +21,7 @@ struct decision {
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
 struct spread_back;
+struct spread_segments;
 struct spread_ways;
 struct visit;
 
@@ -91,9 +92,12 @@ struct spread {
 	bool gathers;		/* packets wait at hosts for others that come there as they do */
 	struct stream *waiting;
 	size_t waiting_count;
-	bool *taken_over;		     /* is each host? */
-	bool asks_ttl;			     /* some rule does */
-	bool counts_ttl;		     /* the packets followed were told apart by it */
+	struct spread_segments *segments; /* spread_segment.c: bridges at which packets wait; NULL: none yet */
+	enum truth rules_ask_macs;	  /* of any packet; unknown: not looked yet */
+	bool omits_macs;		  /* nobody tells packets apart by them: they have none, but in frames to all */
+	bool *taken_over;		  /* is each host? */
+	bool asks_ttl;			  /* some rule does */
+	bool counts_ttl;		  /* the packets followed were told apart by it */
 	struct spread_routing (*routing)[2]; /* of each host, both families */
 	struct spread_hop *hops;
 	size_t hop_count;
@@ -229,6 +233,18 @@ void spread_flood(struct spread *spread, const struct stream *stream, struct sta
 /* Frames come in at a port of a bridge: for others behind it, or for the bridge itself (stream->iif). */
 void spread_frames(struct spread *spread, const struct stream *stream);
 void spread_into_port(struct spread *spread, const struct stream *stream);
+
+/* ---- spread_frame.c ---- */
+
+/* Does any rule or any of the senders tell packets apart by their MACs, or write some? */
+bool spread_asks_macs(struct spread *spread, const struct spread_start *starts, size_t count);
+
+/* ---- spread_segment.c ---- */
+
+/* Takes packets out of the stream that is sent by stream->oif, if they can wait for those of others to the same
+ * receivers; they go on with spread_go_on_joined(). */
+void spread_join(struct spread *spread, struct stream *stream);
+void spread_go_on_joined(struct spread *spread);
 
 /* ---- spread_local.c ---- */
 

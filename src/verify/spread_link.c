@@ -3,7 +3,7 @@
  * Which port of a bridge that is behind follows from where the cables lead; on the way are the chains of devices, the
  * bridge's own, and those of IP where it calls them for frames (bridge-nf).
  */
-#include "verify/spread_internal.h"
+#include "verify/spread_search.h"
 
 #include "base/arena.h"
 
@@ -13,197 +13,6 @@
 #include <sys/socket.h>
 
 enum { MOST_TARGETS = 256 };
-
-enum way_kind {
-	LEAVING,  /* by a device */
-	COMING,	  /* in by a device */
-	CROSSING, /* a bridge: from a port or its own host (NULL), to a port or its own host (NULL) */
-};
-
-struct way {
-	enum way_kind kind;
-	struct stack_link *link; /* the device, the bridge */
-	struct stack_link *in_port, *out_port;
-	const struct way *before;
-};
-
-/* Where a frame may come to: an interface with addresses, or out of what was captured. */
-struct far_end {
-	struct stack_link *link; /* NULL: outside */
-	struct stack_link *last; /* the last interface that was captured on the way there */
-	const struct way *way;
-};
-
-struct search {
-	struct spread *spread;
-	struct far_end *ends;
-	size_t end_count;
-	const struct stack_link **seen;
-	size_t seen_count;
-	bool outside; /* it may lead out of what was captured */
-};
-
-static bool is_kind(const struct stack_link *link, const char *kind)
-{
-	return link->link->kind && strcmp(link->link->kind, kind) == 0;
-}
-
-static bool is_veth(const struct stack_link *link)
-{
-	return is_kind(link, "veth") && link->parent;
-}
-
-static bool see(struct search *search, const struct stack_link *link)
-{
-	for (size_t i = 0; i < search->seen_count; i++)
-		if (search->seen[i] == link)
-			return false;
-	*arena_push(search->spread->arena, search->seen, search->seen_count) = link;
-	return true;
-}
-
-static const struct way *go(struct search *search, enum way_kind kind, struct stack_link *link,
-			    struct stack_link *in_port, struct stack_link *out_port, const struct way *before)
-{
-	struct way *way = arena_new_struct(search->spread->arena, struct way);
-
-	*way = (struct way){kind, link, in_port, out_port, before};
-	return way;
-}
-
-static void reach_end(struct search *search, struct stack_link *link, struct stack_link *last, const struct way *way)
-{
-	for (size_t i = 0; link && i < search->end_count; i++)
-		if (search->ends[i].link == link)
-			return;
-	*arena_push(search->spread->arena, search->ends, search->end_count) = (struct far_end){link, last, way};
-}
-
-static void search_from(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way);
-
-static bool isolates(const struct stack_link *in_port, const struct stack_link *out_port)
-{
-	return in_port && in_port->link->port.isolated == TRUTH_YES && out_port->link->port.isolated == TRUTH_YES;
-}
-
-static bool works(const struct stack_link *port)
-{
-	return !port->link->port.state || strcmp(port->link->port.state, "forwarding") == 0;
-}
-
-/* The bond or team that an interface is part of. */
-static struct stack_link *bond_of(const struct stack_link *link)
-{
-	struct stack_link *master = link->master ? NULL : stack_link(link->host, link->link->master);
-
-	return master && master != link && (is_kind(master, "bond") || is_kind(master, "team")) ? master : NULL;
-}
-
-static struct stack_link *vlan_of(const struct stack_link *link, uint64_t vlan)
-{
-	for (size_t i = 0; i < link->host->link_count; i++) {
-		struct stack_link *child = &link->host->links[i];
-
-		if (child->parent == link && child->link->vlan_id.known && child->link->vlan_id.value == vlan)
-			return child;
-	}
-	return NULL;
-}
-
-/* A frame comes in at a link from outside it. */
-static void search_at(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way)
-{
-	struct stack_link *bridge = link->master;
-	struct stack_link *end = bridge ? bridge : bond_of(link) ? bond_of(link) : link;
-
-	way = go(search, COMING, link, NULL, NULL, way);
-	if (spread_is_taken_over(search->spread, link->host)) {
-		reach_end(search, link, link, way);
-		return;
-	}
-	if (vlan)
-		end = vlan_of(end, vlan);
-	if (end)
-		reach_end(search, end, link, bridge ? go(search, CROSSING, bridge, link, NULL, way) : way);
-	if (!bridge || !see(search, link) || !works(link))
-		return;
-	for (size_t i = 0; i < bridge->port_count; i++) {
-		struct stack_link *port = bridge->ports[i];
-
-		if ((port == link && port->link->port.hairpin != TRUTH_YES) || isolates(link, port) || !works(port))
-			continue;
-		search_from(search, port, vlan, go(search, CROSSING, bridge, link, port, way));
-	}
-}
-
-/* A frame is sent by a link. */
-static void search_from(struct search *search, struct stack_link *link, uint64_t vlan, const struct way *way)
-{
-	size_t ends = search->end_count;
-	bool led = false;
-
-	if (!see(search, link))
-		return;
-	if (is_kind(link, "vlan") && link->parent) {
-		search_from(search, link->parent, number_or(link->link->vlan_id, 0),
-			    go(search, LEAVING, link, NULL, NULL, way));
-		return;
-	}
-	if (link->is_bridge) {
-		for (size_t i = 0; i < link->port_count; i++)
-			if (works(link->ports[i]))
-				search_from(search, link->ports[i], vlan,
-					    go(search, CROSSING, link, NULL, link->ports[i], way));
-		return;
-	}
-	way = go(search, LEAVING, link, NULL, NULL, way);
-	for (size_t i = 0; i < link->host->link_count; i++)
-		if (bond_of(&link->host->links[i]) == link)
-			search_from(search, &link->host->links[i], vlan, way);
-	led = search->end_count > ends;
-	if (is_veth(link)) {
-		search_at(search, link->parent, vlan, way);
-		led = true;
-	}
-	for (size_t i = 0; i < link->cable_count; i++) {
-		led = true;
-		if (link->cables[i].link)
-			search_at(search, link->cables[i].link, vlan, way);
-		else
-			reach_end(search, NULL, link, way);
-	}
-	/* nothing says where it leads: who is behind it was not captured */
-	if (!led && !link->loopback)
-		reach_end(search, NULL, link, way);
-}
-
-/* Is it known where its cable leads? Then whoever is at the other end is found that way, or not at all. */
-static bool has_far_end(const struct stack_link *link)
-{
-	for (size_t i = 0; i < link->cable_count; i++)
-		if (link->cables[i].link)
-			return true;
-	return is_veth(link);
-}
-
-/* Others on the same link as far as addresses and MACs tell, over what was not captured. */
-static void search_neighbours(struct search *search, struct stack_link *from)
-{
-	for (size_t i = 0; i < from->neighbour_count; i++) {
-		struct stack_link *link = from->neighbours[i].link;
-
-		if (link->host != from->host && !has_far_end(link))
-			search_at(search, link, 0, go(search, LEAVING, from, NULL, NULL, NULL));
-	}
-}
-
-static bool leads_out(const struct search *search)
-{
-	for (size_t i = 0; i < search->end_count; i++)
-		if (!search->ends[i].link)
-			return true;
-	return false;
-}
 
 /* ---- on the way ---- */
 
@@ -296,12 +105,14 @@ static pset mac_of(struct spread *spread, enum pset_field field, const struct st
 /* How packets arrive: in the frame they are in, in one for who is there, or in one for all. */
 enum frame { FRAME_AS_IT_IS, FRAME_FOR_ONE, FRAME_FOR_ALL };
 
-/* The frame has one of these MACs, as far as that is known. */
-static void write_macs(struct spread *spread, struct stream *stream, pset_fields fields, pset macs)
+/* The frame has one of these MACs, as far as that is known. Where nobody asks only those to all are told apart. */
+static void write_macs(struct spread *spread, struct stream *stream, enum frame frame, pset_fields fields, pset macs)
 {
 	struct space *space = spread->space;
 	struct bounds before = stream->packets;
 
+	if (frame != FRAME_FOR_ALL && spread->omits_macs)
+		return;
 	stream->packets.may = pset_and(space, pset_forget(space, before.may, fields), macs);
 	stream->packets.must = bounds_are_exact(before)
 				       ? stream->packets.may
@@ -348,7 +159,7 @@ static void redirect(struct spread *spread, struct stream *stream)
 			bridge_on(spread, &part, back);
 			continue;
 		}
-		write_macs(spread, &part, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, part.iif));
+		write_macs(spread, &part, FRAME_FOR_ONE, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, part.iif));
 		spread_hook(spread, &part, STACK_BRIDGE, HOOK_INPUT, INT_MIN, INT_MAX);
 		if (!bounds_are_empty(part.packets))
 			spread_arrive(spread, &part);
@@ -468,7 +279,7 @@ static pset known_neighbour(struct spread *spread, const struct stream *stream, 
 	return set;
 }
 
-static pset has(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+pset spread_has(struct spread *spread, const struct stream *stream, const struct stack_link *link,
 		const struct ip *next)
 {
 	pset set = PSET_EMPTY;
@@ -489,7 +300,7 @@ static pset has_mac(struct spread *spread, const struct stream *stream, const st
 
 /* A host answers for all that is local to it on every interface (arp_ignore 0), for IPv6 only on the one that has it;
  * as a proxy for everything. */
-static pset answers(struct spread *spread, const struct stream *stream, const struct stack_link *link,
+pset spread_answers(struct spread *spread, const struct stream *stream, const struct stack_link *link,
 		    const struct ip *next)
 {
 	pset own, ip;
@@ -516,11 +327,11 @@ static void arrive_at(struct spread *spread, const struct stream *sent, const st
 	stream.packets = packets;
 	stream.prerouted = false;
 	if (frame == FRAME_FOR_ONE && sent->redirected)
-		write_macs(spread, &stream, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, end->link));
+		write_macs(spread, &stream, frame, PSET_BIT(PSET_DMAC), mac_of(spread, PSET_DMAC, end->link));
 	else if (frame == FRAME_FOR_ONE)
-		write_macs(spread, &stream, both, pset_and(space, from, mac_of(spread, PSET_DMAC, end->link)));
+		write_macs(spread, &stream, frame, both, pset_and(space, from, mac_of(spread, PSET_DMAC, end->link)));
 	else if (frame == FRAME_FOR_ALL)
-		write_macs(spread, &stream, both, pset_and(space, from, spread_group_frames(spread)));
+		write_macs(spread, &stream, frame, both, pset_and(space, from, spread_group_frames(spread)));
 	pass(spread, &stream, end->way);
 	if (bounds_are_empty(stream.packets))
 		return;
@@ -625,28 +436,31 @@ static void send_to_all(struct spread *spread, const struct stream *stream, cons
 			arrive_at(spread, stream, &search->ends[i], packets, FRAME_FOR_ALL);
 }
 
-void spread_send(struct spread *spread, const struct stream *stream, const struct ip *next)
+void spread_send(struct spread *spread, const struct stream *sent, const struct ip *next)
 {
 	struct search search = {.spread = spread};
-	struct bounds rest = stream->packets;
-	pset many = spread_multicast(spread, stream->family), fixed;
+	struct stream stream = *sent;
+	pset many = spread_multicast(spread, stream.family), fixed;
+	struct bounds rest;
 
-	search_from(&search, stream->oif, 0, NULL);
-	search_neighbours(&search, stream->oif);
-	if (!leads_out(&search) && (search.end_count == 0 || stream->oif->cable_count + stream->oif->port_count == 0))
-		reach_end(&search, NULL, stream->oif, go(&search, LEAVING, stream->oif, NULL, NULL, NULL));
+	if (!next)
+		spread_join(spread, &stream);
+	if (bounds_are_empty(stream.packets))
+		return;
+	rest = stream.packets;
+	search_sent(&search, stream.oif);
 	if (!next) {
-		send_to_all(spread, stream, &search, bounds_in(spread->space, rest, many));
+		send_to_all(spread, &stream, &search, bounds_in(spread->space, rest, many));
 		rest = bounds_out(spread->space, rest, many);
 	}
-	offer(spread, stream, &search, rest);
-	claim(spread, stream, &search, known_neighbour, next, &rest);
-	fixed = fixed_neighbours(spread, stream, &search, next);
-	send_outside(spread, stream, &search, bounds_in(spread->space, rest, fixed));
+	offer(spread, &stream, &search, rest);
+	claim(spread, &stream, &search, known_neighbour, next, &rest);
+	fixed = fixed_neighbours(spread, &stream, &search, next);
+	send_outside(spread, &stream, &search, bounds_in(spread->space, rest, fixed));
 	rest = bounds_out(spread->space, rest, fixed);
-	claim(spread, stream, &search, has, next, &rest);
-	claim(spread, stream, &search, answers, next, &rest);
-	send_outside(spread, stream, &search, rest);
+	claim(spread, &stream, &search, spread_has, next, &rest);
+	claim(spread, &stream, &search, spread_answers, next, &rest);
+	send_outside(spread, &stream, &search, rest);
 }
 
 /* A frame at a port of a bridge, where all of its packets go to the same host or their own destination. */
@@ -660,8 +474,8 @@ static void bridge_on(struct spread *spread, const struct stream *stream, const 
 	at.redirected = true;
 	search_at(&search, at.in_port, 0, NULL);
 	at.oif = at.iif; /* it is not for the bridge itself */
-	claim(spread, &at, &search, has, next, &rest);
-	claim(spread, &at, &search, answers, next, &rest);
+	claim(spread, &at, &search, spread_has, next, &rest);
+	claim(spread, &at, &search, spread_answers, next, &rest);
 	send_on(spread, &at, &search, rest);
 }
 
@@ -731,9 +545,9 @@ void spread_frames(struct spread *spread, const struct stream *stream)
 		arrive_everywhere(spread, &for_all, &search);
 		claim(spread, stream, &search, has_mac, NULL, &rest);
 	}
-	claim(spread, stream, &search, has, NULL, &rest);
-	claim(spread, stream, &search, answers, NULL, &rest);
-	if (stream->in_port && !leads_out(&search) && !bounds_are_empty(rest))
+	claim(spread, stream, &search, spread_has, NULL, &rest);
+	claim(spread, stream, &search, spread_answers, NULL, &rest);
+	if (stream->in_port && !search_leads_out(&search) && !bounds_are_empty(rest))
 		translate_for_nobody(spread, stream, &rest);
 	send_on(spread, stream, &search, rest);
 }
