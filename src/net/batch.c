@@ -309,22 +309,16 @@ static int send_all(struct batch *batch, struct netlink *nl, long long *ret_ns)
 	return sent < 0 ? -errno : read_answers(nl->fd, nl->said, sizeof(nl->said));
 }
 
-int batch_commit(struct batch *batch, int netns, uint32_t generation, long long *ret_ns, struct error **err)
+int batch_commit(struct batch *batch, struct netlink *nl, uint32_t generation, long long *ret_ns, struct error **err)
 {
 	struct nlattr *attribute =
 		mnl_nlmsg_get_payload_offset((struct nlmsghdr *)(void *)batch->data, sizeof(struct nfgenmsg));
 	const uint32_t expected = htonl(generation);
-	struct netlink nl;
-	int r = netlink_open(&nl, netns, NETLINK_NETFILTER, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	memcpy(mnl_attr_get_payload(attribute), &expected, sizeof(expected));
 	begin(batch, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, 64);
 	end(batch);
-	r = send_all(batch, &nl, ret_ns);
-	if (r < 0)
-		netlink_fail(&nl, r, err, "cannot change the rules");
-	netlink_close(&nl);
-	return r;
+	r = send_all(batch, nl, ret_ns);
+	return r < 0 ? netlink_fail(nl, r, err, "cannot change the rules") : 0;
 }

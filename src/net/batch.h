@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct error;
+struct netlink;
 
 struct batch;
 
@@ -29,8 +30,8 @@ void batch_flush(struct batch *batch, uint8_t table, enum element_set_id set);
 
 /*
  * All of it or nothing, if the namespace's rules are still of this generation: -ERESTART where they are not. *ret_ns:
- * how long the kernel took.
+ * how long the kernel took. `nl`: a socket of the packet filter (NETLINK_NETFILTER) in the namespace.
  */
-int batch_commit(struct batch *batch, int netns, uint32_t generation, long long *ret_ns, struct error **err);
+int batch_commit(struct batch *batch, struct netlink *nl, uint32_t generation, long long *ret_ns, struct error **err);
 
 #endif

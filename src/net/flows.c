@@ -304,6 +304,8 @@ static int end_found(const struct search *search, struct netlink *inside, struct
 {
 	int r = 0;
 
+	if (search->found_count && root->fd < 0)
+		r = netlink_open(root, -1, NETLINK_NETFILTER, err);
 	for (size_t i = 0; i < search->found_count && r == 0; i++) {
 		const struct flow *flow = &search->found[i];
 		struct side outside = as_it_leaves(flow);
@@ -315,23 +317,20 @@ static int end_found(const struct search *search, struct netlink *inside, struct
 	return r;
 }
 
-static int end_flows(struct search *search, size_t *ret_count, struct error **err)
+static int end_flows(struct search *search, struct netlink *filter, size_t *ret_count, struct error **err)
 {
-	struct netlink inside = {.fd = -1}, root = {.fd = -1};
-	int r = netlink_open(&inside, search->net->netns, NETLINK_NETFILTER, err);
+	struct netlink root = {.fd = -1};
 	bool all = false;
+	int r = 0;
 
-	if (r == 0)
-		r = netlink_open(&root, -1, NETLINK_NETFILTER, err);
 	for (int tries = 0; r == 0 && !all && tries < TRIES; tries++) {
 		search->found_count = 0;
-		r = tracking_read(&inside, search->net->netns, take_flow, search, &all, err);
+		r = tracking_read(filter, search->net->netns, take_flow, search, &all, err);
 		if (r == 0)
-			r = end_found(search, &inside, &root, err);
+			r = end_found(search, filter, &root, err);
 		all |= search->found_count == 0;
 		*ret_count += search->found_count;
 	}
-	netlink_close(&inside);
 	netlink_close(&root);
 	return r;
 }
@@ -340,9 +339,11 @@ int flows_end(struct net *net, const struct isolation *before, const struct isol
 	      const struct prefix *above, size_t above_count, size_t *ret_count, struct error **err)
 {
 	struct search search = {.net = net, .above = above, .above_count = above_count};
-	struct netlink *inside;
+	struct netlink *inside, *filter;
 	int r = net_inside(net, &inside, err);
 
+	if (r == 0)
+		r = net_filter(net, &filter, err);
 	*ret_count = 0;
 	for (size_t i = 0; i < net->lab->guest_count && r == 0; i++) {
 		const struct guest *guest = net->lab->guests[i];
@@ -354,7 +355,7 @@ int flows_end(struct net *net, const struct isolation *before, const struct isol
 	if (r == 0)
 		hold_neighbours(&search, inside);
 	if (r == 0 && search.held_count)
-		r = end_flows(&search, ret_count, err);
+		r = end_flows(&search, filter, ret_count, err);
 	free(search.held);
 	free(search.unnamed);
 	free(search.found);

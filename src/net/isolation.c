@@ -243,12 +243,14 @@ static int switch_elements(struct net *net, const char *record, const char *befo
 			   const struct isolation *before, const struct isolation *after, struct net_switched *ret,
 			   struct error **err)
 {
-	const struct ruleset set = {.netns = net->netns, .tables = tables, .record = record};
+	struct ruleset set = {.netns = net->netns, .tables = tables, .record = record};
 	cleanup_elements struct elements old = {0}, new = {0};
 	cleanup_batch struct batch *batch = NULL;
 	uint32_t generation;
-	int r = ruleset_generation(&set, before_text, &generation);
+	int r = net_filter(net, &set.filter, err);
 
+	if (r == 0)
+		r = ruleset_generation(&set, before_text, &generation);
 	if (r < 0)
 		return r;
 	batch = batch_new();
@@ -257,7 +259,7 @@ static int switch_elements(struct net *net, const char *record, const char *befo
 	ret->elements = difference(batch, &old, &new);
 	if (!ret->elements)
 		return 0;
-	r = batch_commit(batch, net->netns, generation, &ret->transaction_ns, err);
+	r = batch_commit(batch, set.filter, generation, &ret->transaction_ns, err);
 	return r < 0 ? r : ruleset_note(&set, after_text, generation + 1, err);
 }
 

@@ -37,7 +37,7 @@ int net_open(const struct lab *lab, const char *run_dir, struct net **ret, struc
 	if (!net)
 		abort();
 	net->lab = lab;
-	net->netns = net->inside.fd = net->root.fd = -1;
+	net->netns = net->inside.fd = net->root.fd = net->filter.fd = -1;
 	net->run_dir = strdup(run_dir);
 	if (!net->run_dir)
 		abort();
@@ -61,6 +61,7 @@ void net_close(struct net *net)
 		return;
 	netlink_close(&net->inside);
 	netlink_close(&net->root);
+	netlink_close(&net->filter);
 	if (net->netns >= 0)
 		close(net->netns);
 	pthread_mutex_destroy(&net->mutex);
@@ -88,6 +89,7 @@ int net_make_namespace(struct net *net, struct error **err)
 		net->netns = steal_fd(&netns);
 		netns = former;
 		netlink_close(&net->inside);
+		netlink_close(&net->filter);
 	}
 	pthread_mutex_unlock(&net->mutex);
 	return r;
@@ -125,6 +127,16 @@ int net_root(struct net *net, struct netlink **ret, struct error **err)
 	if (net->root.fd < 0)
 		r = netlink_open(&net->root, -1, NETLINK_ROUTE, err);
 	*ret = &net->root;
+	return r;
+}
+
+int net_filter(struct net *net, struct netlink **ret, struct error **err)
+{
+	int r = 0;
+
+	if (net->filter.fd < 0)
+		r = netlink_open(&net->filter, net->netns, NETLINK_NETFILTER, err);
+	*ret = &net->filter;
 	return r;
 }
 

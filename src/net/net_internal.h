@@ -16,10 +16,10 @@
 
 /* Everything that a lab has is named after it, so that it can be found by the lab's name alone. */
 struct net_names {
-	char netns[64];		   /* nestvisor-<lab>; also the table in the root namespace */
-	char veth[LINK_NAME_SIZE]; /* nv<id>w, the uplink's end in the root namespace */
+	char netns[64];		    /* nestvisor-<lab>; also the table in the root namespace */
+	char veth[LINK_NAME_SIZE];  /* nv<id>w, the uplink's end in the root namespace */
 	char admin[LINK_NAME_SIZE]; /* nv<id>p, the same of the way in */
-	char mark[64];		   /* nestvisor:<lab>: how the alias of each interface begins */
+	char mark[64];		    /* nestvisor:<lab>: how the alias of each interface begins */
 };
 int net_names_of(const char *lab_name, struct net_names *ret, struct error **err);
 
@@ -30,12 +30,18 @@ struct net {
 	pthread_mutex_t mutex; /* over all below: netlink sockets carry one request at a time */
 	int netns;
 	struct netlink inside, root;	   /* opened when first used */
+	struct netlink filter;		   /* the same, of the packet filter inside */
 	const struct isolation *isolation; /* borrowed; NULL: what the lab file says */
 };
 
 /* The sockets of the two namespaces. With the mutex held. */
 int net_inside(struct net *net, struct netlink **ret, struct error **err);
 int net_root(struct net *net, struct netlink **ret, struct error **err);
+/*
+ * The packet filter's, inside. Closing such a socket waits until the kernel has freed what transactions have deleted
+ * (nft_rcv_nl_event in nf_tables_api.c), some milliseconds; so there is one, and it is closed with the net.
+ */
+int net_filter(struct net *net, struct netlink **ret, struct error **err);
 
 /* Puts our mark and what it is on an interface. */
 int net_put_alias(const struct net *net, struct netlink *nl, const struct link *link, const char *what,

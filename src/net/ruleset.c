@@ -79,11 +79,12 @@ static int list_tables(struct nftables *nft, const struct ruleset *set, struct s
 }
 
 /* "nestvisor-rules 1 <boot> <cookie> <generation> <hash>\n"; empty where the kernel cannot tell these. */
-static void describe(int netns, const char *text, char ret[HEADER_SIZE], uint32_t *ret_generation)
+static void describe(struct netlink *filter, int netns, const char *text, char ret[HEADER_SIZE],
+		     uint32_t *ret_generation)
 {
 	char hash[HASH_TEXT_SIZE], boot[64] = "";
 	cleanup_free char *boot_text = NULL;
-	struct netlink nl = {.fd = -1};
+	struct netlink own = {.fd = -1};
 	uint64_t cookie = 0;
 	size_t length;
 
@@ -91,11 +92,13 @@ static void describe(int netns, const char *text, char ret[HEADER_SIZE], uint32_
 	hash_bytes(text, strlen(text), hash);
 	if (file_read("/proc/sys/kernel/random/boot_id", 128, &boot_text, &length, NULL) == 0)
 		snprintf(boot, sizeof(boot), "%.*s", (int)strcspn(boot_text, "\n"), boot_text);
-	if (netlink_open(&nl, netns, NETLINK_NETFILTER, NULL) == 0) {
-		cookie = netns_cookie(nl.fd);
-		nftables_generation(&nl, ret_generation);
-		netlink_close(&nl);
+	if (!filter && netlink_open(&own, netns, NETLINK_NETFILTER, NULL) == 0)
+		filter = &own;
+	if (filter) {
+		cookie = netns_cookie(filter->fd);
+		nftables_generation(filter, ret_generation);
 	}
+	netlink_close(&own);
 	snprintf(ret, HEADER_SIZE, "nestvisor-rules 1 %s %llu %u %s\n", boot[0] ? boot : "-",
 		 (unsigned long long)cookie, *ret_generation, hash);
 	if (!cookie || !*ret_generation || !boot[0])
@@ -157,7 +160,7 @@ int ruleset_load(const struct ruleset *set, const char *text, const char *beside
 
 	if (r < 0)
 		return r;
-	describe(-1, text, header, &generation);
+	describe(set->filter, -1, text, header, &generation);
 	if (generation != 1) /* where there never was a rule, there is none */
 		r = put_deletions(&nft, set, &commands, err);
 	strbuf_add(&commands, text);
@@ -168,7 +171,7 @@ int ruleset_load(const struct ruleset *set, const char *text, const char *beside
 	if (r < 0)
 		return error_wrap(err, "cannot load the rules");
 	/* The generation is read before the listing: a change in between is found by the next check, not hidden. */
-	describe(-1, text, header, &generation);
+	describe(set->filter, -1, text, header, &generation);
 	strbuf_add(&listing, "");
 	if (set->shared)
 		r = list_tables(&nft, set, &listing, err);
@@ -193,7 +196,7 @@ int ruleset_check(const struct ruleset *set, const char *text, bool *ret_same, s
 	listing = recorded_listing(record, text);
 	if (!listing)
 		return 0;
-	describe(set->netns, text, header, &generation);
+	describe(set->filter, set->netns, text, header, &generation);
 	*ret_same = header[0] && strncmp(record, header, strlen(header)) == 0;
 	if (*ret_same || !set->shared)
 		return 0;
@@ -215,7 +218,7 @@ int ruleset_generation(const struct ruleset *set, const char *text, uint32_t *re
 
 	if (file_read(set->record, RECORD_LIMIT, &record, &length, NULL) < 0)
 		return -ESTALE;
-	describe(set->netns, text, header, ret);
+	describe(set->filter, set->netns, text, header, ret);
 	return header[0] && strncmp(record, header, strlen(header)) == 0 ? 0 : -ESTALE;
 }
 
@@ -224,7 +227,7 @@ int ruleset_note(const struct ruleset *set, const char *text, uint32_t generatio
 	char header[HEADER_SIZE];
 	uint32_t now;
 
-	describe(set->netns, text, header, &now);
+	describe(set->filter, set->netns, text, header, &now);
 	/* Somebody came right behind us: what is there is not known, and the next check says so. */
 	return now == generation ? write_record(set, header, text, "", err) : 0;
 }

@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 struct error;
+struct netlink;
 
 struct ruleset {
 	int netns;		   /* where; -1: the thread's own namespace */
 	const char *const *tables; /* "inet nestvisor", …, NULL at the end: all that the text makes */
 	const char *record;	   /* the file that remembers what was loaded */
 	bool shared;		   /* others have rules in this namespace, too */
+	struct netlink *filter;	   /* an open socket of the packet filter there, or NULL */
 };
 
 /*
