@@ -125,9 +125,17 @@ bool postmortem_is_silent(const char *run_dir)
 bool postmortem_triple_fault(const char *run_dir)
 {
 	cleanup_free char *log = read_tail(run_dir, "cpu.log");
-	const char *last = log ? strrchr(log, 'T') : NULL;
+	char *save, *line;
+	bool fault = false;
 
-	return last && strncmp(last, "Triple fault", 12) == 0;
+	/* Each reset writes down the registers: one that comes behind a triple fault was survived. */
+	for (line = log ? strtok_r(log, "\r\n", &save) : NULL; line; line = strtok_r(NULL, "\r\n", &save)) {
+		if (strcmp(line, "Triple fault") == 0)
+			fault = true;
+		else if (strncmp(line, "CPU Reset", strlen("CPU Reset")) == 0)
+			fault = false;
+	}
+	return fault;
 }
 
 char *postmortem_cause(const char *log)

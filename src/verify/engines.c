@@ -184,7 +184,7 @@ static void look_for(void *context, const struct met_rule *met)
 }
 
 /* Is it the rule that the interpreter names (none: a policy) that ends these packets? */
-static bool by_rule(struct asked *asked, const struct spread_end *end, const struct answer *answer)
+static bool by_rule(struct spread *spread, const struct spread_end *end, const struct answer *answer)
 {
 	struct wanted_rule wanted = {.rule = answer->rule};
 
@@ -192,25 +192,23 @@ static bool by_rule(struct asked *asked, const struct spread_end *end, const str
 		return true;
 	if (!end->chain || end->chain->table != answer->chain->table || end->hook != answer->hook)
 		return false;
-	spread_deciding(asked->spread, end, look_for, &wanted);
+	spread_deciding(spread, end, look_for, &wanted);
 	return wanted.found;
 }
 
-static bool fits(struct asked *asked, const struct spread_end *end, const struct answer *answer)
+bool engines_fit(struct spread *spread, const struct spread_end *end, const struct answer *plain)
 {
-	struct space *space = spread_space(asked->spread);
-
-	if (answer->fate != fate_of(end))
+	if (plain->fate != fate_of(end))
 		return false;
-	if (answer->fate == FATE_LOST) /* a frame that a bridge does not pass on is lost there, or by who sent it */
+	if (plain->fate == FATE_LOST) /* a frame that a bridge does not pass on is lost there, or by who sent it */
 		return true;
-	if (answer->where != end->host)
+	if (plain->where != end->host)
 		return false;
-	if (answer->fate != FATE_DELIVERED)
-		return by_rule(asked, end, answer);
-	if ((answer->out != NULL) != (end->fate == SPREAD_SENT) || (answer->out && answer->out != end->oif))
+	if (plain->fate != FATE_DELIVERED)
+		return by_rule(spread, end, plain);
+	if ((plain->out != NULL) != (end->fate == SPREAD_SENT) || (plain->out && plain->out != end->oif))
 		return false;
-	return has_packet(space, end->packets.may, &answer->packet);
+	return has_packet(spread_space(spread), end->packets.may, &plain->packet);
 }
 
 enum agreement engines_compare(struct spread *spread, const struct question *question, const struct answer *plain,
@@ -230,7 +228,7 @@ enum agreement engines_compare(struct spread *spread, const struct question *que
 	if (follow(spread, spread_space(spread), &asking, &asked, &err) < 0)
 		return ENGINES_OPEN;
 	for (size_t i = 0; i < asked.count; i++) {
-		if (fits(&asked, &asked.ends[i], plain))
+		if (engines_fit(spread, &asked.ends[i], plain))
 			return asked.count == 1 ? ENGINES_AGREE : ENGINES_OPEN;
 		open = open || asked.ends[i].fate == SPREAD_UNKNOWN;
 	}

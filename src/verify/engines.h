@@ -17,6 +17,10 @@ struct arena;
  */
 struct answer *engines_symbolic(struct spread *spread, const struct question *question, struct arena *arena);
 
+/* Is this end, of a packet alone, the one that the interpreter tells: the same fate, host, interface and rule, and the
+ * packet as it is there among the end's? Where a packet is lost the host does not matter. */
+bool engines_fit(struct spread *spread, const struct spread_end *end, const struct answer *plain);
+
 enum agreement {
 	ENGINES_AGREE,
 	ENGINES_DIFFER,

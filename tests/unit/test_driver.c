@@ -543,6 +543,55 @@ static void test_postmortem(void **state)
 	assert_null(postmortem_cause(""));
 }
 
+static void put_log(struct fixture *f, const char *name, const char *text)
+{
+	assert_int_equal(file_write_atomic(in_folder(f, name), text, strlen(text), 0600, NULL), 0);
+}
+
+/* A guest of which nobody says why it is gone. */
+static void test_silent(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(postmortem_is_silent(f->folder)); /* there are no logs */
+	put_log(f, "qemu.log", "");
+	put_log(f, "console.log", "[    0.0] Linux version 6.1\n[   33.1] eth0: link up\n");
+	assert_true(postmortem_is_silent(f->folder));
+	put_log(f, "qemu.log",
+		"qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID.01H:ECX.fma\n");
+	assert_true(postmortem_is_silent(f->folder)); /* which it always says */
+	put_log(f, "console.log", "[   33.1] Kernel panic - not syncing: Attempted to kill init!\n");
+	assert_false(postmortem_is_silent(f->folder));
+	put_log(f, "console.log", "");
+	put_log(f, "qemu.log", "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x0\n");
+	assert_false(postmortem_is_silent(f->folder));
+}
+
+#define REGISTERS                                                                                                      \
+	"CPU Reset (CPU 0)\nEAX=00000000 EBX=00000000\nLDT=0000 00000000 0000ffff 00008200\nTR =0000 00000000 "        \
+	"0000ffff "                                                                                                    \
+	"00008b00\nGDT=     00000000 0000ffff\n"
+
+/* The log of resets ends in a triple fault, whatever else is written behind it. */
+static void test_triple_fault(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(postmortem_triple_fault(f->folder)); /* there is no log: KVM writes none */
+	put_log(f, "cpu.log", REGISTERS REGISTERS);
+	assert_false(postmortem_triple_fault(f->folder));
+	put_log(f, "cpu.log", REGISTERS "Triple fault\n");
+	assert_true(postmortem_triple_fault(f->folder));
+	put_log(f, "cpu.log", REGISTERS "Triple fault\nTLB flushed\n\n");
+	assert_true(postmortem_triple_fault(f->folder));
+	put_log(f, "cpu.log", "Triple fault\n" REGISTERS); /* after which it went on */
+	assert_false(postmortem_triple_fault(f->folder));
+	put_log(f, "cpu.log", REGISTERS "No Triple faults\n");
+	assert_false(postmortem_triple_fault(f->folder));
+	put_log(f, "cpu.log", "Triple fault"); /* cut off in the middle of the line's end */
+	assert_true(postmortem_triple_fault(f->folder));
+}
+
 /* Runs in a child with a /dev of its own, in which there is no kvm. */
 static int without_kvm(void)
 {
@@ -558,8 +607,8 @@ static int without_kvm(void)
 	free(why);
 	/* One that is there and is no KVM: its cause is said as well. */
 	return mknod("/dev/kvm", S_IFCHR | 0666, makedev(10, 253)) < 0 ||
-			       driver_probe(0, NULL, NULL, &accelerator, &why, NULL) < 0 ||
-			       accelerator != ACCEL_TCG || !strstr(why, "/dev/kvm does not open")
+			       driver_probe(0, NULL, NULL, &accelerator, &why, NULL) < 0 || accelerator != ACCEL_TCG ||
+			       !strstr(why, "/dev/kvm does not open")
 		       ? 12
 		       : 0;
 }
@@ -641,6 +690,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_profiles, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_postmortem, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_silent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_triple_fault, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_nic, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hypervisor, set_up, tear_down),

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "verify/batch.h"
+#include "verify/engines.h"
 #include "verify/spread.h"
 
 #include <dirent.h>
@@ -27,45 +28,6 @@
 enum { MISSING = 77 };
 
 static char *data;
-
-struct wanted_rule {
-	const struct rule *rule;
-	bool found;
-};
-
-static void look_for(void *context, const struct met_rule *met)
-{
-	struct wanted_rule *wanted = context;
-
-	wanted->found |= met->rule == wanted->rule;
-}
-
-/* Is it the rule that the other engine names (none: a policy) that ends these packets? */
-static bool by_rule(struct spread *spread, const struct spread_end *end, const struct answer *answer)
-{
-	struct wanted_rule wanted = {.rule = answer->rule};
-
-	spread_deciding(spread, end, look_for, &wanted);
-	return wanted.found;
-}
-
-static bool fits(struct spread *spread, const struct spread_end *end, const struct answer *answer)
-{
-	switch (answer->fate) {
-	case FATE_DELIVERED:
-		return end->fate == (answer->out ? SPREAD_SENT : SPREAD_DELIVERED);
-	case FATE_REJECTED:
-		return end->fate == SPREAD_REJECTED && by_rule(spread, end, answer);
-	case FATE_DROPPED:
-		return end->fate == SPREAD_DROPPED && by_rule(spread, end, answer);
-	case FATE_LOST:
-		return end->fate == SPREAD_LOST;
-	case FATE_UNKNOWN:
-	case FATE_OPEN:
-		break;
-	}
-	return true;
-}
 
 struct counts {
 	size_t asked, agreed, open, unknown;
@@ -96,7 +58,8 @@ static void check_question(const struct stack *stack, struct space *space, struc
 	assert_int_equal(spread_follow(spread, &start, &ends, &count, NULL), 0);
 	counts->asked++;
 	for (size_t i = 0; i < count; i++) {
-		agrees |= fits(spread, &ends[i], answer) && ends[i].host == answer->where;
+		agrees |= answer->fate == FATE_UNKNOWN ||
+			  (engines_fit(spread, &ends[i], answer) && ends[i].host == answer->where);
 		sure += !pset_is_empty(ends[i].packets.must);
 		counts->unknown += ends[i].fate == SPREAD_UNKNOWN;
 	}
