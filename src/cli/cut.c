@@ -11,6 +11,7 @@
 struct cut {
 	struct arena *arena;
 	struct isolation_setting setting;
+	bool by_name; /* guests were named, not only chosen by --all or --tag */
 };
 
 /* "example.org:443" → its addresses, each with the port. They are what is allowed from then on, not the name. */
@@ -74,15 +75,35 @@ static int edit(void *data, const struct guest *guest, struct isolation_setting 
 	if (cut->setting.allowed_count && !has_fixed_address(guest))
 		return error_set(err, EINVAL, "%s has no fixed address by which what is allowed to it could be known",
 				 guest->path);
-	*ret = cut->setting;
+	/* Who cuts many wants less to be let through, nowhere more. */
+	if (ret->world == WORLD_SEALED && !cut->by_name)
+		ret->open_deadline = ret->open_until = 0;
+	else
+		*ret = cut->setting;
 	return 0;
+}
+
+/* What the log is told of the command beyond its guests. */
+static const char *words_of(struct invocation *inv, struct arena *arena, const struct isolation_setting *setting)
+{
+	size_t count = 0;
+	const char *const *places = invocation_strings(inv, "allow", &count);
+	const char *words = "";
+
+	if (setting->neighbours == NEIGHBOURS_DROP)
+		words = " --neighbours drop";
+	else if (setting->neighbours == NEIGHBOURS_CUT)
+		words = " --strict";
+	for (size_t i = 0; i < count; i++)
+		words = arena_printf(arena, "%s --allow %s", words, places[i]);
+	return words;
 }
 
 static int run(struct invocation *inv)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
-	struct cut cut = {.arena = arena, .setting = {.world = WORLD_CUT}};
+	struct cut cut = {.arena = arena, .setting = {.world = WORLD_CUT}, .by_name = inv->operand_count > 0};
 	const char *neighbours = invocation_string(inv, "neighbours");
 
 	if (strcmp(neighbours, neighbours_name(NEIGHBOURS_DROP)) == 0)
@@ -91,7 +112,7 @@ static int run(struct invocation *inv)
 		cut.setting.neighbours = NEIGHBOURS_CUT;
 	if (take_allowed(inv, &cut, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	return isolation_run(inv, edit, &cut);
+	return isolation_run(inv, words_of(inv, arena, &cut.setting), edit, &cut);
 }
 
 const struct command command_cut = {
@@ -109,7 +130,7 @@ const struct command command_cut = {
 		"too.\n\n"
 		"It lasts until `nestvisor open`, also when the guest, the lab or this machine is started again. A "
 		"guest "
-		"that does not run is cut when it starts.",
+		"that does not run is cut when it starts. A sealed guest that --all or --tag takes along stays sealed.",
 	.operands = ISOLATION_OPERANDS,
 	.options =
 		(const struct command_option[]){

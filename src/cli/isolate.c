@@ -13,17 +13,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 enum { INPUT_LIMIT = 64 << 20 };
-
-static void format_until(long long until, char ret[32])
-{
-	time_t then = (time_t)until;
-	struct tm local;
-
-	strftime(ret, 32, "%Y-%m-%d %H:%M:%S", localtime_r(&then, &local));
-}
 
 static void add_guest(struct table *table, const struct lab_status *now, const struct guest *guest)
 {
@@ -32,11 +23,11 @@ static void add_guest(struct table *table, const struct lab_status *now, const s
 	enum world world = isolation_world(now->isolation, guest);
 	const char *missing = now->guests[guest->index].not_in_force;
 	cleanup_strbuf struct strbuf allowed = {0};
-	char until[32] = "";
+	char until[UNTIL_TEXT_SIZE] = "";
 
 	isolation_put_allowed(effect.allowed, effect.allowed_count, &allowed);
 	if (effect.open_ms > 0)
-		format_until(effect.open_until, until);
+		isolation_format_until(effect.open_until, until);
 	table_row(table);
 	table_cell(table, COLOUR_BOLD, guest->path);
 	table_cell(table, world_colour(world), world_name(world));

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ─── which guests ─── */
 
@@ -69,7 +70,7 @@ static int choose_guests(struct invocation *inv, struct arena *arena, const stru
 }
 
 /* The command as it was given, as far as the log wants it. */
-static const char *words_of(struct invocation *inv, struct arena *arena)
+static const char *words_of(struct invocation *inv, struct arena *arena, const char *more)
 {
 	const char *words = inv->command->name;
 	size_t count = 0;
@@ -81,7 +82,7 @@ static const char *words_of(struct invocation *inv, struct arena *arena)
 		words = arena_printf(arena, "%s --tag %s", words, tags[i]);
 	for (size_t i = 0; i < inv->operand_count; i++)
 		words = arena_printf(arena, "%s %s", words, inv->operands[i]);
-	return words;
+	return more ? arena_printf(arena, "%s%s", words, more) : words;
 }
 
 /* ─── the answer ─── */
@@ -169,16 +170,34 @@ void isolation_put_allowed(const struct allowance *allowed, size_t count, struct
 	}
 }
 
+void isolation_format_until(long long until, char ret[UNTIL_TEXT_SIZE])
+{
+	time_t then = (time_t)until;
+	struct tm local;
+
+	strftime(ret, UNTIL_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", localtime_r(&then, &local));
+}
+
 static void print_guest(struct invocation *inv, const struct guest *guest, const struct isolate_result *result)
 {
 	struct isolation_effect effect = isolation_effect(result->isolation, guest);
 	enum world world = isolation_world(result->isolation, guest);
-	cleanup_strbuf struct strbuf allowed = {0};
+	cleanup_strbuf struct strbuf more = {0};
+	char until[UNTIL_TEXT_SIZE];
 
-	isolation_put_allowed(effect.allowed, effect.allowed_count, &allowed);
-	invocation_print(inv, "%s: %s%s%s%s\n", guest->path, world_name(world),
-			 world == WORLD_CUT && effect.allowed_count ? ", but for " : "",
-			 world == WORLD_CUT ? allowed.text : "", result->complete ? "" : ", but not at every layer");
+	strbuf_add(&more, "");
+	if (world == WORLD_CUT && effect.allowed_count) {
+		strbuf_add(&more, ", but for ");
+		isolation_put_allowed(effect.allowed, effect.allowed_count, &more);
+	}
+	if (world == WORLD_CUT && effect.neighbours != NEIGHBOURS_KEEP)
+		strbuf_printf(&more, ", neighbours: %s", neighbours_name(effect.neighbours));
+	if (effect.open_ms > 0) {
+		isolation_format_until(effect.open_until, until);
+		strbuf_printf(&more, " until %s", until);
+	}
+	invocation_print(inv, "%s: %s%s%s\n", guest->path, world_name(world), more.text,
+			 result->complete ? "" : ", but not at every layer");
 }
 
 static void print_answer(struct invocation *inv, const struct guest *const *guests, size_t count,
@@ -221,7 +240,7 @@ int isolation_answer(struct invocation *inv, const struct lab *lab, const struct
 	return status;
 }
 
-int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
+int isolation_run(struct invocation *inv, const char *more, isolate_edit edit, void *data)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
@@ -241,7 +260,7 @@ int isolation_run(struct invocation *inv, isolate_edit edit, void *data)
 		status = choose_guests(inv, arena, lab, &choice);
 	if (status != EXIT_DONE)
 		return status;
-	request.what = words_of(inv, arena);
+	request.what = words_of(inv, arena, more);
 	request.guests = choice.guests;
 	request.guest_count = choice.count;
 	r = isolate_change(arena, lab, &request, inv->cancel, &result, &err);

@@ -37,8 +37,13 @@
 		}                                                                                                      \
 	}
 
-/* The lab, the guests, the change, the answer. Returns the exit status. */
-int isolation_run(struct invocation *inv, isolate_edit edit, void *data);
+/* The lab, the guests, the change, the answer. `more`: what the log says of the command beyond its guests, or NULL.
+ * Returns the exit status. */
+int isolation_run(struct invocation *inv, const char *more, isolate_edit edit, void *data);
+
+/* "2026-11-21 18:49:10", in local time. */
+enum { UNTIL_TEXT_SIZE = 32 };
+void isolation_format_until(long long until, char ret[UNTIL_TEXT_SIZE]);
 
 /*
  * The answer for what became of a change, printed or as a document. `what`: the command, when the proof that it holds

@@ -3,6 +3,7 @@
 #include "cli/isolation.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct opening {
 	long long ms; /* 0: for good */
@@ -34,8 +35,12 @@ static int run(struct invocation *inv)
 {
 	struct opening opening = {.ms = invocation_integer(inv, "for", 0)};
 
+	char more[48] = "";
+
 	isolation_clock_read(&opening.now);
-	return isolation_run(inv, edit, &opening);
+	if (opening.ms)
+		snprintf(more, sizeof(more), " --for %llds", opening.ms / 1000);
+	return isolation_run(inv, more, edit, &opening);
 }
 
 const struct command command_open = {

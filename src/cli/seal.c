@@ -8,7 +8,7 @@ static int edit(void *data, const struct guest *guest, struct isolation_setting 
 
 static int run(struct invocation *inv)
 {
-	return isolation_run(inv, edit, NULL);
+	return isolation_run(inv, NULL, edit, NULL);
 }
 
 const struct command command_seal = {

@@ -8,8 +8,8 @@
  *         ├─ network inner  192.168.124.0/24  uplink route
  *         └─ L2 a  running  cut  inner 192.168.124.91
  */
-#include "model/publish.h"
 #include "render/graph.h"
+#include "model/publish.h"
 
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -92,6 +92,11 @@ static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 	if (world != WORLD_OPEN) {
 		strbuf_add(d->out, "  ");
 		text_paint(d->out, d->style, world_colour(world), world_name(world));
+	}
+	if (is && is->not_in_force) {
+		strbuf_add(d->out, "  ");
+		text_paint(d->out, d->style, COLOUR_RED, "not in force at ");
+		text_paint(d->out, d->style, COLOUR_RED, is->not_in_force);
 	}
 	add_nics(d, guest);
 	add_publishes(d, guest);
@@ -194,6 +199,8 @@ static void json_guest(const struct guest *guest, const struct lab_status *statu
 			 "world", world_name(status_world(status, guest)));
 	if (is)
 		json_object_set_new(node, "state", json_string(guest_state_name(is->state)));
+	if (is && is->not_in_force)
+		json_object_set_new(node, "not_in_force", text_json(is->not_in_force));
 	json_array_append_new(nodes, node);
 	for (size_t i = 0; i < guest->nic_count; i++) {
 		const struct nic *nic = &guest->nics[i];

@@ -164,6 +164,8 @@ static void add_machine(struct chart *chart, const struct guest *guest)
 		strbuf_printf(chart->out, "<br>%s", guest_state_name(is->state));
 	if (world != WORLD_OPEN)
 		strbuf_printf(chart->out, "<br>%s", world_name(world));
+	if (is && is->not_in_force)
+		strbuf_printf(chart->out, "<br>not in force at %s", is->not_in_force);
 	strbuf_printf(chart->out, "\"%s:::%s\n", shapes[world][1], world_name(world));
 	if (is && is->state != GUEST_RUNNING) {
 		begin_line(chart);
