@@ -256,10 +256,13 @@ static struct value ct_value(const struct scene *scene, const struct expr *expr)
 
 /* ---- headers ---- */
 
-static struct value mac_value(const struct hop *hop, const struct mac *mac)
+static struct value mac_value(const struct scene *scene, const struct mac *mac)
 {
-	if (hop->sent_here)
-		return absent; /* no frame yet; over the loopback there is one of zeros */
+	enum family family = scene->chain->table->table->family;
+
+	/* no frame yet where it is a packet; over the loopback there is one of zeros */
+	if (scene->hop->sent_here && family != FAMILY_BRIDGE && family != FAMILY_NETDEV)
+		return absent;
 	return mac->known ? value_of_number(wide_of_mac(mac->bytes)) : unknown;
 }
 
@@ -418,9 +421,9 @@ struct value field_value(const struct scene *scene, const struct expr *expr)
 	if (field >= FIELD_CT_STATE && field <= FIELD_CT_AVGPKT)
 		return ct_value(scene, expr);
 	if (field == FIELD_ETHER_SADDR)
-		return mac_value(hop, &hop->packet.src_mac);
+		return mac_value(scene, &hop->packet.src_mac);
 	if (field == FIELD_ETHER_DADDR)
-		return mac_value(hop, &hop->packet.dst_mac);
+		return mac_value(scene, &hop->packet.dst_mac);
 	if (field == FIELD_ETHER_TYPE)
 		return meta_value(hop, field);
 	if (field >= FIELD_VLAN_ID && field <= FIELD_ARP_DADDR_IP)

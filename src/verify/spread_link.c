@@ -537,16 +537,19 @@ void spread_frames(struct spread *spread, const struct stream *stream)
 	struct search search = {.spread = spread};
 	struct stream for_all = *stream;
 	struct bounds rest = stream->packets;
+	bool by_mac = pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC);
 
 	search_at(&search, stream->in_port ? stream->in_port : stream->iif, 0, NULL);
-	if (pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC)) {
+	if (by_mac) {
 		for_all.packets = bounds_in(spread->space, rest, spread_group_frames(spread));
 		rest = bounds_out(spread->space, rest, spread_group_frames(spread));
 		arrive_everywhere(spread, &for_all, &search);
 		claim(spread, stream, &search, has_mac, NULL, &rest);
 	}
-	claim(spread, stream, &search, spread_has, NULL, &rest);
-	claim(spread, stream, &search, spread_answers, NULL, &rest);
+	if (!by_mac || !search_leads_out(&search)) { /* else it is for somebody outside, whatever address is in it */
+		claim(spread, stream, &search, spread_has, NULL, &rest);
+		claim(spread, stream, &search, spread_answers, NULL, &rest);
+	}
 	if (stream->in_port && !search_leads_out(&search) && !bounds_are_empty(rest))
 		translate_for_nobody(spread, stream, &rest);
 	send_on(spread, stream, &search, rest);

@@ -577,6 +577,30 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'src': 'fe80::2', 'dst': 'fd00:a::4'}", "{'verdict': 'delivered', 'where': 's'}"},
 	  {"{'src': 'fd00:a::2', 'dst': 'fd00:a::4', 'dport': 81}", "{'verdict': 'lost', 'reason': 'no-route'}"}}},
 
+	{"what a host sends over its bridge is in a frame from the bridge; a frame for somebody outside goes there, "
+	 "whatever address is in it",
+	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
+			3, "p1", "master br0") ETHER(4, "p2", "master br0") RULES
+	   "$ ip route\n10.0.0.0/24 dev br0 scope link src 10.0.0.1\n$ bridge fdb show\n"
+	   "52:54:00:00:00:99 dev p1 master br0 static\n52:54:00:00:00:98 dev p2 master br0 static\n"
+	   "$ ip neigh\n10.0.0.4 dev br0 lladdr 52:54:00:00:00:98 REACHABLE\n"
+	   "$ sysctl -a\nnet.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 0\n"
+	   "net.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.br0.rp_filter = 0\n" NFT
+	   "table bridge b {\n chain output {\n  type filter hook output priority 0; policy accept;\n"
+	   "  ether saddr 52:54:00:00:00:02 tcp dport 22 drop\n  ether saddr != 52:54:00:00:00:02 tcp dport 23 drop\n "
+	   "}\n"
+	   " chain input {\n  type filter hook input priority 0; policy drop;\n }\n}\n"}},
+	 "[[\"r\", \"p1\", null, null], [\"r\", \"p2\", null, null]]",
+	 "{'at': 'r', 'iif': null, 'src': '10.0.0.1', 'dst': '10.0.0.4'}",
+	 {{"{'dport': 22}", "{'verdict': 'dropped', 'table': 'bridge b'}"},
+	  {"{'dport': 23}", "{'verdict': 'delivered'}"},
+	  {"{'iif': 'br0', 'in_port': 'p1', 'bridged': true, 'src': '10.0.0.2', 'dst': '10.0.0.1',"
+	   " 'src_mac': '52:54:00:00:00:99', 'dst_mac': '52:54:00:00:00:98'}",
+	   "{'verdict': 'delivered', 'to': 'out interface br0 of host r', 'out_port': 'p2'}"},
+	  {"{'iif': 'br0', 'in_port': 'p1', 'src': '10.0.0.2', 'dst': '10.0.0.1', 'src_mac': '52:54:00:00:00:99',"
+	   " 'dst_mac': '52:54:00:00:00:02'}",
+	   "{'verdict': 'dropped', 'table': 'bridge b', 'chain': 'input'}"}}},
+
 	{"what is translated on a bridge and routed elsewhere is in a frame for the bridge, whatever it was in",
 	 {{"r", "$ ip addr\n" LOOPBACK ETHER(2, "br0", "") "    inet 10.0.0.1/24 scope global br0\n" ETHER(
 			3, "eth1", "") "    inet 10.0.1.1/24 scope global eth1\n" ETHER(4, "p1", "master br0") RULES
