@@ -19,6 +19,9 @@ struct attack {
 	uint8_t gateway_mac[6];
 	char word[32]; /* what this attempt sends, and nobody else: fit for a DNS label */
 	int fds[2];    /* what `begin` leaves to `go`; -1: none */
+	/* In a real guest (tests/nested) the world is out of the test's hands and serves by itself: TCP, and UDP that
+	 * says "tell". */
+	bool world_serves;
 };
 
 enum way_kind {
@@ -30,9 +33,10 @@ enum way_kind {
 
 /* Who can try it. */
 enum {
-	FIXED = 1, /* a guest with fixed addresses */
-	FREE = 2,  /* one without, which gives itself any */
-	DEEP = 4,  /* one behind another host, which routes for it */
+	FIXED = 1,  /* a guest with fixed addresses */
+	FREE = 2,   /* one without, which gives itself any */
+	DEEP = 4,   /* one behind another host, which routes for it */
+	HELPED = 8, /* needs the test at other places, so nobody who is alone in a real guest */
 	DIRECT = FIXED | FREE,
 	ANYBODY = FIXED | FREE | DEEP,
 };
