@@ -165,12 +165,22 @@ static int add_disks(struct session *s, struct arena *arena, const struct boot *
 	return 0;
 }
 
-static int add_nics(struct session *s, const struct guest *guest, struct driver_nic *nics, struct error **err)
+static int add_nics(struct session *s, struct arena *arena, const struct guest *guest, struct driver_nic *nics,
+		    struct error **err)
 {
 	for (size_t i = 0; i < guest->nic_count; i++) {
 		const struct nic *nic = &guest->nics[i];
-		int r = net_make_tap(s->net, nic, &nics[i].tap_fd, err);
+		int r;
 
+		if (guest->libvirt) {
+			char *name = arena_alloc(arena, NET_LOOSE_TAP_SIZE);
+
+			net_loose_tap_name(nic, name);
+			nics[i].tap = name;
+			r = net_make_loose_tap(s->net, nic, err);
+		} else {
+			r = net_make_tap(s->net, nic, &nics[i].tap_fd, err);
+		}
 		if (r < 0)
 			return r;
 		memcpy(nics[i].mac, nic->mac, sizeof(nic->mac));
@@ -179,12 +189,28 @@ static int add_nics(struct session *s, const struct guest *guest, struct driver_
 	return 0;
 }
 
+struct plugging {
+	struct net *net;
+	const struct guest *guest;
+};
+
+static int plug_nics(void *data, struct error **err)
+{
+	const struct plugging *plugging = data;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plugging->guest->nic_count; i++)
+		r = net_plug_tap(plugging->net, &plugging->guest->nics[i], err);
+	return r;
+}
+
 int boot_guest(struct session *s, const struct boot *boot, struct driver_state *ret, struct error **err)
 {
 	const struct guest *guest = boot->guest;
 	cleanup_arena struct arena *arena = arena_new();
 	struct driver_nic *nics = arena_alloc(arena, (guest->nic_count ? guest->nic_count : 1) * sizeof(*nics));
 	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
+	struct plugging plugging = {s->net, guest};
 	cleanup_free char *words = guest->seed == SEED_NATIVE ? seed_words(guest) : NULL;
 	struct driver_guest d = {.lab = s->lab->name,
 				 .path = guest->path,
@@ -206,7 +232,10 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 				 .nics = nics,
 				 .nic_count = guest->nic_count,
 				 .accelerator = boot->accelerator,
-				 .netns = net_netns_fd(s->net)};
+				 .netns = net_netns_fd(s->net),
+				 .uri = guest->libvirt,
+				 .plug = plug_nics,
+				 .plug_data = &plugging};
 	int r;
 
 	for (size_t i = 0; i < guest->nic_count; i++)
@@ -215,9 +244,9 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 	if (r == 0)
 		r = add_disks(s, arena, boot, &d, err);
 	if (r == 0)
-		r = add_nics(s, guest, nics, err);
+		r = add_nics(s, arena, guest, nics, err);
 	if (r == 0)
-		r = driver_qemu.start(&d, s->cancel, ret, err);
+		r = driver_for(guest->libvirt)->start(&d, s->cancel, ret, err);
 	for (size_t i = 0; i < guest->nic_count; i++)
 		cleanup_closep(&nics[i].tap_fd);
 	return r;

@@ -34,7 +34,7 @@ static void *end_guest(void *arg)
 
 	report(e->reporter, REPORT_BEGIN, e->name, "stopping");
 	into_end_master(e->run_dir);
-	e->result = driver_qemu.stop(e->run_dir, &e->err);
+	e->result = driver_of(e->run_dir)->stop(e->run_dir, &e->err);
 	report(e->reporter, e->result < 0 ? REPORT_FAILED : REPORT_DONE, e->name,
 	       e->result < 0 ? "does not stop" : "is gone");
 	return NULL;

@@ -245,10 +245,10 @@ static void *make_visit(void *data)
 	struct visit *visit = data;
 	cleanup_error struct error *err = NULL;
 	struct driver_state state = {0};
+	const char *run_dir = folders_guest(visit->arena, visit->folders, visit->guest->name);
 	int r;
 
-	if (driver_qemu.look(folders_guest(visit->arena, visit->folders, visit->guest->name), &state, NULL) == 0 &&
-	    !state.running) {
+	if (driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && !state.running) {
 		add_layer(visit, visit->guest->path, ISOLATE_WAITS);
 		return NULL;
 	}

@@ -39,6 +39,7 @@ static void remember(struct session *s, const json_t *value, struct guest_status
 
 static void look_direct(struct session *s, const struct guest *guest, struct guest_status *status)
 {
+	const char *run_dir = folders_guest(s->arena, &s->folders, guest->name);
 	const json_t *value = state_of(s, guest);
 	struct driver_state state = {0};
 	cleanup_error struct error *err = NULL;
@@ -47,7 +48,7 @@ static void look_direct(struct session *s, const struct guest *guest, struct gue
 	if (!value)
 		return;
 	remember(s, value, status);
-	if (driver_qemu.look(folders_guest(s->arena, &s->folders, guest->name), &state, &err) < 0) {
+	if (driver_of(run_dir)->look(run_dir, &state, &err) < 0) {
 		status->state = GUEST_UNKNOWN;
 		status->note = arena_strdup(s->arena, err->message);
 	} else if (!state.running) {

@@ -207,14 +207,14 @@ static int start_again(struct up *up, const struct guest *guest, json_t *value, 
 	int r;
 
 	report(s->reporter, REPORT_WARNING, guest->path, "is started once more: %s", problem->message);
-	r = driver_qemu.stop(run_dir, err);
+	r = driver_of(run_dir)->stop(run_dir, err);
 	if (r == 0)
 		r = fetch_images_of(up, guest, err);
 	if (r == 0)
 		r = start_guest(up, guest, value, err);
 	if (r == 0)
-		r = driver_qemu.wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel,
-					   err);
+		r = driver_of(run_dir)->wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter,
+						   s->cancel, err);
 	return r;
 }
 
@@ -228,7 +228,8 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
-	r = driver_qemu.wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel, &problem);
+	r = driver_of(run_dir)->wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel,
+					   &problem);
 	if (r == -ETIMEDOUT || r == -ECONNRESET)
 		r = start_again(up, guest, value, problem, err);
 	else if (r < 0)
@@ -236,7 +237,7 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	if (r == 0)
 		r = boot_settle(s, guest, err);
 	if (r == 0)
-		r = driver_qemu.look(run_dir, &state, err);
+		r = driver_of(run_dir)->look(run_dir, &state, err);
 	if (r < 0) {
 		report(s->reporter, REPORT_FAILED, guest->path,
 		       r == -ECANCELED ? "stopped waiting for it" : "did not come up");
@@ -397,18 +398,19 @@ static int stop_guest(struct up *up, const struct step *step, struct error **err
 	struct session *s = up->session;
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_json json_t *known = state_resources(s->state);
+	const char *run_dir = folders_guest(arena, &s->folders, step->name);
 	const char *key;
 	json_t *value;
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, step->path, "stopping");
-	into_end_master(folders_guest(arena, &s->folders, step->name));
-	r = driver_qemu.stop(folders_guest(arena, &s->folders, step->name), err);
+	into_end_master(run_dir);
+	r = driver_of(run_dir)->stop(run_dir, err);
 	json_object_foreach (known, key, value)
 		if (r == 0 && is_below_guest(key, step->path))
 			r = state_put(s->state, key, NULL, err);
 	if (r == 0)
-		r = dir_remove(folders_guest(arena, &s->folders, step->name), err);
+		r = dir_remove(run_dir, err);
 	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, step->path, r < 0 ? "does not stop" : "is stopped");
 	return r;
 }

@@ -459,6 +459,23 @@ int process_self(struct process_id *ret)
 	return read_start("/proc/self/stat", &ret->start, NULL);
 }
 
+int process_identify(pid_t pid, struct process_id *ret)
+{
+	char path[64];
+
+	ret->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return read_start(path, &ret->start, NULL);
+}
+
+int process_write_pid_file(const char *path, const struct process_id *id, struct error **err)
+{
+	char text[64];
+	int length = snprintf(text, sizeof(text), "%d %llu\n", id->pid, id->start);
+
+	return file_write_atomic(path, text, (size_t)length, 0600, err);
+}
+
 int process_end(const struct process_id *id, int grace_ms, struct error **err)
 {
 	cleanup_close int fd = id->pid > 0 ? pidfd_open(id->pid, 0) : -1;

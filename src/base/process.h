@@ -47,6 +47,8 @@ int process_must(const char *const *argv, struct cancel *cancel, struct error **
 
 bool process_alive(const struct process_id *id);
 int process_self(struct process_id *ret);
+int process_identify(pid_t pid, struct process_id *ret); /* -ESRCH, -ENOENT: there is none */
+int process_write_pid_file(const char *path, const struct process_id *id, struct error **err);
 
 /* SIGTERM, then SIGKILL after grace_ms, until it is gone. A process that is gone already is success. Works for non-children (pidfd_open(2)). */
 int process_end(const struct process_id *id, int grace_ms, struct error **err);

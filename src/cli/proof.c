@@ -37,10 +37,10 @@ struct probe {
 static bool is_down(const struct probe *probe)
 {
 	const struct guest *first = host_guest_towards(probe->lab->root, probe->guest);
+	const char *run_dir = folders_guest(probe->arena, probe->folders, first->name);
 	struct driver_state state = {0};
 
-	return driver_qemu.look(folders_guest(probe->arena, probe->folders, first->name), &state, NULL) == 0 &&
-	       !state.running;
+	return driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && !state.running;
 }
 
 static int run_probe(struct probe *probe, struct process_output *output, struct error **err)

@@ -167,6 +167,18 @@ static void set_machine(struct build *b, struct guest *guest)
 	guest->hypervisor_hidden = guest_number(b, guest, GUEST_HYPERVISOR);
 }
 
+/* What the guest says, or the defaults; of L0's guests, what the lab says. */
+static void set_driver(struct build *b, struct guest *guest)
+{
+	const struct node *driver = guest_said(b, guest, GUEST_DRIVER);
+	const char *uri;
+
+	if (!driver && guest->parent == b->lab->root && !b->part)
+		driver = said(b->root, LAB_DRIVER);
+	uri = driver ? value_driver_uri(driver->text) : NULL;
+	guest->libvirt = uri ? arena_strdup(b->lab->arena, uri) : NULL;
+}
+
 /* Numbers and words of a guest; what names others comes in build_links. */
 static void set_guest(struct build *b, struct guest *guest, const struct node *node)
 {
@@ -185,6 +197,7 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	guest->image_id = id ? arena_strdup(b->lab->arena, id->text) : NULL;
 	guest->os = schema_guest.keys[GUEST_OS].rule.choices[guest_number(b, guest, GUEST_OS)].name;
 	set_machine(b, guest);
+	set_driver(b, guest);
 	guest->world = (enum world)guest_number(b, guest, GUEST_WORLD);
 	guest->transport = (enum transport_kind)guest_number(b, guest, GUEST_TRANSPORT);
 	guest->seed = seed ? (enum seed_kind)seed->value.number : builtin ? SEED_NATIVE : SEED_AGENT;

@@ -304,13 +304,33 @@ static void check_firmware(struct build *b, const struct guest *guest)
 		problems_error(b->problems, guest_spot(b, guest, GUEST_FIRMWARE), "take image: debian-12",
 			       "the image micro does not boot by UEFI");
 	if (windows_version(guest->os) == WINDOWS_11 && (guest->firmware != FIRMWARE_UEFI_SECURE || !guest->tpm))
-		problems_warning(b->problems,
-				 guest_spot(b, guest,
-					    guest->firmware != FIRMWARE_UEFI_SECURE ? GUEST_FIRMWARE : GUEST_TPM),
-				 "leave it out", "Windows 11 asks for UEFI with Secure Boot and for a TPM");
+		problems_warning(
+			b->problems,
+			guest_spot(b, guest, guest->firmware != FIRMWARE_UEFI_SECURE ? GUEST_FIRMWARE : GUEST_TPM),
+			"leave it out", "Windows 11 asks for UEFI with Secure Boot and for a TPM");
 	if (guest->tpm && guest->firmware == FIRMWARE_BIOS)
 		problems_warning(b->problems, guest_spot(b, guest, GUEST_TPM), "add firmware: uefi-secure",
 				 "without UEFI nothing is measured into the TPM of \"%s\"", guest->path);
+}
+
+/* A deeper host has no libvirt: it runs nestvisor. */
+static void check_driver(struct build *b, const struct guest *guest)
+{
+	int key = strcmp(guest->os, "linux") != 0    ? GUEST_OS
+		  : guest->firmware != FIRMWARE_BIOS ? GUEST_FIRMWARE
+		  : guest->tpm			     ? GUEST_TPM
+		  : guest->display		     ? GUEST_DISPLAY
+						     : -1;
+
+	if (!guest->libvirt)
+		return;
+	if (guest->layer > 1)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_DRIVER),
+			       "write driver at the top of the file, where it holds for the guests of L0",
+			       "\"%s\" cannot be libvirt's: there is one at L0 alone", guest->path);
+	if (key >= 0)
+		problems_error(b->problems, guest_spot(b, guest, key), "with driver: qemu it can",
+			       "a guest of libvirt's cannot have %s yet", schema_guest.keys[key].name);
 }
 
 static bool has_broken_nic(const struct build *b, const struct guest *guest)
@@ -438,6 +458,7 @@ static void check_guest(struct checks *c, const struct guest *guest)
 	}
 	check_publish(c, guest);
 	check_image(c->b, guest);
+	check_driver(c->b, guest);
 	check_firmware(c->b, guest);
 	check_access(c->b, guest);
 	check_first_nic(c->b, guest);

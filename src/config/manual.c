@@ -96,7 +96,9 @@ static void add_key(struct strbuf *out, const struct object *object, const struc
 		strbuf_add_char(out, '.');
 	}
 	strbuf_add(out, "\n\n");
-	add_choices(out, key->rule.kind == VALUE_IMAGE ? value_builtin_images : key->rule.choices);
+	add_choices(out, key->rule.kind == VALUE_IMAGE	  ? value_builtin_images
+			 : key->rule.kind == VALUE_DRIVER ? value_drivers
+							  : key->rule.choices);
 	if (!object->only) {
 		strbuf_printf(out, "\tExample: _%s: ", key->name);
 		add_text(out, key->example);

@@ -178,6 +178,7 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	json_object_set_new(json, "tpm", json_boolean(guest->tpm));
 	json_object_set_new(json, "display", json_boolean(guest->display));
 	set_text(json, "hypervisor", choice_name(GUEST_HYPERVISOR, guest->hypervisor_hidden));
+	set_text(json, "driver", guest->libvirt);
 	set_text(json, "seed", choice_name(GUEST_SEED, guest->seed));
 	set_text(json, "transport", choice_name(GUEST_TRANSPORT, guest->transport));
 	set_text(json, "world", world_name(guest->world));

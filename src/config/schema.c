@@ -67,12 +67,6 @@ static const struct choice hypervisors[] = {
 	{NULL, NULL, NULL},
 };
 
-static const struct choice drivers[] = {
-	{"qemu", "nestvisor starts QEMU itself", NULL},
-	{"libvirt", NULL, "is not there yet: this version has the qemu driver alone"},
-	{NULL, NULL, NULL},
-};
-
 static const struct key dhcp_keys[] = {
 	[DHCP_RANGE] = {.name = "range",
 			.shape = SHAPE_LIST,
@@ -370,10 +364,10 @@ static const struct key guest_keys[] = {
 		 .example = "2"},
 	[GUEST_DRIVER] = {.name = "driver",
 			  .flags = KEY_IN_DEFAULTS,
-			  CHOICE(drivers),
-			  .fallback = "qemu",
+			  KIND(VALUE_DRIVER),
+			  .otherwise = "of a guest of L0 what the lab says, else qemu",
 			  .description = "What starts it.",
-			  .example = "qemu"},
+			  .example = "qemu:///system"},
 	[GUEST_IMAGE_ID] = {.name = "image-id",
 			    .flags = KEY_PART_ONLY,
 			    KIND(VALUE_TEXT),
@@ -461,6 +455,14 @@ static const struct key lab_keys[] = {
 				.fallback = "1",
 				.description = "The same as a guest's cpu-overcommit, for L0.",
 				.example = "2"},
+	[LAB_DRIVER] = {.name = "driver",
+			KIND(VALUE_DRIVER),
+			.fallback = "qemu",
+			.description = "What starts the guests of L0 that do not say it themselves. A libvirt must run on "
+				       "L0 itself. Its domains are called LAB:GUEST and bear nestvisor's mark; a domain "
+				       "without it is never changed. Their networks are nestvisor's, the same as with qemu, "
+				       "so that nestvisor alone can start them.",
+			.example = "qemu:///system"},
 	[LAB_DEFAULTS] = {.name = "defaults",
 			  .object = &schema_defaults,
 			  .description = "Values for all guests that do not say otherwise themselves.",

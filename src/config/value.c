@@ -33,6 +33,18 @@ bool value_is_builtin_image(const char *name)
 	return false;
 }
 
+const struct choice value_drivers[] = {
+	{"qemu", "nestvisor starts QEMU itself", NULL},
+	{"libvirt", "the libvirt of this machine: the same as qemu:///system", NULL},
+	{"qemu:///session", "the user's own libvirt; or any URI of a libvirt on this machine", NULL},
+	{NULL, NULL, NULL},
+};
+
+const char *value_driver_uri(const char *text)
+{
+	return strcmp(text, "qemu") == 0 ? NULL : strcmp(text, "libvirt") == 0 ? "qemu:///system" : text;
+}
+
 #define say(problems, ...) ((problems) ? problems_text((problems), __VA_ARGS__) : "")
 
 static const char *did_you_mean(struct problems *problems, const char *best)
@@ -149,6 +161,46 @@ static bool parse_image(const struct value_rule *rule, const char *text, struct 
 	complaint->message =
 		"is not an image: neither micro nor debian-12, nor the path of a disk, which holds a \"/\" or ends in "
 		".qcow2, .raw or .img";
+	complaint->hint = did_you_mean(problems, spelling.best);
+	return false;
+}
+
+/* https://libvirt.org/uri.html: one of QEMU's, by a socket of this machine's. */
+#define DRIVER_URI_PATTERN "qemu(\\+unix)?:///(system|session)(\\?socket=/.*)?"
+
+static bool is_local_uri(const char *text)
+{
+	static const char *const schemes[] = {"qemu:///", "qemu+unix:///"}, *const daemons[] = {"system", "session"};
+	static const char socket[] = "?socket=/";
+
+	for (size_t i = 0; i < 4; i++) {
+		const char *scheme = schemes[i / 2], *daemon = daemons[i % 2], *end;
+
+		if (strncmp(text, scheme, strlen(scheme)) != 0 ||
+		    strncmp(text + strlen(scheme), daemon, strlen(daemon)) != 0)
+			continue;
+		end = text + strlen(scheme) + strlen(daemon);
+		return !*end || strncmp(end, socket, sizeof(socket) - 1) == 0;
+	}
+	return false;
+}
+
+static bool parse_driver(const struct value_rule *rule, const char *text, struct problems *problems, union value *ret,
+			 struct complaint *complaint)
+{
+	struct spelling spelling = {.word = text};
+
+	if (strlen(text) > TEXT_LENGTH_MAX)
+		return parse_text(rule, text, problems, ret, complaint);
+	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || is_local_uri(text))
+		return true;
+	if (strncmp(text, "qemu+", 5) == 0)
+		complaint->message = "is a libvirt of another machine, or reached by more than a socket of this one, "
+				     "which is not there yet";
+	else if (strstr(text, "://"))
+		complaint->message = "is no libvirt that runs QEMU on this machine";
+	for (const struct choice *c = value_drivers; c->name; c++)
+		spelling_try(&spelling, c->name);
 	complaint->hint = did_you_mean(problems, spelling.best);
 	return false;
 }
@@ -429,6 +481,11 @@ static json_t *schema_image(const struct value_rule *rule)
 			 "string", "pattern", "/|\\.(qcow2|raw|img)$");
 }
 
+static json_t *schema_driver(const struct value_rule *rule)
+{
+	return schema_pattern("^(qemu|libvirt|" DRIVER_URI_PATTERN ")$");
+}
+
 static json_t *schema_integer(const struct value_rule *rule)
 {
 	return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)rule->minimum, "maximum",
@@ -491,6 +548,8 @@ static const struct {
 	[VALUE_TEXT] = {"text", "a word", parse_text, schema_text},
 	[VALUE_FILE] = {"file", "a file's path", parse_file, schema_text},
 	[VALUE_IMAGE] = {"image", "micro, debian-12 or the path of a disk", parse_image, schema_image},
+	[VALUE_DRIVER] = {"driver", "qemu, libvirt or a libvirt's URI such as qemu:///session", parse_driver,
+			  schema_driver},
 	[VALUE_INTEGER] = {"number", NULL, parse_integer, schema_integer},
 	[VALUE_RATIO] = {"ratio", NULL, parse_ratio, schema_ratio},
 	[VALUE_SIZE] = {"size", "a size such as 512M, 2G or 1.5G", parse_size, schema_size},

@@ -14,6 +14,7 @@ enum value_kind {
 	VALUE_TEXT,
 	VALUE_FILE,
 	VALUE_IMAGE,
+	VALUE_DRIVER, /* qemu, libvirt or a URI of libvirt's */
 	VALUE_INTEGER,
 	VALUE_RATIO, /* in hundredths */
 	VALUE_SIZE,  /* bytes; whole MiB */
@@ -75,5 +76,10 @@ json_t *value_schema(const struct value_rule *rule);
 /* The images that nestvisor makes itself; NULL ends. */
 extern const struct choice value_builtin_images[];
 bool value_is_builtin_image(const char *name);
+
+/* What starts guests; NULL ends. */
+extern const struct choice value_drivers[];
+/* The URI of the libvirt that a VALUE_DRIVER means; NULL: none, it is qemu. */
+const char *value_driver_uri(const char *text);
 
 #endif

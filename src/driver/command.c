@@ -48,6 +48,11 @@ static const char *device(struct words *w, const struct profile *profile, const 
 	return arena_printf(w->arena, "%s-%s", name, profile->bus == BUS_PCI ? "pci" : "device");
 }
 
+const char *command_uuid(struct arena *arena, const struct driver_guest *guest)
+{
+	return arena_printf(arena, "%.8s-6e76-8000-8000-%.8s0000", guest->id, guest->id);
+}
+
 /* Whether the guest's CPU is Intel's: it is the host's own, under KVM. */
 static bool is_intel(void)
 {
@@ -120,8 +125,7 @@ static void add_machine(struct words *w, const struct command *command)
 	pair(w, "-name",
 	     arena_printf(w->arena, "guest=%s/%s,process=nv-%s", escaped(w->arena, guest->lab),
 			  escaped(w->arena, guest->path), escaped(w->arena, guest->name)));
-	/* A UUID of version 8 (RFC 9562, 5.8): its digits are ours to choose. */
-	pair(w, "-uuid", arena_printf(w->arena, "%.8s-6e76-8000-8000-%.8s0000", guest->id, guest->id));
+	pair(w, "-uuid", command_uuid(w->arena, guest));
 	pair(w, "-M",
 	     arena_printf(w->arena, "%s%s%s", profile->machine,
 			  !command->own->variables ? ""
@@ -198,15 +202,28 @@ const char *command_kernel_line(struct arena *arena, const struct driver_guest *
 			    guest->append ? guest->append : "");
 }
 
-static void add_kernel(struct words *w, const struct driver_guest *guest, const struct profile *profile)
+bool command_kernel(struct arena *arena, const struct driver_guest *guest, const struct profile *profile,
+		    struct command_kernel *ret)
 {
 	const struct image *image = guest->image;
 
 	if (!image->kernel || guest->firmware != FIRMWARE_BIOS)
+		return false;
+	ret->kernel = profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel;
+	ret->initrd = guest->nested && image->initrd_host ? image->initrd_host : image->initrd;
+	ret->append = command_kernel_line(arena, guest, profile);
+	return true;
+}
+
+static void add_kernel(struct words *w, const struct driver_guest *guest, const struct profile *profile)
+{
+	struct command_kernel kernel;
+
+	if (!command_kernel(w->arena, guest, profile, &kernel))
 		return;
-	pair(w, "-kernel", profile->elf_kernel && image->vmlinux ? image->vmlinux : image->kernel);
-	pair(w, "-initrd", guest->nested && image->initrd_host ? image->initrd_host : image->initrd);
-	pair(w, "-append", command_kernel_line(w->arena, guest, profile));
+	pair(w, "-kernel", kernel.kernel);
+	pair(w, "-initrd", kernel.initrd);
+	pair(w, "-append", kernel.append);
 }
 
 static void add_channels(struct words *w, const struct driver_guest *guest, const struct profile *profile,
@@ -228,8 +245,7 @@ static void add_channels(struct words *w, const struct driver_guest *guest, cons
 	pair(w, "-device", arena_printf(w->arena, "%s,rng=rng", device(w, profile, "virtio-rng")));
 }
 
-/* A disk that is carried down from the layer above is a block device here. */
-static bool is_block_device(const char *path)
+bool command_is_block_device(const char *path)
 {
 	struct stat st;
 
@@ -247,7 +263,7 @@ static void add_disk(struct words *w, const struct profile *profile, const struc
 
 	pair(w, "-blockdev",
 	     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,%s,auto-read-only=off",
-			  is_block_device(disk->path) ? "host_device" : "file", i, escaped(w->arena, disk->path),
+			  command_is_block_device(disk->path) ? "host_device" : "file", i, escaped(w->arena, disk->path),
 			  access));
 	pair(w, "-blockdev",
 	     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));

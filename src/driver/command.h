@@ -24,4 +24,17 @@ const char *const *command_build(struct arena *arena, const struct command *comm
 /* The words on the kernel command line, where nestvisor gives the kernel. */
 const char *command_kernel_line(struct arena *arena, const struct driver_guest *guest, const struct profile *profile);
 
+/* What QEMU boots without firmware, in the arena; false where the image, or its firmware, boots by itself. */
+struct command_kernel {
+	const char *kernel, *initrd, *append;
+};
+bool command_kernel(struct arena *arena, const struct driver_guest *guest, const struct profile *profile,
+		    struct command_kernel *ret);
+
+/* A UUID of version 8 (RFC 9562, 5.8), whose digits are ours to choose: always the same for a guest. */
+const char *command_uuid(struct arena *arena, const struct driver_guest *guest);
+
+/* A disk that is carried down from the layer above is a block device here. */
+bool command_is_block_device(const char *path);
+
 #endif

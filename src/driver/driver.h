@@ -1,17 +1,19 @@
 /*
- * Drivers start and stop guests on one host. One table of functions; `qemu` is the embedded default, `libvirt` has its
- * place here. A driver knows nothing of plans or networks: it gets what to run, already made.
+ * Drivers start and stop guests on one host. One table of functions: `qemu` is the embedded default, `libvirt` has the
+ * guests be domains of a libvirt that the user has. A driver knows nothing of plans or networks: it gets what to run,
+ * already made.
  *
  * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs,
  * not once its system has booted; wait_ready waits for that. Everything of a guest lies in its run_dir, and all but
  * start work from that alone after nestvisor was killed at any moment:
- *   pid                 of QEMU, with its start time; written before QEMU is QEMU
- *   qmp, console        unix sockets, one client at a time: QEMU's control, the guest's serial console
+ *   pid                 of QEMU, with its start time; qemu: written before QEMU is QEMU; libvirt: once the guest runs
+ *   qmp, console        unix sockets, one client at a time: QEMU's control (qemu), the guest's serial console
  *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
  *   tpm.pid             of swtpm, where the guest has a TPM: it ends with QEMU
  *   vnc                 where the guest has a display: RFB (RFC 6143), for any number of viewers
  *   console.log         all the guest ever wrote on its console
- *   qemu.log            what QEMU, and swtpm, wrote on their standard error
+ *   qemu.log            what QEMU, and swtpm, wrote on their standard error (qemu; libvirt has a log of its own)
+ *   domain              libvirt: which domain of which libvirt it is; written before that is defined
  * When a start fails the two logs stay.
  */
 #ifndef NESTVISOR_DRIVER_DRIVER_H
@@ -33,7 +35,8 @@ enum accelerator { ACCEL_KVM, ACCEL_TCG };
 const char *accelerator_name(enum accelerator accelerator);
 
 struct driver_nic {
-	int tap_fd;
+	int tap_fd;	 /* qemu */
+	const char *tap; /* libvirt: the name of a tap that is there, in the namespace that libvirt is in */
 	uint8_t mac[6];
 	unsigned mtu;
 };
@@ -66,7 +69,11 @@ struct driver_guest {
 	const struct driver_disk *disks;
 	size_t disk_count;
 	enum accelerator accelerator;
-	int netns; /* namespace QEMU runs in, or -1 */
+	int netns;	 /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
+	const char *uri; /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */
+	/* libvirt: brings the taps to their networks. Called once QEMU holds them and before the guest's CPUs run. */
+	int (*plug)(void *data, struct error **err);
+	void *plug_data;
 };
 
 struct driver_state {
@@ -94,6 +101,14 @@ struct driver_ops {
 };
 
 extern const struct driver_ops driver_qemu;
+/* Its guests need a libvirtd in this machine's own network namespace. -EPERM for a domain without nestvisor's mark,
+ * which is left alone; -EIO for what libvirt does not do, in its own words. */
+extern const struct driver_ops driver_libvirt;
+
+/* For a guest that is to be started: by its uri. */
+const struct driver_ops *driver_for(const char *uri);
+/* For one that was started, by what lies in its run_dir; with nothing there either may be asked. */
+const struct driver_ops *driver_of(const char *run_dir);
 
 /*
  * Which accelerator works here, found by booting a probe guest and cached per machine, kernel and QEMU under

@@ -17,6 +17,7 @@
 #include "driver/profile.h"
 #include "driver/qemu_internal.h"
 #include "driver/qmp.h"
+#include "driver/run_dir.h"
 #include "driver/tpm.h"
 #include "image/image.h"
 #include "transport/transport.h"
@@ -54,41 +55,10 @@ const char *accelerator_name(enum accelerator accelerator)
 	return accelerator == ACCEL_KVM ? "kvm" : "tcg";
 }
 
-static char *in_dir(const char *run_dir, const char *file)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", run_dir, file) < 0)
-		abort();
-	return path;
-}
-
-static void remove_listed(const char *run_dir, const char *const list[], size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		cleanup_free char *path = in_dir(run_dir, list[i]);
-
-		unlink(path);
-	}
-}
-
 static void remove_files(const char *run_dir)
 {
 	remove_listed(run_dir, files, FILE_COUNT);
 	remove_listed(run_dir, logs, LOG_COUNT);
-}
-
-static int make_fifos(const char *run_dir, struct error **err)
-{
-	static const char *const names[] = {"qga.in", "qga.out"};
-
-	for (size_t i = 0; i < 2; i++) {
-		cleanup_free char *path = in_dir(run_dir, names[i]);
-
-		if (mkfifo(path, 0600) < 0)
-			return error_errno(err, errno, "cannot make %s", path);
-	}
-	return 0;
 }
 
 /* The log that QEMU and swtpm write to, and the console's, which QEMU itself would make with mode 0644. */
@@ -160,8 +130,7 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	return process_spawn(&spec, ret, err);
 }
 
-/* A hypervisor guest under KVM needs a KVM that passes virtualization on. Better said now than found out inside. */
-static int check_nesting(struct error **err)
+int qemu_check_nesting(struct error **err)
 {
 	static const char *const parameters[] = {"/sys/module/kvm_amd/parameters/nested",
 						 "/sys/module/kvm_intel/parameters/nested"};
@@ -237,7 +206,7 @@ static int run(const struct driver_guest *guest, struct cancel *cancel, struct p
 	int r = profile_choose(guest, &profile, err);
 
 	if (r == 0 && guest->nested && guest->accelerator == ACCEL_KVM)
-		r = check_nesting(err);
+		r = qemu_check_nesting(err);
 	if (r == 0)
 		r = check_free(guest->run_dir, err);
 	if (r < 0)
@@ -288,6 +257,8 @@ static void ask_status(const char *run_dir, char *ret, size_t size)
 	cleanup_qmp struct qmp *qmp = NULL;
 
 	ret[0] = '\0';
+	if (!file_exists(path)) /* one of libvirt's */
+		return;
 	if (qmp_open(path, GREET_MS, NULL, &qmp, NULL) < 0)
 		snprintf(ret, size, "; its QEMU does not answer");
 	else if (qmp_execute(qmp, "query-status", NULL, GREET_MS, NULL, &answer, NULL) == 0 &&

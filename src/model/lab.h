@@ -109,6 +109,7 @@ struct guest {
 	const char *image;       /* a name ("micro", "debian-12") or a path, absolute */
 	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
+	const char *libvirt;     /* the URI of the libvirt that it is a domain of; NULL: the qemu driver starts it */
 	enum firmware firmware;
 	bool tpm;                /* has a TPM 2.0, with a state of its own */
 	bool display;            /* has a screen and a keyboard, to be looked at (nestvisor view, screenshot, type) */

@@ -103,6 +103,16 @@ int net_end_flows(struct net *net, const struct isolation *before, const struct 
 /* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used.
  */
 int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err);
+/*
+ * The same for a hypervisor that opens its taps by name in the host's root namespace (libvirt). net_make_loose_tap makes
+ * one there, without a cable, that waits to be opened; net_plug_tap then takes it into the lab's namespace, under the
+ * name that the lab knows it by, and onto its bridge. What is left of either from before is removed.
+ */
+enum { NET_LOOSE_TAP_SIZE = 16 };
+void net_loose_tap_name(const struct nic *nic, char ret[NET_LOOSE_TAP_SIZE]);
+int net_make_loose_tap(struct net *net, const struct nic *nic, struct error **err);
+int net_plug_tap(struct net *net, const struct nic *nic, struct error **err);
+
 int net_remove_tap(struct net *net, const char *tap, struct error **err);
 
 /* Routes to the networks of deeper layers, through the guest that leads there, for both families; stale ones are

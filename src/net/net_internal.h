@@ -64,6 +64,9 @@ int net_make_tunnels(struct net *net, struct netlink *inside, const struct netwo
 void net_tunnel_name(const struct network *network, size_t i, char ret[LINK_NAME_SIZE]);
 size_t net_tunnel_count(const struct network *network);
 
+/* network.c: taps that no network has got. */
+int net_remove_loose_taps(const struct net_names *names, struct error **err);
+
 /* dhcp.c */
 int net_end_dhcp(const char *run_dir, const char *bridge, struct error **err);
 

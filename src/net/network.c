@@ -174,13 +174,13 @@ int net_remove_network(struct net *net, const char *bridge, struct error **err)
 	return r < 0 ? error_wrap(err, "network on the bridge %s", bridge) : 0;
 }
 
-/* Creates the device: it belongs to the namespace that /dev/net/tun was opened in. */
-static int create_tap(struct net *net, const char *name, int *ret_fd, struct error **err)
+/* Creates the device, or opens one that has lasted: it belongs to the namespace that /dev/net/tun was opened in. */
+static int create_tap(int netns, const char *name, bool lasting, int *ret_fd, struct error **err)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	cleanup_close int fd = -1;
 	struct netns_visit visit;
-	int r = netns_enter(net->netns, &visit, err);
+	int r = netns_enter(netns, &visit, err);
 
 	if (r < 0)
 		return r;
@@ -189,7 +189,7 @@ static int create_tap(struct net *net, const char *name, int *ret_fd, struct err
 	if (fd < 0) {
 		r = error_errno(err, errno, "cannot open /dev/net/tun");
 		error_hint(err, "modprobe tun; a container needs the device passed in");
-	} else if (ioctl(fd, TUNSETIFF, &request) < 0) {
+	} else if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETPERSIST, lasting) < 0) {
 		r = error_errno(err, errno, "cannot make the tap %s", name);
 		if (r == -EBUSY)
 			error_hint(err, "a running guest still has it");
@@ -242,7 +242,7 @@ int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct err
 	pthread_mutex_lock(&net->mutex);
 	r = net_inside(net, &nl, err);
 	if (r == 0)
-		r = create_tap(net, nic->tap, &fd, err);
+		r = create_tap(net->netns, nic->tap, false, &fd, err);
 	if (r == 0)
 		r = plug_tap(net, nl, nic, err);
 	pthread_mutex_unlock(&net->mutex);
@@ -250,6 +250,108 @@ int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct err
 		return error_wrap(err, "nic %u of %s", nic->index, nic->guest->path);
 	*ret_fd = steal_fd(&fd);
 	return 0;
+}
+
+void net_loose_tap_name(const struct nic *nic, char ret[NET_LOOSE_TAP_SIZE])
+{
+	snprintf(ret, NET_LOOSE_TAP_SIZE, "nv%.8st%u", nic->guest->id, nic->index % 10000);
+}
+
+/* Removes a tap that nobody has open any more, or that is about to be nobody's. */
+static int remove_stale_tap(struct netlink *nl, const char *name, struct error **err)
+{
+	struct link link;
+
+	return link_get(nl, name, &link) == 0 && strcmp(link.kind, "tun") == 0 ? link_delete(nl, &link, err) : 0;
+}
+
+static int make_loose_tap(struct net *net, const struct nic *nic, struct error **err)
+{
+	cleanup_close int fd = -1;
+	char name[NET_LOOSE_TAP_SIZE], what[128];
+	struct netlink *inside, *root;
+	struct link tap;
+	int r = net_inside(net, &inside, err);
+
+	net_loose_tap_name(nic, name);
+	if (r == 0)
+		r = remove_stale_tap(inside, nic->tap, err);
+	if (r == 0)
+		r = net_root(net, &root, err);
+	if (r == 0)
+		r = remove_stale_tap(root, name, err);
+	if (r == 0)
+		r = create_tap(-1, name, true, &fd, err);
+	if (r < 0)
+		return r;
+	r = link_get(root, name, &tap);
+	if (r < 0)
+		return netlink_fail(root, r, err, "cannot find the tap %s", name);
+	snprintf(what, sizeof(what), "tap %s %u", nic->guest->name, nic->index);
+	return net_put_alias(net, root, &tap, what, err);
+}
+
+int net_make_loose_tap(struct net *net, const struct nic *nic, struct error **err)
+{
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = make_loose_tap(net, nic, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "nic %u of %s", nic->index, nic->guest->path) : 0;
+}
+
+/* Into the lab's namespace under its name there, in one request; it arrives without an address and down. */
+static int move_tap(struct net *net, struct netlink *root, const char *from, const char *to, struct error **err)
+{
+	struct nlmsghdr *request;
+	struct link tap;
+	int r = link_get(root, from, &tap);
+
+	if (r < 0)
+		return netlink_fail(root, r, err, "cannot find the tap %s", from);
+	request = link_change(root, tap.index);
+	mnl_attr_put_u32(request, IFLA_NET_NS_FD, (uint32_t)net->netns);
+	mnl_attr_put_strz(request, IFLA_IFNAME, to);
+	r = netlink_ask(root, request, NULL, NULL);
+	return r < 0 ? netlink_fail(root, r, err, "cannot move the tap %s into the lab's namespace", from) : 0;
+}
+
+int net_plug_tap(struct net *net, const struct nic *nic, struct error **err)
+{
+	struct netlink *inside, *root;
+	char name[NET_LOOSE_TAP_SIZE];
+	int r;
+
+	net_loose_tap_name(nic, name);
+	pthread_mutex_lock(&net->mutex);
+	r = net_inside(net, &inside, err);
+	if (r == 0)
+		r = net_root(net, &root, err);
+	if (r == 0)
+		r = move_tap(net, root, name, nic->tap, err);
+	if (r == 0)
+		r = plug_tap(net, inside, nic, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "nic %u of %s", nic->index, nic->guest->path) : 0;
+}
+
+/* Of starts that were killed before the tap came to its network. */
+int net_remove_loose_taps(const struct net_names *names, struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	struct netlink root;
+	size_t count = 0;
+	int r = netlink_open(&root, -1, NETLINK_ROUTE, err);
+
+	if (r < 0)
+		return r;
+	r = link_list(&root, &links, &count, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (net_is_ours(names, &links[i]) && strcmp(links[i].kind, "tun") == 0)
+			r = link_delete(&root, &links[i], err);
+	netlink_close(&root);
+	return r;
 }
 
 int net_remove_tap(struct net *net, const char *tap, struct error **err)

@@ -106,9 +106,9 @@ json_t *spec_guest(const struct lab *lab, const struct guest *guest)
 
 	collect_images(guest->host, carries);
 	/* What is as it always was is left out: a guest that an older nestvisor started is no other for it. */
-	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:s*, s:o*, s:o*, s:s*, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "cpus",
+	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:s*, s:s*, s:o*, s:o*, s:s*, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "cpus",
 			 (int)guest->cpus, "memory", (json_int_t)guest->memory, "disk", (json_int_t)guest->disk,
-			 "image", guest->image, "os", guest->os, "firmware",
+			 "image", guest->image, "os", guest->os, "driver", guest->libvirt, "firmware",
 			 guest->firmware == FIRMWARE_BIOS ? NULL : firmware_name(guest->firmware), "tpm",
 			 guest->tpm ? json_true() : NULL, "display", guest->display ? json_true() : NULL, "hypervisor",
 			 guest->hypervisor_hidden ? "hidden" : NULL, "nested", guest->nested, "host", guest->host != NULL,

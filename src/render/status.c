@@ -195,10 +195,11 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 {
 	const struct guest_status *is = &status->guests[guest->index];
 	bool runs = is->state == GUEST_STARTING || is->state == GUEST_RUNNING;
-	json_t *json = json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:o}", "name", guest->name, "path", guest->path,
-				 "layer", (int)guest->layer, "state", guest_state_name(is->state), "world",
-				 world_name(status_world(status, guest)), "addresses", guest_addresses_json(guest),
-				 "driver", "qemu", "accel", text_json(runs ? is->accelerator : NULL));
+	json_t *json =
+		json_pack("{s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:o}", "name", guest->name, "path", guest->path, "layer",
+			  (int)guest->layer, "state", guest_state_name(is->state), "world",
+			  world_name(status_world(status, guest)), "addresses", guest_addresses_json(guest), "driver",
+			  guest->libvirt ? guest->libvirt : "qemu", "accel", text_json(runs ? is->accelerator : NULL));
 
 	if (is->pid)
 		json_object_set_new(json, "pid", json_integer(is->pid));

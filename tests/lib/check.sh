@@ -92,7 +92,7 @@ network_facts() {
 # Everything on this machine that could be a lab's.
 leftovers() {
 	ip netns list | grep nestvisor || true
-	ip -o link show | grep -E ': nv[0-9a-f]+w' || true
+	ip -o link show | grep -E ': nv[0-9a-f]+(w|p|t[0-9]+)[@:]' || true
 	nft list tables | grep nestvisor || true
 	pgrep -a qemu-system || true
 	pgrep -a swtpm || true

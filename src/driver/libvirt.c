@@ -1,0 +1,486 @@
+/*
+ * The libvirt driver: a guest is a persistent domain with nestvisor's mark. libvirt starts its QEMU and shows it to
+ * virsh and virt-manager; agent, console and logs lie in run_dir as they do with the qemu driver, so that whatever
+ * talks to a guest need not know who started it.
+ *
+ * The lab's network is a namespace of its own, and libvirt opens taps by their names in the one that it lives in
+ * itself. So a tap begins its life there; the domain is created with its CPUs stopped; once its QEMU holds the taps
+ * they are moved into the lab's namespace, under the names and rules that they have with every driver; then the CPUs
+ * start. Not a packet gets past the lab's rules. The price: only nestvisor can start such a domain (`virsh start` finds
+ * no tap, and says so).
+ *
+ * <run_dir>/domain is written before there is a domain and removed after it is gone, the pid file when it runs. A run
+ * that was killed in between left a domain that the next start ends first.
+ */
+#include "driver/driver.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "driver/command.h"
+#include "driver/libvirt_library.h"
+#include "driver/libvirt_tap.h"
+#include "driver/libvirt_xml.h"
+#include "driver/postmortem.h"
+#include "driver/qemu_internal.h"
+#include "driver/run_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { QUIT_MS = 5000 };
+
+#define DOMAIN_FILE "domain"
+static const char *const files[] = {"pid", "qga.in", "qga.out", "qga.lock", "console"};
+static const char *const logs[] = {"console.log", "console.log.0", "console.log.1", "console.log.2"};
+
+enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
+
+/* One conversation with one libvirt about one domain. */
+struct talk {
+	const struct libvirt *lib;
+	struct arena *arena;
+	const char *uri, *name, *uuid, *mark;
+	virConnectPtr connection;
+	virDomainPtr domain; /* NULL: there is none */
+};
+
+static void talk_end(struct talk *talk)
+{
+	if (talk->domain)
+		talk->lib->virDomainFree(talk->domain);
+	if (talk->connection)
+		talk->lib->virConnectClose(talk->connection);
+	arena_free(talk->arena);
+	*talk = (struct talk){0};
+}
+#define cleanup_talk __attribute__((cleanup(talk_end)))
+
+/* Sets the error in libvirt's own words. */
+__attribute__((format(printf, 3, 4))) static int fail(const struct talk *talk, struct error **err, const char *format,
+						      ...)
+{
+	const virError *said = talk->lib->virGetLastError();
+	cleanup_free char *what = NULL;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	if (vasprintf(&what, format, args) < 0)
+		abort();
+	va_end(args);
+	r = error_set(err, EIO, "%s: libvirt at %s says \"%s\"", what, talk->uri,
+		      said && said->message ? said->message : "nothing");
+	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_NO_CONNECT || said->code == VIR_ERR_RPC))
+		error_hint(err, "is libvirtd running, and may you use it? virsh -c %s uri", talk->uri);
+	return r;
+}
+
+static int open_connection(struct talk *talk, struct error **err)
+{
+	int r = libvirt_load(&talk->lib, err);
+
+	if (r < 0)
+		return r;
+	talk->connection = talk->lib->virConnectOpen(talk->uri);
+	return talk->connection ? 0 : fail(talk, err, "cannot connect");
+}
+
+/* The text between the first tag and the next: the mark has no other form. */
+static bool mark_is(const char *xml, const char *mark)
+{
+	const char *text = xml ? strchr(xml, '>') : NULL;
+	size_t length = strlen(mark);
+
+	return text && strncmp(text + 1, mark, length) == 0 && text[1 + length] == '<';
+}
+
+static int check_mark(struct talk *talk, struct error **err)
+{
+	const char *name = talk->lib->virDomainGetName(talk->domain);
+	cleanup_free char *xml =
+		talk->lib->virDomainGetMetadata(talk->domain, VIR_DOMAIN_METADATA_ELEMENT, LIBVIRT_MARK_URI, 0);
+	const virError *said = xml ? NULL : talk->lib->virGetLastError();
+	int r;
+
+	if (mark_is(xml, talk->mark))
+		return 0;
+	if (said && said->code != VIR_ERR_NO_DOMAIN_METADATA)
+		return fail(talk, err, "cannot read whose the domain %s is", name);
+	r = error_set(err, EPERM,
+		      "there is a domain %s at %s that does not bear nestvisor's mark of %s: it is left alone", name,
+		      talk->uri, talk->mark);
+	error_hint(err, "rename it (virsh -c %s domrename %s NEW-NAME), or call the lab or the guest otherwise",
+		   talk->uri, name);
+	return r;
+}
+
+/* Finds the domain and makes sure that it is ours. Another's that is called the same is in our way. */
+static int find_domain(struct talk *talk, struct error **err)
+{
+	const virError *said;
+
+	talk->domain = talk->lib->virDomainLookupByUUIDString(talk->connection, talk->uuid);
+	if (!talk->domain) {
+		said = talk->lib->virGetLastError();
+		if (said && said->code != VIR_ERR_NO_DOMAIN)
+			return fail(talk, err, "cannot look for the domain %s", talk->name);
+	}
+	return talk->domain ? check_mark(talk, err) : 0;
+}
+
+static int check_name(struct talk *talk, struct error **err)
+{
+	char uuid[VIR_UUID_STRING_BUFLEN] = "";
+	virDomainPtr other = talk->lib->virDomainLookupByName(talk->connection, talk->name);
+	int r = 0;
+
+	if (!other)
+		return 0;
+	talk->lib->virDomainGetUUIDString(other, uuid);
+	if (strcmp(uuid, talk->uuid) != 0) {
+		r = error_set(err, EPERM,
+			      "there is a domain %s at %s already, and it is not nestvisor's: it is left alone",
+			      talk->name, talk->uri);
+		error_hint(err, "rename it (virsh -c %s domrename %s NEW-NAME), or call the lab or the guest otherwise",
+			   talk->uri, talk->name);
+	}
+	talk->lib->virDomainFree(other);
+	return r;
+}
+
+/* ─── its process ─── */
+
+/* QEMU is told its guest's UUID; nobody else is. */
+static bool is_qemu_of(pid_t pid, const char *uuid)
+{
+	cleanup_free char *words = NULL;
+	char path[64];
+	size_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	if (file_read(path, 1 << 20, &words, &length, NULL) < 0)
+		return false;
+	for (const char *word = words; word < words + length; word += strlen(word) + 1)
+		if (strcmp(word, "-uuid") == 0 && word + 6 < words + length)
+			return strcmp(word + 6, uuid) == 0;
+	return false;
+}
+
+/* libvirt's API does not tell which process a domain is. */
+static bool look_for_process(const char *uuid, struct process_id *ret)
+{
+	cleanup_closedir DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		pid_t pid = (pid_t)atoi(entry->d_name);
+
+		if (pid > 0 && is_qemu_of(pid, uuid) && process_identify(pid, ret) == 0 && process_alive(ret))
+			return true;
+	}
+	return false;
+}
+
+static int find_process(const struct talk *talk, struct process_id *ret, struct error **err)
+{
+	int r;
+
+	if (look_for_process(talk->uuid, ret))
+		return 0;
+	r = error_set(err, ESRCH, "libvirt at %s has started the domain %s, and no process here is its QEMU", talk->uri,
+		      talk->name);
+	error_hint(err, "libvirtd must run on this machine and in this container: nestvisor looks after its guests' "
+			"processes itself");
+	return r;
+}
+
+/* A libvirtd that is killed while it starts a domain forgets the QEMU that it has started. */
+static int end_forgotten(const struct talk *talk, struct error **err)
+{
+	struct process_id process;
+	int r = 0;
+
+	while (r == 0 && look_for_process(talk->uuid, &process))
+		r = process_end(&process, QUIT_MS, err);
+	return r;
+}
+
+/* Ends its QEMU, politely at first so that it flushes its disks. Ended already is success. */
+static int destroy(struct talk *talk, struct error **err)
+{
+	int state = VIR_DOMAIN_NOSTATE, reason;
+
+	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) < 0)
+		return fail(talk, err, "cannot ask how the domain %s is", talk->name);
+	if (state == VIR_DOMAIN_SHUTOFF ||
+	    talk->lib->virDomainDestroyFlags(talk->domain, VIR_DOMAIN_DESTROY_GRACEFUL) == 0 ||
+	    talk->lib->virDomainDestroy(talk->domain) == 0)
+		return 0;
+	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_SHUTOFF)
+		return 0; /* by itself, meanwhile */
+	return fail(talk, err, "cannot end the domain %s", talk->name);
+}
+
+static int undefine(struct talk *talk, struct error **err)
+{
+	unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+			 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
+
+	if (talk->lib->virDomainUndefineFlags(talk->domain, flags) == 0)
+		return 0;
+	return fail(talk, err, "cannot undefine the domain %s", talk->name);
+}
+
+/* ─── which domain it is ─── */
+
+static int write_record(const struct talk *talk, const char *run_dir, struct error **err)
+{
+	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
+	cleanup_json json_t *record = json_pack("{s:s, s:s, s:s, s:s}", "uri", talk->uri, "name", talk->name, "uuid",
+						talk->uuid, "mark", talk->mark);
+
+	return json_write_file(path, record, err);
+}
+
+/* -ENOENT: none was begun. */
+static int read_record(struct talk *talk, const char *run_dir, struct error **err)
+{
+	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
+	cleanup_json json_t *record = NULL;
+	int r = json_read_file(path, 1 << 16, &record, err);
+
+	if (r < 0)
+		return r;
+	talk->arena = arena_new();
+	talk->uri = arena_strdup(talk->arena, json_get_string(record, "uri", ""));
+	talk->name = arena_strdup(talk->arena, json_get_string(record, "name", ""));
+	talk->uuid = arena_strdup(talk->arena, json_get_string(record, "uuid", ""));
+	talk->mark = arena_strdup(talk->arena, json_get_string(record, "mark", ""));
+	return 0;
+}
+
+static void remove_files(const char *run_dir)
+{
+	static const char *const record[] = {DOMAIN_FILE};
+
+	remove_listed(run_dir, files, FILE_COUNT);
+	remove_listed(run_dir, logs, LOG_COUNT);
+	remove_listed(run_dir, record, 1);
+}
+
+/* ─── starting ─── */
+
+static int create(struct talk *talk, struct error **err)
+{
+	const virError *said;
+	int r;
+
+	if (talk->lib->virDomainCreateWithFlags(talk->domain, VIR_DOMAIN_START_PAUSED) == 0)
+		return 0;
+	said = talk->lib->virGetLastError();
+	if (said && said->message && strstr(said->message, "specified dev doesn't exist")) {
+		r = error_set(err, EIO, "libvirt at %s does not see the tap that was made for %s", talk->uri,
+			      talk->name);
+		error_hint(err, "libvirtd must run in the same network namespace as nestvisor");
+		return r;
+	}
+	return fail(talk, err, "the domain %s does not start", talk->name);
+}
+
+/* With its CPUs stopped; the taps are let go of, so that they end with their QEMU, and plugged; then it runs. */
+static int launch(struct talk *talk, const struct driver_guest *guest, struct process_id *process, struct error **err)
+{
+	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
+	int r = create(talk, err);
+
+	if (r == 0)
+		r = find_process(talk, process, err);
+	for (size_t i = 0; r == 0 && i < guest->nic_count; i++)
+		libvirt_tap_let_go(process->pid, guest->nics[i].tap);
+	if (r == 0 && guest->plug)
+		r = guest->plug(guest->plug_data, err);
+	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
+		r = fail(talk, err, "the domain %s does not run", talk->name);
+	return r < 0 ? r : process_write_pid_file(pid_path, process, err);
+}
+
+static int define(struct talk *talk, const struct driver_guest *guest, const struct profile *profile,
+		  struct error **err)
+{
+	cleanup_free char *emulator = NULL;
+	virDomainPtr domain;
+	const char *xml;
+	int r = process_find(profile->binary, "qemu-system-x86", &emulator, err);
+
+	if (r < 0)
+		return r;
+	xml = libvirt_domain_xml(talk->arena, guest, profile, emulator);
+	domain = talk->lib->virDomainDefineXMLFlags(talk->connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
+	if (!domain)
+		return fail(talk, err, "cannot define the domain %s", talk->name);
+	if (talk->domain)
+		talk->lib->virDomainFree(talk->domain);
+	talk->domain = domain;
+	return 0;
+}
+
+/* What a start that failed leaves is its logs; and its record, where libvirt does not take the domain away again. */
+static void take_back(struct talk *talk, const char *run_dir)
+{
+	static const char *const record[] = {DOMAIN_FILE};
+
+	if (talk->domain && (destroy(talk, NULL) < 0 || undefine(talk, NULL) < 0))
+		return;
+	remove_listed(run_dir, files, FILE_COUNT);
+	remove_listed(run_dir, record, 1);
+}
+
+static int check_guest(const struct driver_guest *guest, const struct profile **ret, struct error **err)
+{
+	struct driver_state state = {0};
+	int r = profile_choose(guest, ret, err);
+
+	if (r == 0 && guest->nested && guest->accelerator == ACCEL_KVM)
+		r = qemu_check_nesting(err);
+	if (r == 0)
+		r = driver_qemu.look(guest->run_dir, &state, err);
+	if (r == 0 && state.running)
+		r = error_set(err, EEXIST, "a guest is running in %s already, as process %d", guest->run_dir,
+			      state.process.pid);
+	return r;
+}
+
+static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
+			 struct error **err)
+{
+	cleanup_talk struct talk talk = {.arena = arena_new(), .uri = guest->uri};
+	struct process_id process = {0};
+	const struct profile *profile;
+	int r = check_guest(guest, &profile, err);
+
+	talk.name = libvirt_domain_name(talk.arena, guest);
+	talk.uuid = command_uuid(talk.arena, guest);
+	talk.mark = libvirt_mark(talk.arena, guest->lab, guest->path);
+	if (r == 0)
+		r = open_connection(&talk, err);
+	if (r == 0)
+		r = find_domain(&talk, err);
+	if (r == 0)
+		r = check_name(&talk, err);
+	if (r == 0 && talk.domain) /* of a run that was killed */
+		r = destroy(&talk, err);
+	if (r == 0)
+		r = end_forgotten(&talk, err);
+	if (r < 0)
+		return r;
+	remove_files(guest->run_dir);
+	r = write_record(&talk, guest->run_dir, err);
+	if (r == 0)
+		r = make_fifos(guest->run_dir, err);
+	if (r == 0)
+		r = define(&talk, guest, profile, err);
+	if (r == 0)
+		r = launch(&talk, guest, &process, err);
+	if (r < 0) {
+		take_back(&talk, guest->run_dir);
+		return r;
+	}
+	*ret = (struct driver_state){
+		.running = true, .process = process, .accelerator = guest->accelerator, .status = "running"};
+	return 0;
+}
+
+/* ─── waiting, ending ─── */
+
+/* Why libvirt says that a domain is off, where it was not the guest's doing; NULL: it was, or nobody knows. */
+static const char *ended_by(const char *run_dir)
+{
+	cleanup_talk struct talk talk = {0};
+	int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+	if (read_record(&talk, run_dir, NULL) < 0 || open_connection(&talk, NULL) < 0 || find_domain(&talk, NULL) < 0 ||
+	    !talk.domain || talk.lib->virDomainGetState(talk.domain, &state, &reason, 0) < 0 ||
+	    state != VIR_DOMAIN_SHUTOFF)
+		return NULL;
+	return reason == VIR_DOMAIN_SHUTOFF_DESTROYED ? "destroyed"
+	       : reason == VIR_DOMAIN_SHUTOFF_CRASHED ? "crashed"
+						      : NULL;
+}
+
+/* As the qemu driver does; what libvirt knows of an end comes on top. */
+static int libvirt_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
+			      struct reporter *reporter, struct cancel *cancel, struct error **err)
+{
+	cleanup_error struct error *problem = NULL;
+	int r = driver_qemu.wait_ready(run_dir, path, accelerator, reporter, cancel, &problem);
+	const char *by = r == -ECONNRESET || r == -EPIPE ? ended_by(run_dir) : NULL;
+	char what[128];
+
+	if (by) {
+		snprintf(what, sizeof(what), "its QEMU ended before the guest answered; libvirt calls it %s", by);
+		r = postmortem(run_dir, EPIPE, what, err);
+		error_hint(err, "libvirt keeps what its QEMU said: /var/log/libvirt/qemu, or "
+				"~/.cache/libvirt/qemu/log of a session");
+		return r;
+	}
+	return r < 0 ? error_move(err, &problem) : 0;
+}
+
+/* The pid file tells, as with a QEMU of our own: libvirtd may be gone. */
+static int libvirt_look(const char *run_dir, struct driver_state *ret, struct error **err)
+{
+	return driver_qemu.look(run_dir, ret, err);
+}
+
+static int libvirt_stop(const char *run_dir, struct error **err)
+{
+	cleanup_talk struct talk talk = {0};
+	cleanup_error struct error *problem = NULL;
+	int r = read_record(&talk, run_dir, &problem);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_move(err, &problem);
+	r = open_connection(&talk, err);
+	if (r == 0)
+		r = find_domain(&talk, err);
+	if (r == 0 && talk.domain)
+		r = destroy(&talk, err);
+	if (r == 0 && talk.domain)
+		r = undefine(&talk, err);
+	if (r < 0)
+		return r;
+	r = end_forgotten(&talk, err);
+	if (r == 0)
+		remove_files(run_dir);
+	return r;
+}
+
+const struct driver_ops driver_libvirt = {
+	.name = "libvirt",
+	.start = libvirt_start,
+	.wait_ready = libvirt_wait_ready,
+	.stop = libvirt_stop,
+	.look = libvirt_look,
+};
+
+const struct driver_ops *driver_for(const char *uri)
+{
+	return uri ? &driver_libvirt : &driver_qemu;
+}
+
+const struct driver_ops *driver_of(const char *run_dir)
+{
+	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
+
+	return file_exists(path) ? &driver_libvirt : &driver_qemu;
+}

@@ -1,0 +1,14 @@
+/* A tap that outlives its makers until somebody opens it (TUNSETPERSIST, tun(4)'s ioctls in linux/if_tun.h). */
+#ifndef NESTVISOR_DRIVER_LIBVIRT_TAP_H
+#define NESTVISOR_DRIVER_LIBVIRT_TAP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * Makes a tap that a QEMU holds end with it, by way of the QEMU's own descriptor (pidfd_getfd(2), Linux 5.6): a tap has
+ * one user. False where the kernel does not let us: the tap then stays until its network or its next start removes it.
+ */
+bool libvirt_tap_let_go(pid_t qemu, const char *tap);
+
+#endif

@@ -1,0 +1,135 @@
+#!/bin/bash
+# The first lab with its L0's guests as domains of a libvirt: the same plan, state and network as with qemu, and virsh
+# sees it. libvirtd is one of this machine's own (tests/lib/libvirtd).
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+. "$here/../lib/libvirtd"
+nestvisor=$(readlink -f "$1")
+for program in libvirtd virtlogd virsh; do
+	command -v $program > /dev/null || { skip "everything" "$program is not installed"; exit 77; }
+done
+work=$(mktemp -d /run/test/lab.XXXXXX)
+{ echo "driver: qemu:///system"; cat "$here/../../examples/first.nest.yaml"; } > "$work/first.nest.yaml"
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+virsh() { timeout 60 virsh -q -c qemu:///system "$@"; }
+states() {
+	nv status "$@" --json | python3 -c '
+import json, sys
+def walk(gs):
+    for g in gs: yield g; yield from walk(g["guests"])
+print(*sorted(g["path"] + "=" + g["state"] + "/" + g["driver"] for g in walk(json.load(sys.stdin)["guests"])))'
+}
+all_run="hv1/a=running/qemu hv1/b=running/qemu hv1=running/qemu:///system"
+l0_pings_l2() { nv exec L0 -- ping -c1 -W5 192.168.124.92; }
+no_domain() { [ -z "$(virsh list --all)" ]; }
+nothing_left() { clean && no_domain; }
+
+# without libvirt at all
+library=$(ldconfig -p | sed -n 's/.*libvirt\.so\.0 .*=> //p' | head -n1)
+check "without libvirt's library up says so" says "libvirt.so.0 is missing" unshare --mount sh -c "mount --bind /dev/null $library && $nestvisor up"
+check "and what needs no libvirt works" unshare --mount sh -c "mount --bind /dev/null $library && $nestvisor validate && $nestvisor status"
+check "down after it" nv down
+libvirtd_prepare || { echo "not ok - a libvirtd of this machine's own"; exit 1; }
+check "without libvirtd up says so" says "cannot connect: libvirt at qemu:///system says" nv up
+check "and what to look at" says "virsh -c qemu:///system uri" nv up
+check "down after it" nv down
+check "libvirtd runs" libvirtd_start
+check "down left nothing" nothing_left
+network_facts > before
+
+# somebody else's domain in the way
+cat > other.xml <<- X
+	<domain type='qemu'><name>first:hv1</name><uuid>11111111-2222-3333-4444-555555555555</uuid><memory unit='MiB'>64</memory>
+	<os><type arch='x86_64' machine='pc'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>
+X
+check "another's domain of that name" virsh define other.xml
+virsh dumpxml first:hv1 > other.before
+check "up leaves it alone and says so" says "first:hv1 at qemu:///system already, and it is not nestvisor's" nv up
+check "down, too" nv down
+virsh dumpxml first:hv1 > other.after
+check "it is as it was" diff other.before other.after
+check "and goes when its owner says so" virsh undefine first:hv1
+
+check "up brings up three layers" nv up
+check "all run, the ones of L0 by libvirt" says "$all_run" states
+check "plan finds nothing to do" status 0 nv plan
+check "up again does nothing" says "everything runs" nv up
+check "virsh shows the domain" says "first:hv1" virsh list --name
+check "with nestvisor's mark" says ">first/hv1<" virsh metadata first:hv1 urn:nestvisor:lab:1
+check "and its CPU has svm" says "name='svm'" virsh dumpxml first:hv1
+check "libvirt's schema knows all of it" bash -c "virsh -q -c qemu:///system dumpxml --inactive first:hv1 > now.xml && virt-xml-validate now.xml domain 2> /dev/null || xmllint --noout --relaxng /usr/share/libvirt/schemas/domain.rng now.xml"
+check "nestvisor runs a program in L2" says Linux nv exec hv1/a -- uname -s
+check "L0 pings L2" l0_pings_l2
+check "L2 pings the world" nv exec hv1/a -- ping -c1 -W5 203.0.113.1
+console() { { printf '\necho con$((20+22))sole\n'; sleep 8; } | timeout 30 "$nestvisor" console hv1 > console.out & until_true 30 grep -q con42sole console.out; }
+check "the console of L1 answers" console
+check "its tap is in the lab's namespace, on its bridge" says "master lab" ip -n nestvisor-first link show hv1-0
+check "and nothing of it is outside" test -z "$(ip -o link | grep 'nv.*t0')"
+check "cut holds it" nv cut hv1
+check "L1 does not ping the world" status 1 nv exec hv1 -- ping -c1 -W2 203.0.113.1
+check "open lets it go" nv open hv1
+check "L1 pings the world" nv exec hv1 -- ping -c1 -W5 203.0.113.1
+
+# virsh destroy
+check "virsh ends the domain" virsh destroy first:hv1
+check "status says that it is dead" says "hv1=dead" states
+check "its tap went with it" status 1 ip -n nestvisor-first link show hv1-0
+check "virsh alone cannot start it" says "specified dev doesn't exist" virsh start first:hv1
+check "plan wants it back" status 3 nv plan
+check "up mends it" nv up
+check "all run again" says "$all_run" states
+
+# libvirtd gone
+check "libvirtd is killed" libvirtd_kill
+check "its guest lives on, and status knows" says "$all_run" states
+check "down without libvirtd fails" status 1 nv down
+check "and the guest is still there" says "hv1=running" states
+check "libvirtd is back" libvirtd_start
+check "and still has the domain" says "first:hv1" virsh list --name
+check "plan finds nothing to do" status 0 nv plan
+check "a domain whose mark was taken away" virsh metadata first:hv1 urn:nestvisor:lab:1 --remove
+check "is left alone by down" says "does not bear nestvisor's mark" nv down
+check "and runs" says "first:hv1" virsh list --name
+check "until it is marked again" virsh metadata first:hv1 urn:nestvisor:lab:1 --key nestvisor --set '<lab>first/hv1</lab>'
+check "down" nv down
+check "leaves nothing" nothing_left
+network_facts > after
+check "the machine's own network is as before" diff before after
+
+# killed in the middle of up: nestvisor, and libvirtd. What comes before libvirt is asked is as with qemu (killed.sh).
+printf 'driver: libvirt\nlab: small\nnetworks: {lan: {subnet: 192.168.7.0/24}}\nguests: {a: {memory: 128M, nics: [{network: lan, address: 192.168.7.2}]}}\n' > small.nest.yaml
+up() { "$nestvisor" up small.nest.yaml; }
+whole() {
+	check "$1: up goes on" up
+	check "$1: it runs" says "a=running/qemu:///system" states small
+	check "$1: one QEMU has it" test "$(pgrep -c qemu-system)" = 1
+	check "$1: its agent answers" nv exec --lab small a -- true
+}
+gone() {
+	check "$1: down" nv down small
+	check "$1: leaves nothing" nothing_left
+}
+# at_moment MOMENT COMMAND: when libvirt comes to that moment of the next start of a domain
+at_moment() { echo "$2" > /run/test/at-"$1".new && mv /run/test/at-"$1".new /run/test/at-"$1"; }
+for moment in prepare started; do
+	at_moment $moment 'kill -9 $(cat /run/test/up.pid)'
+	up > up.out 2>&1 & echo $! > /run/test/up.pid.new; mv /run/test/up.pid.new /run/test/up.pid
+	{ wait $!; } 2> /dev/null
+	check "up is killed at libvirt's $moment" test -f /run/test/at-$moment.now
+	whole "up killed at libvirt's $moment"
+	gone "up killed at libvirt's $moment"
+	rm /run/test/at-$moment.now
+
+	at_moment $moment 'kill -9 $(cat /run/libvirtd.pid)'
+	check "libvirtd killed at its $moment: up fails, and says what libvirt says" says "libvirt at qemu:///system says" up
+	check "libvirtd killed at its $moment: it was" test -f /run/test/at-$moment.now
+	check "libvirtd killed at its $moment: status says dead" says "a=dead" states small
+	check "libvirtd killed at its $moment: it is back" libvirtd_start
+	[ $moment = prepare ] || whole "libvirtd killed at its $moment"
+	gone "libvirtd killed at its $moment"
+	rm /run/test/at-$moment.now
+done
+check "the log of libvirtd tells of nothing that was refused" test -z "$(grep -i 'denied' /run/test/libvirtd.log)"
+finish
