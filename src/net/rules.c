@@ -70,17 +70,18 @@
 #define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
 #define STRICT_TO_CUT "0x00000028"
 
+/* Elements are gathered first: a set that knows its size and stays as it is is a quicker one in the kernel. */
 struct set {
 	struct strbuf *out;
-	bool begun;
+	struct strbuf elements;
+	size_t count;
+	bool interval;
 };
 
 static struct set set_begin(struct strbuf *out, const char *name, const char *type, bool interval)
 {
 	strbuf_printf(out, "\tset %s {\n\t\ttype %s\n", name, type);
-	if (interval)
-		strbuf_add(out, "\t\tflags interval\n");
-	return (struct set){.out = out};
+	return (struct set){.out = out, .interval = interval};
 }
 
 __attribute__((format(printf, 2, 3))) static void set_add(struct set *set, const char *format, ...)
@@ -91,14 +92,20 @@ __attribute__((format(printf, 2, 3))) static void set_add(struct set *set, const
 	va_start(args, format);
 	vsnprintf(element, sizeof(element), format, args);
 	va_end(args);
-	strbuf_add(set->out, set->begun ? ", " : "\t\telements = { ");
-	strbuf_add(set->out, element);
-	set->begun = true;
+	strbuf_add(&set->elements, set->count++ ? ", " : "\t\telements = { ");
+	strbuf_add(&set->elements, element);
 }
 
 static void set_end(struct set *set)
 {
-	strbuf_add(set->out, set->begun ? " }\n\t}\n" : "\t}\n");
+	if (set->interval)
+		strbuf_add(set->out, "\t\tflags interval\n");
+	else
+		strbuf_printf(set->out, "\t\tsize %zu\n", set->count ? set->count : 1);
+	if (set->count)
+		strbuf_printf(set->out, "%s }\n", set->elements.text);
+	strbuf_add(set->out, "\t}\n");
+	strbuf_freep(&set->elements);
 }
 
 static const char *nic_ip(const struct nic *nic, uint8_t family, char text[IP_TEXT_SIZE])
@@ -149,9 +156,21 @@ static bool has_dns(const struct network *network)
 	return network->dns;
 }
 
-/* The sets of one table that say who is cut; elements that end by themselves are added behind the tables. */
-static void add_isolation_sets(struct strbuf *out, const struct elements *elements, uint8_t table)
+/* There is room in each set for all guests: at most an element for each nic, or one for each guest (elements.c). */
+static size_t most_elements(const struct lab *lab)
 {
+	size_t most = lab->guest_count + 1;
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		most += lab->guests[i]->nic_count;
+	return most;
+}
+
+/* The sets of one table that say who is cut; elements that end by themselves are added behind the tables. */
+static void add_isolation_sets(struct strbuf *out, const struct lab *lab, const struct elements *elements,
+			       uint8_t table)
+{
+	const size_t most = most_elements(lab);
 	size_t next = 0;
 
 	for (size_t i = 0; i < SET_COUNT; i++) {
@@ -174,6 +193,8 @@ static void add_isolation_sets(struct strbuf *out, const struct elements *elemen
 			strbuf_printf(out, "\t\tflags %s%s%s\n", set->timeout ? "timeout" : "",
 				      set->timeout && set->key == KEY_SUBNET ? ", " : "",
 				      set->key == KEY_SUBNET || set->key == KEY_ALLOW ? "interval" : "");
+		else
+			strbuf_printf(out, "\t\tsize %zu\n", most);
 		for (; next < elements->count && elements->items[next].table == table && elements->items[next].set == i;
 		     next++) {
 			if (set->timeout)
@@ -445,7 +466,7 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 	for (size_t i = 0; i < root->network_count; i++)
 		set_add(&set, "\"%s\" . \"%s\"", root->networks[i]->bridge, root->networks[i]->bridge);
 	set_end(&set);
-	add_isolation_sets(out, elements, IN_INET);
+	add_isolation_sets(out, lab, elements, IN_INET);
 	if (!outermost) {
 		add_above(out, above, above_count, "above4", AF_INET);
 		add_above(out, above, above_count, "above6", AF_INET6);
@@ -864,7 +885,7 @@ static void format_bridge(const struct lab *lab, const struct elements *elements
 	add_owned(out, lab, "owned4", AF_INET);
 	add_owned(out, lab, "owned6", AF_INET6);
 	add_gateways6(out, lab);
-	add_isolation_sets(out, elements, IN_BRIDGE);
+	add_isolation_sets(out, lab, elements, IN_BRIDGE);
 	add_advert_chain(out, lab);
 	add_tap_chains(out);
 	add_bridge_chains(out);

@@ -298,7 +298,7 @@ static void rules_know_what_is_behind_a_guest(void **state)
 	assert_non_null(strstr(sb.text, "\"hv1-0\" . 192.168.122.191, \"hv1-1\" . 192.168.122.192"));
 	assert_non_null(strstr(sb.text, "\"hv1-0\" . 192.168.124.0/24, \"hv1-0\" . 10.7.0.0/16, "
 					"\"hv1-1\" . 192.168.124.0/24, \"hv1-1\" . 10.7.0.0/16"));
-	assert_non_null(strstr(sb.text, "map from4 {\n\t\ttype ipv4_addr : verdict\n"
+	assert_non_null(strstr(sb.text, "map from4 {\n\t\ttype ipv4_addr : verdict\n\t\tsize 10\n"
 					"\t\telements = { 10.7.0.9 : jump from_cut, 192.168.124.2 : jump from_cut }"));
 	assert_non_null(strstr(sb.text, "map from_net4 {\n\t\ttype ipv4_addr : verdict\n\t\tflags interval\n"
 					"\t\telements = { 10.7.0.0/16 : jump net_from_cut }"));
