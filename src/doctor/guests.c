@@ -129,8 +129,12 @@ static size_t list_lacking(struct xml *xml, bool required, struct strbuf *what)
 		    setting->when > (emulated ? WINDOWS_ALWAYS : WINDOWS_UNDER_KVM) ||
 		    xml_has(xml, "%s", setting->libvirt))
 			continue;
-		strbuf_printf(what, "%s%s", count++ ? ", no " : "no ",
-			      strncmp(setting->name, "no ", 3) == 0 ? setting->name + 3 : setting->name);
+		strbuf_printf(what, "%s%s",
+			      required ? (count ? ", no " : "no ")
+			      : count  ? ", "
+				       : "lacks ",
+			      setting->name);
+		count++;
 	}
 	return count;
 }
@@ -143,20 +147,6 @@ static enum judgement ask_windows_11(struct xml *xml, struct arena *arena, const
 	return list_lacking(xml, true, what) ? JUDGED_BAD : JUDGED_FINE;
 }
 
-/* Each remedy once: two settings may be made by the same command. */
-static void mend_settings(struct examination *examination, struct finding *finding, const char *guest, bool required)
-{
-	for (size_t i = 0; i < windows_setting_count; i++) {
-		const struct windows_setting *setting = &windows_settings[i];
-		bool said = false;
-
-		for (size_t j = 0; j < i; j++)
-			said |= strcmp(windows_settings[j].mend, setting->mend) == 0;
-		if (setting->required == required && setting->when <= WINDOWS_UNDER_KVM && !said)
-			finding_remedy(examination, finding, "virt-xml %s %s", guest, setting->mend);
-	}
-}
-
 static void mend_windows_11(struct examination *examination, struct finding *finding, const char *guest)
 {
 	static const struct packages packages = {.debian = "swtpm swtpm-tools ovmf virtinst",
@@ -166,7 +156,13 @@ static void mend_windows_11(struct examination *examination, struct finding *fin
 						 .alpine = "swtpm ovmf virt-install"};
 
 	finding_install(examination, finding, &packages);
-	mend_settings(examination, finding, guest, true);
+	for (size_t i = 0; i < windows_setting_count; i++) {
+		const struct windows_setting *setting = &windows_settings[i];
+
+		/* UEFI and Secure Boot are one command. */
+		if (setting->required && (i == 0 || strcmp(setting->mend, setting[-1].mend) != 0))
+			finding_remedy(examination, finding, "virt-xml %s %s", guest, setting->mend);
+	}
 }
 
 static const struct question windows_11 = {ask_windows_11, RESULT_FAIL, "guests with Windows 11 have what it asks for",
@@ -240,6 +236,49 @@ const struct check check_guest_hyperv = {
 		   "often ends "
 		   "in a boot loop.",
 	.data = &hyperv,
+	.look = look_guests,
+};
+
+/* A guest from which the hypervisor is hidden has none of the enlightenments by intent. */
+static enum judgement ask_windows_settings(struct xml *xml, struct arena *arena, const struct facts *facts,
+					   struct strbuf *what)
+{
+	if (!windows_of(xml) || xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']"))
+		return JUDGED_NOT;
+	return list_lacking(xml, false, what) ? JUDGED_BAD : JUDGED_FINE;
+}
+
+static void mend_windows_settings(struct examination *examination, struct finding *finding, const char *guest)
+{
+	static const char *const options[] = {"--features ", "--clock "};
+
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_strbuf struct strbuf values = {};
+
+		for (size_t j = 0; j < windows_setting_count; j++) {
+			const struct windows_setting *setting = &windows_settings[j];
+
+			if (!setting->required && setting->when <= WINDOWS_UNDER_KVM &&
+			    strncmp(setting->mend, options[i], strlen(options[i])) == 0)
+				strbuf_printf(&values, "%s%s", values.length ? "," : "",
+					      setting->mend + strlen(options[i]));
+		}
+		finding_remedy(examination, finding, "virt-xml %s --edit %s%s", guest, options[i], values.text);
+	}
+}
+
+static const struct question windows_settings_asked = {
+	ask_windows_settings, RESULT_WARN, "guests with Windows have Hyper-V's enlightenments and a clock for Windows",
+	"Windows is slower here than it need be", mend_windows_settings};
+
+const struct check check_guest_windows_settings = {
+	.id = "guest.windows-settings",
+	.title = "guests with Windows have Hyper-V's enlightenments and a clock for Windows",
+	.severity = SEVERITY_ADVICE,
+	.matters =
+		"Without them each timer, interrupt and lock is an exit to the hypervisor, and in a guest of a guest "
+		"each exit is many; time drifts, and a CPU that was not run for a while is a blue screen.",
+	.data = &windows_settings_asked,
 	.look = look_guests,
 };
 

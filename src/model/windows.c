@@ -12,7 +12,7 @@
 	{                                                                                                              \
 		.name = "hv-" name_, .versions = ANY, .place = WINDOWS_CPU, .when = (when_), .value = "hv-" value_,    \
 		.libvirt = "/domain/features/hyperv[@mode = 'passthrough' or " element "[@state = 'on']]",             \
-		.mend = "--edit --features hyperv." mend_, .reason = reason_, .source = HYPERV_DOC                     \
+		.mend = "--features hyperv." mend_, .reason = reason_, .source = HYPERV_DOC                            \
 	}
 
 /* Never hv-passthrough: what a guest sees would then differ from host to host, and it could not be moved. */
@@ -69,7 +69,7 @@ const struct windows_setting windows_settings[] = {
 	 .value = "hv-time",
 	 .libvirt = "/domain[features/hyperv/@mode = 'passthrough' or clock/timer[@name = 'hypervclock' and @present = "
 		    "'yes']]",
-	 .mend = "--edit --clock timer0.name=hypervclock,timer0.present=yes",
+	 .mend = "--clock timer3.name=hypervclock,timer3.present=yes",
 	 .reason = "Time is read from a page of memory, without an exit.",
 	 .source = HYPERV_DOC},
 	HYPERV("synic", "synic", WINDOWS_UNDER_KVM, "synic", "synic.state=on", "The synthetic timers need it."),
@@ -86,7 +86,7 @@ const struct windows_setting windows_settings[] = {
 	 .when = WINDOWS_NESTED,
 	 .value = "hv-stimer-direct",
 	 .libvirt = "/domain/features/hyperv/stimer/direct[@state = 'on']",
-	 .mend = "--edit --features hyperv.stimer.direct.state=on",
+	 .mend = "--features hyperv.stimer.direct.state=on",
 	 .reason = "A Hyper-V that is nested knows the synthetic timers in this mode only.",
 	 .source = HYPERV_DOC},
 	HYPERV("evmcs", "evmcs", WINDOWS_NESTED_INTEL, "evmcs", "evmcs.state=on",
@@ -98,26 +98,26 @@ const struct windows_setting windows_settings[] = {
 	 .when = WINDOWS_ALWAYS,
 	 .value = "base=localtime,driftfix=slew",
 	 .libvirt = "/domain/clock[@offset = 'localtime' or @offset = 'timezone']",
-	 .mend = "--edit --clock offset=localtime",
+	 .mend = "--clock offset=localtime",
 	 .reason = "Windows takes the real-time clock for local time, and counts its ticks: those that were late are "
 		   "given to it later.",
 	 .source = "QEMU: qemu(1), -rtc; libvirt: formatdomain.html, Time keeping"},
-	{.name = "no HPET",
+	{.name = "HPET off",
 	 .versions = ANY,
 	 .place = WINDOWS_MACHINE,
 	 .when = WINDOWS_UNDER_KVM,
 	 .value = "hpet=off",
 	 .libvirt = "/domain/clock/timer[@name = 'hpet' and @present = 'no']",
-	 .mend = "--edit --clock timer0.name=hpet,timer0.present=no",
+	 .mend = "--clock timer2.name=hpet,timer2.present=no",
 	 .reason = "Each of its reads is an exit to QEMU, and hv-time and hv-stimer take its place.",
 	 .source = "libvirt: formatdomain.html, Time keeping; virt-install's default"},
-	{.name = "late ticks of the PIT",
+	{.name = "late ticks of the PIT delayed",
 	 .versions = ANY,
 	 .place = WINDOWS_GLOBAL,
 	 .when = WINDOWS_UNDER_KVM,
 	 .value = "kvm-pit.lost_tick_policy=delay",
 	 .libvirt = "/domain/clock/timer[@name = 'pit' and @tickpolicy = 'delay']",
-	 .mend = "--edit --clock timer0.name=pit,timer0.tickpolicy=delay",
+	 .mend = "--clock timer1.name=pit,timer1.tickpolicy=delay",
 	 .reason = "Ticks that were missed come at the usual rate, and not all at once.",
 	 .source = "libvirt: formatdomain.html, Time keeping"},
 };

@@ -42,7 +42,9 @@ struct windows_setting {
 	const char *value;   /* for QEMU; for WINDOWS_GUEST as in a lab file */
 	bool required;	     /* Windows does not install without it */
 	const char *libvirt; /* XPath: what holds of a libvirt domain that has it; NULL: cannot be told */
-	const char *mend;    /* what virt-xml makes it so with, after "virt-xml GUEST "; or NULL */
+	/* What virt-xml makes it so with: of a required one all words behind the guest's name, else an option with a
+	 * value, to be joined with those of the same option. Timers stand where virt-install puts them. */
+	const char *mend;
 	const char *reason, *source;
 };
 
