@@ -781,6 +781,8 @@ enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, 
 	}
 	if (catch_up(hop, &progress, INT64_MAX) == RULING_STOP || walk_ended(hop->walk))
 		return RULING_STOP;
+	if (hop->flow && (hook == HOOK_POSTROUTING || hook == HOOK_INPUT))
+		hop->flow->confirmed = true;
 	return RULING_CONTINUE;
 }
 

@@ -196,7 +196,8 @@ static struct value status_value(const struct flow *flow)
 {
 	uint64_t bits = 0;
 
-	bits |= flow->seen_reply ? CT_STATUS_SEEN_REPLY | CT_STATUS_CONFIRMED : 0;
+	bits |= flow->seen_reply ? CT_STATUS_SEEN_REPLY : 0;
+	bits |= flow->seen_reply || flow->confirmed ? CT_STATUS_CONFIRMED : 0;
 	bits |= flow->related ? CT_STATUS_EXPECTED : 0;
 	bits |= flow->source_nat ? CT_STATUS_SNAT : 0;
 	bits |= flow->destination_nat ? CT_STATUS_DNAT : 0;

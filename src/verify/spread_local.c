@@ -24,10 +24,33 @@ static void refuse_loopback(struct spread *spread, struct stream *stream)
 				   &stream->oif->route_localnet.value);
 }
 
+/* Behind a host's last hook a connection is in the table (nf_conntrack_confirm). */
+static void confirm(struct spread *spread, struct stream *stream)
+{
+	static const enum pset_state none[] = {PSET_INVALID, PSET_UNTRACKED};
+	struct space *space = spread->space;
+	struct bounds before = stream->packets, others = {PSET_EMPTY, PSET_EMPTY}, connected = before;
+	struct pset_bits bits = pset_bits_of(PSET_STATUS);
+
+	if (!stream->tracked)
+		return;
+	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+		pset of_state = pset_kind(space, PSET_STATE, none[i]);
+
+		others = bounds_or(space, others, bounds_in(space, before, of_state));
+		connected = bounds_out(space, connected, of_state);
+	}
+	connected.may = pset_after(space, connected.may, bits, CT_STATUS_CONFIRMED, CT_STATUS_CONFIRMED);
+	connected.must = pset_after(space, connected.must, bits, CT_STATUS_CONFIRMED, CT_STATUS_CONFIRMED);
+	stream->packets = bounds_or(space, others, connected);
+	spread_renew(spread, stream, before, PSET_BIT(PSET_STATUS));
+}
+
 /* Over the loopback and in again; the route it has stays with it. */
 static void loop_back(struct spread *spread, struct stream *stream, const struct routed *routed)
 {
 	spread_hook(spread, stream, stream->family, HOOK_POSTROUTING, INT_MIN, INT_MAX);
+	confirm(spread, stream);
 	stream->iif = stream->oif;
 	stream->oif = NULL;
 	spread_hook(spread, stream, stream->family, HOOK_PREROUTING, INT_MIN, INT_MAX);

@@ -22,6 +22,7 @@ struct flow {
 	struct stack_host *host;
 	struct tuple original, reply;
 	bool seen_reply, related;
+	bool confirmed;			    /* a packet of it passed a last hook of the host's (nf_conntrack_confirm) */
 	bool begun_by_syn;		    /* of TCP; not in the middle, as tcp_loose allows */
 	bool source_done, destination_done; /* translation was decided, be it none */
 	bool source_nat, destination_nat;

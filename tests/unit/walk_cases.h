@@ -351,7 +351,7 @@ static const struct walk_scenario scenarios[] = {
 	   "table inet f {\n chain output {\n  type filter hook output priority filter; policy accept;\n"
 	   "  tcp dport 8 ct state invalid notrack\n }\n"
 	   " chain input {\n  type filter hook input priority filter; policy accept;\n"
-	   "  ct state untracked drop\n  ct state invalid reject\n }\n}\n"}},
+	   "  ct state untracked drop\n  ct state invalid reject\n  tcp dport 10 ct status confirmed drop\n }\n}\n"}},
 	 "[]",
 	 "{'iif': null, 'src': '10.0.0.1', 'dst': '10.0.1.1', 'dport': 7}",
 	 {{"{}", "{'verdict': 'delivered'}"},
@@ -359,7 +359,10 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'dport': 8}", "{'verdict': 'delivered'}"},
 	  {"{'dport': 8, 'tcp_flags': 'SA'}", "{'verdict': 'dropped'}"},
 	  {"{'dport': 9, 'tcp_flags': 'SA'}", "{'verdict': 'rejected'}"},
-	  {"{'iif': 'eth0', 'src': '10.0.0.2'}", "{'verdict': 'dropped'}"}}},
+	  {"{'iif': 'eth0', 'src': '10.0.0.2'}", "{'verdict': 'dropped'}"},
+	  /* over the loopback a connection is in the table already */
+	  {"{'dport': 10}", "{'verdict': 'dropped', 'rule': 'tcp dport 10 ct status confirmed drop'}"},
+	  {"{'dport': 10, 'iif': 'eth0', 'src': '10.0.0.2'}", "{'verdict': 'delivered'}"}}},
 
 	{"states: an old flow outlives a new drop behind it; what is not tracked is neither new nor known",
 	 {{"r", ROUTER IPTABLES "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
