@@ -37,6 +37,7 @@ enum chains_operation {
 	CHAINS_MUST,
 	CHAINS_COMES_TO, /* kind of end, effect */
 	CHAINS_COMES_TO_ALONE,
+	CHAINS_INTERESTING, /* kinds of end; none: undecided ones */
 };
 
 /* A statement that takes its value from a map, as it is for one element of that. */

@@ -225,7 +225,7 @@ static void walk_from(struct chains *chains, const struct stack_chain *chain, ps
 {
 	struct walk walk = {.chains = chains,
 			    .kinds = kinds,
-			    .interesting_id = space_operator_id(chains->space),
+			    .interesting_id = chains_operation(chains, CHAINS_INTERESTING, kinds, 0),
 			    .visitor = visitor,
 			    .context = context};
 

@@ -51,12 +51,17 @@ static bool works(const struct stack_link *port)
 	return !port->link->port.state || strcmp(port->link->port.state, "forwarding") == 0;
 }
 
+static bool is_bond(const struct stack_link *link)
+{
+	return is_kind(link, "bond") || is_kind(link, "team");
+}
+
 /* The bond or team that an interface is part of. */
 static struct stack_link *bond_of(const struct stack_link *link)
 {
 	struct stack_link *master = link->master ? NULL : stack_link(link->host, link->link->master);
 
-	return master && master != link && (is_kind(master, "bond") || is_kind(master, "team")) ? master : NULL;
+	return master && master != link && is_bond(master) ? master : NULL;
 }
 
 static struct stack_link *vlan_of(const struct stack_link *link, uint64_t vlan)
@@ -117,7 +122,7 @@ void search_from(struct search *search, struct stack_link *link, uint64_t vlan, 
 		return;
 	}
 	way = go(search, LEAVING, link, NULL, NULL, way);
-	for (size_t i = 0; i < link->host->link_count; i++)
+	for (size_t i = 0; is_bond(link) && i < link->host->link_count; i++)
 		if (bond_of(&link->host->links[i]) == link)
 			search_from(search, &link->host->links[i], vlan, way);
 	led = search->end_count > ends;

@@ -39,8 +39,11 @@ struct access {
 struct batch {
 	size_t segment;
 	struct stream stream; /* of the first sender */
-	size_t *hops;	      /* of all */
-	size_t hop_count;
+	struct joined {
+		struct bounds packets;
+		size_t hop;
+	} * joined; /* of all */
+	size_t count;
 };
 
 struct spread_segments {
@@ -267,7 +270,6 @@ static struct batch *find_batch(struct spread *spread, size_t segment, const str
 	}
 	batch = arena_push(spread->arena, all->batches, all->batch_count);
 	*batch = (struct batch){.segment = segment, .stream = *stream};
-	batch->stream.packets = (struct bounds){PSET_EMPTY, PSET_EMPTY};
 	return batch;
 }
 
@@ -296,8 +298,7 @@ void spread_join(struct spread *spread, struct stream *stream)
 		return;
 	stream->packets = bounds_out(spread->space, stream->packets, joining);
 	batch = find_batch(spread, access->segment, stream);
-	batch->stream.packets = bounds_or(spread->space, batch->stream.packets, packets);
-	*arena_push(spread->arena, batch->hops, batch->hop_count) = stream->hop;
+	*arena_push(spread->arena, batch->joined, batch->count) = (struct joined){packets, stream->hop};
 }
 
 static void receive(struct spread *spread, const struct batch *batch, const struct member *member)
@@ -309,15 +310,30 @@ static void receive(struct spread *spread, const struct batch *batch, const stru
 	if (bounds_are_empty(stream.packets))
 		return;
 	stream.host = member->end.last->host;
-	while (first + 1 < batch->hop_count && were_at(spread, batch->hops[first], stream.host))
+	while (first + 1 < batch->count && were_at(spread, batch->joined[first].hop, stream.host))
 		first++;
-	stream.hop = batch->hops[first];
+	stream.hop = batch->joined[first].hop;
 	spread_enter_host(spread, &stream);
 	stream.iif = member->end.link;
 	stream.in_port = member->end.last->master == member->end.link ? member->end.last : NULL;
 	stream.oif = stream.out_port = NULL;
 	stream.redirected = false;
 	spread_hand_on(spread, &stream);
+}
+
+/* All that wait, put together at once: one after the other would go through the growing sum each time. */
+static struct bounds gather(struct spread *spread, const struct batch *batch)
+{
+	pset *sets = arena_alloc(spread->arena, batch->count * sizeof(*sets));
+	struct bounds sum;
+
+	for (size_t i = 0; i < batch->count; i++)
+		sets[i] = batch->joined[i].packets.may;
+	sum.may = pset_or_all(spread->space, sets, batch->count);
+	for (size_t i = 0; i < batch->count; i++)
+		sets[i] = batch->joined[i].packets.must;
+	sum.must = pset_or_all(spread->space, sets, batch->count);
+	return sum;
 }
 
 void spread_go_on_joined(struct spread *spread)
@@ -335,6 +351,7 @@ void spread_go_on_joined(struct spread *spread)
 	for (size_t i = 0; i < count; i++) {
 		const struct segment *segment = &all->segments[batches[i].segment];
 
+		batches[i].stream.packets = gather(spread, &batches[i]);
 		for (size_t j = 0; j < segment->member_count; j++)
 			receive(spread, &batches[i], &segment->members[j]);
 	}

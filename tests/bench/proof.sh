@@ -1,5 +1,6 @@
 #!/bin/bash
-# proof.sh NESTVISOR WHOLE_PROCESS: `reach` of a real firewall and `path` through real and sample stacks, each as a whole process.
+# proof.sh NESTVISOR WHOLE_PROCESS: `reach` of a real firewall and of made-up labs, and `path` through real and sample stacks, each as
+# a whole process.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 nestvisor=$(readlink -f "$1")
@@ -35,3 +36,9 @@ if [ -e "$capture" ]; then
 else
 	echo "skipped: $capture is missing"
 fi
+
+for kind in routed flat; do
+	"$here/reach-lab.py" "$folder/$kind" --hosts 200 --rules 50 $([ $kind = flat ] && echo --flat)
+done
+measure 1000 0 'reach: the matrix of 200 hosts of 50 rules, 14 bridges' "$nestvisor" reach --facts "$folder/routed"
+measure 2000 0 'reach: the same, one bridge' "$nestvisor" reach --facts "$folder/flat"
