@@ -7,11 +7,24 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* They come with the module br_netfilter. */
+static void no_bridge_sysctls(struct reader *reader)
+{
+	static const char *const names[] = {"net.bridge.bridge-nf-call-arptables",
+					    "net.bridge.bridge-nf-call-ip6tables",
+					    "net.bridge.bridge-nf-call-iptables"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		*reader_push(reader, reader->facts->sysctls_absent, reader->facts->sysctls_absent_count) = names[i];
+}
+
 /* "net.ipv4.ip_forward = 1", and "/proc/sys/net/ipv4/ip_forward:1" of grep. */
 void parse_sysctl(struct reader *reader, const struct asked *asked)
 {
 	struct facts *facts = reader->facts;
 	struct span line;
+
+	bool by_path = false, bridges = false;
 
 	facts->sysctls_known = asked->all_tables ? TRUTH_YES : TRUTH_NO;
 	while (reader_line(reader, &line)) {
@@ -29,6 +42,11 @@ void parse_sysctl(struct reader *reader, const struct asked *asked)
 			reader_ignored(reader, line);
 			continue;
 		}
+		bridges = bridges || span_starts(name, "/proc/sys/net/bridge/");
+		if (span_starts(
+			    name,
+			    "/proc/sys/net/")) /* as the script of `capture` asks, which asks for those of bridges */
+			by_path = true;
 		if (span_starts(name, "/proc/sys/"))
 			name = span_skip(name, strlen("/proc/sys/"));
 		text = arena_strndup(reader->pool->arena, name.at, name.length);
@@ -40,6 +58,8 @@ void parse_sysctl(struct reader *reader, const struct asked *asked)
 			(struct sysctl){text, reader_intern(reader, span_trim(value)), reader_origin(reader)};
 		reader->capture->items++;
 	}
+	if (by_path && !bridges)
+		no_bridge_sysctls(reader);
 }
 
 /* How long a PCI device's name is that stands here ("0000:00:1f.2"), the only one of the kernel's with colons; or 0. */

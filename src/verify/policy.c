@@ -142,6 +142,7 @@ static pset sent_freely(struct space *space)
 struct follower {
 	bool *compromised; /* by party */
 	struct spread *spread;
+	bool asked, learnt; /* spread_learn() */
 };
 
 static void take_over(struct asking *asking)
@@ -164,14 +165,57 @@ static void begin(struct asking *asking)
 
 	for (size_t i = 0; i < asking->follower_count; i++)
 		if (memcmp(asking->followers[i].compromised, asking->compromised, size) == 0) {
-			asking->spread = asking->followers[i].spread;
+			asking->follower = &asking->followers[i];
+			asking->spread = asking->follower->spread;
 			return;
 		}
 	asking->spread = spread_new(asking->input->stack, asking->space);
 	take_over(asking);
 	follower = arena_push(asking->arena, asking->followers, asking->follower_count);
-	*follower = (struct follower){arena_alloc(asking->arena, size), asking->spread};
+	*follower = (struct follower){.compromised = arena_alloc(asking->arena, size), .spread = asking->spread};
 	memcpy(follower->compromised, asking->compromised, size);
+	asking->follower = follower;
+}
+
+/* Whatever anybody may begin: guests that pass nothing on are taken for hostile, hosts send in their own name. */
+static void add_everybody(const struct asking *asking, struct sources *sources)
+{
+	const struct lab *lab = asking->input->lab;
+
+	source_add_world(asking, sources, PSET_FULL);
+	source_add_party(asking, sources, places_root(&asking->places), PSET_FULL);
+	for (size_t i = 0; i < lab->guest_count; i++)
+		if (lab->guests[i]->host)
+			source_add_party(asking, sources, places_party(&asking->places, lab->guests[i]), PSET_FULL);
+		else
+			source_add_cables(asking, sources, lab->guests[i], NULL, PSET_FULL);
+	source_add_taken_over(asking, sources, PSET_FULL);
+}
+
+int asking_learn(const struct asking *asking, bool *ret_learnt)
+{
+	struct follower *follower = asking->follower;
+	struct sources sources = {};
+	cleanup_error struct error *err = NULL;
+	struct spread_start *starts;
+	int r;
+
+	*ret_learnt = follower->learnt;
+	if (follower->asked)
+		return 0;
+	follower->asked = true;
+	add_everybody(asking, &sources);
+	if (sources.missing_count) /* what they begin is not known */
+		return 0;
+	starts = arena_alloc(asking->arena, (sources.count + 1) * sizeof(*starts));
+	for (size_t i = 0; i < sources.count; i++)
+		starts[i] = sources.items[i].start;
+	r = spread_learn(follower->spread, starts, sources.count, ret_learnt, &err);
+	follower->learnt = *ret_learnt;
+	/* Too much to be looked at is not known. Where memory is at its end, the next question says so. */
+	if (r < 0 && r != -E2BIG)
+		*asking->err = steal_pointer(&err);
+	return r == -E2BIG ? 0 : r;
 }
 
 static void compromise(struct asking *asking, const struct guest *guest)
@@ -305,6 +349,34 @@ static pset allowed_places(struct asking *asking, const struct guest *guest)
 	return set;
 }
 
+/*
+ * Answers by which a published port of the guest, or of one in it, is served: what the file publishes to others than
+ * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published; errors
+ * that are about what came for these, from that address.
+ */
+static pset published_answers(struct asking *asking, const struct guest *guest)
+{
+	struct space *space = asking->space;
+	const struct lab *lab = asking->input->lab;
+	pset set = PSET_EMPTY;
+
+	for (size_t i = 0; i < lab->guest_count; i++)
+		for (size_t j = 0; guest_is_in(lab->guests[i], guest) && j < lab->guests[i]->publish_count; j++) {
+			const struct publish *publish = &lab->guests[i]->publish[j];
+			struct ip address = publish_address(publish);
+			pset family = pset_kind(space, PSET_FAMILY, address.family == AF_INET ? PSET_IP4 : PSET_IP6);
+			pset from = publish_is_any(&address) ? family : set_of_address(space, PSET_SADDR, &address);
+			pset served = pset_and(space, pset_value(space, PSET_PROTOCOL, publish->protocol),
+					       pset_value(space, PSET_SPORT, publish_as(publish)));
+
+			if (ip_is_loopback(&address))
+				continue;
+			served = pset_or(space, served, pset_kind(space, PSET_STATE, PSET_RELATED));
+			set = pset_or(space, set, pset_and(space, from, served));
+		}
+	return pset_and(space, set, pset_value(space, PSET_DIRECTION, 1));
+}
+
 /* Whoever is in the guest does what he likes: the guest is taken over, and its cables carry anything. */
 static int ask_out(struct asking *asking, const struct guest *guest, struct aim *aim, struct policy_verdict *verdict)
 {
@@ -345,7 +417,8 @@ static int ask_isolation(struct asking *asking, const struct promise *promise, s
 	if (promise->kind == PROMISE_CUT) {
 		aim.kind = AIM_WORLD;
 		aim.resolvers = true;
-		aim.kept = allowed_places(asking, promise->guest);
+		aim.kept = pset_or(asking->space, allowed_places(asking, promise->guest),
+				   published_answers(asking, promise->guest));
 	} else {
 		aim.kind = promise->kind == PROMISE_STRICT  ? AIM_OPEN
 			   : promise->kind == PROMISE_ALONE ? AIM_GUESTS

@@ -14,7 +14,7 @@
 
 enum {
 	MOST_CHECKED = 24, /* packets of one source that the interpreter is asked about besides */
-	MOST_TRIED = 8,	   /* ends that connections may come to, for which a packet is looked for */
+	MOST_TRIED = 8,	   /* ends that connections may come to, for which a packet is looked for; the rest is told */
 };
 
 /* What is being asked for: packets that come to the aim, or those that do not. */
@@ -245,14 +245,23 @@ static void miss_end(const struct inquiry *inquiry, const struct spread_end *end
 static void miss_connection(const struct inquiry *inquiry, const struct spread_end *end, const struct packet *packet,
 			    bool answer)
 {
+	const struct spread *spread = inquiry->asking->spread;
+	bool told = spread_is_told(spread, end->host);
 	cleanup_strbuf struct strbuf text = {};
 
-	strbuf_printf(&text, "%s: whether there is a connection %s which ", end->host->name,
-		      answer ? "that the other side began, in" : "that began under other rules, in");
+	if (!told)
+		strbuf_printf(&text, "%s: whether there is a connection %s which ", end->host->name,
+			      answer ? "that the other side began, in" : "that began under other rules, in");
+	else if (spread_lists(spread, end->host, breaking(inquiry, end).may))
+		strbuf_printf(&text, "%s: whether the connection still passes, which is in its table, in which ",
+			      end->host->name);
+	else
+		strbuf_printf(&text, "%s: whether %s connection begins in which ", end->host->name,
+			      answer ? "the other side's" : "a");
 	packet_format(packet, &text);
 	strbuf_add(&text, " passes");
 	verdict_missing(inquiry->asking, inquiry->verdict, arena_strdup(inquiry->asking->arena, text.text),
-			"conntrack -L");
+			told ? NULL : "conntrack -L");
 }
 
 /* Packets that the sets say may break the promise. True: one does, says the interpreter. */
@@ -341,7 +350,8 @@ static pset known_states(struct space *space)
  * Packets to one place of those that may break the promise, where that is not translated: few enough to be followed one
  * way at a time, so that there is a way back. True: one of them does break it.
  */
-static bool try_known(const struct inquiry *inquiry, const struct sources *sources, const struct spread_end *end)
+static int try_known(const struct inquiry *inquiry, const struct sources *sources, const struct spread_end *end,
+		     bool *ret_found)
 {
 	static const enum pset_field same[] = {PSET_FAMILY, PSET_PROTOCOL, PSET_DIRECTION,
 					       PSET_DADDR,  PSET_DPORT,	   PSET_FRAGMENT};
@@ -353,10 +363,10 @@ static bool try_known(const struct inquiry *inquiry, const struct sources *sourc
 	struct packet packet;
 	const struct sender *source;
 	struct spread_start start;
-	bool found = false;
+	int r;
 
 	if (!pset_pick(space, hit, &values))
-		return false;
+		return 0;
 	source = &sources->items[values.fields[PSET_ORIGIN]];
 	quiet.quiet = true;
 	start = source->start;
@@ -364,25 +374,44 @@ static bool try_known(const struct inquiry *inquiry, const struct sources *sourc
 	start.packets = pset_and(space, start.packets, known_states(space));
 	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
 		start.packets = pset_and(space, start.packets, pset_value(space, same[i], values.fields[same[i]]));
-	if (follow(&quiet, source, &start, &found) < 0)
-		found = false;
-	if (!found && spread_pick(inquiry->asking->spread, hit, &packet, &state))
+	r = follow(&quiet, source, &start, ret_found);
+	if (r < 0 || *ret_found)
+		return r;
+	if (spread_pick(inquiry->asking->spread, hit, &packet, &state))
 		miss_connection(inquiry, end, &packet, values.fields[PSET_DIRECTION] != 0);
-	else if (!found)
+	else
 		miss_end(inquiry, end, NULL);
-	return found;
+	return 0;
 }
 
+/* Nothing is proved of ends that nobody looked at. */
+static void miss_more(const struct inquiry *inquiry, size_t count)
+{
+	verdict_missing(
+		inquiry->asking, inquiry->verdict,
+		arena_printf(inquiry->asking->arena,
+			     "%zu more places that packets of connections may come to, of which none was looked for",
+			     count),
+		NULL);
+}
+
+/* Ends that packets of such connections may come to where they break the promise. */
+struct breaks {
+	struct spread_end *ends;
+	size_t count;
+};
+
 /* All at once, since there are many ways for them: hosts may take them for anything. */
-static int follow_known(const struct inquiry *inquiry, const struct sources *sources, bool *ret_found)
+static int find_breaks(const struct inquiry *inquiry, const struct sources *sources, struct breaks *ret)
 {
 	const struct asking *asking = inquiry->asking;
 	struct spread_start *starts = arena_alloc(asking->arena, (sources->count + 1) * sizeof(*starts));
 	struct space *space = asking->space;
 	const struct spread_end *ends;
-	struct spread_end *breaks = NULL;
-	size_t count, break_count = 0, start_count = 0;
+	size_t count, start_count = 0;
 	int r;
+
+	*ret = (struct breaks){};
 
 	for (size_t i = 0; i < sources->count; i++) {
 		struct spread_start start = sources->items[i].start;
@@ -399,10 +428,36 @@ static int follow_known(const struct inquiry *inquiry, const struct sources *sou
 	look_at_hosts(inquiry, ends, count);
 	for (size_t i = 0; i < count; i++)
 		if (!stays_home(inquiry, &ends[i]) && !pset_is_empty(breaking(inquiry, &ends[i]).may))
-			*arena_push(asking->arena, breaks, break_count) = ends[i];
-	for (size_t i = 0; i < break_count && i < MOST_TRIED && !*ret_found; i++)
-		*ret_found = try_known(inquiry, sources, &breaks[i]);
+			*arena_push(asking->arena, ret->ends, ret->count) = ends[i];
 	return 0;
+}
+
+/* Where what hosts may know of connections is too much, the tables that they told are asked what there is. */
+static int follow_known(const struct inquiry *inquiry, const struct sources *sources, bool *ret_found)
+{
+	const struct asking *asking = inquiry->asking;
+	struct breaks breaks;
+	bool learnt = false, more;
+	int r = find_breaks(inquiry, sources, &breaks);
+
+	if (r == 0 && breaks.count)
+		r = asking_learn(asking, &learnt);
+	if (r < 0)
+		return r;
+	spread_confine_all(asking->spread, learnt);
+	more = learnt;
+	for (unsigned i = 0; i < SPREAD_MOST_ROUNDS && more && r == 0; i++) {
+		r = find_breaks(inquiry, sources, &breaks);
+		more = r == 0 && spread_begins_more(asking->spread);
+	}
+	if (more)
+		verdict_missing(asking, inquiry->verdict, "which connections may begin: there is no end to them", NULL);
+	for (size_t i = 0; i < breaks.count && i < MOST_TRIED && r == 0 && !*ret_found; i++)
+		r = try_known(inquiry, sources, &breaks.ends[i], ret_found);
+	if (r == 0 && !*ret_found && breaks.count > MOST_TRIED)
+		miss_more(inquiry, breaks.count - MOST_TRIED);
+	spread_confine_all(asking->spread, false);
+	return r;
 }
 
 /* Packets that begin something, and those that belong to what there was before, apart: the latter are less sure. */

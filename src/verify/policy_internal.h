@@ -96,9 +96,15 @@ struct asking {
 	struct spread *spread; /* in which just these are taken over: */
 	bool *compromised;     /* by party */
 	struct follower *followers;
+	struct follower *follower; /* whose `spread` that is */
 	size_t follower_count;
 	struct error **err;
 };
+
+/*
+ * What hosts know of connections, for those who are taken over now (spread_learn()). False: it could not be said.
+ */
+int asking_learn(const struct asking *asking, bool *ret_learnt);
 
 void asking_assume(const struct asking *asking, const char *text, const char *command);
 

@@ -650,6 +650,11 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	spread->ends = NULL;
 	spread->hops = NULL;
 	spread->end_count = spread->hop_count = 0;
+	spread->both_ways = false;
+	for (size_t i = 0; i < start_count; i++)
+		spread->both_ways = spread->both_ways || (starts[i].connections &&
+							  pset_overlap(spread->space, starts[i].packets,
+								       pset_value(spread->space, PSET_DIRECTION, 1)));
 	for (size_t i = 0; i < start_count && !spread->too_large; i++)
 		follow(spread, &starts[i]);
 	do {

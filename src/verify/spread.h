@@ -120,6 +120,25 @@ struct spread_start {
 void spread_take_over(struct spread *spread, const struct stack_host *host);
 bool spread_is_taken_over(const struct spread *spread, const struct stack_host *host);
 
+/*
+ * Learns which connections hosts can know whose tables were asked: those in the tables, and those that begin from now
+ * on, with what these starts send, which must be all that anybody may. -E2BIG: too large; `*ret_learnt` false: it could
+ * not be said.
+ */
+int spread_learn(struct spread *spread, const struct spread_start *starts, size_t start_count, bool *ret_learnt,
+		 struct error **err);
+/*
+ * From then on, packets of connections that were there before (spread_start.connections) are held to those, or not.
+ * What the next question is about may begin more: it is to be asked again until that is all.
+ */
+void spread_confine_all(struct spread *spread, bool confine);
+bool spread_begins_more(struct spread *spread); /* since the last time that this was asked */
+enum { SPREAD_MOST_ROUNDS = 8 };
+/* Are they, at this host: was its table asked? */
+bool spread_is_told(const struct spread *spread, const struct stack_host *host);
+/* Is there one of the packets, either way, in an entry of such a host's table, as it leaves the host? */
+bool spread_lists(const struct spread *spread, const struct stack_host *host, pset packets);
+
 /* Where they end; the array lives until the next call. -E2BIG: too large. */
 int spread_follow(struct spread *spread, const struct spread_start *start, const struct spread_end **ret,
 		  size_t *ret_count, struct error **err);

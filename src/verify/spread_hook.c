@@ -117,6 +117,9 @@ static pset ask_own(struct space *space, pset set)
 	return set;
 }
 
+static const pset_fields kept_fields =
+	PSET_BIT(PSET_CT_SADDR) | PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT);
+
 /* A chain, run by the packets of a stream. */
 struct run {
 	struct spread *spread;
@@ -134,6 +137,10 @@ static struct bounds coming_to(const struct run *run, struct end end)
 {
 	struct bounds to = chains_ending(run->chains, run->function, end);
 
+	if (spread_is_known(run->stream)) { /* these fields are not what rules ask for */
+		to.may = pset_forget(run->spread->space, to.may, kept_fields);
+		return bounds_and(run->spread->space, run->packets, to);
+	}
 	to.may = ask_own(run->spread->space, to.may);
 	to.must = ask_own(run->spread->space, to.must);
 	return bounds_and(run->spread->space, run->packets, to);
@@ -337,10 +344,12 @@ void spread_run_nat(struct spread *spread, const struct stream *stream, const st
 /* ---- hooks ---- */
 
 /* A connection is translated once: behind the hook it is decided how, be it not at all. */
-static void end_hook(struct stream *stream, enum stack_family family, enum hook hook)
+static void end_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
 {
 	if (family != stream->family)
 		return;
+	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
+		spread_note_begun(spread, stream);
 	if (hook == HOOK_PREROUTING || hook == HOOK_OUTPUT)
 		stream->translated[false] = true;
 	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
@@ -395,13 +404,14 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 
 		if (place < first || place > last)
 			continue;
+		catch_up(spread, stream, family, hook, place);
 		if (place >= place_of_nat(hook))
 			translate_known(spread, stream, family, hook);
 		run_one(spread, stream, family, chains->chains[i], NULL);
 	}
-	translate_known(spread, stream, family, hook);
 	catch_up(spread, stream, family, hook, INT64_MAX);
-	end_hook(stream, family, hook);
+	translate_known(spread, stream, family, hook);
+	end_hook(spread, stream, family, hook);
 }
 
 static bool must_translate(const struct stream *stream)
@@ -425,6 +435,7 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 		const struct stack_chain *chain = chains->chains[*index];
 		bool reroutes = chain->chain->type == CHAIN_NAT || chain->chain->type == CHAIN_ROUTE;
 
+		catch_up(spread, stream, stream->family, HOOK_OUTPUT, place_of(chain->chain));
 		if (must_translate(stream) && place_of(chain->chain) >= STACK_PRIORITY_NAT_DESTINATION &&
 		    translate_known_out(spread, stream, ret_again))
 			return true;
@@ -433,11 +444,11 @@ bool spread_output(struct spread *spread, struct stream *stream, size_t *index, 
 		if (reroutes && !bounds_are_empty(ret_again->packets))
 			return true;
 	}
+	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
 	if (must_translate(stream) && !bounds_are_empty(stream->packets) &&
 	    translate_known_out(spread, stream, ret_again))
 		return true;
-	catch_up(spread, stream, stream->family, HOOK_OUTPUT, INT64_MAX);
-	end_hook(stream, stream->family, HOOK_OUTPUT);
+	end_hook(spread, stream, stream->family, HOOK_OUTPUT);
 	return false;
 }
 

@@ -103,6 +103,11 @@ struct spread {
 	size_t hop_count;
 	struct spread_end *ends;
 	size_t end_count;
+	struct spread_table *tables; /* of connections, of each host; NULL: not looked at, see spread_learn() */
+	bool notes;		     /* what begins is noted there */
+	bool only_listed;	     /* of it the entries alone count */
+	bool both_ways;		     /* packets of known connections are asked about in both directions */
+	bool confines;		     /* packets of known connections are held to what stands there */
 	struct visit *visits; /* places that packets of known connections came to, and which */
 	size_t visit_count;
 	bool too_large; /* there are more ways than anybody will wait for */
@@ -185,6 +190,18 @@ void spread_run_nat(struct spread *spread, const struct stream *stream, const st
 void spread_visit_known(struct spread *spread, struct stream *stream);
 /* Chains of that hook by which the host offers connections to a flowtable: their packets pass by the rules. */
 bool spread_offloads(const struct stack_host *host, enum stack_family family);
+
+/* ---- spread_table.c ---- */
+
+/* Behind connection tracking: leaves those that belong to a connection which the host can know, translated as STATUS
+ * and the CT_ fields say, and those that it finds to be new or invalid. */
+void spread_confine(struct spread *spread, struct stream *stream);
+/* The former, as the hook of a source or a destination leaves them. Returns the packets that this is all about. */
+pset spread_translate_told(struct spread *spread, const struct stream *stream, bool source, struct changes *changes);
+/* Those that begin a connection, of the latter. */
+pset spread_first_ones(struct spread *spread);
+/* First packets leave the host, or are taken in. */
+void spread_note_begun(struct spread *spread, const struct stream *stream);
 
 /* ---- spread_track.c ---- */
 

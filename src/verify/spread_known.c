@@ -12,7 +12,8 @@
  * Packets that come to a place where others of the question came before go no further: spread_origin() knows those
  * others only.
  *
- * It does not hold for connections that were translated by rules which are gone since.
+ * It does not hold for connections that were translated by rules which are gone since. Where a host's table was asked,
+ * there is more to go by: spread_table.c.
  */
 #include "verify/spread_internal.h"
 
@@ -92,6 +93,8 @@ static void translate_as_first(struct gathering *gathering, enum hook hook)
 	struct stream original = *gathering->stream;
 
 	original.packets.may = pset_and(space, original.packets.may, pset_value(space, PSET_DIRECTION, 0));
+	if (spread_is_told(gathering->spread, original.host))
+		original.packets.may = pset_and(space, original.packets.may, spread_first_ones(gathering->spread));
 	for (size_t i = 0; i < chains->count; i++) {
 		struct stream translated;
 		struct change change;
@@ -187,11 +190,18 @@ void spread_translate_known(struct spread *spread, struct stream *stream, enum h
 	struct change same = {.before = stream->packets, .after = stream->packets};
 
 	translate_as_first(&gathering, hook);
-	translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
-	translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
+	if (spread_is_told(spread, stream->host)) {
+		pset told = spread_translate_told(spread, stream, is_source_hook(hook), &gathering.changes);
+
+		same.before = same.after = bounds_out(spread->space, stream->packets, told);
+	} else {
+		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
+		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
+	}
 	if (ret_again) {
 		*ret_again = *stream;
 		become(spread, ret_again, &gathering.changes);
+		stream->packets = same.after;
 		return;
 	}
 	if (gathering.changes.count == 0)

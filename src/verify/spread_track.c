@@ -78,6 +78,12 @@ static void set_state(struct spread *spread, struct bounds packets, unsigned sta
 	spread_add_change(spread, changes, &change);
 }
 
+static void confine(struct spread *spread, struct stream *stream)
+{
+	if (spread_is_known(stream))
+		spread_confine(spread, stream);
+}
+
 void spread_track(struct spread *spread, struct stream *stream)
 {
 	struct space *space = spread->space;
@@ -99,14 +105,17 @@ void spread_track(struct spread *spread, struct stream *stream)
 		none = PSET_EMPTY; /* they are already */
 	set_state(spread, bounds_in(space, packets, alone), PSET_UNTRACKED, &changes);
 	set_state(spread, bounds_in(space, packets, none), PSET_INVALID, &changes);
-	if (changes.count == 0)
+	if (changes.count == 0) {
+		confine(spread, stream);
 		return;
+	}
 	same.before = same.after = bounds_out(space, packets, pset_or(space, alone, none));
 	spread_add_change(spread, &changes, &same);
 	for (size_t i = 0; i < changes.count; i++)
 		left = bounds_or(space, left, changes.items[i].after);
 	stream->packets = left;
 	spread_pass(spread, stream, changes.items, changes.count);
+	confine(spread, stream);
 }
 
 void spread_make_whole(struct spread *spread, struct stream *stream)

@@ -28,7 +28,8 @@ enum { FILES_MAX = 24, HOST_COUNT = 6, TEXT_MAX = 1 << 20 };
 
 /* ---- the lab that ran, with changes ---- */
 
-/* In the file of a host: `from`, which must be there, becomes `to`; NULL: the host was not captured. */
+/* In the file of a host: `from`, which must be there, becomes `to`. file NULL: the host was not captured; from NULL:
+ * there is a file more. */
 struct edit {
 	const char *host, *file, *from, *to;
 };
@@ -92,7 +93,7 @@ static struct bundle *load_host(const char *folder, const char *name, const stru
 		char *text = read_text(arena_printf(arena, "%s/%s", path, file));
 
 		for (const struct edit *edit = edits; edit && edit->host; edit++)
-			if (strcmp(edit->host, name) == 0 && strcmp(edit->file, file) == 0)
+			if (edit->from && strcmp(edit->host, name) == 0 && strcmp(edit->file, file) == 0)
 				text = replaced(text, edit);
 		texts[i] = (struct capture_text){.source = arena_printf(arena, "%s/%s", folder, file),
 						 .name = file,
@@ -102,6 +103,10 @@ static struct bundle *load_host(const char *folder, const char *name, const stru
 		free(files[i]);
 	}
 	free(files);
+	for (const struct edit *edit = edits; edit && edit->host && count < FILES_MAX; edit++)
+		if (!edit->from && strcmp(edit->host, name) == 0)
+			texts[count++] = (struct capture_text){
+				.source = edit->file, .name = edit->file, .text = edit->to, .length = strlen(edit->to)};
 	return bundle_from_texts(name, texts, (size_t)count);
 }
 
@@ -305,6 +310,71 @@ static void test_connections_that_live(void **state)
 
 	expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
 	assert_int_equal(verdict_of(&proof, cut_a)->witness->question->state, STATE_ESTABLISHED);
+}
+
+/* Tables of connections of all hosts, and what else is changed. */
+enum { TABLE_EDITS = HOST_COUNT + 3 };
+static const char *const table = "conntrack.txt";
+
+static struct proof prove_with_tables(const char *const tables[HOST_COUNT], const struct edit others[2])
+{
+	struct edit edits[TABLE_EDITS] = {};
+	size_t count = 0;
+
+	for (size_t i = 0; i < HOST_COUNT; i++)
+		if (tables[i])
+			edits[count++] = (struct edit){hosts[i][1], table, NULL, tables[i]};
+	for (size_t i = 0; i < 2; i++)
+		edits[count++] = others[i];
+	return prove(edits);
+}
+
+/*
+ * The same where hosts tell which connections there are: none, and so nothing of them gets out; one that the guest once
+ * began; and one that one host of four has forgotten, which others stop. Errors about what its neighbour has begun
+ * would be related, and get out.
+ */
+static void test_tables_tell(void **state)
+{
+#define ENTRY(from, dst, to)                                                                                           \
+	"ipv4     2 tcp      6 431999 ESTABLISHED src=" from " dst=" dst " sport=40000 dport=80 src=" dst " dst=" to   \
+	" sport=80 dport=40000 [ASSURED] mark=0 zone=0 use=2\n"
+	static const char *const none[HOST_COUNT] = {"", "", "", "", "", ""};
+	static const char own[] = ENTRY("192.168.124.91", "8.8.8.8", "192.168.124.91");
+	static const char at_l0[] = ENTRY("192.168.124.91", "8.8.8.8", "100.64.207.250");
+	static const char at_root[] = ENTRY("100.64.207.250", "8.8.8.8", "203.0.113.2");
+	static const char *const all[HOST_COUNT] = {at_l0, at_root, own, own, "", ""};
+	static const char *const forgotten[HOST_COUNT] = {"", at_root, own, own, "", ""};
+	static const char *const untold[HOST_COUNT] = {"", "", "", NULL, "", ""};
+	const char *first = "		iifname \"world\" jump from_world",
+		   *known = "		ct state established accept\n		iifname \"world\" jump "
+			    "from_world";
+	const char *errors = "		ct state established,related accept\n		iifname \"world\" jump "
+			     "from_world";
+	const struct edit edits[] = {{"L0", nft, first, known}, {"hv1-lab-first", nft, first, known}};
+	cleanup_proof struct proof nothing = prove_with_tables(none, edits), lives = prove_with_tables(all, edits),
+				   dead = prove_with_tables(forgotten, edits), open = prove_with_tables(untold, edits);
+	const struct edit related[] = {{"L0", nft, first, errors}, {"hv1-lab-first", nft, first, errors}};
+	cleanup_proof struct proof about = prove_with_tables(none, related);
+	expect(&nothing, cut_a, POLICY_PROVED);
+	expect_violated(&lives, cut_a, "it leaves by wan of L0-root");
+	assert_int_equal(verdict_of(&lives, cut_a)->witness->packet.dport.first, 80);
+	expect(&dead, cut_a, POLICY_PROVED);
+	expect(&open, cut_a, POLICY_UNKNOWN); /* L1 has not told, which may translate for it */
+	expect(&about, cut_a, POLICY_UNKNOWN);
+}
+
+/* What L1 lets pass for those above, where L0 has a hole, is nothing as long as none above has begun anything. */
+static void test_tables_of_answers(void **state)
+{
+	static const char *const none[HOST_COUNT] = {"", "", "", "", "", ""};
+	static const char *const some[HOST_COUNT] = {NULL, NULL, NULL, NULL, NULL, NULL};
+	const struct edit outer[2] = {
+		{"L0", nft, "		oifname \"world\" drop", "		oifname \"world\" accept"}};
+	cleanup_proof struct proof told = prove_with_tables(none, outer), untold = prove_with_tables(some, outer);
+
+	expect(&told, cut_a, POLICY_PROVED);
+	expect(&untold, cut_a, POLICY_UNKNOWN);
 }
 
 /* Without the rules of L1 the guest can send with its neighbour's address, and L0 cannot tell the two apart. */
@@ -620,6 +690,8 @@ int main(void)
 		cmocka_unit_test(test_hole_for_a_family),
 		cmocka_unit_test(test_hole_for_a_protocol),
 		cmocka_unit_test(test_connections_that_live),
+		cmocka_unit_test(test_tables_tell),
+		cmocka_unit_test(test_tables_of_answers),
 		cmocka_unit_test(test_flushed_below),
 		cmocka_unit_test(test_flushed_above),
 		cmocka_unit_test(test_open_relay),
