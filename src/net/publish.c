@@ -227,10 +227,9 @@ static int format_outside(const struct net *net, struct netlink *root, const str
 		      "\tchain input {\n\t\ttype filter hook input priority -10; policy accept;\n"
 		      "\t\tiifname \"%s\" ct direction original drop\n\t}\n"
 		      "\tchain forward {\n\t\ttype filter hook forward priority -10; policy accept;\n"
-		      "\t\tiifname \"%s\" ct direction original drop\n"
-		      "\t\toifname \"%s\" ct status dnat accept\n"
-		      "\t\toifname \"%s\" ct direction original drop\n\t}\n}\n",
-		      veth, veth, veth, veth);
+		      "\t\tiifname \"%s\" ct direction reply accept\n\t\tiifname \"%s\" drop\n"
+		      "\t\toifname \"%s\" ct status dnat accept\n\t\toifname \"%s\" drop\n\t}\n}\n",
+		      veth, veth, veth, veth, veth);
 	return r;
 }
 
