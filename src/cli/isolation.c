@@ -250,11 +250,12 @@ int isolation_run(struct invocation *inv, const char *more, isolate_edit edit, v
 	struct choice choice;
 	int status = target_lab(inv, NULL, &lab), r;
 
-	/* The place for the other method, which goes with a driver that there is not yet. */
+	/* The place for the other method, which is for domains that nestvisor did not make: nwfilters stand where libvirt
+	 * makes its taps, and a lab's taps are elsewhere, whoever started the guest. */
 	if (status == EXIT_DONE && strcmp(invocation_string(inv, "method"), "nwfilter") == 0)
 		return invocation_usage(inv,
-					"nwfilter is libvirt's, and lab %s has no guests of a libvirt driver: "
-					"--method nft holds all of them",
+					"nwfilter is for networks of libvirt's, and those of lab %s are nestvisor's: "
+					"--method nft holds all of its guests",
 					lab->name);
 	if (status == EXIT_DONE)
 		status = choose_guests(inv, arena, lab, &choice);

@@ -240,8 +240,9 @@ int main(void)
 		cmocka_unit_test(test_names),	       cmocka_unit_test(test_driver_of),
 		cmocka_unit_test(test_schema_refuses), cmocka_unit_test(test_no_libvirtd),
 	};
+	cleanup_free char *xmllint = NULL;
 
-	if (access(SCHEMA, R_OK) < 0 || process_find("xmllint", NULL, &(char *){NULL}, NULL) < 0) {
+	if (access(SCHEMA, R_OK) < 0 || process_find("xmllint", NULL, &xmllint, NULL) < 0) {
 		fprintf(stderr, "skipped: " SCHEMA " or xmllint is not here\n");
 		return 77;
 	}
