@@ -77,6 +77,24 @@ check "its neighbour is out" out hv1/b
 check "it is not" not out hv1/a
 check "open" nv open hv1/a
 
+signal_hypervisor() { kill -"$1" "$(cut -d" " -f1 /run/nestvisor/first/guests/hv1/pid)"; }
+not_done() { # a cut that says that it is not, where it is, and where it is not yet
+	status 1 nv cut hv1/a --json > cut.json && python3 -c '
+import json
+answer = json.load(open("cut.json"))
+layers = {layer["host"]: layer["result"] for layer in answer["layers"]}
+print(answer["complete"], layers)
+assert answer["complete"] is False and layers == {"": "done", "hv1": "failed"}'
+}
+check "L1 stops answering" signal_hypervisor STOP
+check "a cut is in force at L0, not known to be at L1, and not called done" not_done
+check "status says where it is not known to be" guest_is hv1/a missing_at hv1
+check "L1 answers again" signal_hypervisor CONT
+check "it is not out" not out hv1/a
+check "said once more, it is done" nv cut hv1/a
+check "everywhere" guest_is hv1/a missing_at None
+check "open" nv open hv1/a
+
 check "cut of L1 takes along all below it" nv cut hv1
 check "L1 is cut" not out hv1
 check "L2 is cut" not out hv1/b
