@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/pump.h"
 #include "cli/target.h"
+#include "transport/unix_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,6 +41,23 @@ static int connect_guest(const struct lab *lab, const struct guest *guest, uint1
 	return steal_fd(&fd);
 }
 
+/* The screen of a guest of this host: any number may look at it. */
+static int connect_display(const struct folders *folders, const struct guest *guest, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *path = folders_guest_file(arena, folders, guest->name, "vnc");
+	int fd = -1, r;
+
+	if (!guest->display) {
+		r = error_set(err, ENODEV, "%s has no display", guest->path);
+		error_hint(err,
+			   "say display: true of it in the lab file, and nestvisor up; nestvisor console needs none");
+		return r;
+	}
+	r = unix_connect(path, &fd, err);
+	return r < 0 ? r : fd;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -54,19 +72,21 @@ static int run(struct invocation *inv)
 	const char *const argv[] = {port_text, NULL};
 	char *end;
 	long port = strtol(port_text, &end, 10);
+	bool display = strcmp(port_text, "display") == 0;
 	int status = target_lab(inv, NULL, &lab), r;
 
 	if (status == EXIT_DONE)
 		status = target_guest(inv, lab, invocation_operand(inv, 0), &target);
 	if (status != EXIT_DONE)
 		return status;
-	if (*end || port < 1 || port > 65535)
+	if (!display && (*end || port < 1 || port > 65535))
 		return invocation_usage(inv, "\"%s\" is no port", port_text);
 	r = folders_of(arena, lab->name, &folders, &err);
 	if (r == 0)
 		r = into_way(arena, lab, target, "proxy", NULL, argv, &way, &err);
 	if (r == 0 && way.direct) {
-		peer = connect_guest(lab, target, (uint16_t)port, &err);
+		peer = display ? connect_display(&folders, target, &err)
+			       : connect_guest(lab, target, (uint16_t)port, &err);
 		r = peer < 0 ? peer : pump(STDIN_FILENO, STDOUT_FILENO, peer, PUMP_NO_ESCAPE, inv->cancel);
 	} else if (r == 0) {
 		r = into_open(arena, &folders, lab, way.first, inv->cancel, &t, &err);
@@ -84,9 +104,10 @@ const struct command command_proxy = {
 	.description = "For use as ssh's ProxyCommand and the like. The connection is made from the guest's own host; "
 		       "on the way there it "
 		       "runs through the guest agents, so it needs no route.",
-	.operands = (const struct command_operand[]){{"GUEST", "a guest's path, such as hv1/a", COMPLETE_GUEST},
-						     {"PORT", "a TCP port of the guest"},
-						     {0}},
+	.operands =
+		(const struct command_operand[]){{"GUEST", "a guest's path, such as hv1/a", COMPLETE_GUEST},
+						 {"PORT", "a TCP port of the guest, or `display` for its screen (VNC)"},
+						 {0}},
 	.examples =
 		(const struct command_example[]){
 			{"ssh -o ProxyCommand='nestvisor proxy hv1/a %p' root@a", "what nestvisor ssh does"}, {0}},

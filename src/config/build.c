@@ -200,7 +200,11 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	set_driver(b, guest);
 	guest->world = (enum world)guest_number(b, guest, GUEST_WORLD);
 	guest->transport = (enum transport_kind)guest_number(b, guest, GUEST_TRANSPORT);
-	guest->seed = seed ? (enum seed_kind)seed->value.number : builtin ? SEED_NATIVE : SEED_AGENT;
+	/* What the agent is given to set addresses with is a script for Linux. */
+	guest->seed = seed			   ? (enum seed_kind)seed->value.number
+		      : builtin			   ? SEED_NATIVE
+		      : windows_version(guest->os) ? SEED_NONE
+						   : SEED_AGENT;
 	guest->nested = nested ? nested->value.number : guest->host && guest->host->guest_count;
 }
 

@@ -340,7 +340,7 @@ static const struct key guest_keys[] = {
 	[GUEST_SEED] = {.name = "seed",
 			.flags = KEY_IN_DEFAULTS,
 			CHOICE(seeds),
-			.otherwise = "native for the images micro and debian-12, else agent",
+			.otherwise = "native for the images micro and debian-12, none for Windows, else agent",
 			.description = "How it is told its name and addresses.",
 			.example = "cloud-init"},
 	[GUEST_TRANSPORT] = {.name = "transport",

@@ -43,6 +43,7 @@ enum {
 	SILENCE_KVM_MS = 45000, /* a boot without a word on the console for as long has hung */
 	SILENCE_TCG_MS = 90000,
 	SILENCE_NESTED_KVM_MS = 180000,
+	SILENCE_DISPLAY_MS = 300000, /* of one that may show on its screen what it does */
 };
 
 static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console", "vnc"};
@@ -240,13 +241,38 @@ static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, s
 	return 0;
 }
 
-/* Grows as long as the guest writes on its console. */
-static long long console_size(const char *run_dir)
+static bool has_display(const char *run_dir)
+{
+	cleanup_free char *path = in_dir(run_dir, "vnc");
+
+	return file_exists(path);
+}
+
+/* Bytes that a process had its storage read and write (proc(5), /proc/PID/io). */
+static long long storage_bytes(const struct process_id *process)
+{
+	cleanup_free char *path = NULL, *text = NULL;
+	long long total = 0, bytes;
+	size_t length;
+
+	if (asprintf(&path, "/proc/%d/io", process->pid) < 0)
+		abort();
+	if (file_read(path, 4096, &text, &length, NULL) < 0)
+		return 0;
+	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		if (sscanf(line, "read_bytes: %lld", &bytes) == 1 || sscanf(line, "write_bytes: %lld", &bytes) == 1)
+			total += bytes;
+	return total;
+}
+
+/* Changes as long as the guest writes on its console. One with a screen need not: there its disk counts, too. */
+static long long signs_of_life(const char *run_dir, const struct process_id *process)
 {
 	cleanup_free char *path = in_dir(run_dir, "console.log");
 	struct stat st;
+	long long console = stat(path, &st) == 0 ? (long long)st.st_size : -1;
 
-	return stat(path, &st) == 0 ? (long long)st.st_size : -1;
+	return has_display(run_dir) ? console + storage_bytes(process) : console;
 }
 
 /* What QEMU says of itself: a guest that "hangs" may have been paused, or stopped by an error of KVM's. */
@@ -280,21 +306,23 @@ static int hung(const char *run_dir, int silence_ms, struct error **err)
  * The request waits in QEMU until the guest opens its end of the channel, and is answered at once then: nothing is
  * polled but the signs of life. When QEMU dies the channel closes.
  */
-static int wait_for_agent(struct transport *t, const char *run_dir, int silence_ms, struct cancel *cancel,
-			  struct error **err)
+static int wait_for_agent(struct transport *t, const char *run_dir, const struct process_id *process, int silence_ms,
+			  struct cancel *cancel, struct error **err)
 {
-	long long size = -1, since = clock_ms();
+	long long signs = -1, since = clock_ms();
 
 	for (;;) {
 		cleanup_error struct error *problem = NULL;
 		int r = qga_wait(t, SLICE_MS, cancel, &problem);
+		long long now;
 
 		if (r == 0)
 			return 0;
 		if (r != -ETIMEDOUT)
 			return error_move(err, &problem);
-		if (console_size(run_dir) != size) {
-			size = console_size(run_dir);
+		now = signs_of_life(run_dir, process);
+		if (now != signs) {
+			signs = now;
 			since = clock_ms();
 		} else if (clock_ms() - since > silence_ms) {
 			return hung(run_dir, silence_ms, err);
@@ -316,7 +344,7 @@ int qemu_wait_ready_within(const char *run_dir, const char *path, int silence_ms
 	report(reporter, REPORT_UPDATE, path, "waiting for its agent");
 	r = transport_qga(agent, cancel, &t, &problem);
 	if (r == 0)
-		r = wait_for_agent(t, run_dir, silence_ms, cancel, &problem);
+		r = wait_for_agent(t, run_dir, &process, silence_ms, cancel, &problem);
 	if (r == -EPIPE || (r < 0 && !process_alive(&process)))
 		return died(run_dir, &process, "before the guest answered", err);
 	return r < 0 ? error_move(err, &problem) : 0;
@@ -341,7 +369,9 @@ static int silence_limit(enum accelerator accelerator)
 static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,
 			   struct reporter *reporter, struct cancel *cancel, struct error **err)
 {
-	return qemu_wait_ready_within(run_dir, path, silence_limit(accelerator), reporter, cancel, err);
+	int limit = has_display(run_dir) ? SILENCE_DISPLAY_MS : silence_limit(accelerator);
+
+	return qemu_wait_ready_within(run_dir, path, limit, reporter, cancel, err);
 }
 
 /* Asks QEMU to end, which flushes its disks; false where it must be ended otherwise. */

@@ -34,6 +34,14 @@ check "it has a TPM 2.0" says 2 inside 'cat /sys/class/tpm/tpm0/tpm_version_majo
 check "into which the firmware has measured what it booted" inside 'tpm2_pcrread sha256:4,7 | grep -qv 0x0000000000 && ! tpm2_pcrread sha256:4 | grep -q "4 : 0x0*$"'
 check "which signs a quote of that, and the quote is found right" says "pcrs:" inside 'cd /tmp && export TPM2TOOLS_TCTI=device:/dev/tpmrm0 && tpm2_createek -Q -c ek -G rsa -u ek.pub && tpm2_createak -Q -C ek -c ak -G rsa -g sha256 -s rsassa -u ak.pub -f pem -n ak.name && tpm2_quote -Q -c ak -l sha256:0,4,7 -q 1234abcd -m quote -s signature -o pcrs -g sha256 && tpm2_checkquote -u ak.pub -m quote -s signature -f pcrs -g sha256 -q 1234abcd'
 check "its disks and network cards are virtio" says 'all virtio' inside 'for d in /sys/bus/pci/devices/*; do read -r class <$d/class; read -r vendor <$d/vendor; case $class in 0x01*|0x02*) [ $vendor = 0x1af4 ] || echo "$d $class $vendor";; esac; done | grep . || ls -d /sys/block/vd* >/dev/null && echo all virtio'
+check "its screen can be looked at" bash -c "'$nestvisor' screenshot sb -o - | head -c 8 | grep -aq PNG"
+"$nestvisor" view sb --print --as 15900 2>/dev/null &
+view=$!
+greeting() { bash -c 'exec 3<>/dev/tcp/127.0.0.1/15900 && head -c 12 <&3' 2>/dev/null | grep -q '^RFB 003'; }
+check "and by VNC, while view runs" until_true 60 greeting
+kill $view
+wait $view
+check "and not afterwards" bash -c '! (exec 3<>/dev/tcp/127.0.0.1/15900) 2>/dev/null'
 check "up again finds nothing to do" says "everything runs" nv up
 
 # What was lost is not made anew in silence.
@@ -68,12 +76,21 @@ lab: secure
 networks:
   lab: {subnet: 192.168.122.0/24}
 guests:
-  sb: {image: ./changed.img, firmware: uefi-secure, memory: 256M, nics: [{network: lab, address: 192.168.122.10}]}
+  sb: {image: ./changed.img, firmware: uefi-secure, display: true, memory: 256M, nics: [{network: lab, address: 192.168.122.10}]}
 EOF2
-nv up > up.log 2>&1 &
+"$nestvisor" up > up.log 2>&1 &
 up=$!
 refused() { grep -aqiE 'access denied|security violation' /run/nestvisor/secure/guests/sb/console.log; }
-check "a loader that was changed after it was signed is refused" until_true 120 refused
+check "a loader that was changed after it was signed is refused" until_true 180 refused
+check "and so is the firmware's own shell" until_true 60 grep -aq 'No bootable option' /run/nestvisor/secure/guests/sb/console.log
+png() { # WIDTH HEIGHT FILE: the size that a PNG says it has
+	[ "$(od -An -v -tx1 -N 24 "$3" | tr -d ' \n')" = "$(printf '89504e470d0a1a0a0000000d49484452%08x%08x' "$1" "$2")" ]
+}
+check "a screenshot shows it" nv screenshot sb -o refused.png
+check "as a PNG of the whole screen" png 1280 800 refused.png
+check "a key on its keyboard" nv type sb -k ret
+check "opens the firmware's menu" until_true 60 grep -aq 'Select Entry' /run/nestvisor/secure/guests/sb/console.log
+check "a key that there is not is said" says "does not accept" nv type sb -k nokey
 kill $up 2>/dev/null
 wait $up
 grep -aiE 'access denied|security violation' /run/nestvisor/secure/guests/sb/console.log | tail -n 1

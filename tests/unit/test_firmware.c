@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "driver/command.h"
+#include "driver/display.h"
 #include "driver/firmware.h"
 #include "driver/own.h"
 #include "image/image.h"
@@ -212,6 +213,30 @@ static void test_windows(void **state)
 	assert_contains(command_line(&guest), "base=localtime");
 }
 
+static void test_chords(void **state)
+{
+	cleanup_error struct error *err = NULL;
+	const char *const *chords;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(display_chords(arena, "aZ0 _?\n", &chords, &count, &err), 0);
+	assert_int_equal(count, 7);
+	assert_string_equal(chords[0], "a");
+	assert_string_equal(chords[1], "shift-z");
+	assert_string_equal(chords[2], "0");
+	assert_string_equal(chords[3], "spc");
+	assert_string_equal(chords[4], "shift-minus");
+	assert_string_equal(chords[5], "shift-slash");
+	assert_string_equal(chords[6], "ret");
+	for (char c = ' '; c <= '~'; c++) /* all that is printed in ASCII is on it */
+		assert_int_equal(display_chords(arena, (char[]){c, '\0'}, &chords, &count, &err), 0);
+	assert_int_equal(display_chords(arena, "", &chords, &count, &err), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(display_chords(arena, "a\xc3\xa9", &chords, &count, &err), -EINVAL);
+	assert_contains(err->message, "character 2");
+}
+
 static void test_own(void **state)
 {
 	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
@@ -258,10 +283,8 @@ static void test_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions),
-		cmocka_unit_test(test_secure_boot),
-		cmocka_unit_test(test_windows),
-		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_chords),	     cmocka_unit_test(test_own),
 	};
 
 	return cmocka_run_group_tests_name("firmware", tests, make_folder, remove_folder);
