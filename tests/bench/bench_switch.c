@@ -430,9 +430,9 @@ static void measure_packets(int netns)
 			size_t set = (i + turn) % SETS; /* no set always comes after the same one */
 
 			load(netns, sets[set].rules);
+			be_first(true);
 			packets_per_ms(from, to);
 			rates[set][turn] = packets_per_ms(from, to);
-			be_first(true);
 			streams[set][turn] = stream_rate("g0", "g1", "10.81.0.2");
 			be_first(false);
 		}
