@@ -36,7 +36,7 @@ bool value_is_builtin_image(const char *name)
 const struct choice value_drivers[] = {
 	{"qemu", "nestvisor starts QEMU itself", NULL},
 	{"libvirt", "the libvirt of this machine: the same as qemu:///system", NULL},
-	{"qemu:///session", "the user's own libvirt; or any URI of a libvirt on this machine", NULL},
+	{"qemu+unix:///system?socket=/PATH", "the same of a libvirtd that listens elsewhere on this machine", NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -165,22 +165,21 @@ static bool parse_image(const struct value_rule *rule, const char *text, struct 
 	return false;
 }
 
-/* https://libvirt.org/uri.html: one of QEMU's, by a socket of this machine's. */
-#define DRIVER_URI_PATTERN "qemu(\\+unix)?:///(system|session)(\\?socket=/.*)?"
+/* https://libvirt.org/uri.html: QEMU's, by a socket of this machine's. Root, who nestvisor is, has no session of its
+ * own. */
+#define DRIVER_URI_PATTERN "qemu(\\+unix)?:///system(\\?socket=/.*)?"
 
 static bool is_local_uri(const char *text)
 {
-	static const char *const schemes[] = {"qemu:///", "qemu+unix:///"}, *const daemons[] = {"system", "session"};
+	static const char *const starts[] = {"qemu:///system", "qemu+unix:///system"};
 	static const char socket[] = "?socket=/";
 
-	for (size_t i = 0; i < 4; i++) {
-		const char *scheme = schemes[i / 2], *daemon = daemons[i % 2], *end;
+	for (size_t i = 0; i < 2; i++) {
+		const char *end = text + strlen(starts[i]);
 
-		if (strncmp(text, scheme, strlen(scheme)) != 0 ||
-		    strncmp(text + strlen(scheme), daemon, strlen(daemon)) != 0)
-			continue;
-		end = text + strlen(scheme) + strlen(daemon);
-		return !*end || strncmp(end, socket, sizeof(socket) - 1) == 0;
+		if (strncmp(text, starts[i], strlen(starts[i])) == 0 &&
+		    (!*end || strncmp(end, socket, sizeof(socket) - 1) == 0))
+			return true;
 	}
 	return false;
 }
@@ -194,7 +193,11 @@ static bool parse_driver(const struct value_rule *rule, const char *text, struct
 		return parse_text(rule, text, problems, ret, complaint);
 	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || is_local_uri(text))
 		return true;
-	if (strncmp(text, "qemu+", 5) == 0)
+	if (strstr(text, ":///session"))
+		complaint->message =
+			"is a user's own libvirt, which has no way to the networks that nestvisor makes as "
+			"root: qemu:///system has";
+	else if (strncmp(text, "qemu+", 5) == 0)
 		complaint->message = "is a libvirt of another machine, or reached by more than a socket of this one, "
 				     "which is not there yet";
 	else if (strstr(text, "://"))
@@ -548,7 +551,7 @@ static const struct {
 	[VALUE_TEXT] = {"text", "a word", parse_text, schema_text},
 	[VALUE_FILE] = {"file", "a file's path", parse_file, schema_text},
 	[VALUE_IMAGE] = {"image", "micro, debian-12 or the path of a disk", parse_image, schema_image},
-	[VALUE_DRIVER] = {"driver", "qemu, libvirt or a libvirt's URI such as qemu:///session", parse_driver,
+	[VALUE_DRIVER] = {"driver", "qemu, libvirt or a libvirt's URI such as qemu:///system", parse_driver,
 			  schema_driver},
 	[VALUE_INTEGER] = {"number", NULL, parse_integer, schema_integer},
 	[VALUE_RATIO] = {"ratio", NULL, parse_ratio, schema_ratio},

@@ -427,8 +427,7 @@ static int libvirt_wait_ready(const char *run_dir, const char *path, enum accele
 	if (by) {
 		snprintf(what, sizeof(what), "its QEMU ended before the guest answered; libvirt calls it %s", by);
 		r = postmortem(run_dir, EPIPE, what, err);
-		error_hint(err, "libvirt keeps what its QEMU said: /var/log/libvirt/qemu, or "
-				"~/.cache/libvirt/qemu/log of a session");
+		error_hint(err, "libvirt keeps what its QEMU said: /var/log/libvirt/qemu");
 		return r;
 	}
 	return r < 0 ? error_move(err, &problem) : 0;
