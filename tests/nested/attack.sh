@@ -1,0 +1,220 @@
+#!/bin/bash
+# Every way out that we know of, tried by root in a guest of L1 and in a guest of L2: open, so that it is seen to be one,
+# and cut. What comes out is counted in the world and at the machine's end of the lab, not asked of guests. Then the same
+# by somebody who has taken over the hypervisor; what still holds must be what `verify` says of it.
+#
+# attack.sh NESTVISOR GUEST_ATTACK
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+nestvisor=$(readlink -f "$1")
+sender=$(readlink -f "$2")
+work=$(mktemp -d /run/test/lab.XXXXXX)
+cd "$work" || exit 1
+nv() { "$nestvisor" "$@"; }
+export NESTVISOR_NO_VERIFY=1 # packets tell; `verify` is asked where it is compared
+
+cat > attack.nest.yaml <<'END'
+lab: attack
+cpu-overcommit: 4
+networks:
+  lan: {subnet: [192.168.122.0/24, "fd00:122::/64"], uplink: nat, dns: true}
+  other: {subnet: [192.168.123.0/24, "fd00:123::/64"], uplink: nat, dns: true}
+guests:
+  x: {memory: 128M, nics: [{network: lan, address: [192.168.122.10, "fd00:122::10"]}]}
+  y: {memory: 128M, nics: [{network: lan, address: [192.168.122.11, "fd00:122::11"]}]}
+  hv:
+    cpus: 1 # emulation resets one of two now and then
+    memory: 1G
+    cpu-overcommit: 4
+    nics: [{network: lan, address: [192.168.122.20, "fd00:122::20"]}]
+    networks:
+      inner: {subnet: [192.168.124.0/24, "fd00:124::/64"], uplink: route}
+    guests:
+      a: {memory: 128M, nics: [{network: inner, address: [192.168.124.91, "fd00:124::91"]}]}
+      b: {memory: 128M, nics: [{network: inner, address: [192.168.124.92, "fd00:124::92"]}]}
+policy:
+  - deny: {from: x, to: world, even-if-compromised: [x]}
+  - deny: {from: x, to: world, even-if-compromised: [x, hv]}
+  - deny: {from: hv/a, to: world, even-if-compromised: [hv/a]}
+  - deny: {from: hv/a, to: world, even-if-compromised: [hv]}
+  - deny: {from: hv, to: world, even-if-compromised: [hv]}
+END
+
+# The world, the lab's resolver in it, and both captures.
+printf 'nameserver 203.0.113.1\n' > resolv.conf
+mount --bind resolv.conf /etc/resolv.conf
+ip netns exec world python3 "$here/world.py" lan world.frames serve &
+until_true 10 test -s world.frames
+
+enough() { # without these there is nothing to be seen
+	[ $failures = 0 ] && return
+	finish
+}
+check "up" nv up -q
+enough
+uplink=$(ip -o link show type veth | grep -o 'nv[0-9a-f]*w' | head -n1)
+python3 "$here/world.py" "$uplink" uplink.frames &
+until_true 10 test -s uplink.frames
+
+# Frames that were on their way when this is called have been counted when it returns: what a guest sent is ahead of its
+# answer to L0, and what was passed on is ahead of what another one sends now.
+fences=0
+fence() {
+	fences=$((fences + 1))
+	for address in 192.168.122.10 192.168.122.20 192.168.124.91; do
+		nv exec L0 -- ping -c1 -W5 -q $address
+	done >/dev/null
+	nv exec y -- nslookup "FENCE${fences}x.example.org" 203.0.113.1 >/dev/null 2>&1
+	until_true 10 grep -q "FENCE${fences}x" world.frames && until_true 10 grep -q "FENCE${fences}x" uplink.frames
+}
+lines() { wc -l < "$1"; }
+
+# judge NAME WAYS PHASE SINCE_WORLD SINCE_UPLINK: of the ways in this file, with the frames since these lines. PHASE 0,
+# open: those that are ways bring something out, the others nothing. 1, cut: nobody brings out anything.
+judge() {
+	python3 - "$@" <<-'END'
+	import sys
+	file, phase, since = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3:5]]
+	ways = [line.rstrip("\n").split("\t") for line in open(file) if "\t" in line]
+	seen, all_bytes = {}, 0
+	for name, start in zip(("world.frames", "uplink.frames"), since):
+	    for line in open(name).read().splitlines()[start:]:
+	        size, *words = line.split()
+	        if words[0].startswith("FENCE"):
+	            continue
+	        all_bytes += int(size)
+	        for word in words:
+	            seen[word] = seen.get(word, 0) + int(size)
+	        if phase:
+	            print("came out:", line)
+	works, wrong = 0, 0
+	for way in ways:
+	    word, kind, name, note = way[phase], way[2], way[3], way[4]
+	    bytes_out = seen.get(word, 0)
+	    right = bytes_out == 0 if phase or kind == "never" else bytes_out > 0
+	    works += kind == "out" and bytes_out > 0
+	    wrong += not right
+	    print(f"  {'' if right else 'FAILED '}{name:58} {bytes_out:6}  {note}")
+	print(f"{len(ways)} ways, {works} of them bring something out; {all_bytes} bytes in all")
+	sys.exit(wrong > 0 or (works < 24 if phase == 0 else all_bytes > 0))
+	END
+}
+
+# ─── guests ───
+strip -o sender "$sender"
+gateway=$(nv exec L0 -- ip -br link show lan | awk '{print $3}')
+gateway_local=$(nv exec L0 -- ip -6 -br address show lan | grep -o 'fe80[^/]*')
+neighbour=$(nv exec y -- cat /sys/class/net/eth0/address)
+transit=$(ip -o -4 address show "$uplink" | awk '{sub("/.*", "", $4); print $4}')
+attack() { # GUEST WHO LETTER IPV4 IPV6: in its background; it says in /tmp/ready and /tmp/done how far it is
+	nv exec "$1" -- sh -c "rm -f /tmp/ready /tmp/go /tmp/done; /tmp/sender $2 $3 $4 $5 $gateway $neighbour $gateway_local $transit /tmp </dev/null >/tmp/ways 2>/tmp/problem &"
+}
+reached() { # GUEST FILE: it is there, and nothing has gone wrong
+	until_true 90 nv exec "$1" -- sh -c "test -e /tmp/$2 -o -s /tmp/problem" && nv exec "$1" -- sh -c "cat /tmp/problem; ! test -s /tmp/problem"
+}
+for guest in x hv/a; do
+	check "the ways out are copied into $guest" nv cp -q sender $guest:/tmp/sender
+done
+for address in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do nv exec x -- ping -c1 -W5 -q $address; done >/dev/null
+for address in 192.168.124.1 fd00:124::1 192.168.122.1 fd00:122::1; do nv exec hv/a -- ping -c1 -W5 -q $address; done >/dev/null
+
+# One after the other: protocols without ports have one flow to a place through NAT, whoever begins it; a cut ends it.
+round() { # GUEST WHO LETTER IPV4 IPV6
+	local guest=$1 letter=$3 world wire
+	world=$(lines world.frames) wire=$(lines uplink.frames)
+	attack "$@"
+	check "$guest has tried all ways while it was open" reached $guest ready
+	nv exec $guest -- cat /tmp/ways > $letter.ways
+	enough
+	check "all of that has arrived" fence
+	check "open: the ways of $guest are ways" judge $letter.ways 0 "$world" "$wire"
+	output
+	check "cut" nv cut $guest
+	check "what came before has arrived" fence
+	world=$(lines world.frames) wire=$(lines uplink.frames)
+	nv exec $guest -- touch /tmp/go
+	check "$guest has tried all ways once more" reached $guest done
+	check "all that could arrive has arrived" fence
+	check "cut: nothing of $guest is in the world" judge $letter.ways 1 "$world" "$wire"
+	output | tail -n1
+	echo "# $SECONDS s"
+}
+round x direct x 192.168.122.10 fd00:122::10
+round hv/a deep a 192.168.124.91 fd00:124::91
+
+# ─── the hypervisor is taken over ───
+
+# What `verify` promises of each line of the policy: proved or violated.
+ask() { nv verify attack --json > "$1" 2>/dev/null; test -s "$1"; }
+# What whoever has taken over hv can do for others; WORDS are their names in what comes out.
+relay() { # x sends by way of hv, which puts its own address in front
+	nv exec hv -- sh -c "echo 1 > /proc/sys/net/ipv4/ip_forward; nft flush ruleset; nft 'add table ip r; add chain ip r p { type nat hook postrouting priority 100; }; add rule ip r p masquerade'"
+	nv exec x -- sh -c "ip route replace default via 192.168.122.20; timeout 5 nslookup $1.example.org 203.0.113.1 >/dev/null 2>&1"
+	true
+}
+borrow() { # hv/a sends with the address of hv/b
+	nv exec hv/a -- sh -c "ip address add 192.168.124.92/24 dev eth0 2>/dev/null; ip route replace default via 192.168.124.1 src 192.168.124.92; timeout 5 nslookup $1.example.org 203.0.113.1 >/dev/null 2>&1"
+	true
+}
+itself() { nv exec hv -- sh -c "timeout 5 nslookup $1.example.org 203.0.113.1 >/dev/null 2>&1"; true; }
+# compare ANSWER LINE=WORD…: what was proved has brought nothing out, and what was called violated something. Nothing may
+# come out where it is unknown, either: here that is only what a program of a neighbour would do with a question.
+compare() {
+	python3 - "$@" <<-'END'
+	import json, sys
+	said = {p["text"]: p["result"] for p in json.load(open(sys.argv[1]))["policies"]}
+	frames = open("world.frames").read() + open("uplink.frames").read()
+	wrong = 0
+	for pair in sys.argv[2:]:
+	    line, word = pair.rsplit("=", 1)
+	    out = bool(word) and word in frames
+	    right = said[line] == "violated" if out else said[line] in ("proved", "unknown")
+	    wrong += not right
+	    print(f"{'' if right else 'FAILED '}{line}: {said[line]}; {'came out' if out else 'nothing came out'}")
+	sys.exit(wrong > 0)
+	END
+}
+world=$(lines world.frames) wire=$(lines uplink.frames)
+check "verify is asked what holds" ask before.json
+check "somebody takes over hv, and its rules are gone" nv exec hv -- sh -c "nft flush ruleset; ip netns exec nestvisor-attack nft flush ruleset"
+check "the ways out are copied into hv" nv cp -q sender hv:/tmp/sender
+nv exec hv -- sh -c "for to in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do ping -c1 -W5 -q \$to; done" >/dev/null
+attack hv direct h 192.168.122.20 fd00:122::20
+check "hv has tried all ways while it was open" reached hv ready
+nv exec hv -- cat /tmp/ways > hv.ways
+relay wro000x
+borrow wso000x
+itself wto000x
+check "all of that has arrived" fence
+check "open: the ways of a hypervisor are ways" judge hv.ways 0 "$world" "$wire"
+output | grep -v "^  [^F]"
+for guest in x hv/a; do # of which nothing came out, see above
+	check "what verify said of $guest is so" compare before.json "deny: {from: $guest, to: world, even-if-compromised: [$guest]}="
+	output
+done
+check "what verify said of x with hv is so" compare before.json "deny: {from: x, to: world, even-if-compromised: [x, hv]}=wro000x"
+check "what verify said of hv/a with hv is so" compare before.json "deny: {from: hv/a, to: world, even-if-compromised: [hv]}=wso000x"
+check "what verify said of hv is so" compare before.json "deny: {from: hv, to: world, even-if-compromised: [hv]}=wto000x"
+
+# L0 holds it: cut there, it may do what it likes.
+nv cut hv >/dev/null 2>&1 # hv itself is told, too, and may answer whatever it wants
+check "L0 says that hv is cut" says '"path":"hv","world":"cut"' nv isolate status --json
+check "what came before has arrived" fence
+world=$(lines world.frames) wire=$(lines uplink.frames)
+nv exec hv -- sh -c "nft flush ruleset; ip netns exec nestvisor-attack nft flush ruleset; touch /tmp/go"
+relay wrc000x
+borrow wsc000x
+itself wtc000x
+check "hv has tried all ways once more" reached hv done
+check "all that could arrive has arrived" fence
+check "cut: nothing of the hypervisor is in the world, whatever it does" judge hv.ways 1 "$world" "$wire"
+output | tail -n1
+ask after.json
+check "what verify says is so" compare after.json \
+	"deny: {from: x, to: world, even-if-compromised: [x, hv]}=wrc000x" \
+	"deny: {from: hv/a, to: world, even-if-compromised: [hv]}=wsc000x" \
+	"deny: {from: hv, to: world, even-if-compromised: [hv]}=wtc000x"
+output
+echo "# $SECONDS s"
+finish
