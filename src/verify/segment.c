@@ -220,6 +220,22 @@ static bool belongs_to_another(const struct search *search, const struct stack_l
 	return another && !has_address(link, address) && !fib_is_local(link->host, address);
 }
 
+static bool somebody_has(const struct search *search, const struct ip *address)
+{
+	for (size_t i = 0; i < search->end_count; i++)
+		if (has_address(search->ends[i], address))
+			return true;
+	return false;
+}
+
+/* A permanent entry is wrong where it leads to somebody else, or to nobody; out of what was captured it may be true. */
+static bool is_wrong(const struct search *search, const struct target *target, const struct ip *address)
+{
+	if (target->link)
+		return belongs_to_another(search, target->link, address);
+	return !target->outside || somebody_has(search, address);
+}
+
 /* What the host itself knows of its neighbour counts first: two others may have the same address. */
 struct target segment_resolve(struct walk *walk, const struct stack_link *from, const struct ip *address)
 {
@@ -228,10 +244,12 @@ struct target segment_resolve(struct walk *walk, const struct stack_link *from, 
 	struct target target = {.outside = search.outside};
 
 	if (known) {
+		bool permanent = is_fixed(&search, known);
+
 		target = find_mac(&search, &known->mac);
-		if (is_fixed(&search, known) && (!target.link || belongs_to_another(&search, target.link, address)))
+		if (permanent && is_wrong(&search, &target, address))
 			target.fixed = known;
-		if (target.link || target.fixed)
+		if (target.link || permanent)
 			return target;
 	}
 	for (size_t i = 0; i < search.end_count; i++)

@@ -534,7 +534,7 @@ static void translate_for_nobody(struct spread *spread, const struct stream *str
 
 void spread_frames(struct spread *spread, const struct stream *stream)
 {
-	struct search search = {.spread = spread};
+	struct search search = {.spread = spread}, whole = {.spread = spread};
 	struct stream for_all = *stream;
 	struct bounds rest = stream->packets;
 	bool by_mac = pset_support(spread->space, rest.may) & PSET_BIT(PSET_DMAC);
@@ -546,7 +546,9 @@ void spread_frames(struct spread *spread, const struct stream *stream)
 		arrive_everywhere(spread, &for_all, &search);
 		claim(spread, stream, &search, has_mac, NULL, &rest);
 	}
-	if (!by_mac || !search_leads_out(&search)) { /* else it is for somebody outside, whatever address is in it */
+	if (by_mac && stream->in_port) /* by any port, also by those that do not get it */
+		search_from(&whole, stream->iif, 0, NULL);
+	if (!search_leads_out(&whole)) { /* else it is for somebody outside, whatever address is in it */
 		claim(spread, stream, &search, spread_has, NULL, &rest);
 		claim(spread, stream, &search, spread_answers, NULL, &rest);
 	}
