@@ -9,8 +9,8 @@ RULES = [  # features of rules, as their text shows them
     ("verdict map", r"vmap"), ("value map", r"\bmap \{"), ("ipset", r"--match-set"), ("interval of ports", r"--dport \d+:|--dports [^ ]*:|dport (!= )?\d+-|\d+-\d+ *[,}]"), ("multiport", r"multiport"),
     ("connection state", r"--ctstate|ct state"), ("connection direction, status, tuple", r"--ctdir|--ctproto|ct (direction|status|original)"), ("invalid", r"INVALID|invalid"),
     ("related", r"RELATED|related"), ("untracked", r"UNTRACKED|untracked"), ("not tracked on purpose", r"--notrack|\bnotrack"),
-    ("mark", r"-m mark|meta mark"), ("mark set", r"MARK --set|mark set"), ("connection's mark", r"connmark|CONNMARK|ct mark"), ("interface", r" -[io] |[io]if(name)? "), ("interface wildcard", r" -[io] \S+\+"),
-    ("time to live", r"--(ttl|hl)-|ip ttl"), ("next hop", r"rt ip nexthop"), ("MAC", r"--mac-source|ether saddr"), ("physdev", r"physdev"), ("fib and addrtype", r"addrtype|\bfib "), ("TCP flags", r"--tcp-flags|tcp flags"), ("ICMP type", r"--icmp(v6)?-type|icmp(v6)? type"),
+    ("mark", r"-m mark|meta mark"), ("mark set", r"MARK --set|mark set"), ("connection's mark", r"connmark|CONNMARK|ct mark"), ("interface", r" -[io] |[io]if(name)? "), ("interface wildcard", r" -[io] \S+\+|\*\""),
+    ("time to live", r"--(ttl|hl)-|ip ttl"), ("next hop", r"rt ip nexthop"), ("MAC", r"--mac-source|ether saddr"), ("physdev", r"physdev"), ("fib and addrtype", r"addrtype|\bfib "), ("rpfilter", r"-m rpfilter"), ("TCP flags", r"--tcp-flags|tcp flags"), ("ICMP type", r"--icmp(v6)?-type|icmp(v6)? type"),
     ("fragments", r" -f( |$)|frag-off"), ("iprange", r"iprange"), ("source NAT", r"-j SNAT|\bsnat\b"), ("destination NAT", r"-j DNAT|\bdnat\b"), ("masquerade", r"(?i)masquerade"), ("redirect", r"(?i)redirect"), ("NETMAP", r"NETMAP"),
 ]
 STACK = [("1 layer", lambda s: layers(s) == 1), ("2 layers", lambda s: layers(s) == 2), ("3 layers", lambda s: layers(s) == 3), ("4 layers", lambda s: layers(s) == 4),

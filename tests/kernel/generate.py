@@ -215,6 +215,8 @@ class Generator:
     def ipsets(self, host):
         kinds = {"hash:ip": lambda: self.pick(self.addresses4 + REMOTE4), "hash:net": self.net4, "bitmap:port": lambda: str(self.pick(PORTS)) if self.chance(0.7) else "20-90",
                  "hash:ip,port": lambda: "%s,%s:%d" % (self.pick(self.addresses4 + REMOTE4), self.pick("tcp", "udp"), self.pick(PORTS)),
+                 "hash:net,port": lambda: "%s,%s:%d" % (self.net4(), self.pick("tcp", "udp"), self.pick(PORTS)),
+                 "hash:ip,port,net": lambda: "%s,%s:%d,%s" % (self.pick(self.addresses4 + REMOTE4), self.pick("tcp", "udp"), self.pick(PORTS), self.net4()),
                  "hash:net,iface": lambda: "%s,%s" % (self.net4(), self.pick(self.names(host, None)))}
         for i, kind in enumerate(self.random.sample(sorted(kinds), self.pick(1, 2))):
             entries = sorted({kinds[kind]() for _ in range(self.pick(1, 3, 5))})
@@ -284,6 +286,12 @@ class Generator:
                   "-m conntrack --ctdir " + self.pick("ORIGINAL", "REPLY"), "-m conntrack --ctproto " + self.pick("tcp", "udp"),
                   "-m comment --comment \"lab rule\"", "-m pkttype %s--pkt-type %s" % (negate(), self.pick("unicast", "broadcast"))]
         extras.append(self.hop_limit(family))
+        extras += ["-m conntrack %s--ctstatus %s" % (negate(), self.pick("SEEN_REPLY", "CONFIRMED", "NONE")), "-m state --state " + self.pick("NEW", "ESTABLISHED", "INVALID"), "-m dscp %s--dscp 0" % negate(),
+                   "-m conntrack %s--ctorigdst %s" % (negate(), net()), "-m conntrack --ctreplsrc %s" % net(), "-m conntrack --ctorigdstport %d" % self.pick(PORTS)]
+        if chain in ("INPUT", "FORWARD"):
+            extras.append("-m addrtype --dst-type %s --limit-iface-in" % self.pick("LOCAL", "UNICAST"))
+        if chain == "PREROUTING":
+            extras += ["-m rpfilter " + self.pick("", "--invert", "--loose", "--loose --invert", "--validmark")] * 3
         if family == 4:
             extras.append(negate() + "-f")
             extras += ["-m iprange %s--%s-range %s" % (negate(), self.pick("src", "dst"), self.pick("203.0.113.1-203.0.113.60", "192.168.50.1-192.168.50.7", "1.0.0.0-9.0.0.0"))]
@@ -380,6 +388,9 @@ class Generator:
                 if flags:
                     elements = sorted({e.split(" . ")[0]: e for e in elements}.values())
                 sets.append("set conc { type ipv4_addr . inet_service; %selements = { %s }; }" % ("flags interval; " if flags else "", ", ".join(elements)))
+        if family != "ip" and self.chance(0.4):
+            kinds["nets6"] = True
+            sets.append("set nets6 { type ipv6_addr; flags interval; auto-merge; elements = { %s }; }" % ", ".join(sorted({self.net6() for _ in range(3)})))
         if self.chance(0.4):
             kinds["ports"] = True
             sets.append("set ports { type inet_service; flags interval; elements = { 22, 53, 443, 8080-8100 }; }")
@@ -428,6 +439,20 @@ class Generator:
             words.append("icmp type %s%s" % (negate(), self.pick("echo-request", "echo-request", "echo-reply", "destination-unreachable", "{ 3, 11 }")) if four
                          else "icmpv6 type " + self.pick("echo-request", "echo-request", "destination-unreachable", "time-exceeded"))
         extras = (["meta nfproto " + self.pick("ipv4", "ipv6")] if family == "inet" else []) + (["ct original proto-dst %d" % self.pick(PORTS)] if kind in ("tcp", "udp") else [])
+        extras += ["ct status %s" % self.pick("confirmed", "seen-reply", "& seen-reply == 0"), "ct protocol " + self.pick("tcp", "udp"), "meta protocol " + self.pick("ip", "ip6")]
+        if kind == "none":  # nft 1.0.6 cannot list it behind another protocol
+            extras.append("meta l4proto . th dport { tcp . %d, udp . %d }" % (self.pick(PORTS), self.pick(PORTS)))
+        if kind == "icmp":
+            extras.append("icmp code %s0" % negate() if four else "icmpv6 code %s0" % negate())
+        if base == "forward":
+            extras.append("iifname . oifname { \"%s\" . \"%s\", \"%s\" . \"%s\" }" % (names[0], names[-1], names[-1], names[0]))
+        if base in ("input", "forward", "prerouting"):
+            extras.append("iifname %s%s" % (negate(), self.pick("\"%s*\"" % self.pick(names)[:3], "{ \"%s\", \"%s\" }" % (names[0], "lo"))))
+        extras.append("%s saddr . %s daddr { %s . %s, %s . %s }" % (space, space, *(self.pick(self.addresses4 if four else self.addresses6) for _ in range(4))))
+        if not four:
+            extras += ["ip6 hoplimit %s %d" % (self.pick("<", ">", "=="), self.pick(3, 62, 63, 64)), "ip6 daddr . tcp dport { %s . %s, %s . 20-90 }" % (self.pick(self.addresses6), self.pick(PORTS), self.net6())]
+            if "nets6" in kinds:
+                extras += ["ip6 %s %s@nets6" % (self.pick("saddr", "daddr"), negate())] * 3
         extras += ["ct state %s" % self.pick("new", "established", "invalid", "! new", "untracked", "related", "{ new, related }", "new,established"), "ct direction " + self.pick("original", "reply"), "meta mark %s" % self.pick("0x1", "!= 0x1", "& 0xf0 == 0x10"),
                   "fib %s type %s" % (self.pick("saddr", "daddr"), self.pick("local", "!= local", "unicast")), "ct status %s" % self.pick("dnat", "snat"),
                   "ct mark 0x1", "meta pkttype " + self.pick("unicast", "broadcast", "multicast")]
@@ -440,6 +465,7 @@ class Generator:
         if four:
             extras += ["ip ttl %s %d" % (self.pick("<", ">", "=="), self.pick(3, 62, 63, 64)), "rt ip nexthop " + self.pick(self.addresses4), "ct original ip saddr . ct original ip daddr { %s . %s }" % (
                 self.pick(self.addresses4), self.pick(self.addresses4 + REMOTE4))] if base != "any" else []
+            extras += ["ip daddr . tcp dport { %s . %s, %s . 20-90 }" % (self.pick(self.addresses4), self.pick(PORTS), self.net4()), "ip dscp != cs1", "ip ecn not-ect"]
             extras += ["ct original ip daddr " + self.net4(), "ct reply ip saddr " + self.net4(), "ip frag-off & 0x1fff %s 0" % self.pick("==", "!="), "ip dscp 0", "ip saddr & 255.255.0.255 == 192.168.0.2"]
         while self.chance(0.3):
             words.append(self.pick(extras))
@@ -457,6 +483,8 @@ class Generator:
                 self.pick(self.addresses4), self.pick(PORTS), self.pick(REMOTE4)), "ip protocol vmap { tcp : accept, udp : %s, icmp : continue }") % self.pick(["drop"] + ["jump " + u for u in users])
         if self.chance(0.04):
             return "meta iifname vmap { \"%s\" : %s, \"lo\" : accept }" % (self.pick(self.names(host, None)), self.pick("accept", "drop", "return")) if base in ("input", "forward", "prerouting") else "counter"
+        if self.chance(0.03):
+            return "ct state . meta l4proto vmap { new . tcp : %s, established . tcp : accept, new . udp : %s }" % (self.pick("accept", "drop", "continue"), self.pick("accept", "drop", "return"))
         if self.chance(0.08) and family != "ip6":
             return "ip saddr vmap { %s : accept, %s : drop }" % (self.pick(self.addresses4), self.pick(REMOTE4))
         verdicts = ["accept"] * 4 + ["drop"] * 3 + ["return"]
@@ -473,6 +501,7 @@ class Generator:
         up, to = self.pick(host["uplinks"])[0], lambda: self.pick(self.addresses4)
         pre = [self.pick("tcp dport %d dnat%s to %s:%d" % (self.pick(PORTS), word, to(), self.pick(22, 80)), "ip daddr %s dnat%s to %s" % (self.pick(self.addresses4 + REMOTE4), word, to()),
                          "iifname \"%s\" tcp dport %d redirect to :22" % (up, self.pick(PORTS)), "dnat%s to tcp dport map { 80 : %s, 443 : %s }" % (word, to(), to()),
+                         "ip daddr %s tcp dport { %d, %d } redirect" % (self.pick(self.addresses4 + REMOTE4), *self.random.sample(PORTS, 2)),
                          "ip protocol tcp dnat%s to %stcp dport map { 80 : %s . 22, 8080 : %s . 80 }" % (word, "addr . port " if False else "", to(), to())) for _ in range(self.pick(0, 1, 2))]
         post = [self.pick("oifname \"%s\" masquerade" % up, "ip saddr %s oifname \"%s\" snat%s to %s" % (self.net4(), self.pick(self.names(host, None)), word, to()), "ip saddr 192.168.0.0/16 ip daddr != 192.168.0.0/16 masquerade") for _ in range(self.pick(0, 1, 1))]
         out = ["ip daddr %s tcp dport %d dnat%s to %s" % (self.pick(self.addresses4 + REMOTE4), self.pick(PORTS), word, to())] if self.chance(0.3) else []
@@ -494,9 +523,15 @@ class Generator:
 
     def bridge_table(self, host):
         ports = [p for _, members in host["bridges"].values() for p in members]
-        rules = [self.pick("ip daddr %s drop" % self.net4(), "iifname \"%s\" ip protocol udp drop" % self.pick(ports), "ether saddr %s:%02x drop" % (self.prefix, self.random.randrange(1, self.macs)),
-                           "ip saddr %s tcp dport { 22, 80 } accept" % self.net4(), "tcp dport %d drop" % self.pick(PORTS)) for _ in range(self.pick(1, 2))]
-        hook = self.pick("forward", "input", "prerouting", "forward")
+        bridge = self.pick(list(host["bridges"]))
+        mac = lambda: "%s:%02x" % (self.prefix, self.random.randrange(1, self.macs))
+        rules = [self.pick("ip daddr %s drop" % self.net4(), "iifname \"%s\" ip protocol udp drop" % self.pick(ports), "ether saddr %s drop" % mac(), "ip saddr %s tcp dport { 22, 80 } accept" % self.net4(), "tcp dport %d drop" % self.pick(PORTS),
+                           "ip6 daddr %s drop" % self.net6(), "ether daddr %s ip protocol { tcp, udp } drop" % mac(), "meta ibrname \"%s\" icmp type echo-request drop" % bridge, "ether type ip6 meta l4proto udp drop",
+                           "meta pkttype broadcast drop", "ip saddr . tcp dport vmap { %s . %d : drop, %s . 80 : accept }" % (self.pick(self.addresses4), self.pick(PORTS), self.pick(REMOTE4)), "meta mark set 0x1", "ip protocol tcp counter accept"
+                           ) for _ in range(self.pick(1, 2, 3))]
+        hook = self.pick("forward", "input", "prerouting", "forward", "output", "postrouting")
+        if hook in ("output", "postrouting"):
+            rules = [rule for rule in rules if "iifname" not in rule and "ibrname" not in rule]
         return host["nft"].append({"family": "bridge", "name": "brfw", "sets": [], "chains": [{"name": hook, "head": "type filter hook %s priority %s; policy accept;" % (hook, self.pick("filter", "0")), "rules": rules}]})
 
     # questions
@@ -525,7 +560,7 @@ class Generator:
             self.arriving(scenario, name, host, question, addresses, remote)
             if question["iif"] is None:
                 return None
-        if self.chance(0.6) and not question.get("bridged"):
+        if self.chance(0.3 if question.get("bridged") else 0.6):
             aim.aim(self.random, question, host, addresses + remote)
             proto = question["proto"]
         if question["iif"] and "in_port" not in question and self.chance(0.05):
@@ -545,6 +580,8 @@ class Generator:
             question["ttl"] = self.pick(1, 2, 3)
         if six and "_fragments" not in question and "_quoted" not in question and self.chance(0.2):
             question["_extensions"] = self.pick([60], [60], [60, 0])  # innermost first
+        if question["iif"] and question["src"] == question["dst"]:
+            return None  # sent on and translated, it may come by again with the addresses of its own answer
         return question
 
     def to_several(self, question, host, six):
@@ -610,12 +647,12 @@ class Generator:
             if peer_link in ports:
                 mac = bridge_mac
         own = [a.split("/")[0] for i, a in peers["addresses"] if (":" in a) == (":" in addresses[0])]
-        question.update(iif=link, src_mac=mac)
+        question.update(iif=link, src_mac=mac, dst_mac=dict(host["links"])[link])
         question["src"] = self.pick(own) if own and self.chance(0.6) else self.pick(addresses + remote)
         for bridge, (bridge_mac, ports) in host["bridges"].items():
             if link not in ports:
                 continue
-            question.update(iif=bridge, in_port=link)
+            question.update(iif=bridge, in_port=link, dst_mac=bridge_mac)
             others = [p for p in ports if p != link]
             if others and self.chance(0.4):
                 self.bridged(scenario, name, question, self.pick(others))

@@ -327,13 +327,9 @@ class Stack:
     def dropped(self, question, token):
         """The rule that did it, as the kernel's own trace has it; None: it was not a rule."""
         traces = [(host.name, one) for kind, host, *rest in self.heard if kind == "trace" for one in rest]
-        identified = {(name, one["id"]) for name, one in traces if one["transport"] and packets.is_traced(question, one["network"], one["transport"], token)}
-        for name, one in traces:
-            if (name, one["id"]) in identified:
-                policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
-                if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
-                    index, text = (0, "policy drop") if policy else self.rules[name].get((one["family"], one["table"], one["chain"], one["handle"]), (None, None))
-                    return self.dropped_by(name, one, index, text)
+        found = self.dropped_in_traces(traces, question, token, True) or self.dropped_in_traces(traces, question, token, False)
+        if found:
+            return found
         for name, one in ((host.name, rest[0]) for kind, host, *rest in self.heard if kind == "log"):
             parsed = packets.parse(one["packet"])
             if not packets.is_it(question, parsed, token) and not self.is_put_together(question, parsed, token):
@@ -344,6 +340,20 @@ class Stack:
                 return self.dropped_by(name, one, 0, "policy drop")
             if one["index"] <= len(rules) and re.search(r" -j (DROP|REJECT)\b", rules[one["index"] - 1]):
                 return self.dropped_by(name, one, one["index"], rules[one["index"] - 1])
+        return None
+
+    def dropped_in_traces(self, traces, question, token, each):
+        """An identity is another packet's once the memory of the first is used again: with `each` it is looked at anew wherever a header is shown."""
+        mine = {(name, one["id"]): True for name, one in traces if not each and one["transport"] and packets.is_traced(question, one["network"], one["transport"], token)}
+        for name, one in traces:
+            if each and one["transport"]:
+                mine[name, one["id"]] = packets.is_traced(question, one["network"], one["transport"], token)
+            if not mine.get((name, one["id"])):
+                continue
+            policy = one["type"] == kernel.TRACE_IS_POLICY and one["policy"] == kernel.DROP
+            if policy or one["type"] == kernel.TRACE_IS_RULE and one["verdict"] == kernel.DROP:
+                index, text = (0, "policy drop") if policy else self.rules[name].get((one["family"], one["table"], one["chain"], one["handle"]), (None, None))
+                return self.dropped_by(name, one, index, text)
         return None
 
     def is_put_together(self, question, parsed, token):
@@ -362,8 +372,9 @@ class Stack:
         back = {"at": name, "iif": outside, "src_mac": dict(self.scenario["hosts"][stub]["links"])[interface], "from": [stub, interface]}
         if port:
             back["in_port"] = port
+        back["dst_mac"] = answer["_mac"]
         if answer["_mac"] != self.mac_of(name, outside, port):
-            back.update(dst_mac=answer["_mac"], bridged=True)
+            back["bridged"] = True
         return back
 
     def reply(self, question, answer):
