@@ -98,10 +98,10 @@ check "open" nv open hv1/a
 check "cut of L1 takes along all below it" nv cut hv1
 check "L1 is cut" not out hv1
 check "L2 is cut" not out hv1/b
-check "open for a while" nv open hv1 --for 5
+check "open for a while" nv open hv1 --for 10
 check "L2 is out" out hv1/b
 check "it says until when" says "20" nv isolate status
-until_true 20 not out hv1/b
+until_true 40 not out hv1/b
 check "it is closed by itself" not out hv1/b
 check "status says so" guest_is hv1/b world cut
 check "up has nothing to do" says "everything runs" nv up
