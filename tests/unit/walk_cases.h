@@ -648,14 +648,22 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'bridged': false, 'dst': '10.0.0.1'}", "{'verdict': 'delivered', 'to': 'local process of host off'}"}}},
 
 	{"isolated ports do not talk to each other",
-	 {{"r", "$ ip -d link\n" ETHER(2, "br0", "") "    bridge forward_delay 1500\n" ETHER(
-			3, "p1", "master br0") "    bridge_slave state forwarding isolated on hairpin "
-					       "off\n" ETHER(4, "p2", "master br0") "    bridge_slave state forwarding "
-										    "isolated on hairpin off\n$ sysctl "
-										    "-a\nkernel.pid_max = 1\n"}},
+	 {{"r",
+	   "$ ip -d link\n" ETHER(2, "br0", "") "    bridge forward_delay 1500\n" ETHER(
+		   3, "p1",
+		   "master br0") "    bridge_slave state forwarding isolated on hairpin "
+				 "off\n" ETHER(4, "p2",
+					       "master br0") "    bridge_slave state forwarding "
+							     "isolated on hairpin off\n$ sysctl "
+							     "-a\nkernel.pid_max = 1\n$ ip addr\n" ETHER(
+								     2, "br0",
+								     "") "    inet 10.0.0.1/24 scope global br0\n"}},
 	 "[[\"r\", \"p1\", null, null], [\"r\", \"p2\", null, null]]",
 	 "{'iif': 'br0', 'in_port': 'p1', 'bridged': true, 'src': '10.0.0.2', 'dst': '10.0.0.3'}",
-	 {{"{}", "{'verdict': 'lost', 'reason': 'isolated-ports'}"}}},
+	 {{"{}", "{'verdict': 'lost', 'reason': 'isolated-ports'}"},
+	  {"{'dst_mac': '52:54:00:00:00:98'}", "{'verdict': 'lost', 'reason': 'isolated-ports'}"},
+	  /* whatever address is in it */
+	  {"{'dst': '10.0.0.1', 'dst_mac': '52:54:00:00:00:98'}", "{'verdict': 'lost', 'reason': 'isolated-ports'}"}}},
 
 	{"over two hosts: neighbours, who is not there, the way back",
 	 {{"a", "$ ip addr\n" LOOPBACK ETHER(5, "eth0", "") "    inet 10.0.0.2/24 scope global eth0\n" RULES
