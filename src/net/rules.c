@@ -290,10 +290,6 @@ static void add_cut_chains(struct strbuf *out, bool outermost)
 				" meta mark & " CUT_STRICT " == " CUT " ip6 daddr @above6 return\n");
 	strbuf_add(out, "\t\toifname \"" NET_WORLD "\" drop\n"
 			"\t\tmeta mark & " ALONE " == " ALONE " drop\n\t}\n");
-	strbuf_add(out, "\tchain cut {\n"
-			"\t\tjump leaves_cut\n"
-			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
-			"\t}\n");
 	strbuf_add(out, "\tchain from_world {\n");
 	if (!outermost) /* what those above have begun, administrators among them */
 		strbuf_add(out, "\t\tct direction original return\n");
@@ -332,10 +328,8 @@ static void add_forward(struct strbuf *out)
 	 * does the same (rp_filter). */
 	strbuf_add(out,
 		   "\t\tip6 saddr != { ::, fe80::/10 } iifname != \"" NET_WORLD "\" fib saddr . iif oif missing drop\n"
-		   "\t}\n"
-		   "\tchain to_address6 {\n");
-	strbuf_add(out, to_rules6);
-	strbuf_add(out, "\t}\n\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
+		   "\t}\n");
+	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
 			"\t\tether saddr vmap @mac_from\n");
 	strbuf_add(out, from_rules4);
 	strbuf_add(out, "\t\tmeta nfproto ipv6 jump from_address6\n");

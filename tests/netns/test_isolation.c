@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip6.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -453,6 +454,9 @@ static void a_sealed_guest_is_alone(void **state)
 	assert_int_equal(udp_send(outside, "192.168.122.255", PORT, "to sealed"), 0);
 	close(outside);
 	assert_true(talks(net_netns_fd(f->net), f->pb->netns, NULL, "192.168.122.11"));
+	/* It would send again what it has not brought in: it ends without a packet. */
+	assert_int_equal(setsockopt(admin.client, IPPROTO_TCP, TCP_REPAIR, &yes, sizeof(yes)), 0);
+	close(steal_fd(&admin.client));
 	f->a->world = WORLD_OPEN;
 	OK(net_make_rules(f->net, &problem));
 	frame_udp4(&frame, frame_everyone, f->pb->mac, "192.168.122.11", "192.168.122.255", 1, 2, "UNSEALED");
