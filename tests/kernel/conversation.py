@@ -7,6 +7,9 @@ arrived. A question's `then` says what is wanted; what cannot be sent, since not
   error-back   one about the answer, from where that arrived
   error-astray one about the packet, but sent to somebody else than who sent it
 """
+import json
+import re
+
 import packets
 
 ECHO = {8: 0, 13: 14, 128: 129}
@@ -16,6 +19,12 @@ OF = ("src", "dst", "proto", "sport", "dport", "icmp_type", "at", "iif", "src_ma
 def may_send(host):
     """Raw sockets look up their routes without the packet's protocol and ports, which programs' own sockets have."""
     return not any("ipproto" in rule for rule in host["rules"])
+
+
+def writes_connections(scenario):
+    """Do rules leave something in the connections they see? An ICMP error is of the connection it is about, and what it leaves there
+    the answer meets, which is asked as if there had been the first packet only."""
+    return re.search("CONNMARK|ct (mark|label) set", json.dumps(scenario)) is not None
 
 
 def hold(stack, question, next_token, idle):
@@ -38,10 +47,15 @@ def follow(stack, question, token, answer):
     wanted = question.get("then", ())
     if answer["verdict"] != "delivered":
         return
+    alone = writes_connections(stack.scenario)
     if "error" in wanted and "_stub" in answer:
         yield error(stack, question, answer, "reply"), 0
+        if alone:
+            return
     if "error-astray" in wanted and "_stub" in answer:
         yield dict(error(stack, question, answer, "reply"), dst=question["_astray"]), 0
+        if alone:
+            return
     if "reply" not in wanted or not (question["proto"] in ("udp", "47", "50") or "_stub" in answer):
         return
     back = stack.reply(question, answer)
