@@ -63,3 +63,32 @@ char *strbuf_steal(struct strbuf *sb)
 	*sb = (struct strbuf){0};
 	return text;
 }
+
+void strbuf_add_xml(struct strbuf *sb, const char *text)
+{
+	for (; *text; text++)
+		switch (*text) {
+		case '&':
+			strbuf_add(sb, "&amp;");
+			break;
+		case '<':
+			strbuf_add(sb, "&lt;");
+			break;
+		case '>':
+			strbuf_add(sb, "&gt;");
+			break;
+		case '\'':
+			strbuf_add(sb, "&apos;");
+			break;
+		case '"':
+			strbuf_add(sb, "&quot;");
+			break;
+		default:
+			if ((unsigned char)*text < ' ' && !strchr("\t\n\r", *text))
+				strbuf_add(sb, "\xef\xbf\xbd");
+			else if ((unsigned char)*text < ' ') /* in an attribute it would be read as a space (3.3.3) */
+				strbuf_printf(sb, "&#%d;", *text);
+			else
+				strbuf_add_char(sb, *text);
+		}
+}

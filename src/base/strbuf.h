@@ -15,6 +15,9 @@ void strbuf_add_bytes(struct strbuf *sb, const void *data, size_t length);
 void strbuf_add_char(struct strbuf *sb, char c);
 void strbuf_printf(struct strbuf *sb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Text or an attribute's value for XML 1.0. What XML cannot say at all (2.2), as most control characters, becomes U+FFFD. */
+void strbuf_add_xml(struct strbuf *sb, const char *text);
+
 /* The text, handed over to the caller (never NULL); the buffer is empty afterwards. */
 char *strbuf_steal(struct strbuf *sb);
 

@@ -10,37 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text and attribute values; what XML 1.0 cannot say at all (2.2) becomes U+FFFD, and libvirt then finds no such file.
- */
+/* A path with a control character becomes another, and libvirt then finds no such file. */
 static const char *escaped(struct arena *arena, const char *text)
 {
 	cleanup_strbuf struct strbuf out = {0};
 
-	for (; *text; text++)
-		switch (*text) {
-		case '&':
-			strbuf_add(&out, "&amp;");
-			break;
-		case '<':
-			strbuf_add(&out, "&lt;");
-			break;
-		case '>':
-			strbuf_add(&out, "&gt;");
-			break;
-		case '\'':
-			strbuf_add(&out, "&apos;");
-			break;
-		case '"':
-			strbuf_add(&out, "&quot;");
-			break;
-		default:
-			if ((unsigned char)*text < ' ' && !strchr("\t\n\r", *text))
-				strbuf_add(&out, "\xef\xbf\xbd");
-			else if ((unsigned char)*text < ' ') /* in an attribute it would be read as a space (3.3.3) */
-				strbuf_printf(&out, "&#%d;", *text);
-			else
-				strbuf_add_char(&out, *text);
-		}
+	strbuf_add_xml(&out, text);
 	return arena_strdup(arena, out.length ? out.text : "");
 }
 

@@ -97,18 +97,8 @@ static void put_xml(struct strbuf *out, const char *text)
 	cleanup_strbuf struct strbuf safe = {};
 
 	text_safe(&safe, text, false);
-	for (const char *at = safe.text; at && *at; at++) {
-		if (*at == '<')
-			strbuf_add(out, "&lt;");
-		else if (*at == '>')
-			strbuf_add(out, "&gt;");
-		else if (*at == '&')
-			strbuf_add(out, "&amp;");
-		else if (*at == '"')
-			strbuf_add(out, "&quot;");
-		else
-			strbuf_add_char(out, *at);
-	}
+	if (safe.text)
+		strbuf_add_xml(out, safe.text);
 }
 
 static void put_text(struct strbuf *out, size_t x, size_t y, const char *class, const char *text)
