@@ -107,8 +107,7 @@ static bool is_windows(struct xml *xml, const char *version)
 	       xml_has(xml, "contains(%s, 'win%s') or contains(%s, 'windows%s')", lower, version, lower, version);
 }
 
-/* The Windows that a definition is of, as far as it says; 0: another system. */
-static unsigned windows_of(struct xml *xml)
+unsigned domain_windows(struct xml *xml)
 {
 	return is_windows(xml, "11")   ? WINDOWS_11
 	       : is_windows(xml, "10") ? WINDOWS_10
@@ -125,7 +124,7 @@ static size_t list_lacking(struct xml *xml, bool required, struct strbuf *what)
 	for (size_t i = 0; i < windows_setting_count; i++) {
 		const struct windows_setting *setting = &windows_settings[i];
 
-		if (setting->required != required || !(setting->versions & windows_of(xml)) ||
+		if (setting->required != required || !(setting->versions & domain_windows(xml)) ||
 		    setting->when > (emulated ? WINDOWS_ALWAYS : WINDOWS_UNDER_KVM) ||
 		    xml_has(xml, "%s", setting->libvirt))
 			continue;
@@ -142,7 +141,7 @@ static size_t list_lacking(struct xml *xml, bool required, struct strbuf *what)
 static enum judgement ask_windows_11(struct xml *xml, struct arena *arena, const struct facts *facts,
 				     struct strbuf *what)
 {
-	if (windows_of(xml) != WINDOWS_11)
+	if (domain_windows(xml) != WINDOWS_11)
 		return JUDGED_NOT;
 	return list_lacking(xml, true, what) ? JUDGED_BAD : JUDGED_FINE;
 }
@@ -243,7 +242,7 @@ const struct check check_guest_hyperv = {
 static enum judgement ask_windows_settings(struct xml *xml, struct arena *arena, const struct facts *facts,
 					   struct strbuf *what)
 {
-	if (!windows_of(xml) || xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']"))
+	if (!domain_windows(xml) || xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']"))
 		return JUDGED_NOT;
 	return list_lacking(xml, false, what) ? JUDGED_BAD : JUDGED_FINE;
 }

@@ -55,8 +55,7 @@ int libvirt_load(const struct libvirt **ret, struct error **err)
 	*ret = &library;
 	if (!missing)
 		return 0;
-	r = error_set(err, ENOENT, "this lab's guests are libvirt's, and libvirt cannot be used here: %s is missing",
-		      missing);
-	error_hint(err, "apt-get install libvirt0 libvirt-daemon-system, or write driver: qemu");
+	r = error_set(err, ENOENT, "libvirt cannot be used here: %s is missing", missing);
+	error_hint(err, "apt-get install libvirt0 libvirt-daemon-system; in a lab file driver: qemu does without");
 	return r;
 }

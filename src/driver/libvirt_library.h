@@ -15,6 +15,13 @@ struct error;
 	F(virSetErrorFunc)                                                                                             \
 	F(virGetLastError)                                                                                             \
 	F(virConnectOpen)                                                                                              \
+	F(virConnectOpenReadOnly)                                                                                      \
+	F(virConnectListAllDomains)                                                                                    \
+	F(virConnectListAllNetworks)                                                                                   \
+	F(virNetworkGetName)                                                                                           \
+	F(virNetworkGetXMLDesc)                                                                                        \
+	F(virNetworkFree)                                                                                              \
+	F(virDomainGetXMLDesc)                                                                                         \
 	F(virConnectClose)                                                                                             \
 	F(virDomainLookupByUUIDString)                                                                                 \
 	F(virDomainLookupByName)                                                                                       \

@@ -62,6 +62,20 @@
 #define CAUSE_DEFINITIONS JSON("cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}, "varies": {"type": "boolean", "description": "it is not the same for every packet, as a rate or chance is; false where it is left out"}}}, "listener": {"type": ["object", "null"], "description": "whether a program takes it at its end, which is a remark and no verdict; null: not known, or it was not asked about a port", "required": ["host", "service", "listens", "process", "source"], "properties": {"host": {"type": "string"}, "service": {"type": "string", "description": "22/tcp"}, "listens": {"type": "boolean"}, "process": {"type": ["string", "null"]}, "source": {"type": ["string", "null"]}}})
 
 static const struct schema schemas[] = {
+	{"adopt", 1, "a lab file of what a libvirt has", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"from": {"type": "string", "description": "libvirt's URI, or the bundle and the host in it"},
+			"file": {"type": "string", "description": "the lab file, YAML with comments"},
+			"guests": {"type": "integer", "minimum": 0},
+			"networks": {"type": "integer", "minimum": 0},
+			"left_out": {"type": "integer", "minimum": 0, "description": "domains and networks that are a comment alone"},
+			"notes": {"type": "integer", "minimum": 0, "description": "what else could not be expressed"},
+			"valid": {"type": "boolean"},
+			"problems": {"type": "array", "description": "of the lab file, in the form of validate's", "items": {"type": "object"}}
+		},
+		"required": ["lab", "from", "file", "guests", "networks", "left_out", "notes", "valid", "problems"]
+	})},
 	{"apply", 1, "what a host made of its part of a lab", JSON({
 		"properties": {
 			"lab": {"type": "string"},
