@@ -102,7 +102,8 @@ static const struct source sources[] = {
 	 NULL, NULL,
 	 "/proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ip_local_port_range " CONF4 "forwarding " CONF4
 	 "rp_filter " CONF4 "accept_local " CONF4 "route_localnet " CONF4 "proxy_arp " CONF4 "arp_ignore " CONF4
-	 "src_valid_mark " CONF6 "forwarding " CONF6 "proxy_ndp /proc/sys/net/bridge/bridge-nf-call-* "
+	 "arp_filter " CONF4 "src_valid_mark " CONF6 "forwarding " CONF6 "disable_ipv6 " CONF6
+	 "proxy_ndp /proc/sys/net/bridge/bridge-nf-call-* "
 	 "/proc/sys/net/netfilter/nf_conntrack_tcp_loose"},
 
 	{"nft-a-list-ruleset.txt", "firewall", "rules, sets and flowtables of nftables", SOURCE_COMMAND,

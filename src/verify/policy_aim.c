@@ -127,7 +127,8 @@ static bool is_on(const struct guest *guest, const struct network *network)
 
 /* A host's resolver, which asks the world for whoever asks it. */
 enum resolver {
-	RESOLVER_NONE,	  /* or it asks nobody: what a host that is cut asks for is its own promise */
+	RESOLVER_NONE,	  /* or it asks nobody: what a host that is cut asks for is its own promise, and what one that
+			   * was taken over sends is among what it is taken to send anyway */
 	RESOLVER_PERHAPS, /* what listens there was not captured */
 	RESOLVER_SURE,
 };
@@ -144,7 +145,7 @@ static enum resolver resolver_of(const struct asking *asking, const struct party
 {
 	const struct facts *facts = host->facts;
 
-	if (!party || !party->host ||
+	if (!party || !party->host || spread_is_taken_over(asking->spread, host) ||
 	    (party->guest && isolation_world(asking->input->isolation, party->guest) != WORLD_OPEN))
 		return RESOLVER_NONE;
 	if (party->network == host && has_names(party->host)) /* dnsmasq: net/dnsmasq.c */

@@ -37,9 +37,9 @@ check "also if the guest is taken over" result "$guest_alone" proved
 check "and the policy" result "allow: {from: L0, to: hv1/a, port: 22/tcp}" proved
 check "the administrator's way stays" result "L0 reaches hv1/a" proved
 check "with the hypervisor it is not, by the hypervisor's own packets" result "$with_host" violated "whoever has taken over hv1"
-# That asks for settings of the leaves, which only a capture has.
+check "and what still holds is said" says "an address of hv1/a" nv verify first
 check "all of it, captured" nv capture --lab first --timeout 300 -o first.tar
-check "and what still holds is said" says "an address of hv1/a" nv verify first.nest.yaml --facts first.tar
+check "what still holds of that, too" says "an address of hv1/a" nv verify first.nest.yaml --facts first.tar
 
 for rules in in_lab in_lab_of_l1; do
 	handle=$($rules nft -a list chain inet nestvisor forward | sed -n 's/.*iifname "world" jump from_world.*# handle //p')

@@ -364,6 +364,41 @@ static void test_tables_tell(void **state)
 	expect(&about, cut_a, POLICY_UNKNOWN);
 }
 
+/*
+ * A port of a guest that is cut, published at all addresses of L0: answers leave from one of these. Those from the
+ * guest's own address belong to a connection that nobody published.
+ */
+static void test_tables_of_published(void **state)
+{
+#define ASKED(dst, from)                                                                                               \
+	"ipv4     2 tcp      6 431999 ESTABLISHED src=8.8.8.8 dst=" dst " sport=40000 dport=443 src=" from             \
+	" dst=8.8.8.8 sport=443 dport=40000 [ASSURED] mark=0 zone=0 use=2\n"
+	static const char direct[] = ASKED("192.168.124.91", "192.168.124.91");
+	static const char published[] = ASKED("203.0.113.2", "192.168.124.91");
+	const char *const roots[] = {direct, published};
+	const char *first = "		iifname \"world\" jump from_world",
+		   *known = "		ct state established accept\n		iifname \"world\" jump from_world";
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct edit edits[] = {{"L0", table, NULL, direct},
+					     {"L0-root", table, NULL, roots[i]},
+					     {"hv1", table, NULL, direct},
+					     {"hv1-lab-first", table, NULL, direct},
+					     {"hv1/a", table, NULL, direct},
+					     {"hv1/b", table, NULL, ""},
+					     {"L0", nft, first, known},
+					     {"hv1-lab-first", nft, first, known},
+					     {}};
+		cleanup_proof struct proof proof = prove_with(
+			"      a: {", "      a: {publish: [{port: 443, address: 0.0.0.0}], ", edits, NULL, NULL);
+
+		if (i == 0)
+			expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
+		else
+			expect(&proof, cut_a, POLICY_PROVED);
+	}
+}
+
 /* What L1 lets pass for those above, where L0 has a hole, is nothing as long as none above has begun anything. */
 static void test_tables_of_answers(void **state)
 {
@@ -571,6 +606,10 @@ static void test_compromised(void **state)
 		prove_with(line, "  - deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a]}", NULL, NULL, NULL);
 	cleanup_proof struct proof host = prove_with(
 		line, "  - deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a, hv1]}", NULL, NULL, NULL);
+	/* what asks the world for names in a host that was taken over is whoever has taken it over */
+	cleanup_proof struct proof resolver =
+		prove_with(line, "  - deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a, hv1]}",
+			   (const struct edit[]){{"hv1", "ss-lntup.txt", "0.0.0.0:22", "0.0.0.0:53"}, {}}, NULL, NULL);
 	cleanup_proof struct proof allow =
 		prove_with(line, "  - allow: {from: L0, to: hv1/a, even-if-compromised: [hv1]}", NULL, NULL, NULL);
 	const char *by_host = "deny: {from: hv1/a, to: world, even-if-compromised: [hv1/a, hv1]}";
@@ -579,6 +618,8 @@ static void test_compromised(void **state)
 	expect_violated(&host, by_host, "it leaves by wan of L0-root");
 	assert_string_equal(verdict_of(&host, by_host)->witness->who, "whoever has taken over hv1");
 	assert_int_equal(verdict_of(&host, by_host)->guarantee_count, 1);
+	expect_violated(&resolver, by_host, "it leaves by wan of L0-root");
+	assert_int_equal(verdict_of(&resolver, by_host)->guarantee_count, 1);
 	expect(&allow, "allow: {from: L0, to: hv1/a, even-if-compromised: [hv1]}", POLICY_VIOLATED);
 }
 
@@ -692,6 +733,7 @@ int main(void)
 		cmocka_unit_test(test_connections_that_live),
 		cmocka_unit_test(test_tables_tell),
 		cmocka_unit_test(test_tables_of_answers),
+		cmocka_unit_test(test_tables_of_published),
 		cmocka_unit_test(test_flushed_below),
 		cmocka_unit_test(test_flushed_above),
 		cmocka_unit_test(test_open_relay),
