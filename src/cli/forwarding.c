@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,13 +98,37 @@ static int serve(struct forward *forward, int listener, const struct process_id 
 	return r == -ECANCELED ? 0 : r;
 }
 
+const char *const *forwarding_viewer(struct arena *arena, const struct viewer *viewers, unsigned port, const char *user)
+{
+	const char **argv = arena_alloc(arena, 5 * sizeof(*argv));
+	size_t n = 0;
+
+	if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY"))
+		return NULL;
+	for (; viewers->program; viewers++) {
+		cleanup_free char *path = NULL;
+
+		if (process_find(viewers->program, NULL, &path, NULL) < 0)
+			continue;
+		argv[n++] = viewers->program;
+		if (viewers->option)
+			argv[n++] = viewers->option;
+		argv[n++] = arena_printf(arena, "%s%u", viewers->host, port);
+		if (viewers->user && user)
+			argv[n++] = arena_printf(arena, "%s%s", viewers->user, user);
+		argv[n] = NULL;
+		return argv;
+	}
+	return NULL;
+}
+
 int forwarding_serve(struct invocation *inv, int listener, const struct lab *lab, const struct guest *target,
 		     const char *what, const char *const *viewer, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct forward *forward = arena_new_struct(arena, struct forward);
 	const struct process_spec spec = {
-		.argv = viewer, .netns = -1, .in = -1, .out = STDERR_FILENO, .err = STDERR_FILENO};
+		.argv = viewer, .netns = -1, .in = STDIN_FILENO, .out = STDERR_FILENO, .err = STDERR_FILENO};
 	struct process_id running = {0};
 	char program[4096] = "";
 	int r = 0;

@@ -1,42 +1,20 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
-#include "base/process.h"
 #include "cli/command.h"
 #include "cli/forwarding.h"
 #include "cli/target.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
-/* Viewers, and what each wants before the port. The first that is installed is taken. */
-static const struct {
-	const char *program, *host;
-} viewers[] = {
-	{"remote-viewer", "vnc://127.0.0.1:"},
-	{"vncviewer", "127.0.0.1::"}, /* two colons: a port, and no display's number */
-	{"gvncviewer", "127.0.0.1::"},
+/* The first that is installed is taken. Two colons: a port, and no display's number. */
+static const struct viewer viewers[] = {
+	{.program = "remote-viewer", .host = "vnc://127.0.0.1:"},
+	{.program = "vncviewer", .host = "127.0.0.1::"},
+	{.program = "gvncviewer", .host = "127.0.0.1::"},
+	{0},
 };
-
-/* NULL where there is no screen to open a window on, or no viewer. */
-static const char *const *find_viewer(struct arena *arena, unsigned port)
-{
-	const char **argv = arena_alloc(arena, 3 * sizeof(*argv));
-
-	if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY"))
-		return NULL;
-	for (size_t i = 0; i < sizeof(viewers) / sizeof(viewers[0]); i++) {
-		cleanup_free char *path = NULL;
-
-		if (process_find(viewers[i].program, NULL, &path, NULL) < 0)
-			continue;
-		argv[0] = viewers[i].program;
-		argv[1] = arena_printf(arena, "%s%u", viewers[i].host, port);
-		return argv;
-	}
-	return NULL;
-}
 
 static int run(struct invocation *inv)
 {
@@ -63,7 +41,7 @@ static int run(struct invocation *inv)
 		r = forwarding_listen(&here, (uint16_t)invocation_integer(inv, "as", 0), &listener, &port, &err);
 	if (r < 0)
 		return invocation_fail(inv, &err);
-	viewer = invocation_flag(inv, "print") ? NULL : find_viewer(arena, port);
+	viewer = invocation_flag(inv, "print") ? NULL : forwarding_viewer(arena, viewers, port, NULL);
 	invocation_note(inv, "the screen of %s is at vnc://127.0.0.1:%u %s", target->path, port,
 			viewer ? "until its viewer is closed" : "until Ctrl-C");
 	r = forwarding_serve(inv, listener, lab, target, "display", viewer, &err);
