@@ -349,6 +349,18 @@ static pset allowed_places(struct asking *asking, const struct guest *guest)
 	return set;
 }
 
+/* L0's own addresses of the family, at which a port that is published at all of them is asked for (fib daddr type
+ * local); where only the lab's network on it was captured, what leaves that. */
+static pset addresses_of_l0(const struct asking *asking, uint8_t family)
+{
+	const struct party *root = places_root(&asking->places);
+	const struct stack_host *host = root->machine ? root->machine : root->network;
+	pset own = host ? set_of_host(asking, host) : PSET_EMPTY;
+
+	return pset_and(asking->space, own,
+			pset_kind(asking->space, PSET_FAMILY, family == AF_INET ? PSET_IP4 : PSET_IP6));
+}
+
 /*
  * Answers by which a published port of the guest, or of one in it, is served: what the file publishes to others than
  * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published; errors
@@ -364,8 +376,8 @@ static pset published_answers(struct asking *asking, const struct guest *guest)
 		for (size_t j = 0; guest_is_in(lab->guests[i], guest) && j < lab->guests[i]->publish_count; j++) {
 			const struct publish *publish = &lab->guests[i]->publish[j];
 			struct ip address = publish_address(publish);
-			pset family = pset_kind(space, PSET_FAMILY, address.family == AF_INET ? PSET_IP4 : PSET_IP6);
-			pset from = publish_is_any(&address) ? family : set_of_address(space, PSET_SADDR, &address);
+			pset from = publish_is_any(&address) ? addresses_of_l0(asking, address.family)
+							     : set_of_address(space, PSET_SADDR, &address);
 			pset served = pset_and(space, pset_value(space, PSET_PROTOCOL, publish->protocol),
 					       pset_value(space, PSET_SPORT, publish_as(publish)));
 

@@ -141,6 +141,9 @@ struct sender {
 	const char *doubt_command;
 };
 
+/* Addresses of the host's own, by which it sends (fib saddr type local), without those of loopback. */
+pset set_of_host(const struct asking *asking, const struct stack_host *host);
+
 struct sources {
 	struct sender *items;
 	size_t count;

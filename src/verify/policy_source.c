@@ -52,7 +52,7 @@ static struct sender *add(const struct asking *asking, struct sources *sources, 
 
 /* ---- by itself ---- */
 
-static pset own_addresses(const struct asking *asking, const struct stack_host *host)
+pset set_of_host(const struct asking *asking, const struct stack_host *host)
 {
 	pset set = PSET_EMPTY;
 
@@ -74,7 +74,7 @@ static void add_host(const struct asking *asking, struct sources *sources, const
 
 	if (!host)
 		return;
-	start.packets = pset_and(asking->space, packets, own_addresses(asking, host));
+	start.packets = pset_and(asking->space, packets, set_of_host(asking, host));
 	source = add(asking, sources, &start);
 	if (source) {
 		source->who = party_name(party);

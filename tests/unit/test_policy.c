@@ -375,6 +375,10 @@ static void test_tables_of_published(void **state)
 	" dst=8.8.8.8 sport=443 dport=40000 [ASSURED] mark=0 zone=0 use=2\n"
 	static const char direct[] = ASKED("192.168.124.91", "192.168.124.91");
 	static const char published[] = ASKED("203.0.113.2", "192.168.124.91");
+	static const char answers[] = "table ip answers {\n	chain forward {\n"
+				      "		type filter hook forward priority 10; policy drop;\n"
+				      "		ct direction reply ct state established accept\n	}\n}\n"
+				      "table inet nestvisor-first {";
 	const char *const roots[] = {direct, published};
 	const char *first = "		iifname \"world\" jump from_world",
 		   *known = "		ct state established accept\n		iifname \"world\" jump from_world";
@@ -382,6 +386,7 @@ static void test_tables_of_published(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		const struct edit edits[] = {{"L0", table, NULL, direct},
 					     {"L0-root", table, NULL, roots[i]},
+					     {"L0-root", nft, "table inet nestvisor-first {", answers},
 					     {"hv1", table, NULL, direct},
 					     {"hv1-lab-first", table, NULL, direct},
 					     {"hv1/a", table, NULL, direct},
@@ -393,7 +398,7 @@ static void test_tables_of_published(void **state)
 			"      a: {", "      a: {publish: [{port: 443, address: 0.0.0.0}], ", edits, NULL, NULL);
 
 		if (i == 0)
-			expect_violated(&proof, cut_a, "it leaves by wan of L0-root");
+			expect(&proof, cut_a, POLICY_UNKNOWN); /* whether the world asks again is its own affair */
 		else
 			expect(&proof, cut_a, POLICY_PROVED);
 	}
