@@ -460,6 +460,11 @@ pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_f
 	return rename_field(space, a, one, other, false);
 }
 
+pset pset_exchange_ends(struct space *space, pset a)
+{
+	return pset_exchange(space, pset_exchange(space, a, PSET_SADDR, PSET_DADDR), PSET_SPORT, PSET_DPORT);
+}
+
 pset pset_as(struct space *space, pset a, enum pset_field field, enum pset_field as)
 {
 	return rename_field(space, a, field, as, true);

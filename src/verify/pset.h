@@ -135,6 +135,8 @@ diagram pset_for_all_values(struct space *space, const struct diagram_operator *
 pset pset_after_range(struct space *space, pset a, enum pset_field field, wide first, wide last);
 /* The packets of the set with the values of two fields exchanged. */
 pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other);
+/* Both addresses, and both ports: what goes the other way between the same ends. */
+pset pset_exchange_ends(struct space *space, pset a);
 
 /* The packets that would be in the set if one field were as another one is in them. */
 pset pset_as(struct space *space, pset a, enum pset_field field, enum pset_field as);

@@ -437,12 +437,38 @@ void spread_enter_host(struct spread *spread, struct stream *stream)
 			     PSET_BIT(PSET_CT_DADDR) | PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT));
 }
 
+/* Apart from a time to live that no rule asks for. */
+static bool are_same(struct spread *spread, struct bounds one, struct bounds other)
+{
+	pset_fields counted = spread->asks_ttl ? 0 : PSET_BIT(PSET_TTL);
+
+	return pset_forget(spread->space, one.may, counted) == pset_forget(spread->space, other.may, counted);
+}
+
+/*
+ * Did just these packets come to this place before? Then whatever becomes of them has been seen from there on, and what
+ * has no other end goes round until its time to live ends.
+ */
+static bool was_here(struct spread *spread, const struct stream *stream)
+{
+	const struct spread_hop *hops = spread->hops, *now = &hops[stream->hop];
+
+	for (size_t at = now->from; at < spread->hop_count; at = hops[at].from)
+		if (hops[at].host == now->host && hops[at].iif == now->iif && hops[at].in_port == now->in_port &&
+		    are_same(spread, hops[at].packets, now->packets))
+			return true;
+	return false;
+}
+
 /* One host after the other could go on for ever; a packet's time to live does not. */
-static bool goes_round(struct spread *spread, const struct stream *stream)
+static bool goes_too_far(struct spread *spread, const struct stream *stream)
 {
 	if ((stream->depth < MOST_HOPS || spread_is_known(stream)) && !spread->too_large)
 		return false;
-	spread_end_at(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LOOP);
+	if (was_here(spread, stream))
+		spread_end_at(spread, stream, stream->packets, SPREAD_LOST, SPREAD_FOR_LOOP);
+	else
+		spread_end_at(spread, stream, stream->packets, SPREAD_UNKNOWN, SPREAD_FOR_DISTANCE);
 	return true;
 }
 
@@ -490,7 +516,7 @@ void spread_arrive(struct spread *spread, const struct stream *arriving)
 		return;
 	stream.depth++;
 	stream.hop = add_hop(spread, &stream);
-	if (goes_round(spread, &stream))
+	if (goes_too_far(spread, &stream))
 		return;
 	if (spread_is_taken_over(spread, stream.host)) {
 		spread_end_at(spread, &stream, stream.packets, SPREAD_DELIVERED, SPREAD_FOR_NONE);
@@ -728,6 +754,7 @@ const char *spread_reason_text(enum spread_reason reason)
 		[SPREAD_FOR_NEIGHBOUR] = "nobody has the next address",
 		[SPREAD_FOR_LINK] = "the interface is down",
 		[SPREAD_FOR_LOOP] = "its time to live ends",
+		[SPREAD_FOR_DISTANCE] = "it passes more hosts than are followed",
 		[SPREAD_FOR_PROGRAM] = "a program decides",
 		[SPREAD_FOR_MANY] = "it is for several",
 		[SPREAD_FOR_STATE] = "it belongs to a connection",

@@ -37,7 +37,8 @@ enum spread_reason {
 	SPREAD_FOR_FORWARDING,	/* is off */
 	SPREAD_FOR_NEIGHBOUR,	/* nobody has the next address */
 	SPREAD_FOR_LINK,	/* it is down */
-	SPREAD_FOR_LOOP,
+	SPREAD_FOR_LOOP,	/* it goes round until its time to live ends */
+	SPREAD_FOR_DISTANCE,	/* over more hosts than are followed */
 	SPREAD_FOR_PROGRAM,	/* handed to a program, a local socket */
 	SPREAD_FOR_MANY,	/* multicast, broadcast */
 	SPREAD_FOR_STATE,	/* a packet of a known connection */

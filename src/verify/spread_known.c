@@ -118,9 +118,7 @@ static pset answers_to(struct space *space, pset set)
 	static const pset_fields told = PSET_BIT(PSET_FAMILY) | PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SADDR) |
 					PSET_BIT(PSET_DADDR) | PSET_BIT(PSET_SPORT) | PSET_BIT(PSET_DPORT);
 
-	set = pset_forget(space, set, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1));
-	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
-	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
+	return pset_exchange_ends(space, pset_forget(space, set, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1)));
 }
 
 /* A statement that translates the source of first packets changes the destination of answers, and the other way round.

@@ -433,13 +433,6 @@ static bool leads_out_by(const struct route *route, struct interval names)
 	return false;
 }
 
-/* The packets that those of the set would be answers to. */
-static pset answers_to(struct space *space, pset set)
-{
-	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
-	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
-}
-
 struct bounds spread_routed_by(struct spread *spread, const struct stack_host *host, enum stack_family family,
 			       const struct stack_link *iif, bool back, struct interval names)
 {
@@ -458,8 +451,8 @@ struct bounds spread_routed_by(struct spread *spread, const struct stack_host *h
 	}
 	routed.may = pset_or(space, routed.must, decided(spread, function, NOT_KNOWN));
 	if (back) {
-		routed.may = answers_to(space, routed.may);
-		routed.must = answers_to(space, routed.must);
+		routed.may = pset_exchange_ends(space, routed.may);
+		routed.must = pset_exchange_ends(space, routed.must);
 	}
 	return routed;
 }

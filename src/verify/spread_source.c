@@ -137,12 +137,6 @@ static pset for_several(struct spread *spread, const struct stack_host *host)
 	return set;
 }
 
-static pset turned_round(struct space *space, pset set)
-{
-	set = pset_exchange(space, set, PSET_SADDR, PSET_DADDR);
-	return pset_exchange(space, set, PSET_SPORT, PSET_DPORT);
-}
-
 /* The question is put as if the answer came in where the packet is to leave; of one for this host, as if it made it. */
 static struct spread_back *find_back(struct spread *spread, const struct stream *stream, const struct stack_link *oif)
 {
@@ -170,8 +164,8 @@ static struct spread_back *find_back(struct spread *spread, const struct stream 
 		pset set = diagram_map(space, &one, function);
 		pset of_nobody = pset_before(space, set, pset_bits_of(PSET_SADDR), 0, ~(wide)0);
 
-		back->sets[i] = pset_or(space, pset_minus(space, turned_round(space, set), several),
-					pset_and(space, turned_round(space, of_nobody), several));
+		back->sets[i] = pset_or(space, pset_minus(space, pset_exchange_ends(space, set), several),
+					pset_and(space, pset_exchange_ends(space, of_nobody), several));
 	}
 	*arena_push(spread->kept, routing->backs, routing->back_count) = back;
 	return back;

@@ -18,11 +18,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 /* cmocka needs those from setjmp.h on */
 #include <cmocka.h>
@@ -305,6 +307,106 @@ static void check_root(const char *root)
 	assert_int_equal(counts.wrong, 0);
 }
 
+/* ---- far away ---- */
+
+enum { MOST_ROUTERS = 40 };
+
+/* The router between 10.0.NUMBER.0/24 (eth0) and the next network (eth1), with this as its default route. */
+static struct bundle *router(size_t number, const char *route)
+{
+	cleanup_strbuf struct strbuf text = {};
+
+	strbuf_add(&text, "$ ip addr\n");
+	for (unsigned i = 0; i < 2; i++)
+		strbuf_printf(&text,
+			      "%u: eth%u: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n"
+			      "    link/ether 52:54:00:00:%02zx:0%u brd ff:ff:ff:ff:ff:ff\n"
+			      "    inet 10.0.%zu.%u/24 scope global eth%u\n",
+			      i + 2, i, number, i, number + i, i ? 1 : 2, i);
+	strbuf_add(&text, "$ ip rule\n0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup "
+			  "default\n");
+	strbuf_printf(&text,
+		      "$ ip route\ndefault via %s\n10.0.%zu.0/24 dev eth0 proto kernel scope link\n"
+		      "10.0.%zu.0/24 dev eth1 proto kernel scope link\n",
+		      route, number, number + 1);
+	strbuf_add(&text, "$ sysctl -a\nnet.ipv4.ip_forward = 1\n");
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned j = 0; j < 4; j++)
+			strbuf_printf(
+				&text, "net.ipv4.conf.%s.%s = 0\n", (const char *[]){"all", "eth0", "eth1"}[i],
+				(const char *[]){"rp_filter", "accept_local", "route_localnet", "src_valid_mark"}[j]);
+	strbuf_add(&text, "$ nft list ruleset\n$ iptables-save\n");
+	return bundle_from_text("router", text.text, text.length);
+}
+
+/* One router after the other; `back`: the last one sends on to the one before it. */
+static struct bundle *chain_of(size_t count, bool back)
+{
+	struct bundle *parts[MOST_ROUTERS], *whole;
+	cleanup_json json_t *cables = json_array();
+	char route[64];
+
+	for (size_t i = 0; i < count; i++) {
+		if (back && i + 1 == count)
+			snprintf(route, sizeof(route), "10.0.%zu.1 dev eth0", i);
+		else
+			snprintf(route, sizeof(route), "10.0.%zu.2 dev eth1", i + 1);
+		parts[i] = router(i, route);
+		parts[i]->hosts[0]->name = arena_printf(parts[i]->arena, "r%zu", i);
+		if (i > 0)
+			json_array_append_new(cables, json_pack("[s,s,s,s]", parts[i - 1]->hosts[0]->name, "eth1",
+								parts[i]->hosts[0]->name, "eth0"));
+	}
+	whole = bundle_join(parts, count, cables, "links.json");
+	return whole;
+}
+
+/* Where a packet to the world ends that comes in at the first router: `fate` and nothing else, for this reason. */
+static void check_chain(size_t count, bool back, enum spread_fate fate, enum spread_reason reason)
+{
+	cleanup_space struct space *space = pset_space_new((size_t)1 << 30, NULL);
+	cleanup_bundle struct bundle *bundle = chain_of(count, back);
+	cleanup_stack struct stack *stack = stack_new(bundle);
+	cleanup_spread struct spread *spread = spread_new(stack, space);
+	const struct stack_host *first = &stack->hosts[0];
+	struct spread_start start = {.host = first, .iif = stack_link(first, "eth0")};
+	struct question question = {.packet = {.family = AF_INET,
+					       .protocol = IPPROTO_TCP,
+					       .sport = port_of(40000),
+					       .dport = port_of(22),
+					       .ttl = number_of(64),
+					       .tcp_flags = 2},
+				    .state = STATE_NEW,
+				    .at = (struct stack_host *)first,
+				    .iif = stack_link(first, "eth0")};
+	const struct spread_end *ends;
+	size_t end_count;
+
+	assert_string_equal(first->name, "r0");
+	assert_true(ip_parse("10.0.0.9", &question.packet.src) && ip_parse("203.0.113.9", &question.packet.dst));
+	start.packets = spread_question(space, &question);
+	for (unsigned gathered = 0; gathered < 2; gathered++) {
+		assert_int_equal((gathered ? spread_follow_gathered : spread_follow_all)(spread, &start, 1, &ends,
+											 &end_count, NULL),
+				 0);
+		assert_true(end_count > 0);
+		for (size_t i = 0; i < end_count; i++)
+			if (ends[i].fate != fate || ends[i].reason != reason)
+				fail_msg("%zu routers: %s (%s) at %s", count, fates[ends[i].fate],
+					 spread_reason_text(ends[i].reason), ends[i].host->name);
+	}
+}
+
+/* A way that is longer than what is followed is not known; only one that goes round is lost. */
+static void test_far(void **state)
+{
+	check_chain(20, false, SPREAD_SENT, SPREAD_FOR_NONE);
+	check_chain(30, false, SPREAD_UNKNOWN, SPREAD_FOR_DISTANCE);
+	check_chain(2, true, SPREAD_LOST, SPREAD_FOR_LOOP);
+	check_chain(5, true, SPREAD_LOST, SPREAD_FOR_LOOP);
+	check_chain(30, true, SPREAD_UNKNOWN, SPREAD_FOR_DISTANCE);
+}
+
 static char *beside(const char *path)
 {
 	const char *slash = strrchr(__FILE__, '/');
@@ -335,7 +437,8 @@ static void test_sample(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_fixtures), cmocka_unit_test(test_sample)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_far), cmocka_unit_test(test_fixtures),
+					   cmocka_unit_test(test_sample)};
 
 	if (getenv("NESTVISOR_SAMPLES"))
 		samples = (unsigned)atoi(getenv("NESTVISOR_SAMPLES"));
