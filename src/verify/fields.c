@@ -77,17 +77,30 @@ static uint64_t link_type(const struct stack_link *link)
 	return link->loopback ? 772 : 1; /* ARPHRD_LOOPBACK, ARPHRD_ETHER */
 }
 
-/* The frame is for this host, for all, or for a group (if_packet.h, PACKET_HOST and the like). */
+static uint64_t type_of_frame(const struct mac *to)
+{
+	static const uint8_t everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	return memcmp(to->bytes, everyone, sizeof(everyone)) == 0 ? 1 : to->bytes[0] & 1 ? 2 : 0;
+}
+
+/*
+ * The frame is for this host, for all, or for a group (if_packet.h, PACKET_HOST and the like): whatever address is in
+ * it. That tells only where the frame is not known, and of the copies that a host sends itself (PACKET_LOOPBACK,
+ * nft_meta_get_eval_pkttype_lo()).
+ */
 static struct value packet_type(const struct hop *hop)
 {
 	const struct packet *packet = &hop->packet;
 
+	if (hop->sent_here && !hop->looped)
+		return value_of_number(0);
+	if (packet->dst_mac.known && !hop->looped)
+		return value_of_number(type_of_frame(&packet->dst_mac));
 	if (ip_is_multicast(&packet->dst))
 		return value_of_number(2);
-	if (packet->dst_mac.known && packet->dst_mac.bytes[0] & 1)
-		return value_of_number(1);
-	if (!hop->sent_here && (ip_is_limited_broadcast(&packet->dst) ||
-				fib_address_type(hop->host, &packet->dst, NULL) == ROUTE_TYPE_BROADCAST))
+	if (ip_is_limited_broadcast(&packet->dst) ||
+	    fib_address_type(hop->host, &packet->dst, NULL) == ROUTE_TYPE_BROADCAST)
 		return value_of_number(1);
 	return value_of_number(0);
 }

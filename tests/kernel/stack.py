@@ -327,7 +327,9 @@ class Stack:
     def dropped(self, question, token):
         """The rule that did it, as the kernel's own trace has it; None: it was not a rule."""
         traces = [(host.name, one) for kind, host, *rest in self.heard if kind == "trace" for one in rest]
-        found = self.dropped_in_traces(traces, question, token, True) or self.dropped_in_traces(traces, question, token, False)
+        found = self.dropped_in_traces(traces, question, token, True)
+        if not found and "fragment" not in question:  # the next piece mostly lies where the one before was
+            found = self.dropped_in_traces(traces, question, token, False)
         if found:
             return found
         for name, one in ((host.name, rest[0]) for kind, host, *rest in self.heard if kind == "log"):

@@ -155,6 +155,16 @@ static const struct walk_scenario scenarios[] = {
 	 {{"{'dport': 40007}", "{'verdict': 'delivered', 'dst': '10.0.0.2', 'dport': 500}"},
 	  {"{'dport': 40011}", "{'verdict': 'delivered', 'to': 'local process of host r', 'dport': 40011}"}}},
 
+	{"what type a packet is of is the frame's, whatever address is in it",
+	 {{"r", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				"-A INPUT -m pkttype --pkt-type broadcast -j DROP\nCOMMIT\n"}},
+	 NULL,
+	 "{'proto': 'udp', 'sport': 500, 'dport': 53}",
+	 {{"{'dst': '10.0.1.255', 'dst_mac': '52:54:00:00:00:02'}", "{'verdict': 'delivered'}"},
+	  {"{'dst': '10.0.0.255', 'dst_mac': 'ff:ff:ff:ff:ff:ff'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"},
+	  {"{'dst': '10.0.0.255'}", "{'verdict': 'dropped', 'chain': 'INPUT'}"},
+	  {"{'dst': '10.0.0.1'}", "{'verdict': 'delivered'}"}}},
+
 	{"packets for several: their source is looked at, too, and they are not sent on",
 	 {{"r", ROUTER IPTABLES
 	   "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT "
