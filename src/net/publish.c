@@ -19,9 +19,11 @@
  * and has 127.0.0.0/8 as its address before it is translated back is dropped, so that nobody in the lab reaches what
  * listens on the machine's loopback. What comes by a cable for 127.0.0.1 is not translated: Linux drops it, but only
  * after the prerouting hook, by when it would be for somebody else. There is no such thing for ::1, which config/
- * refuses. And only answers come in by the veth: nothing that begins in the lab. What leaves by it has been translated:
- * a machine that forwards would else take whatever a neighbour sends to the inner transit address past the address that
- * the port is published at.
+ * refuses. And only answers come in by the veth, and what finds a neighbour's Ethernet address (ARP, which these tables
+ * do not see, and RFC 4861): nothing that begins in the lab, and nothing that connection tracking has no entry for, as
+ * an answer that nobody waits for or a router advertisement. What leaves by it has been translated: a machine that
+ * forwards would else take whatever a neighbour sends to the inner transit address past the address that the port is
+ * published at.
  *
  * A rule takes a port away from whatever listens there, so a port that somebody has is refused.
  */
@@ -169,7 +171,9 @@ static const char translations[] = "\t\tdnat ip to ip daddr . meta l4proto . th 
 
 /*
  * On a deeper host: nobody but the layer above, which is its router and asks with that address (nobody on that network
- * can take it: rules.c). A router that is only known by its link-local address asks with another, so then all may.
+ * can take it: rules.c). Where it is not known from the routes what the layer above asks with, all of the host's
+ * network may: a host without a default route of the family is on a network without a way out, whose gateway nothing
+ * here names, and a router that is only known by its link-local address asks with another.
  */
 static int add_askers(const struct net *net, struct netlink *root, uint8_t family, struct strbuf *out,
 		      struct error **err)
@@ -225,11 +229,13 @@ static int format_outside(const struct net *net, struct netlink *root, const str
 		      veth);
 	strbuf_printf(out,
 		      "\tchain input {\n\t\ttype filter hook input priority -10; policy accept;\n"
-		      "\t\tiifname \"%s\" ct direction original drop\n\t}\n"
+		      "\t\tiifname \"%s\" ct direction reply accept\n"
+		      "\t\tiifname \"%s\" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
+		      "\t\tiifname \"%s\" drop\n\t}\n"
 		      "\tchain forward {\n\t\ttype filter hook forward priority -10; policy accept;\n"
 		      "\t\tiifname \"%s\" ct direction reply accept\n\t\tiifname \"%s\" drop\n"
 		      "\t\toifname \"%s\" ct status dnat accept\n\t\toifname \"%s\" drop\n\t}\n}\n",
-		      veth, veth, veth, veth, veth);
+		      veth, veth, veth, veth, veth, veth, veth);
 	return r;
 }
 

@@ -344,7 +344,8 @@ static void add_forward(struct strbuf *out)
 	strbuf_add(out, to_rules4);
 	strbuf_add(out, to_rules6);
 	strbuf_add(out, "\t\ttcp flags & (syn | rst) == syn jump fit\n"
-			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != \"" NET_WORLD "\" drop\n"
+			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != { \"" NET_WORLD "\", \"" NET_ADMIN
+			"\" } drop\n"
 			/* What most packets are, as early as they may be known to be it. */
 			"\t\tct state { established, related } iifname @connected oifname @connected accept\n"
 			/* Published ports: what administrators begin, and its answers; nothing else takes that way. */

@@ -11,7 +11,9 @@
 #include "model/isolation.h"
 #include "model/publish.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/icmp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,15 +116,13 @@ static void make_all(struct fixture *f)
 	OK(net_make_routes(f->net, &problem));
 }
 
-static void hold(struct fixture *f, const struct guest *guest, enum world world)
+static void hold(struct fixture *f, const struct guest *guest, enum world world, enum neighbours neighbours)
 {
 	struct isolation *after = isolation_copy(f->isolation);
 	struct net_switched switched;
 	size_t flows;
 
-	isolation_set(after, guest,
-		      &(struct isolation_setting){
-			      .world = world, .neighbours = world == WORLD_CUT ? NEIGHBOURS_DROP : NEIGHBOURS_KEEP});
+	isolation_set(after, guest, &(struct isolation_setting){.world = world, .neighbours = neighbours});
 	OK(net_isolate(f->net, after, &switched, &problem));
 	OK(net_end_flows(f->net, f->isolation, after, &flows, &problem));
 	isolation_free(f->isolation);
@@ -217,63 +217,87 @@ static uint16_t answer_and_see(int fd, const char *answer)
 	return ntohs(from.sin_port);
 }
 
+struct session {
+	struct peer *guest;
+	struct talk kept;
+	int client, server; /* UDP: a client in the world, and the guest */
+};
+
+static struct session session_begin(struct fixture *f)
+{
+	struct session s = {.guest = peer_new(f->m, f->net, f->a)};
+	char seen[80];
+
+	assert_true(tcp_open_by(&s.kept, f->m->home, "203.0.113.2", AS, s.guest->netns, "192.168.122.10", RDP));
+	s.client = udp_bind(f->m->world, AF_INET, NULL, 0);
+	s.server = udp_bind(s.guest->netns, AF_INET, "192.168.122.10", RDP);
+	assert_int_equal(udp_send(s.client, "203.0.113.2", AS, "question"), 0);
+	udp_answer(s.server, "question", "answer", seen);
+	udp_expect(s.client, "answer", NULL);
+	return s;
+}
+
+/* The session goes on, others begin. */
+static void it_answers(struct fixture *f, struct session *s)
+{
+	struct talk talk;
+
+	assert_true(tcp_say(s->kept.client, s->kept.server, "question"));
+	assert_true(tcp_say(s->kept.server, s->kept.client, "answer"));
+	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", AS, s->guest->netns, "192.168.122.10", RDP));
+	assert_true(tcp_say(talk.client, talk.server, "question") && tcp_say(talk.server, talk.client, "answer"));
+	tcp_close(&talk);
+}
+
+/*
+ * Backwards: from the published port to the world, and to the other end of the way in, at any other port. The fence is
+ * an answer that is sent behind them.
+ */
+static void it_begins_nothing(struct fixture *f, struct session *s)
+{
+	int world = udp_bind(f->m->world, AF_INET, NULL, 7000), home = udp_bind(f->m->home, AF_INET, NULL, 7001);
+	int backwards = udp_bind(s->guest->netns, AF_INET, "192.168.122.10", 7002);
+	const char *gateway = "192.168.122.1"; /* whom it takes for the client */
+	uint16_t port;
+
+	assert_int_equal(udp_send(s->client, "203.0.113.2", AS, "again"), 0);
+	port = answer_and_see(s->server, "answer");
+	udp_expect(s->client, "answer", NULL);
+	assert_int_equal(udp_send(s->server, "203.0.113.1", 7000, "out"), 0);
+	assert_int_equal(udp_send(s->server, "203.0.113.2", 7001, "out"), 0);
+	assert_int_equal(udp_send(s->server, gateway, 7001, "out"), 0);
+	assert_int_equal(udp_send(backwards, gateway, port, "out"), 0);
+	assert_int_equal(udp_send(s->server, gateway, port, "fence"), 0);
+	udp_expect(s->client, "fence", NULL);
+	assert_true(udp_silent(world) && udp_silent(home) && udp_silent(s->client));
+	close(world);
+	close(home);
+	close(backwards);
+}
+
 static void a_cut_guest_answers_and_no_more(void **state)
 {
 	struct fixture *f = *state;
-	int client, server, backwards, world, fence;
-	struct peer *a;
-	struct talk talk, kept;
-	const char *gateway = "192.168.122.1";
-	char seen[80];
-	uint16_t port;
+	struct session s;
 
 	machine_forward(true);
 	publish(f, f->a, RDP, IPPROTO_TCP, AS, "203.0.113.2");
 	publish(f, f->a, RDP, IPPROTO_UDP, AS, "203.0.113.2");
 	make_all(f);
-	a = peer_new(f->m, f->net, f->a);
-	assert_true(tcp_open_by(&kept, f->m->home, "203.0.113.2", AS, a->netns, "192.168.122.10", RDP));
-	client = udp_bind(f->m->world, AF_INET, NULL, 0);
-	server = udp_bind(a->netns, AF_INET, "192.168.122.10", RDP);
-	assert_int_equal(udp_send(client, "203.0.113.2", AS, "question"), 0);
-	udp_answer(server, "question", "answer", seen);
-	udp_expect(client, "answer", NULL);
-
-	hold(f, f->a, WORLD_CUT);
-	/* The session goes on, others begin. */
-	assert_true(tcp_say(kept.client, kept.server, "question") && tcp_say(kept.server, kept.client, "answer"));
-	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", AS, a->netns, "192.168.122.10", RDP));
-	assert_true(tcp_say(talk.client, talk.server, "question") && tcp_say(talk.server, talk.client, "answer"));
-	tcp_close(&talk);
-	assert_int_equal(udp_send(client, "203.0.113.2", AS, "again"), 0);
-	port = answer_and_see(server, "answer");
-	udp_expect(client, "answer", NULL);
-	/*
-	 * Backwards: from the published port to the world, and to the other end of the way in, at any other port. The
-	 * fence is an answer that is sent behind them.
-	 */
-	world = udp_bind(f->m->world, AF_INET, NULL, 7000);
-	fence = udp_bind(f->m->home, AF_INET, NULL, 7001);
-	assert_int_equal(udp_send(server, "203.0.113.1", 7000, "out"), 0);
-	assert_int_equal(udp_send(server, "203.0.113.2", 7001, "out"), 0);
-	assert_int_equal(udp_send(server, gateway, 7001, "out"), 0); /* whom it takes for the client */
-	backwards = udp_bind(a->netns, AF_INET, "192.168.122.10", 7002);
-	assert_int_equal(udp_send(backwards, gateway, port, "out"), 0);
-	assert_int_equal(udp_send(server, gateway, port, "fence"), 0);
-	udp_expect(client, "fence", NULL);
-	assert_true(udp_silent(world) && udp_silent(fence) && udp_silent(client));
-	close(world);
-	close(fence);
-	close(backwards);
-
+	s = session_begin(f);
+	for (enum neighbours neighbours = NEIGHBOURS_KEEP; neighbours <= NEIGHBOURS_DROP; neighbours++) {
+		hold(f, f->a, WORLD_CUT, neighbours);
+		it_answers(f, &s);
+		it_begins_nothing(f, &s);
+	}
 	/* Sealed is sealed. */
-	hold(f, f->a, WORLD_SEALED);
-	assert_int_equal(udp_send(client, "203.0.113.2", AS, "sealed"), 0);
-	assert_false(tcp_say(kept.client, kept.server, "sealed"));
-	assert_true(udp_silent(server));
-	tcp_close(&kept);
-	close(client);
-	close(server);
+	hold(f, f->a, WORLD_SEALED, NEIGHBOURS_KEEP);
+	assert_int_equal(udp_send(s.client, "203.0.113.2", AS, "sealed"), 0);
+	assert_false(tcp_say(s.kept.client, s.kept.server, "sealed"));
+	assert_true(udp_silent(s.server));
+	tcp_close(&s.kept);
+	close(s.client);
+	close(s.server);
 }
 
 /* A namespace that sends packets for 127.0.0.1 out of an interface. */
@@ -301,7 +325,8 @@ static void nobody_gets_round_the_address(void **state)
 	publish(f, f->a, RDP, IPPROTO_UDP, AS, NULL);
 	make_all(f);
 	assert_int_equal(published_below(f->lab, f->lab->root, &list), 1);
-	text = machine_run("ip -n nestvisor-pub-test -4 -o addr show admin | awk '{ split($4, a, \"/\"); print a[1] }'");
+	text = machine_run(
+		"ip -n nestvisor-pub-test -4 -o addr show admin | awk '{ split($4, a, \"/\"); print a[1] }'");
 	address = strtok(text, "\n");
 	assert_non_null(address);
 	machine_do("ip -n world route add %s via 203.0.113.2", address);
@@ -318,13 +343,26 @@ static void nobody_gets_round_the_address(void **state)
 	close(server);
 }
 
+/* An answer to what nobody asked: connection tracking knows no direction of it. */
+static void send_echo_reply(int netns, const char *to)
+{
+	struct icmphdr reply = {.type = ICMP_ECHOREPLY, .checksum = htons(0xffff)};
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	int fd = socket_in(netns, AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+	assert_int_equal(inet_pton(AF_INET, to, &address.sin_addr), 1);
+	assert_int_equal(sendto(fd, &reply, sizeof(reply), 0, (struct sockaddr *)&address, sizeof(address)),
+			 sizeof(reply));
+	close(fd);
+}
+
 /* Somebody who owns the whole namespace, as one would who breaks out of a guest into it, has no more than answers. */
 static void nothing_begins_on_the_inside(void **state)
 {
 	struct fixture *f = *state;
 	char *address;
 	cleanup_free char *text = NULL;
-	int loopback, own, sender;
+	int loopback, own, untracked, sender;
 	struct peer *a;
 	char seen[80];
 
@@ -343,6 +381,8 @@ static void nothing_begins_on_the_inside(void **state)
 	udp_send(sender, "127.0.0.1", 7000, "in");
 	udp_send(sender, "203.0.113.2", 7001, "in");
 	udp_send(sender, address, 7001, "in");
+	untracked = socket_in(f->m->home, AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	send_echo_reply(net_netns_fd(f->net), address);
 	/* The fence: an answer by the same way. */
 	{
 		int client = udp_bind(f->m->home, AF_INET, "127.0.0.1", 0);
@@ -356,6 +396,8 @@ static void nothing_begins_on_the_inside(void **state)
 	}
 	assert_true(udp_silent(loopback));
 	assert_true(udp_silent(own));
+	assert_true(udp_silent(untracked));
+	close(untracked);
 	close(loopback);
 	close(own);
 	close(sender);
@@ -428,7 +470,7 @@ static void a_deeper_host_sends_it_on(void **state)
 	c = peer_new(f->m, f->net, f->c);
 	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
 	tcp_close(&talk);
-	hold(f, f->c, WORLD_CUT);
+	hold(f, f->c, WORLD_CUT, NEIGHBOURS_CUT);
 	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
 	tcp_close(&talk);
 	/* Only the layer above, its router, is answered: a neighbour of the host is refused by the host itself. */
