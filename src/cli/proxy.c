@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/pump.h"
 #include "cli/target.h"
+#include "driver/display.h"
 #include "transport/unix_socket.h"
 
 #include <arpa/inet.h>
@@ -48,12 +49,8 @@ static int connect_display(const struct folders *folders, const struct guest *gu
 	const char *path = folders_guest_file(arena, folders, guest->name, "vnc");
 	int fd = -1, r;
 
-	if (!guest->display) {
-		r = error_set(err, ENODEV, "%s has no display", guest->path);
-		error_hint(err,
-			   "say display: true of it in the lab file, and nestvisor up; nestvisor console needs none");
-		return r;
-	}
+	if (!guest->display)
+		return display_missing(guest->path, err);
 	r = unix_connect(path, &fd, err);
 	return r < 0 ? r : fd;
 }

@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/forwarding.h"
 #include "cli/target.h"
+#include "driver/display.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -32,11 +33,8 @@ static int run(struct invocation *inv)
 		status = target_guest(inv, lab, invocation_operand(inv, 0), &target);
 	if (status != EXIT_DONE)
 		return status;
-	if (!target->display) {
-		r = error_set(&err, ENODEV, "%s has no display", target->path);
-		error_hint(&err,
-			   "say display: true of it in the lab file, and nestvisor up; nestvisor console needs none");
-	}
+	if (!target->display)
+		r = display_missing(target->path, &err);
 	if (r == 0)
 		r = forwarding_listen(&here, (uint16_t)invocation_integer(inv, "as", 0), &listener, &port, &err);
 	if (r < 0)

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "driver/qmp.h"
+#include "driver/run_dir.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,29 +23,37 @@ enum {
 
 static int open_qmp(const char *run_dir, struct cancel *cancel, struct qmp **ret, struct error **err)
 {
-	cleanup_free char *path = NULL;
-	int r;
+	cleanup_free char *path = in_dir(run_dir, "qmp");
+	int r = qmp_open(path, ANSWER_MS, cancel, ret, err);
 
-	if (asprintf(&path, "%s/qmp", run_dir) < 0)
-		abort();
-	r = qmp_open(path, ANSWER_MS, cancel, ret, err);
 	if (r < 0)
 		error_hint(err, "is the guest running? (nestvisor status)");
+	return r;
+}
+
+static void hint_at_display(struct error **err)
+{
+	error_hint(err, "say display: true of it in the lab file, and nestvisor up; nestvisor console needs none");
+}
+
+int display_missing(const char *path, struct error **err)
+{
+	int r = error_set(err, ENODEV, "%s has no display", path);
+
+	hint_at_display(err);
 	return r;
 }
 
 /* Every guest that has a display has this socket. */
 static int check_display(const char *run_dir, struct error **err)
 {
-	cleanup_free char *path = NULL;
+	cleanup_free char *path = in_dir(run_dir, "vnc");
 	int r;
 
-	if (asprintf(&path, "%s/vnc", run_dir) < 0)
-		abort();
 	if (file_exists(path))
 		return 0;
 	r = error_set(err, ENODEV, "the guest does not run, or has no display");
-	error_hint(err, "say display: true of it in the lab file, and nestvisor up; nestvisor console needs none");
+	hint_at_display(err);
 	return r;
 }
 

@@ -9,6 +9,9 @@ struct arena;
 struct cancel;
 struct error;
 
+/* Sets -ENODEV: the guest of this path has no display, and how it gets one. */
+int display_missing(const char *path, struct error **err);
+
 /* The screen as it is now, as a PNG (screendump; QEMU 7.1). Freed by the caller. -ENODEV where it has no display. */
 int display_screenshot(const char *run_dir, struct cancel *cancel, char **ret_png, size_t *ret_length,
 		       struct error **err);

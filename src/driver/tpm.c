@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/process.h"
+#include "driver/run_dir.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -48,13 +49,10 @@ int tpm_start(struct arena *arena, const char *run_dir, const char *state, int l
 int tpm_stop(const char *run_dir, struct error **err)
 {
 	cleanup_error struct error *problem = NULL;
-	cleanup_free char *path = NULL;
+	cleanup_free char *path = in_dir(run_dir, "tpm.pid");
 	struct process_id process = {0};
-	int r;
+	int r = process_read_pid_file(path, &process, &problem);
 
-	if (asprintf(&path, "%s/tpm.pid", run_dir) < 0)
-		abort();
-	r = process_read_pid_file(path, &process, &problem);
 	if (r == 0)
 		r = process_end(&process, GRACE_MS, &problem);
 	if (r < 0 && r != -ENOENT)
