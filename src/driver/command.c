@@ -29,8 +29,7 @@ static void pair(struct words *w, const char *option, const char *value)
 	word(w, value);
 }
 
-/* A comma in a value is doubled (qemu(1)): no path can become an option of its own. */
-static const char *escaped(struct arena *arena, const char *value)
+const char *command_escaped(struct arena *arena, const char *value)
 {
 	char *copy = arena_alloc(arena, strlen(value) * 2 + 1), *at = copy;
 
@@ -123,8 +122,8 @@ static void add_machine(struct words *w, const struct command *command)
 
 	word(w, profile->binary);
 	pair(w, "-name",
-	     arena_printf(w->arena, "guest=%s/%s,process=nv-%s", escaped(w->arena, guest->lab),
-			  escaped(w->arena, guest->path), escaped(w->arena, guest->name)));
+	     arena_printf(w->arena, "guest=%s/%s,process=nv-%s", command_escaped(w->arena, guest->lab),
+			  command_escaped(w->arena, guest->path), command_escaped(w->arena, guest->name)));
 	pair(w, "-uuid", command_uuid(w->arena, guest));
 	pair(w, "-M",
 	     arena_printf(w->arena, "%s%s%s", profile->machine,
@@ -167,10 +166,10 @@ static void add_firmware(struct words *w, const struct command *command)
 	pair(w, "-global", "ICH9-LPC.disable_s3=1");
 	pair(w, "-drive",
 	     arena_printf(w->arena, "if=pflash,unit=0,readonly=on,format=%s,file=%s", files->code_format,
-			  escaped(w->arena, files->code)));
+			  command_escaped(w->arena, files->code)));
 	pair(w, "-drive",
 	     arena_printf(w->arena, "if=pflash,unit=1,format=%s,file=%s", files->variables_format,
-			  escaped(w->arena, command->own->variables)));
+			  command_escaped(w->arena, command->own->variables)));
 }
 
 static void add_tpm(struct words *w, const struct command *command)
@@ -193,7 +192,7 @@ static void add_display(struct words *w, const struct command *command)
 		return;
 	pair(w, "-device", command->own->variables ? "bochs-display" : "VGA");
 	pair(w, "-device", "virtio-tablet-pci");
-	pair(w, "-vnc", arena_printf(w->arena, "unix:%s/vnc", escaped(w->arena, command->guest->run_dir)));
+	pair(w, "-vnc", arena_printf(w->arena, "unix:%s/vnc", command_escaped(w->arena, command->guest->run_dir)));
 }
 
 const char *command_kernel_line(struct arena *arena, const struct driver_guest *guest, const struct profile *profile)
@@ -229,7 +228,7 @@ static void add_kernel(struct words *w, const struct driver_guest *guest, const 
 static void add_channels(struct words *w, const struct driver_guest *guest, const struct profile *profile,
 			 const struct command *command)
 {
-	const char *dir = escaped(w->arena, guest->run_dir);
+	const char *dir = command_escaped(w->arena, guest->run_dir);
 
 	pair(w, "-chardev", arena_printf(w->arena, "socket,id=qmp,fd=%d,server=on,wait=off", command->qmp));
 	pair(w, "-mon", "chardev=qmp,mode=control");
@@ -263,13 +262,13 @@ static void add_disk(struct words *w, const struct profile *profile, const struc
 
 	pair(w, "-blockdev",
 	     arena_printf(w->arena, "driver=%s,node-name=file%zu,filename=%s,%s,auto-read-only=off",
-			  command_is_block_device(disk->path) ? "host_device" : "file", i, escaped(w->arena, disk->path),
-			  access));
+			  command_is_block_device(disk->path) ? "host_device" : "file", i,
+			  command_escaped(w->arena, disk->path), access));
 	pair(w, "-blockdev",
 	     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));
 	pair(w, "-device",
 	     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s", device(w, profile, "virtio-blk"), i,
-			  disk->serial ? ",serial=" : "", disk->serial ? escaped(w->arena, disk->serial) : "",
+			  disk->serial ? ",serial=" : "", disk->serial ? command_escaped(w->arena, disk->serial) : "",
 			  boots ? ",bootindex=0" : ""));
 }
 

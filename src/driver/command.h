@@ -34,6 +34,9 @@ bool command_kernel(struct arena *arena, const struct driver_guest *guest, const
 /* A UUID of version 8 (RFC 9562, 5.8), whose digits are ours to choose: always the same for a guest. */
 const char *command_uuid(struct arena *arena, const struct driver_guest *guest);
 
+/* A comma in a value is doubled (qemu(1)): no path can become an option of its own. In the arena. */
+const char *command_escaped(struct arena *arena, const char *value);
+
 /* A disk that is carried down from the layer above is a block device here. */
 bool command_is_block_device(const char *path);
 

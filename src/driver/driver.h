@@ -6,7 +6,7 @@
  * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs,
  * not once its system has booted; wait_ready waits for that. Everything of a guest lies in its run_dir, and all but
  * start work from that alone after nestvisor was killed at any moment:
- *   pid                 of QEMU, with its start time; qemu: written before QEMU is QEMU; libvirt: once the guest runs
+ *   pid                 of QEMU, with its start time; qemu: written before QEMU is QEMU; libvirt: just before its CPUs run
  *   qmp, console        unix sockets, one client at a time: QEMU's control (qemu), the guest's serial console
  *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
  *   tpm.pid             of swtpm, where the guest has a TPM: it ends with QEMU

@@ -9,8 +9,8 @@
  * start. Not a packet gets past the lab's rules. The price: only nestvisor can start such a domain (`virsh start` finds
  * no tap, and says so).
  *
- * <run_dir>/domain is written before there is a domain and removed after it is gone, the pid file when it runs. A run
- * that was killed in between left a domain that the next start ends first.
+ * <run_dir>/domain is written before there is a domain and removed after it is gone, the pid file just before its CPUs
+ * run. A run that was killed in between left a domain that the next start ends first.
  */
 #include "driver/driver.h"
 
@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "driver/command.h"
+#include "driver/libvirt_internal.h"
 #include "driver/libvirt_library.h"
 #include "driver/libvirt_tap.h"
 #include "driver/libvirt_xml.h"
@@ -29,10 +30,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { QUIT_MS = 5000 };
@@ -47,7 +50,7 @@ enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) /
 struct talk {
 	const struct libvirt *lib;
 	struct arena *arena;
-	const char *uri, *name, *uuid, *mark;
+	const char *uri, *name, *uuid, *mark, *run_dir;
 	virConnectPtr connection;
 	virDomainPtr domain; /* NULL: there is none */
 };
@@ -158,34 +161,93 @@ static int check_name(struct talk *talk, struct error **err)
 
 /* ─── its process ─── */
 
-/* QEMU is told its guest's UUID; nobody else is. */
-static bool is_qemu_of(pid_t pid, const char *uuid)
+/* A container's QEMU is in our /proc, too, and may well have a lab and a run_dir that are called the same. */
+static bool is_in_our_pid_namespace(pid_t pid)
+{
+	struct stat ours, its;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	return stat("/proc/self/ns/pid", &ours) == 0 && stat(path, &its) == 0 && ours.st_dev == its.st_dev &&
+	       ours.st_ino == its.st_ino;
+}
+
+/* Its real, effective, saved and file system user (proc_pid_status(5)); the owner of /proc/PID is root's, too, where a
+ * process has itself made undumpable. */
+static bool is_our_users(pid_t pid)
+{
+	cleanup_free char *text = NULL;
+	unsigned user = geteuid(), its[4];
+	const char *line;
+	char path[64];
+	size_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (file_read(path, 1 << 16, &text, &length, NULL) < 0)
+		return false;
+	line = strstr(text, "\nUid:");
+	return line && sscanf(line, "\nUid: %u %u %u %u", &its[0], &its[1], &its[2], &its[3]) == 4 && its[0] == user &&
+	       its[1] == user && its[2] == user && its[3] == user;
+}
+
+static bool runs_qemu(pid_t pid)
+{
+	static const char qemu[] = "qemu-system-";
+	char path[64], program[PATH_MAX];
+	const char *name;
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	length = readlink(path, program, sizeof(program) - 1);
+	if (length < 0)
+		return false;
+	program[length] = '\0';
+	name = strrchr(program, '/');
+	return name && strncmp(name + 1, qemu, sizeof(qemu) - 1) == 0;
+}
+
+/* "pipe,id=charchannel0,path=/run/nestvisor/first/guests/hv1/qga" */
+static bool has_setting(const char *word, const char *setting)
+{
+	const char *at = strstr(word, setting);
+
+	return at && at > word && at[-1] == ',' && (at[strlen(setting)] == '\0' || at[strlen(setting)] == ',');
+}
+
+/* QEMU is told its guest's UUID and the agent's FIFOs; libvirt opens console and log itself. */
+static bool was_told(pid_t pid, const char *uuid, const char *channel)
 {
 	cleanup_free char *words = NULL;
+	bool has_uuid = false, has_channel = false;
 	char path[64];
 	size_t length;
 
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
 	if (file_read(path, 1 << 20, &words, &length, NULL) < 0)
 		return false;
-	for (const char *word = words; word < words + length; word += strlen(word) + 1)
-		if (strcmp(word, "-uuid") == 0 && word + 6 < words + length)
-			return strcmp(word + 6, uuid) == 0;
-	return false;
+	for (const char *word = words, *before = ""; word < words + length; before = word, word += strlen(word) + 1) {
+		has_uuid |= strcmp(before, "-uuid") == 0 && strcmp(word, uuid) == 0;
+		has_channel |= strcmp(before, "-chardev") == 0 && has_setting(word, channel);
+	}
+	return has_uuid && has_channel;
 }
 
-/* libvirt's API does not tell which process a domain is. */
-static bool look_for_process(const char *uuid, struct process_id *ret)
+bool libvirt_find_process(const char *uuid, const char *run_dir, struct process_id *ret)
 {
+	cleanup_arena struct arena *arena = arena_new();
+	const char *channel = arena_printf(arena, "path=%s/qga", command_escaped(arena, run_dir));
 	cleanup_closedir DIR *dir = opendir("/proc");
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
-		if (pid > 0 && is_qemu_of(pid, uuid) && process_identify(pid, ret) == 0 && process_alive(ret))
+		/* Identified first: a number that becomes another's meanwhile is found out at the end. */
+		if (pid > 0 && process_identify(pid, ret) == 0 && was_told(pid, uuid, channel) && runs_qemu(pid) &&
+		    is_our_users(pid) && is_in_our_pid_namespace(pid) && process_alive(ret))
 			return true;
 	}
+	*ret = (struct process_id){0};
 	return false;
 }
 
@@ -193,7 +255,7 @@ static int find_process(const struct talk *talk, struct process_id *ret, struct 
 {
 	int r;
 
-	if (look_for_process(talk->uuid, ret))
+	if (libvirt_find_process(talk->uuid, talk->run_dir, ret))
 		return 0;
 	r = error_set(err, ESRCH, "libvirt at %s has started the domain %s, and no process here is its QEMU", talk->uri,
 		      talk->name);
@@ -208,7 +270,7 @@ static int end_forgotten(const struct talk *talk, struct error **err)
 	struct process_id process;
 	int r = 0;
 
-	while (r == 0 && look_for_process(talk->uuid, &process))
+	while (r == 0 && libvirt_find_process(talk->uuid, talk->run_dir, &process))
 		r = process_end(&process, QUIT_MS, err);
 	return r;
 }
@@ -260,6 +322,7 @@ static int read_record(struct talk *talk, const char *run_dir, struct error **er
 	if (r < 0)
 		return r;
 	talk->arena = arena_new();
+	talk->run_dir = run_dir;
 	talk->uri = arena_strdup(talk->arena, json_get_string(record, "uri", ""));
 	talk->name = arena_strdup(talk->arena, json_get_string(record, "name", ""));
 	talk->uuid = arena_strdup(talk->arena, json_get_string(record, "uuid", ""));
@@ -304,12 +367,14 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 	if (r == 0)
 		r = find_process(talk, process, err);
 	for (size_t i = 0; r == 0 && i < guest->nic_count; i++)
-		libvirt_tap_let_go(process->pid, guest->nics[i].tap);
+		r = libvirt_tap_let_go(process->pid, guest->nics[i].tap, err);
 	if (r == 0 && guest->plug)
 		r = guest->plug(guest->plug_data, err);
+	if (r == 0) /* before it runs: no guest that runs is taken for a dead one, which need not be cut */
+		r = process_write_pid_file(pid_path, process, err);
 	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
 		r = fail(talk, err, "the domain %s does not run", talk->name);
-	return r < 0 ? r : process_write_pid_file(pid_path, process, err);
+	return r;
 }
 
 static int define(struct talk *talk, const struct driver_guest *guest, const struct profile *profile,
@@ -361,7 +426,7 @@ static int check_guest(const struct driver_guest *guest, const struct profile **
 static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
 			 struct error **err)
 {
-	cleanup_talk struct talk talk = {.arena = arena_new(), .uri = guest->uri};
+	cleanup_talk struct talk talk = {.arena = arena_new(), .uri = guest->uri, .run_dir = guest->run_dir};
 	struct process_id process = {0};
 	const struct profile *profile;
 	int r = check_guest(guest, &profile, err);

@@ -1,10 +1,13 @@
 #include "driver/libvirt_tap.h"
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/file.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <linux/if_tun.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,22 +29,32 @@ static bool is_tap(pid_t pid, const char *fd, const char *tap)
 	return file_read(path, 1 << 16, &text, &length, NULL) == 0 && strstr(text, wanted) != NULL;
 }
 
-bool libvirt_tap_let_go(pid_t qemu, const char *tap)
+/* The number of its descriptor, or -ENODEV. */
+static int find_descriptor(pid_t pid, const char *tap)
 {
-	cleanup_close int process = pidfd_open(qemu, 0);
 	cleanup_closedir DIR *dir = NULL;
 	struct dirent *entry;
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo", qemu);
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", pid);
 	dir = opendir(path);
-	while (process >= 0 && dir && (entry = readdir(dir))) {
-		cleanup_close int fd = -1;
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && is_tap(pid, entry->d_name, tap))
+			return atoi(entry->d_name);
+	return -ENODEV;
+}
 
-		if (entry->d_name[0] == '.' || !is_tap(qemu, entry->d_name, tap))
-			continue;
-		fd = pidfd_getfd(process, atoi(entry->d_name), 0);
-		return fd >= 0 && ioctl(fd, TUNSETPERSIST, 0) == 0;
-	}
-	return false;
+int libvirt_tap_let_go(pid_t qemu, const char *tap, struct error **err)
+{
+	cleanup_close int process = pidfd_open(qemu, 0), fd = -1;
+	int its = find_descriptor(qemu, tap), r;
+
+	if (its < 0)
+		return error_set(err, -its, "process %d does not hold the tap %s", qemu, tap);
+	fd = process < 0 ? -1 : pidfd_getfd(process, its, 0);
+	if (fd >= 0 && ioctl(fd, TUNSETPERSIST, 0) == 0)
+		return 0;
+	r = error_errno(err, errno, "cannot make the tap %s end with its QEMU, process %d", tap, qemu);
+	error_hint(err, "needs Linux 5.6 and the right to look into that process (CAP_SYS_PTRACE)");
+	return r;
 }

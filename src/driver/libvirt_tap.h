@@ -2,13 +2,14 @@
 #ifndef NESTVISOR_DRIVER_LIBVIRT_TAP_H
 #define NESTVISOR_DRIVER_LIBVIRT_TAP_H
 
-#include <stdbool.h>
 #include <sys/types.h>
+
+struct error;
 
 /*
  * Makes a tap that a QEMU holds end with it, by way of the QEMU's own descriptor (pidfd_getfd(2), Linux 5.6): a tap has
- * one user. False where the kernel does not let us: the tap then stays until its network or its next start removes it.
+ * one user. -ENODEV where that process does not hold it; else what the kernel says.
  */
-bool libvirt_tap_let_go(pid_t qemu, const char *tap);
+int libvirt_tap_let_go(pid_t qemu, const char *tap, struct error **err);
 
 #endif

@@ -1,25 +1,35 @@
 /*
  * Domains as libvirt's XML: each against libvirt's own schema (xmllint --relaxng,
- * /usr/share/libvirt/schemas/domain.rng) and, whole, against a golden file. What real libvirts do with them is
- * tests/nested/libvirt.sh's.
+ * /usr/share/libvirt/schemas/domain.rng) and, whole, against a golden file; which process is a domain's; its taps. What
+ * real libvirts do with them is tests/nested/libvirt.sh's.
  */
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "driver/command.h"
 #include "driver/driver.h"
+#include "driver/libvirt_internal.h"
+#include "driver/libvirt_tap.h"
 #include "driver/libvirt_xml.h"
+#include "driver/run_dir.h"
 #include "image/image.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -232,13 +242,160 @@ static void test_no_libvirtd(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+/* ─── its process ─── */
+
+#define UUID "0123abcd-6e76-8000-8000-0123abcd0000"
+
+struct candidate {
+	char run_dir[48];
+	struct process_id id;
+	int agent; /* the other end of its FIFO */
+};
+
+/*
+ * Starts a QEMU without a machine that was told what libvirt tells one; `by` are words to put in front. It is back once
+ * the process, or one below it, has opened the agent's FIFO, and so is what it is to become.
+ */
+static struct candidate start_candidate(const char *const by[])
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct candidate c = {.run_dir = "/tmp/nestvisor-libvirt,XXXXXX", .agent = -1};
+	const char *run_dir = mkdtemp(c.run_dir), *in = arena_printf(arena, "%s/qga.in", run_dir);
+	const char *const words[] = {"qemu-system-x86_64",
+				     "-M",
+				     "none",
+				     "-S",
+				     "-nodefaults",
+				     "-display",
+				     "none",
+				     "-uuid",
+				     UUID,
+				     "-chardev",
+				     arena_printf(arena, "pipe,id=qga,path=%s/qga", command_escaped(arena, run_dir)),
+				     NULL};
+	const char *argv[24] = {NULL}, *env[] = {arena_printf(arena, "FIFO=%s", in), NULL};
+	const struct process_spec spec = {.argv = argv, .env = env, .netns = -1, .in = -1, .out = -1, .err = -1};
+	size_t count = 0;
+
+	assert_int_equal(make_fifos(run_dir, NULL), 0);
+	assert_int_equal(chmod(run_dir, 0755), 0);
+	assert_int_equal(chmod(in, 0666), 0);
+	assert_int_equal(chmod(arena_printf(arena, "%s/qga.out", run_dir), 0666), 0);
+	for (; *by; by++)
+		argv[count++] = *by;
+	for (size_t i = 0; words[i]; i++)
+		argv[count++] = words[i];
+	assert_int_equal(process_spawn(&spec, &c.id, NULL), 0);
+	while ((c.agent = open(in, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 && process_alive(&c.id))
+		sched_yield();
+	assert_true(c.agent >= 0);
+	return c;
+}
+
+static void end_candidate(struct candidate *c)
+{
+	static const char *const files[] = {"qga.in", "qga.out"};
+
+	close(c->agent);
+	assert_int_equal(process_end(&c->id, 0, NULL), 0);
+	process_wait(&c->id, 5000, NULL);
+	remove_listed(c->run_dir, files, 2);
+	assert_int_equal(rmdir(c->run_dir), 0);
+}
+
+static void test_finds_its_process(void **state)
+{
+	static const char *const nobody[] = {NULL};
+	struct candidate c = start_candidate(nobody);
+	struct process_id found;
+	char other[64];
+
+	assert_true(libvirt_find_process(UUID, c.run_dir, &found));
+	assert_int_equal(found.pid, c.id.pid);
+	assert_int_equal(found.start, c.id.start);
+	assert_false(libvirt_find_process("0123abcd-6e76-8000-8000-0123abcd0001", c.run_dir, &found));
+	assert_int_equal(found.pid, 0);
+	snprintf(other, sizeof(other), "%s2", c.run_dir); /* another lab folder's guest of the same name */
+	assert_false(libvirt_find_process(UUID, other, &found));
+	snprintf(other, sizeof(other), "/other%s", c.run_dir);
+	assert_false(libvirt_find_process(UUID, other, &found));
+	end_candidate(&c);
+}
+
+/* It would be killed as one that libvirt forgot. */
+static void check_not_found(const char *const by[])
+{
+	struct candidate c = start_candidate(by);
+	struct process_id found;
+	bool is_found = libvirt_find_process(UUID, c.run_dir, &found);
+
+	end_candidate(&c);
+	assert_false(is_found);
+}
+
+static void test_spares_others(void **state)
+{
+	static const char *const argv_alone[] = {"sh", "-c", "read -r line < \"$FIFO\"", NULL};
+	static const char *const user[] = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", NULL};
+	static const char *const container[] = {"unshare", "--pid", "--fork", "--kill-child", NULL};
+
+	check_not_found(argv_alone);
+	if (geteuid() != 0) {
+		print_message("skipped: another user's and a container's need root\n");
+		return;
+	}
+	check_not_found(user);
+	check_not_found(container);
+}
+
+/* Returns the number of what is not as it should be. In a network namespace of its own. */
+static int use_tap(void)
+{
+	cleanup_error struct error *err = NULL;
+	struct ifreq request = {.ifr_name = "nvtap0", .ifr_flags = IFF_TAP | IFF_NO_PI};
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0 || (fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC)) < 0)
+		return 77;
+	if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETPERSIST, 1) < 0)
+		return 1;
+	if (libvirt_tap_let_go(getpid(), "nvtap", &err) != -ENODEV || !err || !strstr(err->message, "tap nvtap"))
+		return 2;
+	if (libvirt_tap_let_go(getpid(), "nvtap0", NULL) != 0 || if_nametoindex("nvtap0") == 0)
+		return 3;
+	close(fd);
+	return if_nametoindex("nvtap0") == 0 ? 0 : 4;
+}
+
+/* A tap ends with the process that holds it once it was let go of; not to hold it is an error. */
+static void test_tap(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		_exit(use_tap());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hypervisor),     cmocka_unit_test(test_kvm_disk),
-		cmocka_unit_test(test_plain),	       cmocka_unit_test(test_escapes),
-		cmocka_unit_test(test_names),	       cmocka_unit_test(test_driver_of),
-		cmocka_unit_test(test_schema_refuses), cmocka_unit_test(test_no_libvirtd),
+		cmocka_unit_test(test_hypervisor),
+		cmocka_unit_test(test_kvm_disk),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_driver_of),
+		cmocka_unit_test(test_schema_refuses),
+		cmocka_unit_test(test_no_libvirtd),
+		cmocka_unit_test(test_finds_its_process),
+		cmocka_unit_test(test_spares_others),
+		cmocka_unit_test(test_tap),
 	};
 	cleanup_free char *xmllint = NULL;
 
