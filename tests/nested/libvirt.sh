@@ -64,7 +64,14 @@ check "libvirt's schema knows all of it" bash -c "virsh -q -c qemu:///system dum
 check "nestvisor runs a program in L2" says Linux nv exec hv1/a -- uname -s
 check "L0 pings L2" l0_pings_l2
 check "L2 pings the world" nv exec hv1/a -- ping -c1 -W5 203.0.113.1
-console() { { printf '\necho con$((20+22))sole\n'; sleep 8; } | timeout 30 "$nestvisor" console hv1 > console.out & until_true 30 grep -q con42sole console.out; }
+console() { # its input stays open until the answer is there
+	local reader result=0
+	mkfifo console.in
+	timeout 60 "$nestvisor" console hv1 < console.in > console.out & reader=$!
+	{ printf '\necho con$((20+22))sole\n'; until_true 50 grep -q con42sole console.out || result=1; } > console.in
+	wait $reader
+	return $result
+}
 check "the console of L1 answers" console
 check "its tap is in the lab's namespace, on its bridge" says "master lab" ip -n nestvisor-first link show hv1-0
 check "and nothing of it is outside" test -z "$(ip -o link | grep 'nv.*t0')"

@@ -31,7 +31,9 @@ check "and not in setup mode" says 0 variable SetupMode
 check "the kernel says so, and locks itself down" says '[integrity]' inside 'mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security; cat /sys/kernel/security/lockdown'
 check "it loads no module without a signature" says rejected inside 'f=$(find /lib/modules -name dummy.ko); cp $f /tmp/x.ko && truncate -s -40 /tmp/x.ko && insmod /tmp/x.ko; dmesg | tail -1'
 check "it has a TPM 2.0" says 2 inside 'cat /sys/class/tpm/tpm0/tpm_version_major'
-check "into which the firmware has measured what it booted" inside 'tpm2_pcrread sha256:4,7 | grep -qv 0x0000000000 && ! tpm2_pcrread sha256:4 | grep -q "4 : 0x0*$"'
+for pcr in 4 7; do
+	check "into whose PCR $pcr the firmware has measured" inside "tpm2_pcrread sha256:$pcr | grep -Eiq '^ *$pcr *: 0x0*[1-9a-f]'"
+done
 check "which signs a quote of that, and the quote is found right" says "pcrs:" inside 'cd /tmp && export TPM2TOOLS_TCTI=device:/dev/tpmrm0 && tpm2_createek -Q -c ek -G rsa -u ek.pub && tpm2_createak -Q -C ek -c ak -G rsa -g sha256 -s rsassa -u ak.pub -f pem -n ak.name && tpm2_quote -Q -c ak -l sha256:0,4,7 -q 1234abcd -m quote -s signature -o pcrs -g sha256 && tpm2_checkquote -u ak.pub -m quote -s signature -f pcrs -g sha256 -q 1234abcd'
 check "its disks and network cards are virtio" says 'all virtio' inside 'for d in /sys/bus/pci/devices/*; do read -r class <$d/class; read -r vendor <$d/vendor; case $class in 0x01*|0x02*) [ $vendor = 0x1af4 ] || echo "$d $class $vendor";; esac; done | grep . || ls -d /sys/block/vd* >/dev/null && echo all virtio'
 check "its screen can be looked at" bash -c "'$nestvisor' screenshot sb -o - | head -c 8 | grep -aq PNG"
