@@ -317,19 +317,26 @@ static int end_found(const struct search *search, struct netlink *inside, struct
 	return r;
 }
 
+/* Where one may have been skipped, and there is nothing to end any more that would make the rest fewer, or so many
+ * flows that it comes to no end, all are read in the way that skips none. */
 static int end_flows(struct search *search, struct netlink *filter, size_t *ret_count, struct error **err)
 {
 	struct netlink root = {.fd = -1};
-	bool all = false;
-	int r = 0;
+	bool all = false, few = true;
+	int netns = search->net->netns, r = 0;
 
-	for (int tries = 0; r == 0 && !all && tries < TRIES; tries++) {
+	for (int tries = 0; r == 0 && !all; tries++) {
 		search->found_count = 0;
-		r = tracking_read(filter, search->net->netns, take_flow, search, &all, err);
+		if (few) {
+			r = tracking_read_few(filter, netns, take_flow, search, &all, err);
+		} else {
+			r = tracking_read(filter, netns, take_flow, search, err);
+			all = true;
+		}
 		if (r == 0)
 			r = end_found(search, filter, &root, err);
-		all |= search->found_count == 0;
 		*ret_count += search->found_count;
+		few = search->found_count > 0 && tries < TRIES;
 	}
 	netlink_close(&root);
 	return r;

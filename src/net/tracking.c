@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/netlink.h"
 #include "base/netns.h"
 
@@ -94,16 +95,40 @@ static void take_flow(const struct nlmsghdr *message, void *data)
 		dump->each(&flow, dump->data);
 }
 
+/* Whether the namespace has flows, by the kernel's own count, which is there without ctnetlink as well. */
+static bool has_flows(int netns)
+{
+	cleanup_free char *count = NULL;
+	struct netns_visit visit;
+	size_t length;
+	int r = netns_enter(netns, &visit, NULL);
+
+	if (r < 0)
+		return true;
+	r = file_read("/proc/sys/net/netfilter/nf_conntrack_count", 32, &count, &length, NULL);
+	netns_leave(&visit);
+	return r == 0 ? strtoul(count, NULL, 10) > 0 : r != -ENOENT;
+}
+
+static int fail_untold(struct error **err)
+{
+	error_set(err, EOPNOTSUPP, "cannot read the flows: the kernel tracks connections, and does not say which");
+	error_hint(err, "it needs nf_conntrack_netlink (CONFIG_NF_CT_NETLINK): modprobe nf_conntrack_netlink");
+	return -EOPNOTSUPP;
+}
+
 /* Both families at once: the kernel walks through one table for all of them, and all namespaces, however few are asked
  * for. */
-static int read_by_netlink(struct netlink *nl, struct dump *dump, struct error **err)
+int tracking_read(struct netlink *nl, int netns, tracking_each each, void *data, struct error **err)
 {
+	struct dump dump = {each, data};
 	int r = -EINTR;
 
 	for (int tries = 0; r == -EINTR && tries < TRIES; tries++)
-		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), take_flow, dump);
-	/* -EINVAL: no connection tracking in this kernel, so no flows */
-	return r == 0 || r == -EINTR || r == -EINVAL ? 0 : netlink_fail(nl, r, err, "cannot read the flows");
+		r = netlink_ask(nl, begin(nl, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), take_flow, &dump);
+	if (r == -EINVAL) /* no ctnetlink in this kernel, and most likely no connection tracking */
+		return has_flows(netns) ? fail_untold(err) : 0;
+	return r == 0 ? 0 : netlink_fail(nl, r, err, "cannot read the flows");
 }
 
 static void take_count(const struct nlmsghdr *message, void *data)
@@ -231,16 +256,16 @@ static bool read_by_file(int netns, const struct dump *dump, bool *ret_all)
 	return length == 0;
 }
 
-int tracking_read(struct netlink *nl, int netns, tracking_each each, void *data, bool *ret_all, struct error **err)
+int tracking_read_few(struct netlink *nl, int netns, tracking_each each, void *data, bool *ret_all, struct error **err)
 {
-	struct dump dump = {each, data};
+	const struct dump dump = {each, data};
 	uint32_t count = count_flows(nl);
 
 	*ret_all = true;
 	if (count == 0 || (count <= FEW && read_by_file(netns, &dump, ret_all)))
 		return 0;
 	*ret_all = true;
-	return read_by_netlink(nl, &dump, err);
+	return tracking_read(nl, netns, each, data, err);
 }
 
 /* ─── ending ─── */

@@ -22,12 +22,17 @@ struct flow {
 };
 
 /*
- * Calls `each` for every flow of the namespace in which the socket is, `netns` (-1: the thread's own). Without
- * connection tracking in the kernel there are none. *ret_all: none can have been left out that was there all the time;
- * otherwise one may have, because others ended meanwhile, and who wants all of them reads again.
+ * Both call `each` for flows of the namespace in which the socket is, `netns` (-1: the thread's own); where a read is
+ * begun anew, for some of them twice. Without connection tracking in the kernel there are none.
+ *
+ * tracking_read: for all that were there all the time, or it fails: also where the kernel tracks connections there, and
+ * does not say which (no ctnetlink).
+ * tracking_read_few: in less time where there are few. *ret_all: as tracking_read; otherwise one may have been left
+ * out, because others ended meanwhile.
  */
 typedef void (*tracking_each)(const struct flow *flow, void *data);
-int tracking_read(struct netlink *nl, int netns, tracking_each each, void *data, bool *ret_all, struct error **err);
+int tracking_read(struct netlink *nl, int netns, tracking_each each, void *data, struct error **err);
+int tracking_read_few(struct netlink *nl, int netns, tracking_each each, void *data, bool *ret_all, struct error **err);
 
 /* Ends the flow of which this is the original direction; one that has ended by itself is fine. */
 int tracking_end(struct netlink *nl, const struct side *side, struct error **err);

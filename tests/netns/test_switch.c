@@ -3,8 +3,12 @@
 
 #include "base/cancel.h"
 #include "base/cleanup.h"
+#include "base/netlink.h"
 #include "model/isolation.h"
+#include "net/tracking.h"
 
+#include <errno.h>
+#include <linux/netlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -367,6 +371,87 @@ static void many_flows_end(void **state)
 	stop(&s);
 }
 
+struct told {
+	struct netlink *ending;
+	bool ports[400];
+	size_t count;
+};
+
+/* Ends others while they are read: the next page begins elsewhere then. */
+static void take_and_end(const struct flow *flow, void *data)
+{
+	struct told *told = data;
+	unsigned number = flow->original.destination_port - 8000u;
+
+	if (number >= 400 || told->ports[number])
+		return;
+	told->ports[number] = true;
+	told->count++;
+	if (number % 2)
+		OK(tracking_end(told->ending, &flow->original, &problem));
+}
+
+/* Few and many: whatever ends meanwhile, each that does not is told of, or it is said that one may not be. */
+static void no_flow_is_left_out(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	const size_t counts[] = {0, 1, 60, 400};
+	int netns = net_netns_fd(f->net), fd = udp_bind(netns, AF_INET, NULL, 0);
+	struct netlink reading, ending;
+
+	OK(netlink_open(&reading, netns, NETLINK_NETFILTER, &problem));
+	OK(netlink_open(&ending, netns, NETLINK_NETFILTER, &problem));
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+		for (int few = 0; few < 2; few++) {
+			struct told told = {.ending = &ending};
+			bool all = true;
+
+			for (size_t j = 0; j < counts[i]; j++)
+				udp_send(fd, "127.0.0.1", (uint16_t)(8000 + j), "hello");
+			if (few)
+				OK(tracking_read_few(&reading, netns, take_and_end, &told, &all, &problem));
+			else
+				OK(tracking_read(&reading, netns, take_and_end, &told, &problem));
+			assert_true(told.count <= counts[i]);
+			for (size_t j = 0; all && j < counts[i]; j += 2)
+				assert_true(told.ports[j]);
+			assert_true(all || (counts[i] == 60 && few)); /* more than a page of /proc */
+		}
+	netlink_close(&reading);
+	netlink_close(&ending);
+	close(fd);
+	stop(&s);
+}
+
+/* A kernel without ctnetlink refuses the question as this other part of it does (-EINVAL). */
+static void flows_that_are_not_told_are_no_success(void **state)
+{
+	struct fixture *f = *state;
+	struct switching s = start(f);
+	cleanup_error struct error *err = NULL;
+	int netns = net_netns_fd(f->net), fd = udp_bind(netns, AF_INET, NULL, 0);
+	struct told told = {0};
+	struct netlink other;
+
+	OK(netlink_open(&other, netns, NETLINK_SOCK_DIAG, &problem));
+	udp_send(fd, "127.0.0.1", 8000, "hello");
+	assert_int_equal(tracking_read(&other, netns, take_and_end, &told, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err->message, "tracks connections"));
+	machine_do("ip netns add untracked");
+	{
+		int untracked = netns_of("untracked");
+
+		OK(tracking_read(&other, untracked, take_and_end, &told, &problem));
+		close(untracked);
+	}
+	machine_do("ip netns del untracked");
+	assert_int_equal(told.count, 0);
+	netlink_close(&other);
+	close(fd);
+	stop(&s);
+}
+
 static void alone_among_neighbours(void **state)
 {
 	struct fixture *f = *state;
@@ -464,6 +549,8 @@ static int tests(void)
 		TEST(an_opening_ends_by_itself),
 		TEST(flows_end),
 		TEST(many_flows_end),
+		TEST(no_flow_is_left_out),
+		TEST(flows_that_are_not_told_are_no_success),
 		TEST(alone_among_neighbours),
 		TEST(no_open_relay),
 		TEST(chosen_places_stay),
