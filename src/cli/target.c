@@ -152,6 +152,23 @@ static int no_such_lab(struct invocation *inv, const char *name)
 	return status;
 }
 
+/*
+ * What is kept of a lab that was applied is no text of a person, so its lines are those of the person's file: the one
+ * that was named, else that of this folder, if it promises the same.
+ */
+static void take_lines(struct lab *applied, const struct lab *named)
+{
+	cleanup_problems struct problems problems = {0};
+	cleanup_lab struct lab *found = NULL;
+	cleanup_free char *file = NULL;
+	bool loaded = !named && applied->policy_count && config_find(&file, NULL) == 0 &&
+		      config_load(file, NULL, &problems, &found, NULL) == 0;
+
+	if (loaded && strcmp(found->name, applied->name) == 0)
+		named = found;
+	lab_take_policy_places(applied, named);
+}
+
 int target_lab(struct invocation *inv, const char *given, struct lab **ret)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -169,8 +186,12 @@ int target_lab(struct invocation *inv, const char *given, struct lab **ret)
 		status = applied_file(inv, arena, lab ? lab->name : name, &applied);
 	if (status != EXIT_DONE)
 		return status;
-	if (applied)
-		return load_quietly(inv, applied, ret);
+	if (applied) {
+		status = load_quietly(inv, applied, ret);
+		if (status == EXIT_DONE)
+			take_lines(*ret, lab);
+		return status;
+	}
 	if (!lab)
 		return no_such_lab(inv, name);
 	*ret = steal_pointer(&lab);

@@ -126,6 +126,24 @@ struct guest *host_guest_towards(const struct host *host, const struct guest *de
 	return (struct guest *)(uintptr_t)descendant; /* as strchr(3): the caller's own right to change it */
 }
 
+static bool has_same_policies(const struct lab *lab, const struct lab *other)
+{
+	if (!other || lab->policy_count != other->policy_count)
+		return false;
+	for (size_t i = 0; i < lab->policy_count; i++)
+		if (strcmp(lab->policies[i].text, other->policies[i].text) != 0)
+			return false;
+	return true;
+}
+
+void lab_take_policy_places(struct lab *lab, const struct lab *file)
+{
+	bool same = has_same_policies(lab, file);
+
+	for (size_t i = 0; i < lab->policy_count; i++)
+		lab->policies[i].place = same ? file->policies[i].place : (struct place){};
+}
+
 void lab_free(struct lab *lab)
 {
 	if (lab)

@@ -198,6 +198,12 @@ static inline void lab_freep(struct lab **lab)
 struct guest *lab_find_guest(const struct lab *lab, const char *path);     /* NULL: none */
 struct network *lab_find_network(const struct lab *lab, const char *path); /* NULL: none */
 
+/*
+ * The lines of `lab`'s policy stand where they stand in `file`, if that has the same lines in the same order; else, or
+ * with NULL, nowhere: of a lab that was read from what no person wrote.
+ */
+void lab_take_policy_places(struct lab *lab, const struct lab *file);
+
 /* The guest of `host` that is `descendant` or has it somewhere below; NULL when it is not below this host. */
 struct guest *host_guest_towards(const struct host *host, const struct guest *descendant);
 

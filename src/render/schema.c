@@ -459,7 +459,7 @@ static const struct schema schemas[] = {
 				"items": {"type": "object", "required": ["text", "implied", "line", "result", "why", "witness", "missing", "guarantees"], "properties": {
 					"text": {"type": "string"},
 					"implied": {"type": "boolean", "description": "by `world:`, by networks without uplink; no line of the policy"},
-					"line": {"type": ["integer", "null"], "description": "of the lab file"},
+					"line": {"type": ["integer", "null"], "description": "of the lab file; null: it is implied, or of a lab that runs no file here promises the same"},
 					"result": {"$ref": "#/$defs/result"},
 					"why": {"type": ["string", "null"], "description": "of a violation: where the witness ends"},
 					"witness": {"type": ["object", "null"], "description": "a packet that breaks it and its way, as path gives it; of unknown, one that it depends on",

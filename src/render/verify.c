@@ -104,7 +104,7 @@ void verify_line(const struct policy_report *report, const struct style *style, 
 	for (size_t i = 0; i < report->verdict_count; i++)
 		counts[report->verdicts[i].result]++;
 	text_paint(out, style, colour_of(report->result), policy_result_word(report->result));
-	strbuf_printf(out, ": %zu of %zu promise%s", counts[POLICY_PROVED], report->verdict_count,
+	strbuf_printf(out, ": %zu of %zu promise%s kept", counts[POLICY_PROVED], report->verdict_count,
 		      report->verdict_count == 1 ? "" : "s");
 	if (counts[POLICY_VIOLATED])
 		strbuf_printf(out, ", %zu violated", counts[POLICY_VIOLATED]);

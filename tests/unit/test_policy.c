@@ -717,6 +717,48 @@ static void test_open_twice(void **state)
 	expect(&proof, allow_a, POLICY_UNKNOWN);
 }
 
+/* What is counted first is what is kept. */
+static void test_counted(void **state)
+{
+	struct policy_verdict verdicts[] = {
+		{.result = POLICY_PROVED}, {.result = POLICY_VIOLATED}, {.result = POLICY_UNKNOWN}};
+	struct policy_report report = {.result = POLICY_VIOLATED, .verdicts = verdicts, .verdict_count = 3};
+	const struct style style = {.columns = 80};
+	cleanup_strbuf struct strbuf out = {}, one = {};
+
+	verify_line(&report, &style, &out);
+	assert_string_equal(out.text, "violated: 1 of 3 promises kept, 1 violated, 1 unknown\n");
+	report.result = POLICY_PROVED;
+	report.verdict_count = 1;
+	verify_line(&report, &style, &one);
+	assert_string_equal(one.text, "proved: 1 of 1 promise kept\n");
+}
+
+/* A lab as it was applied has the lines of the file that promises the same, and else none. */
+static void test_lines(void **state)
+{
+	cleanup_free char *path = fixture("first.nest.yaml");
+	cleanup_free char *text = read_text(path);
+	struct edit other = {"the lab", "file", "port: 22", "port: 23"};
+	char *changed = replaced(strdup(text), &other);
+	struct lab *file = load_fine(text), *applied = load_fine(text), *others = load_fine(changed);
+
+	assert_true(file->policy_count > 0 && file->policies[0].place.line > 1);
+	for (size_t i = 0; i < applied->policy_count; i++)
+		applied->policies[i].place = (struct place){1, 1};
+	lab_take_policy_places(applied, file);
+	for (size_t i = 0; i < applied->policy_count; i++)
+		assert_int_equal(applied->policies[i].place.line, file->policies[i].place.line);
+	lab_take_policy_places(applied, others);
+	assert_int_equal(applied->policies[0].place.line, 0);
+	lab_take_policy_places(file, NULL);
+	assert_int_equal(file->policies[0].place.line, 0);
+	lab_free(file);
+	lab_free(applied);
+	lab_free(others);
+	free(changed);
+}
+
 static void test_json(void **state)
 {
 	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first"}, {}});
@@ -756,6 +798,8 @@ int main(void)
 		cmocka_unit_test(test_missing_host),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_open_twice),
+		cmocka_unit_test(test_counted),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_json),
 	};
 
