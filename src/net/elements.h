@@ -1,6 +1,7 @@
 /*
  * The elements of those sets of the lab's rules that say who is cut, sealed or opened for a while: all that changes
- * when a guest is switched. The sets themselves and the chains around them (rules.c) are the same whatever is switched.
+ * when a guest is switched. The sets themselves and the chains around them (rules.c, rules_bridge.c) are the same
+ * whatever is switched.
  */
 #ifndef NESTVISOR_NET_ELEMENTS_H
 #define NESTVISOR_NET_ELEMENTS_H

@@ -1,0 +1,423 @@
+/* The bridge table of the rules (rules.c says what it is for): who a frame may be from, and whether it may pass. */
+#include "net/rules_internal.h"
+
+#include "model/lab.h"
+#include "net/elements.h"
+#include "net/link.h"
+#include "net/net_internal.h"
+#include "net/network.h"
+#include "net/reach.h"
+
+#include <sys/socket.h>
+
+/* The bridge table's sets. Each goes over the taps of this host: the nics of its guests. */
+
+typedef void (*nic_elements)(struct set *set, const struct lab *lab, const struct nic *nic);
+
+static void add_taps(struct strbuf *out, const struct lab *lab, const char *name, const char *type, bool interval,
+		     nic_elements each)
+{
+	const struct host *root = lab->root;
+	struct set set = rules_set_begin(out, name, type, interval);
+
+	for (size_t i = 0; i < root->guest_count; i++)
+		for (size_t j = 0; j < root->guests[i]->nic_count; j++)
+			each(&set, lab, &root->guests[i]->nics[j]);
+	rules_set_end(&set);
+}
+
+static void tap_itself(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	rules_set_add(set, "\"%s\"", nic->tap);
+}
+
+/*
+ * A guest without a fixed address may give itself any of its network that is nobody's. With one from elsewhere it could
+ * have its host and its neighbours send to the world for it, as answers. Only where its network has no addresses of a
+ * family, and so no way out, it may have any.
+ */
+static bool is_free(const struct nic *nic, uint8_t family)
+{
+	return !(family == AF_INET ? nic->address4 : nic->address6).family;
+}
+
+static const struct prefix *subnet_of(const struct nic *nic, uint8_t family)
+{
+	return family == AF_INET ? &nic->network->subnet4 : &nic->network->subnet6;
+}
+
+static void free_in_subnet(struct set *set, const struct nic *nic, uint8_t family)
+{
+	char text[PREFIX_TEXT_SIZE];
+
+	if (is_free(nic, family) && subnet_of(nic, family)->ip.family)
+		rules_set_add(set, "\"%s\" . %s", nic->tap, rules_element_of(subnet_of(nic, family), text));
+}
+
+static void free_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	free_in_subnet(set, nic, AF_INET);
+}
+
+static void free_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	free_in_subnet(set, nic, AF_INET6);
+}
+
+static void tap_without_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (is_free(nic, AF_INET6))
+		tap_itself(set, lab, nic);
+}
+
+static void tap_with_any_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (is_free(nic, AF_INET) && !subnet_of(nic, AF_INET)->ip.family)
+		tap_itself(set, lab, nic);
+}
+
+static void tap_with_any_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (is_free(nic, AF_INET6) && !subnet_of(nic, AF_INET6)->ip.family)
+		tap_itself(set, lab, nic);
+}
+
+/*
+ * Guests that must not answer DHCP or advertise routes. All, but on a network where somebody else's guests wait for
+ * an address and dnsmasq gives none: there the lab has a server of its own.
+ */
+static void tap_if_guarded(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	const struct host *root = lab->root;
+
+	for (size_t i = 0; !nic->network->dhcp && i < root->guest_count; i++)
+		for (size_t j = 0; j < root->guests[i]->nic_count; j++) {
+			const struct nic *other = &root->guests[i]->nics[j];
+
+			if (other->network == nic->network && other->guest != nic->guest && !other->address4.family &&
+			    !other->address6.family)
+				return;
+		}
+	tap_itself(set, lab, nic);
+}
+
+static void mac_of_tap(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char mac[MAC_TEXT_SIZE];
+
+	rules_set_add(set, "\"%s\" . %s", nic->tap, mac_format(nic->mac, mac));
+}
+
+/* Subnets that are reached through the nic's guest, which may send with their addresses from each of its nics. */
+static void subnets_behind(struct set *set, const struct lab *lab, const struct nic *nic, uint8_t family)
+{
+	char text[PREFIX_TEXT_SIZE];
+
+	if (!nic->guest->host)
+		return;
+	for (size_t i = 0; i < lab->network_count; i++) {
+		const struct network *network = lab->networks[i];
+		const struct prefix *subnet = reach_subnet(network, family);
+
+		if (network->owner != lab->root && subnet->ip.family &&
+		    host_guest_towards(lab->root, network->owner->guest) == nic->guest &&
+		    reach_entry(lab->root, network, family))
+			rules_set_add(set, "\"%s\" . %s", nic->tap, rules_element_of(subnet, text));
+	}
+}
+
+static void subnets4_behind(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	subnets_behind(set, lab, nic, AF_INET);
+}
+
+static void subnets6_behind(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	subnets_behind(set, lab, nic, AF_INET6);
+}
+
+static void own_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (rules_nic_ip(nic, AF_INET, text))
+		rules_set_add(set, "\"%s\" . %s", nic->tap, text);
+}
+
+/*
+ * A system that nestvisor makes derives its link-local address from its MAC address. Of others it is not known how they
+ * choose theirs (RFC 7217, RFC 8981), so they may have any; the gateway's own is refused before these sets are asked.
+ */
+static void own_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	struct ip local = link_local(nic->mac);
+	char text[IP_TEXT_SIZE];
+
+	if (nic->guest->seed == SEED_NATIVE)
+		rules_set_add(set, "\"%s\" . %s", nic->tap, ip_format(&local, text));
+	if (rules_nic_ip(nic, AF_INET6, text))
+		rules_set_add(set, "\"%s\" . %s", nic->tap, text);
+}
+
+/* The same with the Ethernet address. */
+static void whole_own4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
+
+	if (rules_nic_ip(nic, AF_INET, text))
+		rules_set_add(set, "\"%s\" . %s . %s", nic->tap, mac_format(nic->mac, mac), text);
+}
+
+static void whole_own6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
+
+	if (rules_nic_ip(nic, AF_INET6, text))
+		rules_set_add(set, "\"%s\" . %s . %s", nic->tap, mac_format(nic->mac, mac), text);
+}
+
+static void tap_with_any_local(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	if (nic->guest->seed != SEED_NATIVE)
+		tap_itself(set, lab, nic);
+}
+
+static void fixed_ip4(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (rules_nic_ip(nic, AF_INET, text))
+		rules_set_add(set, "%s", text);
+}
+
+static void fixed_ip6(struct set *set, const struct lab *lab, const struct nic *nic)
+{
+	char text[IP_TEXT_SIZE];
+
+	if (rules_nic_ip(nic, AF_INET6, text))
+		rules_set_add(set, "%s", text);
+}
+
+/* Addresses that are somebody's: guests without a fixed address may use any but these. */
+static void add_owned(struct strbuf *out, const struct lab *lab, const char *name, uint8_t family)
+{
+	const struct host *root = lab->root;
+	struct set set = rules_set_begin(out, name, family == AF_INET ? "ipv4_addr" : "ipv6_addr", false);
+	char text[IP_TEXT_SIZE];
+
+	for (size_t i = 0; family == AF_INET && i < root->network_count; i++)
+		if (root->networks[i]->gateway4.family)
+			rules_set_add(&set, "%s", ip_format(&root->networks[i]->gateway4, text));
+	for (size_t i = 0; i < root->guest_count; i++)
+		for (size_t j = 0; j < root->guests[i]->nic_count; j++)
+			(family == AF_INET ? fixed_ip4 : fixed_ip6)(&set, lab, &root->guests[i]->nics[j]);
+	rules_set_end(&set);
+}
+
+static struct ip gateway_local(const struct lab *lab, const struct network *network)
+{
+	uint8_t mac[6];
+
+	network_mac(lab, network, mac);
+	return link_local(mac);
+}
+
+static void add_gateways6(struct strbuf *out, const struct lab *lab)
+{
+	struct set set = rules_set_begin(out, "gateways6", "ipv6_addr", false);
+	char text[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+		struct ip local = gateway_local(lab, network);
+
+		if (network->gateway6.family)
+			rules_set_add(&set, "%s", ip_format(&network->gateway6, text));
+		rules_set_add(&set, "%s", ip_format(&local, text));
+	}
+	rules_set_end(&set);
+}
+
+/* An IPv6 address as a number: nft 1.0.6 has no name for the target of an advertisement, only its place in the packet.
+ */
+static const char *number_of(const struct ip *ip, char text[35])
+{
+	static const char digits[] = "0123456789abcdef";
+	char *at = text;
+
+	*at++ = '0';
+	*at++ = 'x';
+	for (size_t i = 0; i < 16; i++) {
+		*at++ = digits[ip->bytes[i] >> 4];
+		*at++ = digits[ip->bytes[i] & 15];
+	}
+	*at = '\0';
+	return text;
+}
+
+#define TARGET "@th,64,128" /* of a neighbour advertisement: RFC 4861, section 4.4 */
+
+static void add_advert_chain(struct strbuf *out, const struct lab *lab)
+{
+	const struct host *root = lab->root;
+	cleanup_strbuf struct strbuf pairs = {0}, owned = {0};
+	char number[35];
+
+	for (size_t i = 0; i < root->network_count; i++) {
+		struct ip local = gateway_local(lab, root->networks[i]);
+
+		strbuf_printf(&owned, "%s%s", owned.length ? ", " : "", number_of(&local, number));
+		if (root->networks[i]->gateway6.family)
+			strbuf_printf(&owned, ", %s", number_of(&root->networks[i]->gateway6, number));
+	}
+	for (size_t i = 0; i < root->guest_count; i++)
+		for (size_t j = 0; j < root->guests[i]->nic_count; j++) {
+			const struct nic *nic = &root->guests[i]->nics[j];
+
+			if (!nic->address6.family)
+				continue;
+			number_of(&nic->address6, number);
+			strbuf_printf(&pairs, "%s\"%s\" . %s", pairs.length ? ", " : "", nic->tap, number);
+			strbuf_printf(&owned, "%s%s", owned.length ? ", " : "", number);
+		}
+	strbuf_add(out, "\tchain from_tap_advert {\n");
+	if (pairs.length)
+		strbuf_printf(out, "\t\tiifname . " TARGET " { %s } return\n", pairs.text);
+	if (owned.length)
+		strbuf_printf(out, "\t\t" TARGET " { %s } drop\n", owned.text);
+	strbuf_add(out, "\t\t@th,64,10 0x3fa return\n" /* fe80::/10 */
+			"\t\tiifname @any_advert return\n"
+			"\t\tdrop\n\t}\n");
+}
+
+static void add_tap_chains(struct strbuf *out)
+{
+	strbuf_add(out, "\tchain from_tap_arp {\n"
+			"\t\tiifname . arp saddr ether != @tap_mac drop\n"
+			"\t\tiifname . arp saddr ip @tap_ip4 return\n"
+			"\t\tiifname . arp saddr ip @tap_subnets4 return\n"
+			"\t\tarp saddr ip 0.0.0.0 return\n" /* is it free? RFC 5227 */
+			"\t\tarp saddr ip @owned4 drop\n"
+			"\t\tiifname . arp saddr ip @free_ip4 return\n"
+			"\t\tiifname @any_ip4 return\n"
+			"\t\tdrop\n\t}\n");
+	strbuf_add(out, "\tchain from_tap_ip4 {\n"
+			"\t\tiifname @guarded udp sport 67 drop\n"
+			"\t\tiifname . ip saddr @tap_ip4 return\n"
+			"\t\tiifname . ip saddr @tap_subnets4 return\n"
+			"\t\tip saddr 0.0.0.0 udp sport 68 udp dport 67 return\n"
+			"\t\tip saddr @owned4 drop\n"
+			"\t\tiifname . ip saddr @free_ip4 return\n"
+			"\t\tiifname @any_ip4 return\n"
+			"\t\tdrop\n\t}\n");
+	strbuf_add(out, "\tchain from_tap_ip6 {\n"
+			"\t\tip6 saddr @gateways6 drop\n"
+			/* What only neighbours may say has this limit (RFC 4861), and never comes in pieces, in which
+			   it could hide (RFC 6980). */
+			"\t\tip6 hoplimit 255 exthdr frag exists drop\n"
+			"\t\ticmpv6 type nd-redirect drop\n"
+			"\t\tiifname @guarded icmpv6 type nd-router-advert drop\n"
+			"\t\tiifname @guarded udp sport 547 drop\n"
+			"\t\ticmpv6 type nd-neighbor-advert jump from_tap_advert\n"
+			"\t\tiifname . ip6 saddr @tap_ip6 return\n"
+			"\t\tiifname . ip6 saddr @tap_subnets6 return\n"
+			"\t\tiifname @any_local ip6 saddr fe80::/10 return\n"
+			"\t\tip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, "
+			"mld2-listener-report } return\n"
+			"\t\tip6 saddr @owned6 drop\n"
+			"\t\tiifname . ip6 saddr @free_ip6 return\n"
+			"\t\tiifname @any_ip6 return\n"
+			"\t\tdrop\n\t}\n");
+}
+
+/* Who sends: most frames are decided by one look at all that must be the tap's own, the others are looked at closely.
+ */
+static void add_from_taps(struct strbuf *out)
+{
+	strbuf_add(out, "\tchain own4 {\n"
+			"\t\tmeta l4proto != udp accept\n"
+			"\t\tudp sport != 67 accept\n"
+			"\t}\n"
+			"\tchain own6 {\n"
+			"\t\tip6 nexthdr tcp accept\n"
+			"\t\tip6 nexthdr udp udp sport != 547 accept\n"
+			"\t}\n"
+			"\tchain prerouting {\n"
+			"\t\ttype filter hook prerouting priority -300; policy accept;\n" ADD_MARK(FROM_GUEST));
+	strbuf_add(out, "\t\tiifname vmap @tap_from\n"
+			"\t\tiifname . ether saddr . ip saddr @own4 jump own4\n"
+			"\t\tiifname . ether saddr . ip6 saddr @own6 jump own6\n"
+			"\t\tiifname @tunnels accept\n"
+			"\t\tiifname . ether saddr != @tap_mac drop\n"
+			/* Of a VLAN the host knows nothing; VLAN 0 is no VLAN, and what is behind such a tag it takes
+			   as if there were none (IEEE 802.1Q, 6.9.1). */
+			"\t\tether type { 8021q, 8021ad } @ll,116,12 != 0 accept\n"
+			"\t\tmeta protocol vmap { arp : jump from_tap_arp, ip : jump from_tap_ip4, "
+			"ip6 : jump from_tap_ip6, 8021q : drop, 8021ad : drop }\n"
+			"\t}\n");
+}
+
+static void add_bridge_chains(struct strbuf *out)
+{
+	add_from_taps(out);
+	rules_add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to",
+			      "\t\toifname @tap_open return\n");
+	rules_add_address_chains(out);
+	strbuf_add(out, "\tchain forward {\n"
+			"\t\ttype filter hook forward priority -300; policy accept;\n");
+	strbuf_add(out, rules_from4);
+	strbuf_add(out, rules_from6);
+	strbuf_add(out, "\t\toifname vmap @tap_to\n");
+	strbuf_add(out, rules_to4);
+	strbuf_add(out, rules_to6);
+	strbuf_add(out, "\t\tmeta mark & " ALONE " == " ALONE " drop\n"
+			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
+			"\t}\n");
+	strbuf_add(out, "\tchain output {\n"
+			"\t\ttype filter hook output priority -300; policy accept;\n"
+			"\t\toifname vmap @tap_to\n"
+			"\t}\n");
+}
+
+static void add_tunnels(struct strbuf *out, const struct host *root)
+{
+	struct set set = rules_set_begin(out, "tunnels", "ifname", false);
+
+	for (size_t i = 0; i < root->network_count; i++)
+		for (size_t j = 0; j < net_tunnel_count(root->networks[i]); j++) {
+			char name[LINK_NAME_SIZE];
+
+			net_tunnel_name(root->networks[i], j, name);
+			rules_set_add(&set, "\"%s\"", name);
+		}
+	rules_set_end(&set);
+}
+
+void rules_format_bridge(const struct lab *lab, const struct elements *elements, struct strbuf *out)
+{
+	strbuf_add(out, "table bridge nestvisor {\n");
+	add_tunnels(out, lab->root);
+	add_taps(out, lab, "guarded", "ifname", false, tap_if_guarded);
+	add_taps(out, lab, "any_ip4", "ifname", false, tap_with_any_ip4);
+	add_taps(out, lab, "any_ip6", "ifname", false, tap_with_any_ip6);
+	add_taps(out, lab, "any_advert", "ifname", false, tap_without_ip6);
+	add_taps(out, lab, "free_ip4", "ifname . ipv4_addr", true, free_ip4);
+	add_taps(out, lab, "free_ip6", "ifname . ipv6_addr", true, free_ip6);
+	add_taps(out, lab, "tap_mac", "ifname . ether_addr", false, mac_of_tap);
+	add_taps(out, lab, "any_local", "ifname", false, tap_with_any_local);
+	/* Apart from the addresses: intervals in two dimensions are what the kernel takes longest to build. */
+	add_taps(out, lab, "tap_ip4", "ifname . ipv4_addr", false, own_ip4);
+	add_taps(out, lab, "tap_ip6", "ifname . ipv6_addr", false, own_ip6);
+	add_taps(out, lab, "own4", "ifname . ether_addr . ipv4_addr", false, whole_own4);
+	add_taps(out, lab, "own6", "ifname . ether_addr . ipv6_addr", false, whole_own6);
+	add_taps(out, lab, "tap_subnets4", "ifname . ipv4_addr", true, subnets4_behind);
+	add_taps(out, lab, "tap_subnets6", "ifname . ipv6_addr", true, subnets6_behind);
+	add_owned(out, lab, "owned4", AF_INET);
+	add_owned(out, lab, "owned6", AF_INET6);
+	add_gateways6(out, lab);
+	rules_add_isolation_sets(out, lab, elements, IN_BRIDGE);
+	add_advert_chain(out, lab);
+	add_tap_chains(out);
+	add_bridge_chains(out);
+	strbuf_add(out, "}\n");
+}

@@ -1,0 +1,66 @@
+/* What the parts of the rules' text share (rules.c, rules_bridge.c). */
+#ifndef NESTVISOR_NET_RULES_INTERNAL_H
+#define NESTVISOR_NET_RULES_INTERNAL_H
+
+#include "net/rules.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct elements;
+struct lab;
+struct nic;
+
+/* Bits of the packet mark, which is not seen outside the namespace. */
+#define CUT	      "0x00000001" /* its sender is cut, and not open for a while */
+#define FROM_WORLD    "0x00000002" /* it came by the uplink, and is not from a place that its receiver keeps */
+#define ALONE	      "0x00000004" /* its sender has no neighbours */
+#define STRICT	      "0x00000008" /* its sender has only neighbours that are cut */
+#define FROM_GUEST    "0x00000010" /* it came from a tap or a tunnel */
+#define TO_CUT	      "0x00000020" /* its receiver is cut */
+#define CUT_STRICT    "0x00000009"
+#define CUT_ALONE     "0x00000005"
+#define CUT_OR_GUEST  "0x00000011"
+#define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
+#define STRICT_TO_CUT "0x00000028"
+
+/* A rule that adds bits to the packet's mark. */
+#define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"
+
+/* Elements are gathered first: a set that knows its size and stays as it is is a quicker one in the kernel. */
+struct set {
+	struct strbuf *out;
+	struct strbuf elements;
+	size_t count;
+	bool interval;
+};
+
+/* interval: of prefixes. Freed by rules_set_end, which writes what has been gathered. */
+struct set rules_set_begin(struct strbuf *out, const char *name, const char *type, bool interval);
+void rules_set_add(struct set *set, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void rules_set_end(struct set *set);
+
+/* The nic's fixed address of the family; NULL: it has none. */
+const char *rules_nic_ip(const struct nic *nic, uint8_t family, char text[IP_TEXT_SIZE]);
+/* A prefix as an element: without a length where it is one address. */
+const char *rules_element_of(const struct prefix *prefix, char text[PREFIX_TEXT_SIZE]);
+
+/* The sets of one table (IN_*) that say who is cut; elements that end by themselves are added behind the tables. */
+void rules_add_isolation_sets(struct strbuf *out, const struct lab *lab, const struct elements *elements,
+			      uint8_t table);
+
+/*
+ * The chains that the verdict maps lead to, for one kind of map: `from` and `to` are their names' beginnings (NULL: no
+ * such), `open_from` and `open_to` the rules that let a guest pass that is open for a while.
+ */
+void rules_add_mode_chains(struct strbuf *out, const char *from, const char *open_from, const char *to,
+			   const char *open_to);
+/* Those for addresses, of both families. */
+void rules_add_address_chains(struct strbuf *out);
+
+/* The rules that lead to them, by family: where all packets come in, those for IPv6 are passed over at one look. */
+extern const char rules_from4[], rules_from6[], rules_to4[], rules_to6[];
+
+void rules_format_bridge(const struct lab *lab, const struct elements *elements, struct strbuf *out);
+
+#endif
