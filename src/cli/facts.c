@@ -295,7 +295,7 @@ static void put_host(struct strbuf *out, const struct style *style, const struct
 	put_routes(out, style, facts);
 	put_forwarding(out, style, facts);
 	put_rules(out, style, facts);
-	put_count(out, style, "connections", facts->connection_count, facts->connections_known);
+	put_count(out, style, "connections", facts->connection_count, facts_connections_known(facts));
 	put_count(out, style, "listeners", facts->listener_count, facts->listeners_known);
 	put_programs(out, style, facts);
 	put_documents(out, style, facts);

@@ -57,6 +57,11 @@ const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *n
 	return bsearch(name, facts->sysctls, facts->sysctl_count, sizeof(*facts->sysctls), compare_sysctl);
 }
 
+enum truth facts_connections_known(const struct facts *facts)
+{
+	return facts->connections4_known == facts->connections6_known ? facts->connections4_known : TRUTH_NO;
+}
+
 const char *facts_sysctl(const struct facts *facts, const char *name)
 {
 	const struct sysctl *entry = facts_sysctl_entry(facts, name);

@@ -88,7 +88,7 @@ struct facts {
 	struct ruleset ruleset;
 	struct connection *connections;
 	size_t connection_count;
-	enum truth connections_known;
+	enum truth connections4_known, connections6_known; /* all of them, of IPv4 and of IPv6 */
 
 	struct kernel kernel;
 	struct distribution distribution;
@@ -126,9 +126,11 @@ struct facts {
 
 /* By its name or its other word; letters' case does not count. */
 bool facts_is_called(const struct facts *facts, const char *word);
-struct link *facts_link(const struct facts *facts, const char *name); /* NULL: none */
+struct link *facts_link(const struct facts *facts, const char *name);		    /* NULL: none */
 struct link *facts_link_with_mac(const struct facts *facts, const struct mac *mac); /* the first; NULL: none */
 /* A sysctl's value, or NULL: unknown. */
+/* All connections, of both families. */
+enum truth facts_connections_known(const struct facts *facts);
 const char *facts_sysctl(const struct facts *facts, const char *name);
 const struct sysctl *facts_sysctl_entry(const struct facts *facts, const char *name);
 /* Is it known that the kernel has no such sysctl, as net.bridge.* without br_netfilter? */

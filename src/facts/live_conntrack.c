@@ -36,7 +36,8 @@ static struct number u64_of(const struct nlattr *attribute)
 	return attribute ? number_of(be64toh(mnl_attr_get_u64(attribute))) : (struct number){};
 }
 
-static void take_side(struct flow_side *side, const struct nlattr *tuple, struct number *ret_protocol)
+static void take_side(struct flow_side *side, const struct nlattr *tuple, struct number *ret_protocol,
+		      struct number *ret_zone)
 {
 	const struct nlattr *a[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
 
@@ -47,6 +48,7 @@ static void take_side(struct flow_side *side, const struct nlattr *tuple, struct
 					 : netlink_get_ip(ip[CTA_IP_V6_SRC], AF_INET6);
 	side->destination = ip[CTA_IP_V4_DST] ? netlink_get_ip(ip[CTA_IP_V4_DST], AF_INET)
 					      : netlink_get_ip(ip[CTA_IP_V6_DST], AF_INET6);
+	*ret_zone = live_be16(a[CTA_TUPLE_ZONE]); /* where each direction has its own */
 	*ret_protocol = u8_of(proto[CTA_PROTO_NUM]);
 	side->source_port = live_be16(proto[CTA_PROTO_SRC_PORT]);
 	side->destination_port = live_be16(proto[CTA_PROTO_DST_PORT]);
@@ -99,7 +101,7 @@ static void take_connection(const struct nlmsghdr *message, void *data)
 	struct facts *facts = live->facts;
 	const struct nlattr *a[CTA_MAX + 1], *help[CTA_HELP_MAX + 1];
 	struct connection connection = {.origin = {.source = SOURCE}};
-	struct number protocol;
+	struct number protocol, zones[2];
 	uint64_t status;
 
 	if (facts->connection_count == CONNECTIONS_MAX) {
@@ -107,8 +109,8 @@ static void take_connection(const struct nlmsghdr *message, void *data)
 		return;
 	}
 	netlink_attributes(message, sizeof(struct nfgenmsg), a, CTA_MAX);
-	take_side(&connection.original, a[CTA_TUPLE_ORIG], &connection.protocol);
-	take_side(&connection.reply, a[CTA_TUPLE_REPLY], &protocol);
+	take_side(&connection.original, a[CTA_TUPLE_ORIG], &connection.protocol, &zones[0]);
+	take_side(&connection.reply, a[CTA_TUPLE_REPLY], &protocol, &zones[1]);
 	connection.family = connection.original.source.family;
 	if (!connection.family)
 		return;
@@ -122,6 +124,9 @@ static void take_connection(const struct nlmsghdr *message, void *data)
 	connection.timeout = live_be32(a[CTA_TIMEOUT]);
 	connection.mark = live_be32(a[CTA_MARK]);
 	connection.zone = live_be16(a[CTA_ZONE]);
+	for (size_t i = 0; i < 2; i++)
+		if (zones[i].known)
+			connection.zone = zones[i];
 	netlink_nested(a[CTA_HELP], help, CTA_HELP_MAX);
 	if (help[CTA_HELP_NAME])
 		connection.helper = pool_text(live->pool, mnl_attr_get_str(help[CTA_HELP_NAME]));
@@ -153,7 +158,7 @@ void live_connections(struct live *live)
 	int r;
 
 	if (!file_exists("/proc/sys/net/netfilter/nf_conntrack_max")) {
-		facts->connections_known = TRUTH_YES;
+		facts->connections4_known = facts->connections6_known = TRUTH_YES;
 		return;
 	}
 	r = list_connections(&dump);
@@ -161,7 +166,7 @@ void live_connections(struct live *live)
 		live_unknown(live, SOURCE, "conntrack -L", "connections: %s", strerror(-r));
 		return;
 	}
-	facts->connections_known = dump.more ? TRUTH_NO : TRUTH_YES;
+	facts->connections4_known = facts->connections6_known = dump.more ? TRUTH_NO : TRUTH_YES;
 	if (dump.more)
 		live_unknown(live, SOURCE, "conntrack -L", "there are more than %d connections: the rest was left out",
 			     CONNECTIONS_MAX);

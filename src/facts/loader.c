@@ -29,7 +29,8 @@ static void weaken(struct facts *facts, const struct facts *before, struct rules
 		      {&facts->policy_rules4_known, before->policy_rules4_known},
 		      {&facts->policy_rules6_known, before->policy_rules6_known},
 		      {&facts->sysctls_known, before->sysctls_known},
-		      {&facts->connections_known, before->connections_known},
+		      {&facts->connections4_known, before->connections4_known},
+		      {&facts->connections6_known, before->connections6_known},
 		      {&facts->modules_known, before->modules_known},
 		      {&facts->listeners_known, before->listeners_known}};
 

@@ -453,7 +453,8 @@ void parse_listeners(struct reader *reader, const struct asked *asked)
 	}
 }
 
-static void take_flow_word(struct connection *connection, struct flow_side *side, struct span word)
+static void take_flow_word(struct reader *reader, struct connection *connection, struct flow_side *side,
+			   struct span word)
 {
 	struct span value = word, key = span_cut(&value, '=');
 
@@ -477,8 +478,10 @@ static void take_flow_word(struct connection *connection, struct flow_side *side
 		side->bytes = span_to_number(value);
 	else if (span_is(key, "mark"))
 		connection->mark = span_to_number(value);
-	else if (span_is(key, "zone"))
+	else if (span_is(key, "zone") || span_is(key, "zone-orig") || span_is(key, "zone-reply"))
 		connection->zone = span_to_number(value);
+	else if (span_is(key, "helper"))
+		connection->helper = reader_intern(reader, value);
 }
 
 /*
@@ -519,7 +522,7 @@ static bool take_connection(struct reader *reader, struct span line)
 			if (!first && span_starts(word, "src="))
 				side = &connection.reply;
 			first = false;
-			take_flow_word(&connection, side, word);
+			take_flow_word(reader, &connection, side, word);
 		}
 	}
 	if (!connection.original.source.family)
@@ -530,14 +533,37 @@ static bool take_connection(struct reader *reader, struct span line)
 	return true;
 }
 
+static enum truth known_unless(bool incomplete)
+{
+	return incomplete ? TRUTH_NO : TRUTH_YES;
+}
+
+/*
+ * Of which families these are all: conntrack -L without -f lists IPv4, and IPv6 as well since 1.4.7; the kernel's file,
+ * whose lines begin with the family, lists both.
+ */
 void parse_conntrack(struct reader *reader, const struct asked *asked)
 {
+	struct facts *facts = reader->facts;
+	bool four = asked->family != FAMILY_IP6, six = asked->family == FAMILY_IP6, all = asked->all_tables;
+	uint32_t ignored = reader->capture->ignored;
+	size_t count = facts->connection_count;
 	struct span line;
 
-	reader->facts->connections_known = TRUTH_YES;
-	while (reader_line(reader, &line))
-		if (!span_starts(line, "conntrack ") && !take_connection(reader, line))
+	while (reader_line(reader, &line)) {
+		if (span_starts(line, "conntrack "))
+			continue;
+		if (!take_connection(reader, line))
 			reader_ignored(reader, line);
+		else if (!span_starts(line, "ipv"))
+			all = false;
+	}
+	for (; count < facts->connection_count; count++)
+		six = six || facts->connections[count].family == AF_INET6;
+	if (four)
+		facts->connections4_known = known_unless(reader->capture->ignored > ignored);
+	if (six || all)
+		facts->connections6_known = known_unless(reader->capture->ignored > ignored);
 }
 
 /* The name of the root element that begins here, behind what may stand before it; nothing: there is none. */

@@ -245,28 +245,39 @@ static bool recognise_bridge(const struct words *words, struct recognised *ret)
 	return false;
 }
 
+/* conntrack -L, -f ipv6, -o extended: with anything else it lists some of them. A file of that name is the kernel's. */
+static bool recognise_conntrack(const struct words *words, size_t at, struct recognised *ret)
+{
+	bool listed = false;
+
+	ret->asked.all_tables = !words->command || is(words, at, "nf_conntrack");
+	for (size_t i = at + 1; i < words->count && words->command; i++) {
+		if (is(words, i, "L") || is(words, i, "list")) {
+			listed = true;
+		} else if ((is(words, i, "f") || is(words, i, "family")) &&
+			   (is(words, i + 1, "ipv4") || is(words, i + 1, "ipv6"))) {
+			ret->asked.family = is(words, ++i, "ipv6") ? FAMILY_IP6 : FAMILY_IP;
+		} else if ((is(words, i, "o") || is(words, i, "output")) && is(words, i + 1, "extended")) {
+			i++;
+		} else {
+			ret->filtered = true;
+		}
+	}
+	if (!ret->asked.all_tables && !listed)
+		ret->filtered = true;
+	return set_format(ret, "conntrack -L");
+}
+
 /* Words that say it by themselves. */
 static bool recognise_other(struct pool *pool, const struct words *words, struct recognised *ret)
 {
 	static const struct {
 		const char *word, *command;
-	} table[] = {{"ipset", "ipset save"},
-		     {"conntrack", "conntrack -L"},
-		     {"nf_conntrack", "conntrack -L"},
-		     {"ss", "ss -lntu"},
-		     {"ipconfig", "ipconfig"},
-		     {"wslconfig", ".wslconfig"},
-		     {"uname", "uname -a"},
-		     {"lsmod", "lsmod"},
-		     {"cmdline", "/proc/cmdline"},
-		     {"cpuinfo", "/proc/cpuinfo"},
-		     {"meminfo", "/proc/meminfo"},
-		     {"modules", "lsmod"},
-		     {"group", "getent group"},
-		     {"passwd", "getent passwd"},
-		     {"dumpxml", "virsh dumpxml"},
-		     {"sys", "grep -r . /sys"},
-		     {"neigh", "ip neigh"}};
+	} table[] = {{"ipset", "ipset save"},	   {"ss", "ss -lntu"},		 {"ipconfig", "ipconfig"},
+		     {"wslconfig", ".wslconfig"},  {"uname", "uname -a"},	 {"lsmod", "lsmod"},
+		     {"cmdline", "/proc/cmdline"}, {"cpuinfo", "/proc/cpuinfo"}, {"meminfo", "/proc/meminfo"},
+		     {"modules", "lsmod"},	   {"group", "getent group"},	 {"passwd", "getent passwd"},
+		     {"dumpxml", "virsh dumpxml"}, {"sys", "grep -r . /sys"},	 {"neigh", "ip neigh"}};
 	size_t at = find(words, 0, "sysctl");
 
 	if (at != SIZE_MAX && (!words->command || at == 0)) {
@@ -291,6 +302,10 @@ static bool recognise_other(struct pool *pool, const struct words *words, struct
 			pool_intern(pool, (struct span){first.at, (size_t)(last.at + last.length - first.at)});
 		return set_format(ret, "--version");
 	}
+	if ((at = find(words, 0, "conntrack")) == SIZE_MAX)
+		at = find(words, 0, "nf_conntrack");
+	if (at != SIZE_MAX && (!words->command || at <= 1))
+		return recognise_conntrack(words, at, ret);
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
 		at = find(words, 0, table[i].word);
 		if (at == SIZE_MAX || (words->command && at > 1))

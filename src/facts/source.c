@@ -104,7 +104,7 @@ static const struct source sources[] = {
 	 "rp_filter " CONF4 "accept_local " CONF4 "route_localnet " CONF4 "proxy_arp " CONF4 "arp_ignore " CONF4
 	 "arp_filter " CONF4 "src_valid_mark " CONF6 "forwarding " CONF6 "disable_ipv6 " CONF6
 	 "proxy_ndp /proc/sys/net/bridge/bridge-nf-call-* "
-	 "/proc/sys/net/netfilter/nf_conntrack_tcp_loose"},
+	 "/proc/sys/net/netfilter/nf_conntrack_helper /proc/sys/net/netfilter/nf_conntrack_tcp_loose"},
 
 	{"nft-a-list-ruleset.txt", "firewall", "rules, sets and flowtables of nftables", SOURCE_COMMAND,
 	 SOURCE_NETWORK | SOURCE_WAY | SOURCE_KERNEL_ASKED, 16384, NULL, "t nft -a list ruleset", "nft"},
@@ -149,7 +149,8 @@ static const struct source sources[] = {
 	{"conntrack.txt", "firewall", "connections that are being tracked", SOURCE_COMMAND,
 	 SOURCE_NETWORK | SOURCE_KERNEL_ASKED, 4096, "/proc/net/nf_conntrack",
 	 "if [ ! -e /proc/sys/net/netfilter/nf_conntrack_max ]; then :; elif [ -r /proc/net/nf_conntrack ]; then "
-	 "cat /proc/net/nf_conntrack; else t conntrack -L -f ipv4 && t conntrack -L -f ipv6; fi",
+	 "cat /proc/net/nf_conntrack; else t conntrack -L -o extended -f ipv4 && "
+	 "t conntrack -L -o extended -f ipv6; fi",
 	 NULL},
 	{"ss-lntup.txt", "network", "who listens on which port", SOURCE_COMMAND, SOURCE_NETWORK | SOURCE_KERNEL_ASKED,
 	 1024, NULL, "if command -v ss >/dev/null 2>&1; then t ss -lntup; else t netstat -lntu; fi", NULL},

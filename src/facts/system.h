@@ -166,7 +166,8 @@ struct connection {
 	struct number timeout; /* seconds */
 	struct flow_side original, reply;
 	bool unreplied, assured, offloaded;
-	struct number mark, zone;
+	struct number mark;
+	struct number zone; /* of either direction, where they differ */
 	const char *helper;
 	struct origin origin;
 };

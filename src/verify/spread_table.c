@@ -112,6 +112,14 @@ static bool is_understood(const struct facts *facts)
 	return facts->connection_count <= MOST_ENTRIES;
 }
 
+/* Before Linux 6.0 connections could get a helper by their port alone. Where it was not asked, it is as by default. */
+static bool has_automatic_helpers(const struct facts *facts)
+{
+	const char *value = facts_sysctl(facts, "net.netfilter.nf_conntrack_helper");
+
+	return value && strcmp(value, "0") != 0;
+}
+
 /* Rules that give connections a helper, an expectation, or a zone. */
 static bool is_beyond(const struct rule *rule)
 {
@@ -144,8 +152,8 @@ static void read_table(struct spread *spread, const struct stack_host *host)
 
 	*table = (struct spread_table){
 		.listed = PSET_EMPTY, .begun = PSET_EMPTY, .held = PSET_EMPTY, .seen = PSET_EMPTY, .is_old = true};
-	table->told = facts->connections_known == TRUTH_YES && is_understood(facts) && !has_rules_beyond(host) &&
-		      !spread_is_taken_over(spread, host);
+	table->told = facts_connections_known(facts) == TRUTH_YES && is_understood(facts) &&
+		      !has_automatic_helpers(facts) && !has_rules_beyond(host) && !spread_is_taken_over(spread, host);
 	if (!table->told || facts->connection_count == 0)
 		return;
 	sets = arena_alloc(spread->arena, facts->connection_count * sizeof(*sets));

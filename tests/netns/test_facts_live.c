@@ -446,7 +446,7 @@ static void sockets_and_connections(void **state)
 	assert_captures_agree();
 	OK(bundle_live(&live, &problem));
 	facts = live->hosts[0];
-	assert_int_equal(facts->connections_known, TRUTH_YES);
+	assert_int_equal(facts_connections_known(facts), TRUTH_YES);
 	assert_int_equal(facts->listeners_known, TRUTH_YES);
 	assert_int_equal(facts->listener_count, 5);
 	qsort(facts->listeners, facts->listener_count, sizeof(*facts->listeners), by_port);
@@ -585,7 +585,7 @@ static void without_root(void **state)
 	assert_true(facts_routes_known(facts, AF_INET, "main"));
 	assert_false(ruleset_covers(&facts->ruleset, BACKEND_NFTABLES, FAMILY_INET, "t"));
 	assert_false(ruleset_covers(&facts->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
-	assert_int_equal(facts->connections_known, TRUTH_UNKNOWN);
+	assert_int_equal(facts_connections_known(facts), TRUTH_UNKNOWN);
 	for (size_t i = 0; i < facts->note_count; i++)
 		said = said || strstr(facts->notes[i].text, "nftables");
 	assert_true(said);

@@ -872,6 +872,43 @@ static void test_system(void **state)
 		assert_int_equal(facts->captures[i].ignored, 0);
 }
 
+/* Which connections there are is only known where nothing was left out, of either family. */
+static void test_connections(void **state)
+{
+#define FOUR "udp 17 29 src=10.0.0.1 dst=10.0.0.9 sport=1 dport=53 src=10.0.0.9 dst=10.0.0.1 sport=53 dport=1 "
+#define SIX  "udp 17 29 src=fd00::1 dst=fd00::9 sport=1 dport=53 src=fd00::9 dst=fd00::1 sport=53 dport=1 "
+	static const struct {
+		const char *name, *text;
+		enum truth four, six;
+	} cases[] = {
+		{"conntrack.txt", "", TRUTH_YES, TRUTH_YES},
+		{"conntrack.txt", "ipv4 2 " FOUR "use=1\n", TRUTH_YES, TRUTH_YES},
+		{"conntrack.txt", FOUR "use=1\n", TRUTH_YES, TRUTH_UNKNOWN},
+		{"conntrack.txt", FOUR "use=1\n" SIX "use=1\n", TRUTH_YES, TRUTH_YES},
+		{"conntrack.txt", "ipv4 2 " FOUR "use=1\nipv4 2 what is this\n", TRUTH_NO, TRUTH_NO},
+		{"a", "$ cat /proc/net/nf_conntrack\nipv4 2 " FOUR "use=1\n", TRUTH_YES, TRUTH_YES},
+		{"a", "$ conntrack -L\n" FOUR "use=1\n", TRUTH_YES, TRUTH_UNKNOWN},
+		{"a", "$ conntrack -L -o extended\nipv4 2 " FOUR "use=1\n", TRUTH_YES, TRUTH_UNKNOWN},
+		{"a", "$ conntrack -L\n" FOUR "use=1\n" SIX "use=1\n", TRUTH_YES, TRUTH_YES},
+		{"a", "$ conntrack -L -f ipv6\n" SIX "use=1\n", TRUTH_UNKNOWN, TRUTH_YES},
+		{"a", "$ conntrack -L\n" FOUR "\n$ conntrack -L -f ipv6\n" SIX "\n", TRUTH_YES, TRUTH_YES},
+		{"a", "$ conntrack -L -p udp\n" FOUR "use=1\n", TRUTH_NO, TRUTH_UNKNOWN},
+	};
+	static const char marked[] = "ipv4 2 " FOUR "helper=tftp use=1\nipv4 2 " FOUR "zone-reply=7 use=1\n";
+	cleanup_bundle struct bundle *said = bundle_from_text("conntrack.txt", marked, sizeof(marked) - 1);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_bundle struct bundle *bundle =
+			bundle_from_text(cases[i].name, cases[i].text, strlen(cases[i].text));
+		const struct facts *facts = bundle->hosts[0];
+
+		if (facts->connections4_known != cases[i].four || facts->connections6_known != cases[i].six)
+			fail_msg("%s: %d %d", cases[i].text, facts->connections4_known, facts->connections6_known);
+	}
+	assert_string_equal(said->hosts[0]->connections[0].helper, "tftp");
+	assert_int_equal(said->hosts[0]->connections[1].zone.value, 7);
+}
+
 static void put(const char *folder, const char *name, const char *text)
 {
 	cleanup_free char *path = NULL;
@@ -945,6 +982,7 @@ static void test_join(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_connections),
 		cmocka_unit_test(test_called),
 		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_golden),

@@ -318,7 +318,7 @@ static void test_stream(void **state)
 	bundle = collections_bundle(&got, 1);
 	/* what failed is unknown, what printed nothing is known to be nothing, what was cut off is known in part */
 	assert_false(ruleset_covers(&bundle->hosts[0]->ruleset, BACKEND_XTABLES, FAMILY_IP, "filter"));
-	assert_int_equal(bundle->hosts[0]->connections_known, TRUTH_YES);
+	assert_int_equal(facts_connections_known(bundle->hosts[0]), TRUTH_YES);
 	assert_false(ruleset_covers(&bundle->hosts[0]->ruleset, BACKEND_NFTABLES, FAMILY_IP, "other"));
 	assert_int_equal(bundle->hosts[0]->ruleset.table_count, 1);
 	assert_int_equal(bundle->hosts[0]->ruleset.tables[0].whole, TRUTH_NO);

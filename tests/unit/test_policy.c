@@ -364,6 +364,45 @@ static void test_tables_tell(void **state)
 	expect(&about, cut_a, POLICY_UNKNOWN);
 }
 
+/* A table in which nothing is to be seen of what a helper would expect, or of one direction's zone, says nothing. */
+static void test_tables_of_helpers(void **state)
+{
+	static const struct {
+		const char *automatic, *word;
+		enum policy_result result;
+	} cases[] = {{"0", "", POLICY_PROVED},
+		     {"1", "", POLICY_UNKNOWN},
+		     {"0", "helper=ftp ", POLICY_UNKNOWN},
+		     {"0", "zone-reply=3 ", POLICY_UNKNOWN}};
+	const char *first = "		iifname \"world\" jump from_world",
+		   *known = "		ct state established accept\n		iifname \"world\" jump from_world";
+	const char *forward = "/proc/sys/net/ipv4/ip_forward:1\n";
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_strbuf struct strbuf line = {}, sysctl = {};
+
+		strbuf_printf(&line,
+			      "ipv4     2 tcp      6 431999 ESTABLISHED src=192.168.124.92 dst=192.168.124.1 "
+			      "sport=1 dport=2 src=192.168.124.1 dst=192.168.124.92 sport=2 dport=1 %suse=2\n",
+			      cases[i].word);
+		strbuf_printf(&sysctl, "%s/proc/sys/net/netfilter/nf_conntrack_helper:%s\n", forward,
+			      cases[i].automatic);
+		cleanup_proof struct proof proof =
+			prove((const struct edit[]){{"L0", table, NULL, ""},
+						    {"L0-root", table, NULL, ""},
+						    {"hv1", table, NULL, ""},
+						    {"hv1-lab-first", table, NULL, line.text},
+						    {"hv1/a", table, NULL, ""},
+						    {"hv1/b", table, NULL, ""},
+						    {"L0", nft, first, known},
+						    {"hv1-lab-first", nft, first, known},
+						    {"hv1-lab-first", "sysctl-net.txt", forward, sysctl.text},
+						    {}});
+
+		expect(&proof, cut_a, cases[i].result);
+	}
+}
+
 /*
  * A port of a guest that is cut, published at all addresses of L0: answers leave from one of these. Those from the
  * guest's own address belong to a connection that nobody published.
@@ -780,6 +819,7 @@ int main(void)
 		cmocka_unit_test(test_connections_that_live),
 		cmocka_unit_test(test_tables_tell),
 		cmocka_unit_test(test_tables_of_answers),
+		cmocka_unit_test(test_tables_of_helpers),
 		cmocka_unit_test(test_tables_of_published),
 		cmocka_unit_test(test_flushed_below),
 		cmocka_unit_test(test_flushed_above),
