@@ -193,7 +193,7 @@ static bool way_by_neighbour(const struct finder *finder, const struct stack_hos
 
 	if (!neighbourhood_first_hop(finder->trial->arena, finder->trial->stack, at, to, family, &hop))
 		return false;
-	gateway = link_global_address(hop.theirs, family);
+	gateway = link_gateway_address(hop.theirs, at, family);
 	*ret = (struct way){gateway->prefix.ip, hop.mine->name};
 	return true;
 }

@@ -80,16 +80,22 @@ void neighbourhood_of(struct arena *arena, const struct stack_host *host, struct
 	*ret_count = visit.found_count;
 }
 
-const struct address *link_global_address(const struct stack_link *link, uint8_t family)
+const struct address *link_gateway_address(const struct stack_link *link, const struct stack_host *host, uint8_t family)
 {
 	for (size_t i = 0; i < link->link->address_count; i++) {
 		const struct address *address = &link->link->addresses[i];
 
 		if (address->prefix.ip.family == family && !ip_is_link_local(&address->prefix.ip) &&
-		    !ip_is_loopback(&address->prefix.ip))
+		    !ip_is_loopback(&address->prefix.ip) &&
+		    (!host || !stack_link_with_address(host, &address->prefix.ip)))
 			return address;
 	}
 	return NULL;
+}
+
+const struct address *link_global_address(const struct stack_link *link, uint8_t family)
+{
+	return link_gateway_address(link, NULL, family);
 }
 
 bool neighbourhood_first_hop(struct arena *arena, const struct stack *stack, const struct stack_host *from,
@@ -111,7 +117,7 @@ bool neighbourhood_first_hop(struct arena *arena, const struct stack *stack, con
 		for (size_t i = 0; i < count; i++) {
 			const struct stack_host *next = pairs[i].theirs->host;
 
-			if (known[next->number] || !link_global_address(pairs[i].theirs, family))
+			if (known[next->number] || !link_gateway_address(pairs[i].theirs, host, family))
 				continue;
 			known[next->number] = true;
 			first[next->number] = host == from ? pairs[i] : first[host->number];
