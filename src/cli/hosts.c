@@ -327,6 +327,23 @@ int hosts_argv(const struct hosts *hosts, const char *host, const char *const *a
 	return r;
 }
 
+/* The micro image lives in memory; of a lab's network nothing is kept anywhere. */
+const char *const *hosts_made_anew(const struct hosts *hosts, const struct bundle *bundle)
+{
+	const char **names = arena_alloc(hosts->arena, (bundle->host_count + 1) * sizeof(*names));
+	size_t count = 0;
+
+	for (size_t i = 0; i < bundle->host_count; i++) {
+		struct collect_target target;
+
+		if (find(hosts, bundle->hosts[i]->name, &target) &&
+		    (target.namespace || (target.guest && strcmp(target.guest->image, "micro") == 0)))
+			names[count++] = bundle->hosts[i]->name;
+	}
+	names[count] = NULL;
+	return names;
+}
+
 const char *hosts_explain(const struct hosts *hosts, const char *host)
 {
 	struct collect_target target;

@@ -58,6 +58,10 @@ const char *const *hosts_names(const struct hosts *hosts);
 int hosts_argv(const struct hosts *hosts, const char *host, const char *const *argv, bool gone, const char *const **ret,
 	       struct error **err);
 
+/* Those hosts of the bundle that `nestvisor up` makes anew, so that no change lasts there: a lab's networks, guests
+ * that live in memory. NULL-terminated, the arena's. */
+const char *const *hosts_made_anew(const struct hosts *hosts, const struct bundle *bundle);
+
 /* What a host is, for people, where its name alone does not say: "the network of lab first on this machine". NULL: its
  * name says it. */
 const char *hosts_explain(const struct hosts *hosts, const char *host);

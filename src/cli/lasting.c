@@ -299,6 +299,7 @@ static int place(struct placing_work *work, struct error **err)
 	case PLACE_UFW:
 		return place_ufw(work, err);
 	case PLACE_COMMAND:
+	case PLACE_NOWHERE:
 		break;
 	}
 	return error_set(err, EINVAL, "a command has no file");
@@ -507,6 +508,9 @@ static int add_one(struct fixing *fixing, struct foreseen *foreseen, struct chan
 		error_hint(err, "leave --permanent; what a lab's network lets through is said in the lab file");
 		return -ENOTSUP;
 	}
+	if (change->permanent_count && change->permanent[0].placing == PLACE_NOWHERE)
+		return error_set(err, ENOTSUP, "%s cannot be made to last on %s: %s", change->command, change->host,
+				 change->permanent[0].text);
 	chosen[at] = choose_way(fixing, change);
 	for (size_t i = 0; i < at && chosen[at]; i++)
 		if (chosen[i] && strcmp(changes[i]->host, change->host) == 0 && same_form(chosen[i], chosen[at]))

@@ -98,6 +98,7 @@ int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked 
 		return status;
 	ret->stack = stack_new(ret->bundle);
 	input.bundle = ret->bundle;
+	input.made = hosts_made_anew(hosts, ret->bundle);
 	status = read_question(inv, hosts, ret->stack, &asked, &input);
 	if (status == EXIT_DONE && is_fix(inv))
 		status = guard_open(&ret->guard, inv, hosts, ret->bundle);

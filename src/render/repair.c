@@ -268,6 +268,12 @@ static void put_change(const struct repair *repair, size_t number, const struct 
 		const struct permanent *permanent = &change->permanent[i];
 		bool later = is_shown_later(repair, number, permanent);
 
+		if (permanent->placing == PLACE_NOWHERE) {
+			strbuf_add(out, "  does not last: ");
+			text_safe(out, permanent->text, false);
+			strbuf_add_char(out, '\n');
+			continue;
+		}
 		strbuf_printf(out, "  %s it lasts%s%s (%s)%s\n", i ? "or so that" : "so that",
 			      permanent->file ? ", in " : "", permanent->file ? permanent->file : "", permanent->how,
 			      later ? ": see below" : ":");

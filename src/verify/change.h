@@ -31,6 +31,7 @@ enum placing {
 	PLACE_END,     /* behind all else in the file, which must be there */
 	PLACE_SAVED,   /* a rule of iptables-save, at its place in its table; the file must be there */
 	PLACE_UFW,     /* the same, as the first one of its chain */
+	PLACE_NOWHERE, /* nothing makes it last: `text` says what decides instead */
 };
 
 /* One way to make a change last: see lasting.h. */

@@ -20,6 +20,7 @@ struct subject {
 	const struct bundle *bundle;
 	const struct facts *host;
 	const struct change *change;
+	const char *const *made; /* see lasting_find() */
 };
 
 /* The changes of one host that a form is for. */
@@ -576,21 +577,43 @@ static void write_service(const struct subject *subject, const struct members *m
 	strbuf_add(out, "\n[Install]\nWantedBy=multi-user.target\n");
 }
 
-/* What `up` makes, and makes anew. */
+/* A lab's table: "nestvisor" in its own network, "nestvisor-LAB" on the machine. */
 static bool is_own_rule(const struct subject *subject)
 {
-	return is_rule(subject) && is_nft(subject) && strcmp(subject->change->rule.table, "nestvisor") == 0;
+	static const char own[] = "nestvisor";
+	const char *rest;
+
+	if (!is_rule(subject) || !is_nft(subject) || strncmp(subject->change->rule.table, own, sizeof(own) - 1) != 0)
+		return false;
+	rest = subject->change->rule.table + sizeof(own) - 1;
+	return !*rest || *rest == '-';
+}
+
+/* What `up` makes, and makes anew. */
+static bool is_made_anew(const struct subject *subject)
+{
+	for (const char *const *name = subject->made; name && *name; name++)
+		if (strcmp(*name, subject->host->name) == 0)
+			return true;
+	return is_own_rule(subject);
 }
 
 static void write_own(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
-	(void)subject;
+	const struct change *change = subject->change;
+
 	(void)members;
-	strbuf_add(out, "say it in the lab file (publish, world, uplink): `nestvisor up` makes these rules anew\n");
+	if (change->kind == CHANGE_NAT && change->rule.wish->publish.family)
+		strbuf_add(out, "a `publish` line of the guest in the lab file does: `nestvisor up` makes it so");
+	else if (is_own_rule(subject))
+		strbuf_add(out, "the lab file decides (publish, world, uplink): `nestvisor up` makes these rules anew");
+	else
+		strbuf_add(out, "the lab file decides: `nestvisor up` makes this host anew");
 }
 
 static const struct form forms[] = {
-	{"lab file", is_own_rule, no_file, write_own, .last = true, .placing = PLACE_COMMAND, .needs = "false"},
+	{"lab file", is_made_anew, no_file, write_own, .alone = true, .last = true, .placing = PLACE_NOWHERE,
+	 .needs = "false"},
 	{"wsl.conf", in_wsl, wsl_file, write_wsl, .last = true, .placing = PLACE_SETTING},
 	{"libvirt hook", is_libvirt_route, hook_file, write_hook, .last = true, .placing = PLACE_SCRIPT,
 	 .needs = "[ -d /etc/libvirt ]", .executable = true},
@@ -624,9 +647,10 @@ static const struct form forms[] = {
 
 /* ---- all of a host's changes together ---- */
 
-static struct subject subject_of(struct arena *arena, const struct bundle *bundle, const struct change *change)
+static struct subject subject_of(struct arena *arena, const struct bundle *bundle, const char *const *made,
+				 const struct change *change)
 {
-	return (struct subject){arena, bundle, bundle_host(bundle, change->host), change};
+	return (struct subject){arena, bundle, bundle_host(bundle, change->host), change, made};
 }
 
 /* The forms for a change, as bits; those behind one that is the last are not among them. */
@@ -659,7 +683,7 @@ static struct members members_of(const struct subject *subject, const struct for
 		return members;
 	members.count = 0;
 	for (size_t i = 0; i < count && members.count < MEMBERS_MAX; i++) {
-		struct subject other = subject_of(subject->arena, subject->bundle, changes[i]);
+		struct subject other = subject_of(subject->arena, subject->bundle, subject->made, changes[i]);
 		unsigned theirs = forms_for(&other);
 		bool shares = false;
 
@@ -708,10 +732,11 @@ static void find_forms(const struct subject *subject, struct change *change, str
 	}
 }
 
-void lasting_find(struct arena *arena, const struct bundle *bundle, struct change *const *changes, size_t count)
+void lasting_find(struct arena *arena, const struct bundle *bundle, const char *const *made,
+		  struct change *const *changes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct subject subject = subject_of(arena, bundle, changes[i]);
+		struct subject subject = subject_of(arena, bundle, made, changes[i]);
 
 		find_forms(&subject, changes[i], changes, count);
 	}
@@ -719,7 +744,7 @@ void lasting_find(struct arena *arena, const struct bundle *bundle, struct chang
 
 struct permanent lasting_service(struct arena *arena, const struct bundle *bundle, const struct change *change)
 {
-	struct subject subject = subject_of(arena, bundle, change);
+	struct subject subject = subject_of(arena, bundle, NULL, change);
 	struct members alone = {{change}, 1};
 	const struct form *form = &forms[sizeof(forms) / sizeof(*forms) - 1];
 	cleanup_strbuf struct strbuf text = {0};

@@ -26,6 +26,7 @@ struct search {
 	size_t count, first; /* the first ones are made in any case */
 	unsigned trials;
 	const struct repair_guard *guard;
+	const char *const *made;
 	struct refusal refusals[REFUSALS_MAX];
 	size_t refusal_count; /* of the list: one for each reason */
 	unsigned refused;     /* sets */
@@ -274,7 +275,7 @@ static void tell(struct search *search, struct repair *repair)
 		*arena_push(search->arena, repair->changes, repair->change_count) = search->changes[i];
 	for (size_t i = 0; i < repair->change_count; i++)
 		repair->changes[i]->opens = change_opens(search->arena, repair->changes[i]);
-	lasting_find(search->arena, search->bundle, repair->changes, repair->change_count);
+	lasting_find(search->arena, search->bundle, search->made, repair->changes, repair->change_count);
 }
 
 /* Does it matter what is missing? Not where none of its ways, or every one, ends where it is to. */
@@ -386,7 +387,8 @@ struct repair *repair_find(struct arena *arena, const struct repair_input *input
 				.question = input->question,
 				.to = input->to,
 				.both = input->both,
-				.guard = input->guard};
+				.guard = input->guard,
+				.made = input->made};
 	struct repair *repair;
 
 	if (input->inner.family)

@@ -72,6 +72,7 @@ struct repair_input {
 	 * to, the question's destination, and passed on there to this one; no family: it is no such packet. */
 	struct ip inner;
 	const struct repair_guard *guard; /* NULL: all is allowed */
+	const char *const *made;	  /* hosts that `nestvisor up` makes anew, up to NULL; NULL: none is known */
 };
 
 /* Everything lives in the arena. */

@@ -142,6 +142,30 @@ static void test_nested(void **state)
 	end(&asked);
 }
 
+/* In mirrored mode Windows has addresses of WSL's: a way to Windows does not lead over oneself. */
+static void test_next_hop(void **state)
+{
+	cleanup_free char *path = capture_path();
+	struct asked asked;
+	const struct repair *repair;
+
+	if (!path)
+		skip();
+	ask(&asked, path, "vm1", "windows", 22);
+	repair = asked.view.repair;
+	assert_int_equal(repair->cause_count, 1);
+	assert_string_equal(repair->causes[0].host, "wsl2");
+	for (size_t i = 0; i < repair->change_count; i++)
+		if (repair->changes[i]->kind == CHANGE_ROUTE) {
+			const struct nexthop *hop = &repair->changes[i]->route.entry->nexthops[0];
+			const struct stack_host *host = stack_host(repair->stack, repair->changes[i]->host);
+
+			assert_true(!hop->via.family || !stack_link_with_address(host, &hop->via));
+		}
+	assert_false(repair->mended);
+	end(&asked);
+}
+
 /* ---- with the owner's changes in place ---- */
 
 /* Puts more lines in front of that text, or at the end. */
@@ -207,6 +231,7 @@ struct lasting {
 	struct change_site site;
 	struct change *changes[4];
 	size_t count;
+	const char *const *made;
 };
 
 static const char addresses[] =
@@ -234,7 +259,7 @@ static void add_route(struct lasting *lasting, const char *to, const char *via, 
 
 static void check_lasting(struct lasting *lasting, size_t change, const char *how, const char *text)
 {
-	lasting_find(lasting->arena, lasting->bundle, lasting->changes, lasting->count);
+	lasting_find(lasting->arena, lasting->bundle, lasting->made, lasting->changes, lasting->count);
 	for (size_t i = 0; i < lasting->changes[change]->permanent_count; i++)
 		if (strcmp(lasting->changes[change]->permanent[i].how, how) == 0) {
 			assert_string_equal(lasting->changes[change]->permanent[i].text, text);
@@ -300,6 +325,44 @@ static void test_routes_last(void **state)
 	finish(&lasting);
 }
 
+/* A lab makes its hosts and its rules anew, and nothing in them lasts. */
+static void test_lab_decides(void **state)
+{
+	static const char *const others[] = {"other", NULL};
+	static const char *const tables[] = {"nestvisor-first", "nestvisors"};
+	static struct change rules[] = {
+		{.kind = CHANGE_RULE, .command = "nft add rule", .rule = {.backend = BACKEND_NFTABLES}},
+		{.kind = CHANGE_RULE, .command = "nft add rule", .rule = {.backend = BACKEND_NFTABLES}},
+	};
+	struct lasting lasting;
+	const char *made[] = {"other", NULL, NULL};
+
+	begin(&lasting, "debian");
+	add_route(&lasting, "10.2.0.0/16", "10.0.0.1", "eth0");
+	for (size_t i = 0; i < 2; i++) {
+		rules[i].host = lasting.bundle->hosts[0]->name;
+		rules[i].rule.family = FAMILY_INET;
+		rules[i].rule.table = tables[i];
+		rules[i].rule.chain = "forward";
+		lasting.changes[lasting.count++] = &rules[i];
+	}
+	lasting.made = others;
+	check_lasting(
+		&lasting, 0, "ifupdown",
+		"#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0\nexit 0\n");
+	check_lasting(&lasting, 1, "lab file",
+		      "the lab file decides (publish, world, uplink): `nestvisor up` makes these rules anew");
+	assert_int_equal(rules[0].permanent_count, 1);
+	assert_int_equal(rules[0].permanent[0].placing, PLACE_NOWHERE);
+	check_lasting(&lasting, 2, "nftables.conf", "# at the end\nadd rule\n");
+	made[1] = lasting.bundle->hosts[0]->name;
+	lasting.made = made;
+	check_lasting(&lasting, 0, "lab file", "the lab file decides: `nestvisor up` makes this host anew");
+	assert_int_equal(lasting.changes[0]->permanent_count, 1);
+	assert_null(lasting.changes[0]->permanent[0].file);
+	finish(&lasting);
+}
+
 /* What a shell would read as more than a word never gets into a command. */
 static void test_names_are_words(void **state)
 {
@@ -321,8 +384,13 @@ static void test_names_are_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_owner_mended),    cmocka_unit_test(test_wsl),
-		cmocka_unit_test(test_routes_last), cmocka_unit_test(test_names_are_words),
+		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_next_hop),
+		cmocka_unit_test(test_lab_decides),
+		cmocka_unit_test(test_owner_mended),
+		cmocka_unit_test(test_wsl),
+		cmocka_unit_test(test_routes_last),
+		cmocka_unit_test(test_names_are_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
