@@ -300,7 +300,8 @@ static void candidates_at(struct finder *finder, const struct step *step, const 
 {
 	const struct stack_host *at = step->host, *to;
 	struct decision decision = decision_of(step);
-	struct prefix subnet, alone = {.ip = *dst, .length = ip_bits(dst)}, all = {.ip = {.family = dst->family}};
+	struct prefix subnet, connected, alone = {.ip = *dst, .length = ip_bits(dst)},
+					 all = {.ip = {.family = dst->family}};
 	struct way way = {0};
 	bool own = true;
 
@@ -312,7 +313,7 @@ static void candidates_at(struct finder *finder, const struct step *step, const 
 		return;
 	if (way.via.family && ip_equal(&way.via, dst))
 		way.via = (struct ip){0}; /* on the link itself: no gateway to go through */
-	if (to && way.via.family)
+	if (to && (way.via.family || is_connected(at, dst, &connected)))
 		add_route(finder, at, &subnet, &way, "main");
 	if (!own)
 		add_route(finder, at, &all, &way, "main");
@@ -459,6 +460,23 @@ static void candidates_of_loss(struct finder *finder)
 	}
 }
 
+bool turned_back(const struct answer *answer)
+{
+	const struct stack_link *in = NULL;
+
+	for (size_t i = 0; i < answer->step_count; i++) {
+		const struct step *step = &answer->steps[i];
+
+		if (step->kind == STEP_ARRIVE)
+			in = carrier(step->link);
+		else if (step->kind == STEP_SEND)
+			in = NULL;
+		else if (step->kind == STEP_ROUTE && in && in->host == step->host && step->link == in)
+			return true;
+	}
+	return false;
+}
+
 void candidates_find(const struct trial *trial, struct candidates *ret)
 {
 	struct finder finder = {.trial = trial, .answer = trial->failed, .reply = trial->failed == trial->reply};
@@ -469,6 +487,8 @@ void candidates_find(const struct trial *trial, struct candidates *ret)
 	if (!finder.answer->where || fate == FATE_OPEN || fate == FATE_UNKNOWN)
 		return;
 	if (fate == FATE_REJECTED || fate == FATE_DROPPED) {
+		if (turned_back(finder.answer)) /* whoever drops it there is right to: it is not where it belongs */
+			candidates_of_way(&finder);
 		candidates_of_rule(&finder);
 		return;
 	}

@@ -43,9 +43,11 @@ static bool is_wrong_way(const struct answer *answer, const struct change *chang
 {
 	if (answer->fate == FATE_DELIVERED)
 		return true;
-	return answer->fate == FATE_LOST && change &&
-	       (change->kind == CHANGE_ROUTE || change->kind == CHANGE_POLICY || change->kind == CHANGE_LINK) &&
-	       strcmp(change->host, answer->where->name) != 0;
+	if (!change || (change->kind != CHANGE_ROUTE && change->kind != CHANGE_POLICY && change->kind != CHANGE_LINK))
+		return false;
+	if (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED) /* by somebody who should not have got it */
+		return turned_back(answer);
+	return answer->fate == FATE_LOST && strcmp(change->host, answer->where->name) != 0;
 }
 
 static void describe_wrong_way(struct strbuf *out, const struct answer *answer, const struct change *change)
@@ -91,14 +93,14 @@ static const struct origin *origin_of(const struct answer *answer, const struct 
 
 	if (wrong_neighbour(answer))
 		return wrong_neighbour(answer)->origin;
-	if (answer->rule)
-		return &answer->rule->origin;
-	if (answer->chain)
-		return &answer->chain->chain->origin;
 	if (is_wrong_way(answer, change)) {
 		turn = wrong_turn(answer, change);
 		return turn ? turn->origin : NULL;
 	}
+	if (answer->rule)
+		return &answer->rule->origin;
+	if (answer->chain)
+		return &answer->chain->chain->origin;
 	for (size_t i = answer->step_count; i-- > 0;) /* what the end rests on stands before it */
 		if (answer->steps[i].kind != STEP_END)
 			return answer->steps[i].host == answer->where ? answer->steps[i].origin : NULL;
@@ -128,10 +130,10 @@ struct cause cause_of(const struct trial *trial, const struct change *change)
 		describe_private(&text, change);
 	else if (wrong_neighbour(answer)) /* what happened to it behind that is no wonder */
 		describe_wrong_neighbour(&text, wrong_neighbour(answer));
-	else if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
-		describe_rule(&text, answer);
 	else if (is_wrong_way(answer, change))
 		describe_wrong_way(&text, answer, change);
+	else if (answer->chain && (answer->fate == FATE_REJECTED || answer->fate == FATE_DROPPED))
+		describe_rule(&text, answer);
 	else if (answer->fate == FATE_UNKNOWN)
 		strbuf_printf(&text, "what becomes of it at %s is not known: %s",
 			      answer->where ? answer->where->name : "some host",

@@ -32,6 +32,8 @@ struct cause cause_of(const struct trial *trial, const struct change *change);
 
 /* The last step of that kind in the host's present turn, which begins where the packet came in or was sent. */
 const struct step *last_step(const struct answer *answer, enum step_kind kind);
+/* Did a host send it out where it had come in? Then it did not belong where it went on. */
+bool turned_back(const struct answer *answer);
 /* The step that sent it the wrong way, on the host of the change where there is one. */
 const struct step *wrong_turn(const struct answer *answer, const struct change *change);
 

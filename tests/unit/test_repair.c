@@ -223,6 +223,39 @@ static void test_owner_mended(void **state)
 	run("rm -r '%s%s'", folder, "");
 }
 
+/* Without its route a host sends packets back; that they are dropped there is told as the missing route. */
+static void test_turned_back(void **state)
+{
+	static const char dropped[] = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				      "-A PREROUTING -s 192.168.122.1/32 -i virbr0 -j DROP\nCOMMIT\n";
+	cleanup_free char *path = capture_path(), *rules = NULL;
+	char folder[] = "/tmp/nestvisor-repair-XXXXXX";
+	const struct repair *repair;
+	struct asked asked;
+
+	if (!path)
+		skip();
+	assert_non_null(mkdtemp(folder));
+	run("cp -r '%s'/. '%s'", path, folder);
+	edit(folder, "wsl2/ip-route.txt", NULL, "\n192.168.124.0/24 via 192.168.122.191 dev virbr0\n");
+	run("sed -i /192.168.124.0/d '%s/%s'", folder, "vm1/ip-route.txt");
+	assert_true(asprintf(&rules, "%s/wsl2/iptables-save.txt", folder) > 0);
+	assert_int_equal(file_write_atomic(rules, dropped, sizeof(dropped) - 1, 0644, NULL), 0);
+	ask(&asked, folder, "wsl2", "vm2", 22);
+	repair = asked.view.repair;
+	assert_true(repair->cause_count >= 1);
+	assert_int_equal(repair->causes[0].answer->fate, FATE_DROPPED);
+	assert_string_equal(repair->causes[0].answer->where->name, "wsl2");
+	assert_string_equal(repair->causes[0].host, "vm1");
+	assert_non_null(strstr(repair->causes[0].what, "vm1 has no route of its own to 192.168.124.0/24"));
+	assert_string_equal(repair->causes[0].origin->source, "vm1/ip-route.txt");
+	assert_true(repair->mended);
+	assert_int_equal(repair->changes[0]->kind, CHANGE_ROUTE);
+	assert_string_equal(repair->changes[0]->host, "vm1");
+	end(&asked);
+	run("rm -r '%s%s'", folder, "");
+}
+
 /* ---- making it last ---- */
 
 struct lasting {
@@ -384,13 +417,10 @@ static void test_names_are_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nested),
-		cmocka_unit_test(test_next_hop),
-		cmocka_unit_test(test_lab_decides),
-		cmocka_unit_test(test_owner_mended),
-		cmocka_unit_test(test_wsl),
-		cmocka_unit_test(test_routes_last),
-		cmocka_unit_test(test_names_are_words),
+		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_next_hop),
+		cmocka_unit_test(test_lab_decides), cmocka_unit_test(test_owner_mended),
+		cmocka_unit_test(test_turned_back), cmocka_unit_test(test_wsl),
+		cmocka_unit_test(test_routes_last), cmocka_unit_test(test_names_are_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
