@@ -167,18 +167,22 @@ borrow() { # hv/a sends with the address of hv/b
 	true
 }
 itself() { nv exec hv -- sh -c "timeout 5 nslookup $1.example.org 203.0.113.1 >/dev/null 2>&1"; true; }
-# compare ANSWER LINE=WORD…: what was proved has brought nothing out, and what was called violated something. Nothing may
-# come out where it is unknown, either: here that is only what a program of a neighbour would do with a question.
+# Which of these lines cannot be proved while hv is as it was: x is cut, but may ask hv, and whether a program there asks
+# the world for it is not known from rules.
+not_known="deny: {from: x, to: world, even-if-compromised: [x]}"
+# compare ANSWER LINE=WORD…: what brought something out was called violated, all else proved; nothing came out of what is
+# not known.
 compare() {
-	python3 - "$@" <<-'END'
+	python3 - "$not_known" "$@" <<-'END'
 	import json, sys
-	said = {p["text"]: p["result"] for p in json.load(open(sys.argv[1]))["policies"]}
+	said = {p["text"]: p["result"] for p in json.load(open(sys.argv[2]))["policies"]}
 	frames = open("world.frames").read() + open("uplink.frames").read()
 	wrong = 0
-	for pair in sys.argv[2:]:
+	for pair in sys.argv[3:]:
 	    line, word = pair.rsplit("=", 1)
 	    out = bool(word) and word in frames
-	    right = said[line] == "violated" if out else said[line] in ("proved", "unknown")
+	    allowed = ["violated"] if out else ["proved"] + ["unknown"] * (line == sys.argv[1])
+	    right = said[line] in allowed
 	    wrong += not right
 	    print(f"{'' if right else 'FAILED '}{line}: {said[line]}; {'came out' if out else 'nothing came out'}")
 	sys.exit(wrong > 0)
