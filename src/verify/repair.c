@@ -63,6 +63,13 @@ static bool is_at(const struct answer *answer, const char *host)
 	return !host || (strcmp(answer->where->name, host) == 0 && !answer->out);
 }
 
+/* Several hosts may have the destination (mirrored mode of WSL2): each is who is meant by the address. */
+static bool is_at_owner(const struct search *search, const struct answer *answer)
+{
+	return !search->owner ||
+	       (!answer->out && stack_link_with_address(answer->where, &search->question->packet.dst));
+}
+
 /* To the host that is meant. Where none is named, whoever has the address, unless it was translated to another. */
 static bool is_there(const struct search *search, const struct answer *answer)
 {
@@ -70,7 +77,7 @@ static bool is_there(const struct search *search, const struct answer *answer)
 		return false;
 	if (search->to)
 		return is_at(answer, search->to);
-	return is_at(answer, search->owner) || !ip_equal(&answer->packet.dst, &search->question->packet.dst);
+	return is_at_owner(search, answer) || !ip_equal(&answer->packet.dst, &search->question->packet.dst);
 }
 
 static bool comes_back(const struct search *search, const struct answer *reply)

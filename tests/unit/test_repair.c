@@ -28,6 +28,7 @@ static void ask(struct asked *asked, const char *path, const char *from, const c
 	cleanup_error struct error *err = NULL;
 	struct ends ends = {.from = from, .to = to};
 	struct stack_host *target;
+	struct ip ip;
 
 	*asked = (struct asked){.arena = arena_new(), .bundle = load(path)};
 	asked->stack = stack_new(asked->bundle);
@@ -40,10 +41,11 @@ static void ask(struct asked *asked, const char *path, const char *from, const c
 	asked->question.packet.ttl = number_of(64);
 	asked->question.packet.tos = number_of(0);
 	asked->view = (struct repair_view){.from = from, .to = to, .packet = &asked->question.packet};
-	asked->view.repair = repair_find(asked->arena, &(struct repair_input){.bundle = asked->bundle,
-									      .question = &asked->question,
-									      .to = target ? target->name : NULL,
-									      .both = true});
+	asked->view.repair = repair_find(
+		asked->arena, &(struct repair_input){.bundle = asked->bundle,
+						     .question = &asked->question,
+						     .to = target && !ip_parse(to, &ip) ? target->name : NULL,
+						     .both = true});
 	if (!asked->question.packet.src.family)
 		asked->question.packet.src = asked->view.repair->answer->source;
 }
@@ -163,6 +165,22 @@ static void test_next_hop(void **state)
 			assert_true(!hop->via.family || !stack_link_with_address(host, &hop->via));
 		}
 	assert_false(repair->mended);
+	end(&asked);
+}
+
+/* An address that two hosts have is asked for: either is who is meant. A host is that host. */
+static void test_shared_address(void **state)
+{
+	cleanup_free char *path = capture_path();
+	struct asked asked;
+
+	if (!path)
+		skip();
+	ask(&asked, path, "vm1", "172.24.21.109", 22);
+	assert_int_equal(asked.view.repair->cause_count, 0);
+	assert_int_equal(asked.view.repair->answer->fate, FATE_DELIVERED);
+	assert_string_equal(asked.view.repair->answer->where->name, "wsl2");
+	assert_string_equal(asked.view.repair->reply->where->name, "vm1");
 	end(&asked);
 }
 
@@ -417,10 +435,15 @@ static void test_names_are_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_next_hop),
-		cmocka_unit_test(test_lab_decides), cmocka_unit_test(test_owner_mended),
-		cmocka_unit_test(test_turned_back), cmocka_unit_test(test_wsl),
-		cmocka_unit_test(test_routes_last), cmocka_unit_test(test_names_are_words),
+		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_next_hop),
+		cmocka_unit_test(test_shared_address),
+		cmocka_unit_test(test_lab_decides),
+		cmocka_unit_test(test_owner_mended),
+		cmocka_unit_test(test_turned_back),
+		cmocka_unit_test(test_wsl),
+		cmocka_unit_test(test_routes_last),
+		cmocka_unit_test(test_names_are_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
