@@ -1,9 +1,14 @@
 #include "cli/repair.h"
 
+#include "apply/folders.h"
+#include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "cli/batch.h"
+#include "model/isolation.h"
 #include "verify/ends.h"
+#include "verify/lasting.h"
 
 #include <string.h>
 
@@ -84,6 +89,54 @@ static int read_question(struct invocation *inv, const struct hosts *hosts, cons
 	return EXIT_DONE;
 }
 
+/* ---- isolation ---- */
+
+/* Is it a lab's rule that drops it, and first of all? */
+static bool is_dropped_by_lab(const struct repair *repair)
+{
+	const struct answer *answer = repair->cause_count ? repair->causes[0].answer : NULL;
+
+	return answer && (answer->fate == FATE_DROPPED || answer->fate == FATE_REJECTED) && answer->chain &&
+	       strcmp(repair->causes[0].host, answer->where->name) == 0 &&
+	       lasting_is_labs_table(answer->chain->table->table->backend, answer->chain->table->table->name);
+}
+
+/* The guest of that name, or the outermost one around it that takes it along; NULL: it is open, towards that end. */
+static const struct guest *isolated_guest(const struct isolation *isolation, const char *name, const char *other)
+{
+	const struct guest *guest = lab_find_guest(isolation->lab, name), *found = NULL;
+	bool among = lab_find_guest(isolation->lab, other) != NULL;
+
+	if (!guest || (among && isolation_world(isolation, guest) == WORLD_CUT &&
+		       isolation_effect(isolation, guest).neighbours == NEIGHBOURS_KEEP))
+		return NULL;
+	for (; guest; guest = guest->parent->guest)
+		if (isolation_world(isolation, guest) != WORLD_OPEN)
+			found = guest;
+	return found;
+}
+
+/* NULL: it is something else that stops it, or what holds cannot be read, which others tell. */
+static const char *find_isolated(struct invocation *inv, const struct hosts *hosts, const struct repair_view *view)
+{
+	cleanup_isolation struct isolation *isolation = NULL;
+	cleanup_error struct error *err = NULL;
+	const struct guest *guest;
+	struct folders folders;
+
+	if (!hosts->lab || invocation_string(inv, "src") || !is_dropped_by_lab(view->repair) ||
+	    folders_of(hosts->arena, hosts->lab->name, &folders, &err) < 0 ||
+	    isolate_load(&folders, hosts->lab, &isolation, &err) < 0)
+		return NULL;
+	guest = isolated_guest(isolation, view->from, view->to);
+	if (!guest)
+		guest = isolated_guest(isolation, view->to, view->from);
+	if (!guest)
+		return NULL;
+	return arena_printf(hosts->arena, "%s is %s: `nestvisor open %s`", guest->path,
+			    world_name(isolation_world(isolation, guest)), guest->path);
+}
+
 int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked *ret)
 {
 	const char *from = invocation_string(inv, "from"), *to = invocation_string(inv, "to");
@@ -114,6 +167,7 @@ int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked 
 	ret->view.packet = &ret->packet;
 	ret->view.policy = ret->guard.lab ? ret->guard.lab->name : NULL;
 	ret->view.doubt = ret->guard.doubt;
+	ret->view.isolated = find_isolated(inv, hosts, &ret->view);
 	return EXIT_DONE;
 }
 

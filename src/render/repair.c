@@ -157,6 +157,17 @@ static void put_cause(const struct cause *causes, size_t number, struct strbuf *
 	strbuf_add_char(out, '.');
 }
 
+static void put_mending(const struct repair *repair, struct strbuf *out)
+{
+	if (repair->refusal_count)
+		strbuf_add(out, "\nNothing is known that mends it and is allowed.\n");
+	else if (repair->mended)
+		strbuf_printf(out, "\n`nestvisor fix`, asked the same, says which %s.\n",
+			      repair->change_count == 1 ? "change mends it" : "changes mend it");
+	else
+		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
+}
+
 void why_text(const struct repair_view *view, const struct style *style, struct strbuf *out)
 {
 	const struct repair *repair = view->repair;
@@ -175,16 +186,13 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	text_paint(out, style, COLOUR_BOLD, head.text);
 	put_packet(view, out);
 	strbuf_add(out, ".\n\n");
-	for (size_t i = 0; i < repair->cause_count; i++)
+	if (view->isolated)
+		text_safe(&paragraph, view->isolated, false);
+	for (size_t i = 0; i < repair->cause_count && !view->isolated; i++)
 		put_cause(repair->causes, i, &paragraph);
 	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
-	if (repair->refusal_count)
-		strbuf_add(out, "\nNothing is known that mends it and is allowed.\n");
-	else if (repair->mended)
-		strbuf_printf(out, "\n`nestvisor fix`, asked the same, says which %s.\n",
-			      repair->change_count == 1 ? "change mends it" : "changes mend it");
-	else
-		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
+	if (!view->isolated) /* which is as it is meant to be */
+		put_mending(repair, out);
 	put_hearing(repair, out);
 	put_missing(repair, style, out);
 	put_assumptions(repair, style, out);

@@ -11,7 +11,8 @@ struct repair_view {
 	const char *from, *to;
 	const struct packet *packet; /* as it was sent */
 	const char *policy;	     /* of what lab it was asked: "first"; NULL: of none */
-	const char *doubt;	     /* why it is not known that the changes keep it; NULL: they do */
+	const char *isolated; /* "hv1/a is cut: `nestvisor open hv1/a` …", which says it all; NULL: it is not that */
+	const char *doubt;    /* why it is not known that the changes keep it; NULL: they do */
 };
 
 /* One paragraph: what blocks first, and what would block after that. */

@@ -577,16 +577,19 @@ static void write_service(const struct subject *subject, const struct members *m
 	strbuf_add(out, "\n[Install]\nWantedBy=multi-user.target\n");
 }
 
-/* A lab's table: "nestvisor" in its own network, "nestvisor-LAB" on the machine. */
-static bool is_own_rule(const struct subject *subject)
+bool lasting_is_labs_table(enum backend backend, const char *table)
 {
 	static const char own[] = "nestvisor";
-	const char *rest;
+	const char *rest = table + sizeof(own) - 1;
 
-	if (!is_rule(subject) || !is_nft(subject) || strncmp(subject->change->rule.table, own, sizeof(own) - 1) != 0)
-		return false;
-	rest = subject->change->rule.table + sizeof(own) - 1;
-	return !*rest || *rest == '-';
+	return backend == BACKEND_NFTABLES && strncmp(table, own, sizeof(own) - 1) == 0 && (!*rest || *rest == '-');
+}
+
+static bool is_own_rule(const struct subject *subject)
+{
+	const struct change *change = subject->change;
+
+	return is_rule(subject) && lasting_is_labs_table(change->rule.backend, change->rule.table);
 }
 
 /* What `up` makes, and makes anew. */

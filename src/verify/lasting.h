@@ -14,6 +14,9 @@
 void lasting_find(struct arena *arena, const struct bundle *bundle, const char *const *made,
 		  struct change *const *changes, size_t count);
 
+/* One that `nestvisor up` makes: "nestvisor" in a lab's own network, "nestvisor-LAB" on the machine. */
+bool lasting_is_labs_table(enum backend backend, const char *table);
+
 /* A unit of systemd's that makes the change at every start: for a host that has nothing better. */
 struct permanent lasting_service(struct arena *arena, const struct bundle *bundle, const struct change *change);
 

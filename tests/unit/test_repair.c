@@ -168,6 +168,33 @@ static void test_next_hop(void **state)
 	end(&asked);
 }
 
+/* Who is cut is told so, and not by which rules. */
+static void test_isolated(void **state)
+{
+	struct answer dropped = {.fate = FATE_DROPPED};
+	struct cause causes[] = {{.answer = &dropped, .host = "L0", .what = "L0 drops it: rule 1 of leaves_cut"},
+				 {.answer = &dropped, .host = "L0", .what = "L0 drops it: rule 2 of world"}};
+	struct repair repair = {.causes = causes, .cause_count = 2, .mended = true, .change_count = 2};
+	struct packet packet = {.family = AF_INET, .protocol = PROTOCOL_ICMP};
+	struct repair_view view = {.repair = &repair, .from = "hv1/a", .to = "world", .packet = &packet};
+	cleanup_strbuf struct strbuf open = {0}, cut = {0};
+	struct style style = {0};
+
+	why_text(&view, &style, &open);
+	assert_non_null(strstr(open.text, "leaves_cut"));
+	assert_non_null(strstr(open.text, "`nestvisor fix`"));
+	view.isolated = "hv1/a is cut: `nestvisor open hv1/a`";
+	why_text(&view, &style, &cut);
+	assert_non_null(strstr(cut.text, "hv1/a does not reach world"));
+	assert_non_null(strstr(cut.text, "\n\nhv1/a is cut: `nestvisor open hv1/a`\n"));
+	assert_null(strstr(cut.text, "drops it"));
+	assert_null(strstr(cut.text, "nestvisor fix"));
+	assert_true(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisor"));
+	assert_true(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisor-first"));
+	assert_false(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisors"));
+	assert_false(lasting_is_labs_table(BACKEND_NFTABLES, "filter"));
+}
+
 /* An address that two hosts have is asked for: either is who is meant. A host is that host. */
 static void test_shared_address(void **state)
 {
@@ -435,15 +462,11 @@ static void test_names_are_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nested),
-		cmocka_unit_test(test_next_hop),
-		cmocka_unit_test(test_shared_address),
-		cmocka_unit_test(test_lab_decides),
-		cmocka_unit_test(test_owner_mended),
-		cmocka_unit_test(test_turned_back),
-		cmocka_unit_test(test_wsl),
-		cmocka_unit_test(test_routes_last),
-		cmocka_unit_test(test_names_are_words),
+		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_next_hop),
+		cmocka_unit_test(test_isolated),    cmocka_unit_test(test_shared_address),
+		cmocka_unit_test(test_lab_decides), cmocka_unit_test(test_owner_mended),
+		cmocka_unit_test(test_turned_back), cmocka_unit_test(test_wsl),
+		cmocka_unit_test(test_routes_last), cmocka_unit_test(test_names_are_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
