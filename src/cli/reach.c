@@ -267,9 +267,10 @@ const struct command command_reach = {
 	.summary = "who may open a connection to whom, over a whole lab or as one host's rules decide",
 	.description =
 		"Over a lab, or over the hosts of captured facts: who reaches whom, and the world, on which ports; and "
-		"where not, which rule, route or sysctl is in the way. Every packet of a question counts, from "
-		"whatever "
-		"port; \"partly\" says that some get through. A host sends from the address its routes make it take; "
+		"where not, which rule, route or sysctl is in the way. Every packet of a question counts that "
+		"begins a connection, from any port that hosts choose by themselves (1024 to 65535, as for `allow` in "
+		"a policy); \"partly\" says that some get through. A host sends from the address its routes make it "
+		"take; "
 		"the "
 		"world is every address in none of the hosts' subnets. Ends that are alike are one line. Ports are "
 		"those "

@@ -34,34 +34,53 @@ const char *reach_verdict_word(enum reach_verdict verdict)
 
 /* ---- ends that are alike ---- */
 
-static bool same_verdicts(const struct reach_lab *lab, int family, size_t from, size_t to, size_t other_from,
-			  size_t other_to)
+static bool same_cause(const struct reach_lab *lab, uint32_t a, uint32_t b)
 {
+	const struct reach_cause *one = &lab->causes[a], *other = &lab->causes[b];
+
+	if (a == b || one->chain || other->chain)
+		return a == b || (one->chain == other->chain && one->rule == other->rule && one->sure == other->sure);
+	return one->fate == other->fate && one->reason == other->reason && one->host == other->host &&
+	       one->oif == other->oif && one->sure == other->sure;
+}
+
+/* Who is like whom: by the verdicts, or where the causes are told, too, by both. */
+struct likeness {
+	const struct reach_lab *lab;
+	int family;
+	bool causes;
+};
+
+static bool same_cells(const struct likeness *like, size_t from, size_t to, size_t other_from, size_t other_to)
+{
+	const struct reach_lab *lab = like->lab;
+	int family = like->family;
 	const struct reach_cell *one = reach_lab_cell(lab, family, from, to, 0);
 	const struct reach_cell *other = reach_lab_cell(lab, family, other_from, other_to, 0);
 
 	for (size_t i = 0; i < lab->service_count; i++)
-		if (one[i].verdict != other[i].verdict)
+		if (one[i].verdict != other[i].verdict ||
+		    (like->causes && !same_cause(lab, one[i].cause, other[i].cause)))
 			return false;
 	return true;
 }
 
-static bool are_alike(const struct reach_lab *lab, int family, size_t a, size_t b)
+static bool are_alike(const struct likeness *like, size_t a, size_t b)
 {
+	const struct reach_lab *lab = like->lab;
+
 	if (!lab->nodes[a].host || !lab->nodes[b].host)
 		return false;
 	for (size_t i = 0; i < lab->node_count; i++)
-		if (i != a && i != b &&
-		    (!same_verdicts(lab, family, a, i, b, i) || !same_verdicts(lab, family, i, a, i, b)))
+		if (i != a && i != b && (!same_cells(like, a, i, b, i) || !same_cells(like, i, a, i, b)))
 			return false;
-	return same_verdicts(lab, family, a, b, b, a);
+	return same_cells(like, a, b, b, a);
 }
 
 /* Are the members of a group and this one to each other as the first two are? */
-static bool fits_inside(const struct reach_lab *lab, int family, const struct reach_group *group, size_t node)
+static bool fits_inside(const struct likeness *like, const struct reach_group *group, size_t node)
 {
-	return group->count < 2 ||
-	       same_verdicts(lab, family, group->members[0], group->members[1], group->members[0], node);
+	return group->count < 2 || same_cells(like, group->members[0], group->members[1], group->members[0], node);
 }
 
 static bool is_asked(const struct reach_lab *lab, int family, size_t node)
@@ -73,8 +92,9 @@ static bool is_asked(const struct reach_lab *lab, int family, size_t node)
 	return false;
 }
 
-size_t reach_groups(const struct reach_lab *lab, int family, struct arena *arena, struct reach_group **ret)
+size_t reach_groups(const struct reach_lab *lab, int family, bool causes, struct arena *arena, struct reach_group **ret)
 {
+	const struct likeness like = {lab, family, causes};
 	size_t count = 0;
 
 	*ret = NULL;
@@ -84,8 +104,7 @@ size_t reach_groups(const struct reach_lab *lab, int family, struct arena *arena
 		if (!is_asked(lab, family, node))
 			continue;
 		for (size_t i = 0; i < count && !found; i++)
-			if (are_alike(lab, family, (*ret)[i].members[0], node) &&
-			    fits_inside(lab, family, &(*ret)[i], node))
+			if (are_alike(&like, (*ret)[i].members[0], node) && fits_inside(&like, &(*ret)[i], node))
 				found = &(*ret)[i];
 		if (!found)
 			found = arena_push(arena, *ret, count);
@@ -302,16 +321,6 @@ static void put_services(const struct reach_lab *lab, const struct reach_cell *c
 				      reach_service_text(&lab->services[i], text));
 }
 
-static bool same_cause(const struct reach_lab *lab, uint32_t a, uint32_t b)
-{
-	const struct reach_cause *one = &lab->causes[a], *other = &lab->causes[b];
-
-	if (a == b || one->chain || other->chain)
-		return a == b || (one->chain == other->chain && one->rule == other->rule && one->sure == other->sure);
-	return one->fate == other->fate && one->reason == other->reason && one->host == other->host &&
-	       one->oif == other->oif && one->sure == other->sure;
-}
-
 /* Why, for services that do not get through; each reason once. */
 static void put_causes(const struct lines *lines, const struct reach_cell *cells, struct strbuf *out)
 {
@@ -479,7 +488,7 @@ static void put_family(struct lines *lines, struct strbuf *out)
 	if (lines->verbose)
 		put_addresses(lines, out);
 	lines->table = table;
-	lines->group_count = reach_groups(lines->lab, lines->family, lines->arena, &lines->groups);
+	lines->group_count = reach_groups(lines->lab, lines->family, true, lines->arena, &lines->groups);
 	for (size_t i = 0; i < lines->group_count; i++)
 		put_rows_of(lines, i);
 	table_draw(table, lines->style, out);

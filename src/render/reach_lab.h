@@ -16,8 +16,12 @@ struct reach_group {
 	size_t *members; /* nodes, rising */
 	size_t count;
 };
-/* In the arena; in the order of their first members. Nodes that nothing is asked about are in none. */
-size_t reach_groups(const struct reach_lab *lab, int family, struct arena *arena, struct reach_group **ret);
+/*
+ * In the arena; in the order of their first members. Nodes that nothing is asked about are in none. `causes`: only
+ * those are alike that are stopped by the same, too, as for a table that names it.
+ */
+size_t reach_groups(const struct reach_lab *lab, int family, bool causes, struct arena *arena,
+		    struct reach_group **ret);
 /* What the first of a group is called, or how many there are: "hv1", "a, b", "s01, s02 and 28 more". */
 void reach_group_name(const struct reach_lab *lab, const struct reach_group *group, struct strbuf *out);
 /* The cell between two groups; within one, between its first two. NULL: one end alone. */

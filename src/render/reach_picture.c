@@ -59,7 +59,7 @@ void reach_lab_mermaid(const struct reach_lab *lab, const char *name, struct str
 	}
 	for (int family = 0; family < 2; family++) {
 		struct reach_group *groups;
-		size_t count = lab->tables[family].present ? reach_groups(lab, family, arena, &groups) : 0;
+		size_t count = lab->tables[family].present ? reach_groups(lab, family, false, arena, &groups) : 0;
 
 		for (size_t i = 0; i < count; i++) {
 			cleanup_strbuf struct strbuf label = {};
@@ -245,7 +245,7 @@ void reach_lab_svg(const struct reach_lab *lab, const char *name, struct strbuf 
 
 		if (!lab->tables[family].present)
 			continue;
-		drawing.count = reach_groups(lab, family, arena, &drawing.groups);
+		drawing.count = reach_groups(lab, family, false, arena, &drawing.groups);
 		measure(&drawing);
 		draw_family(&drawing);
 		top += 3 * LINE + PADDING + drawing.count * drawing.line;

@@ -88,7 +88,7 @@ pset first_packets(struct space *space)
 				 pset_and(space, pset_kind(space, PSET_FAMILY, PSET_IP6),
 					  pset_value(space, PSET_PROTOCOL, IPPROTO_ICMP))));
 	set = pset_and(space, set, pset_value(space, PSET_TTL, SPREAD_USUAL_TTL));
-	return pset_and(space, set, pset_interval(space, PSET_SPORT, 1024, 65535));
+	return pset_and(space, set, spread_usual_source_ports(space));
 }
 
 /* ---- who ---- */

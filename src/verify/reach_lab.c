@@ -298,6 +298,7 @@ static void find_asked(struct reach_run *run)
 	}
 	run->asked = pset_and(space, run->asked, pset_kind(space, PSET_STATE, PSET_NEW));
 	run->asked = pset_and(space, run->asked, pset_kind(space, PSET_FRAGMENT, PSET_WHOLE));
+	run->asked = pset_and(space, run->asked, spread_usual_source_ports(space));
 	if (spread_asks_ttl(run->spread))
 		run->asked = pset_and(space, run->asked, pset_value(space, PSET_TTL, SPREAD_USUAL_TTL));
 	run->asked = pset_and(space, run->asked, pset_kind(space, PSET_FAMILY, run->family ? PSET_IP6 : PSET_IP4));

@@ -56,6 +56,11 @@ struct spread *spread_new(const struct stack *stack, struct space *space)
 	return spread;
 }
 
+pset spread_usual_source_ports(struct space *space)
+{
+	return pset_interval(space, PSET_SPORT, 1024, 65535);
+}
+
 bool spread_asks_ttl(const struct spread *spread)
 {
 	return spread->asks_ttl;

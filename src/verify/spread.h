@@ -83,6 +83,12 @@ static inline void spread_freep(struct spread **spread)
 
 enum { SPREAD_USUAL_TTL = 64 }; /* of packets that Linux makes (ip-sysctl: ip_default_ttl, hop_limit) */
 
+/*
+ * Source ports of those who begin a connection: not the system ports (RFC 6335, 6), which hosts do not choose by
+ * themselves (RFC 6056, 3.2). So what a rule does to answers of a name server, from port 53, stops no connection.
+ */
+pset spread_usual_source_ports(struct space *space);
+
 /* Whether rules ask for the time to live, which is then counted down: who asks about usual packets must say so. */
 bool spread_asks_ttl(const struct spread *spread);
 

@@ -9,6 +9,7 @@
 #include "model/publish.h"
 #include "render/verify.h"
 #include "verify/policy.h"
+#include "verify/reach_lab.h"
 
 #include <dirent.h>
 #include <netinet/in.h>
@@ -798,6 +799,39 @@ static void test_lines(void **state)
 	free(changed);
 }
 
+/* Of who begins a connection, `allow` and reach mean the same source ports: a rule for a name server's answers is none
+ * that stops them; one for a port that hosts choose is. */
+static void test_source_ports(void **state)
+{
+	static const struct {
+		const char *rule;
+		enum policy_result result;
+		enum reach_verdict verdict;
+	} cases[] = {{"tcp sport 53 drop", POLICY_PROVED, REACH_ALLOWED},
+		     {"tcp sport 23-1023 drop", POLICY_PROVED, REACH_ALLOWED},
+		     {"tcp sport 1024 drop", POLICY_VIOLATED, REACH_PARTLY}};
+	const struct reach_service ssh = {.protocol = IPPROTO_TCP, .has_port = true, .port = 22};
+	const char *first = "		iifname \"world\" jump from_world";
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cleanup_strbuf struct strbuf rules = {};
+		cleanup_reach_lab struct reach_lab *lab = NULL;
+		size_t ends[2];
+
+		strbuf_printf(&rules, "\t\t%s\n%s", cases[i].rule, first);
+		cleanup_proof struct proof proof =
+			prove((const struct edit[]){{"hv1-lab-first", nft, first, rules.text}, {}});
+		struct reach_lab_question question = {
+			.stack = proof.stack, .services = &ssh, .service_count = 1, .memory = 1 << 28};
+
+		expect(&proof, allow_a, cases[i].result);
+		assert_int_equal(reach_lab_new(&question, &lab, NULL), 0);
+		ends[0] = stack_host(proof.stack, "L0")->number;
+		ends[1] = stack_host(proof.stack, "hv1/a")->number;
+		assert_int_equal(reach_lab_cell(lab, 0, ends[0], ends[1], 0)->verdict, cases[i].verdict);
+	}
+}
+
 static void test_json(void **state)
 {
 	cleanup_proof struct proof proof = prove((const struct edit[]){{"hv1-lab-first"}, {}});
@@ -840,6 +874,7 @@ int main(void)
 		cmocka_unit_test(test_open_twice),
 		cmocka_unit_test(test_counted),
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_source_ports),
 		cmocka_unit_test(test_json),
 	};
 
