@@ -408,12 +408,13 @@ static void test_lab_decides(void **state)
 {
 	static const char *const others[] = {"other", NULL};
 	static const char *const tables[] = {"nestvisor-first", "nestvisors"};
-	static struct change rules[] = {
+	struct change rules[] = {
 		{.kind = CHANGE_RULE, .command = "nft add rule", .rule = {.backend = BACKEND_NFTABLES}},
 		{.kind = CHANGE_RULE, .command = "nft add rule", .rule = {.backend = BACKEND_NFTABLES}},
 	};
 	struct lasting lasting;
 	const char *made[] = {"other", NULL, NULL};
+	struct rule_wish published = {.publish.family = AF_INET};
 
 	begin(&lasting, "debian");
 	add_route(&lasting, "10.2.0.0/16", "10.0.0.1", "eth0");
@@ -433,6 +434,10 @@ static void test_lab_decides(void **state)
 	assert_int_equal(rules[0].permanent_count, 1);
 	assert_int_equal(rules[0].permanent[0].placing, PLACE_NOWHERE);
 	check_lasting(&lasting, 2, "nftables.conf", "# at the end\nadd rule\n");
+	rules[0].kind = CHANGE_NAT;
+	rules[0].rule.wish = &published;
+	check_lasting(&lasting, 1, "lab file",
+		      "a `publish` line of the guest in the lab file does: `nestvisor up` makes it so");
 	made[1] = lasting.bundle->hosts[0]->name;
 	lasting.made = made;
 	check_lasting(&lasting, 0, "lab file", "the lab file decides: `nestvisor up` makes this host anew");
