@@ -796,8 +796,9 @@ enum ruling hook_run_bridge(struct hop *hop, enum hook hook, struct stack_link *
 	for (size_t i = 0; i < chains->count; i++) {
 		int32_t priority = chains->chains[i]->chain->priority;
 
-		/* Where br_netfilter has the same priority the chain is the younger of the two, and comes first. */
-		if ((hook == HOOK_PREROUTING ? priority <= 0 : priority < 0) != early)
+		/* Where br_netfilter has the same priority the chain is the younger of the two, and comes first. When
+		   kernels had two functions at forward, that for IP was at -1. */
+		if ((priority <= 0) != early)
 			continue;
 		if (run_chain(hop, chains->chains[i]) == RULING_STOP || walk_ended(hop->walk))
 			return RULING_STOP;

@@ -177,9 +177,9 @@ static void pass_bridge(struct spread *spread, struct stream *stream, const stru
 	stream->passage = in.passage;
 	stream->tracked = in.tracked;
 	stream->translated[false] = in.translated[false];
-	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, INT_MIN, -1);
+	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, INT_MIN, 0);
 	call_ip(spread, stream, bridge, HOOK_FORWARD);
-	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, 0, INT_MAX);
+	spread_hook(spread, stream, STACK_BRIDGE, HOOK_FORWARD, 1, INT_MAX);
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_POSTROUTING, INT_MIN, INT_MAX);
 	stream->iif = NULL;
 	call_ip(spread, stream, bridge, HOOK_POSTROUTING);
