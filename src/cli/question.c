@@ -39,8 +39,8 @@ static int read_port(struct reading *reading, const char *option, struct ports *
 		if (!symbol_find(TYPE_PORT, text, length, &port))
 			return wrong_value(reading, option, text, "a port: 22, ssh, 53/udp");
 	}
-	if (port > UINT16_MAX)
-		return wrong_value(reading, option, text, "a port: they end with 65535");
+	if (port == 0 || port > UINT16_MAX)
+		return wrong_value(reading, option, text, "a port: they are 1 to 65535");
 	*ret = port_of((uint16_t)port);
 	return 0;
 }
@@ -117,8 +117,15 @@ static int read_packet(struct reading *reading)
 
 int question_check(struct invocation *inv)
 {
+	cleanup_error struct error *err = NULL;
+	struct reading reading = {.inv = inv, .err = &err};
+	struct ports port;
+	bool given;
+
 	if (!invocation_string(inv, "from") || !invocation_string(inv, "to"))
 		return invocation_usage(inv, "--from and --to say whose packet it is and where it goes");
+	if (read_port(&reading, "port", &port, &given) < 0 || read_port(&reading, "src-port", &port, &given) < 0)
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	return EXIT_DONE;
 }
 

@@ -47,7 +47,7 @@ bool port_read(const char *word, uint16_t *ret)
 {
 	uint64_t value;
 
-	if (!number_or_name(word, TYPE_PORT, UINT16_MAX, &value))
+	if (!number_or_name(word, TYPE_PORT, UINT16_MAX, &value) || value == 0)
 		return false;
 	*ret = (uint16_t)value;
 	return true;

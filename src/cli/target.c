@@ -145,8 +145,9 @@ static int no_such_lab(struct invocation *inv, const char *name)
 	size_t count;
 	char **names = running_labs(&count);
 	const char *near = names ? command_nearest(name, (const char *const *)names) : NULL;
-	int status = near ? invocation_usage(inv, "no lab \"%s\" runs here; did you mean \"%s\"?", name, near)
-			  : invocation_usage(inv, "no lab \"%s\" runs here", name);
+	int status = near && strcmp(near, name) != 0
+			     ? invocation_usage(inv, "no lab \"%s\" runs here; did you mean \"%s\"?", name, near)
+			     : invocation_usage(inv, "no lab \"%s\" runs here", name);
 
 	free_names(names, count);
 	return status;

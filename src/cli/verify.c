@@ -5,6 +5,9 @@
 #include "cli/factsource.h"
 #include "cli/target.h"
 #include "cli/verification.h"
+#include "config/config.h"
+
+#include <errno.h>
 
 static int show(struct invocation *inv, const struct policy_report *report)
 {
@@ -19,6 +22,14 @@ static int show(struct invocation *inv, const struct policy_report *report)
 	return verification_status(report);
 }
 
+/* What is promised of captured facts stands in a file, not in what runs here by chance. */
+static bool has_lab(struct invocation *inv)
+{
+	cleanup_free char *file = NULL;
+
+	return invocation_operand(inv, 0) || invocation_string(inv, "lab") || config_find(&file, NULL) != -ENOENT;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_verification struct verification verification = {};
@@ -26,8 +37,11 @@ static int run(struct invocation *inv)
 	cleanup_lab struct lab *lab = NULL;
 	struct bundle *bundle = NULL;
 	char *host = NULL; /* none is named, so none comes */
-	int status = target_lab(inv, invocation_operand(inv, 0), &lab);
+	int status;
 
+	if (invocation_string(inv, "facts") && !has_lab(inv))
+		return invocation_usage(inv, "--facts needs a lab file, which says what is promised");
+	status = target_lab(inv, invocation_operand(inv, 0), &lab);
 	if (status == EXIT_DONE && invocation_string(inv, "facts")) {
 		status = factsource_bundle(inv, NULL, COLLECT_NETWORK, &bundle, &host);
 		of_file = isolation_new(lab);

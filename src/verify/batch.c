@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/strbuf.h"
 #include "facts/ruleset.h"
 
 #include <errno.h>
@@ -36,12 +37,12 @@ static int wrong(const struct reader *reader, const char *key, const char *wante
 	return error_set(reader->err, EINVAL, "\"%s\": %s is not %s", key, text ? text : "nothing", wanted);
 }
 
-static int read_ip(const struct reader *reader, const char *key, bool required, struct ip *ret)
+static int read_ip(const struct reader *reader, const char *key, struct ip *ret)
 {
 	const char *text = text_of(reader, key);
 
 	if (!is_given(reader, key))
-		return required ? error_set(reader->err, EINVAL, "\"%s\" is missing", key) : 0;
+		return 0;
 	return text && ip_parse(text, ret) ? 0 : wrong(reader, key, "an address");
 }
 
@@ -91,8 +92,7 @@ static int read_protocol(const struct reader *reader, struct packet *packet)
 			number = 256;
 	}
 	if (number > 255)
-		return value ? wrong(reader, "proto", "a protocol")
-			     : error_set(reader->err, EINVAL, "\"proto\" is missing");
+		return wrong(reader, "proto", "a protocol");
 	packet->protocol = (uint8_t)number;
 	return 0;
 }
@@ -166,9 +166,8 @@ static int read_packet(const struct reader *reader, struct packet *packet)
 	unsigned fragment = 0;
 	int r;
 
-	if ((r = read_ip(reader, "src", false, &packet->src)) < 0 ||
-	    (r = read_ip(reader, "dst", true, &packet->dst)) < 0 || (r = read_protocol(reader, packet)) < 0 ||
-	    (r = read_port(reader, "sport", &packet->sport)) < 0 ||
+	if ((r = read_ip(reader, "src", &packet->src)) < 0 || (r = read_ip(reader, "dst", &packet->dst)) < 0 ||
+	    (r = read_protocol(reader, packet)) < 0 || (r = read_port(reader, "sport", &packet->sport)) < 0 ||
 	    (r = read_port(reader, "dport", &packet->dport)) < 0 ||
 	    (r = read_number(reader, "icmp_type", 255, &type)) < 0 ||
 	    (r = read_number(reader, "icmp_code", 255, &code)) < 0 || (r = read_number(reader, "ttl", 255, &ttl)) < 0 ||
@@ -218,6 +217,24 @@ const char *const *question_keys(void)
 	return keys;
 }
 
+/* Without these there is no packet, or nobody who has it. */
+static int check_required(const struct reader *reader)
+{
+	static const char *const required[] = {"at", "dst", "proto"};
+	cleanup_strbuf struct strbuf list = {};
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(required) / sizeof(*required); i++) {
+		if (is_given(reader, required[i]))
+			continue;
+		strbuf_printf(&list, "%s\"%s\"", count ? ", " : "", required[i]);
+		count++;
+	}
+	if (count == 0)
+		return 0;
+	return error_set(reader->err, EINVAL, "%s %s missing", list.text, count == 1 ? "is" : "are");
+}
+
 int question_from_json(const struct stack *stack, const json_t *json, struct arena *arena, struct question **ret,
 		       struct error **err)
 {
@@ -230,7 +247,8 @@ int question_from_json(const struct stack *stack, const json_t *json, struct are
 
 	if (!json_is_object(json))
 		return error_set(err, EINVAL, "a question is an object");
-	if ((r = read_place(&reader, question)) < 0 || (r = read_packet(&reader, &question->packet)) < 0 ||
+	if ((r = check_required(&reader)) < 0 || (r = read_place(&reader, question)) < 0 ||
+	    (r = read_packet(&reader, &question->packet)) < 0 ||
 	    (r = read_word(&reader, "state", states, &state)) < 0 ||
 	    (r = read_word(&reader, "direction", directions, &direction)) < 0)
 		return r;
