@@ -99,12 +99,23 @@ int hosts_fail(struct invocation *inv, struct error **err)
 	return invocation_fail(inv, err);
 }
 
+/* A lab's network on this machine is there as long as the lab runs. */
+static void name_lab_that_is_down(const struct collect_target *target, struct error **err)
+{
+	if (!target->namespace || target->guest || (*err)->code != ENOENT)
+		return;
+	error_set(err, ENOENT, "the lab %s does not run", target->lab->name);
+	error_hint(err, "nestvisor up");
+}
+
 /* The first one must answer: it is the one that was named, or this machine. */
 static int check_answers(const struct hosts *hosts, struct invocation *inv, struct collect_result *results)
 {
 	for (size_t i = 0; i < hosts->list.count; i++)
-		if (results[i].err && (cancel_requested(inv->cancel) || i == 0))
+		if (results[i].err && (cancel_requested(inv->cancel) || i == 0)) {
+			name_lab_that_is_down(&hosts->list.targets[i], &results[i].err);
 			return hosts_fail(inv, &results[i].err);
+		}
 	return EXIT_DONE;
 }
 
