@@ -5,6 +5,7 @@
  */
 #include "net/network.h"
 
+#include "base/cancel.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "model/lab.h"
@@ -20,6 +21,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { TAP_FREE_MS = 2000 };
 
 /* No guest has a nic of this number, so no guest has the bridge's address, even one with the network's path. */
 enum { BRIDGE_NIC = 0xffff };
@@ -174,6 +177,20 @@ int net_remove_network(struct net *net, const char *bridge, struct error **err)
 	return r < 0 ? error_wrap(err, "network on the bridge %s", bridge) : 0;
 }
 
+/*
+ * A tap has one owner. A QEMU that was killed lets go of its own a little after it has ended: its io_uring, which waits
+ * for all its descriptors, is taken apart by a worker of the kernel (io_ring_exit_work()).
+ */
+static int take_tap(int fd, struct ifreq *request)
+{
+	long long end = clock_ms() + TAP_FREE_MS;
+
+	while (ioctl(fd, TUNSETIFF, request) < 0)
+		if (errno != EBUSY || clock_ms() >= end || cancel_sleep(NULL, 10) < 0)
+			return -1;
+	return 0;
+}
+
 /* Creates the device, or opens one that has lasted: it belongs to the namespace that /dev/net/tun was opened in. */
 static int create_tap(int netns, const char *name, bool lasting, int *ret_fd, struct error **err)
 {
@@ -189,7 +206,7 @@ static int create_tap(int netns, const char *name, bool lasting, int *ret_fd, st
 	if (fd < 0) {
 		r = error_errno(err, errno, "cannot open /dev/net/tun");
 		error_hint(err, "modprobe tun; a container needs the device passed in");
-	} else if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETPERSIST, lasting) < 0) {
+	} else if (take_tap(fd, &request) < 0 || ioctl(fd, TUNSETPERSIST, lasting) < 0) {
 		r = error_errno(err, errno, "cannot make the tap %s", name);
 		if (r == -EBUSY)
 			error_hint(err, "a running guest still has it");
