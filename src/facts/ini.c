@@ -419,6 +419,18 @@ static bool ends_with_newline(const struct ini *ini, size_t end)
 	return end == 0 || ends_line(ini->text[end - 1]);
 }
 
+/* Does the line that ends here take the next one with it? */
+static bool goes_on(const struct ini *ini, size_t end)
+{
+	size_t backslashes = 0;
+
+	while (end > 0 && ends_line(ini->text[end - 1]))
+		end--;
+	while (end > backslashes && ini->text[end - 1 - backslashes] == '\\')
+		backslashes++;
+	return backslashes % 2 == 1;
+}
+
 static bool is_read_to_the_end(const struct ini *ini)
 {
 	for (size_t i = 0; i < ini->item_count && ini->reader == INI_WSLCONF; i++)
@@ -437,6 +449,8 @@ static void add_setting(struct ini *ini, const char *section, const char *key, c
 	cleanup_strbuf struct strbuf text = {};
 
 	if (!ends_with_newline(ini, offset))
+		strbuf_add(&text, newline);
+	if (goes_on(ini, offset))
 		strbuf_add(&text, newline);
 	if (!last)
 		strbuf_printf(&text, "%s[%s]%s", to_end && blank ? newline : "", section, newline);

@@ -230,6 +230,16 @@ static void test_set_odd_values(void **state)
 	check_text(ini, "[boot]\ncommand =ip route add 10.0.0.0/8 via 192.168.122.2\nsystemd=true # off\n");
 }
 
+/* A last line that asks for one more does not take what is set behind it. */
+static void test_set_behind_a_wrapped_end(void **state)
+{
+	struct ini *ini = parse(*state, INI_WSLCONFIG, "[experimental]\r\nsparseVhd=tru\\\r\n");
+
+	set(ini, "experimental", "ignoredPorts", "67");
+	check_text(ini, "[experimental]\r\nsparseVhd=tru\\\r\n\r\nignoredPorts=67\r\n");
+	assert_string_equal(ini_find(ini, "experimental", "sparseVhd")->text, "tru");
+}
+
 /* What is set where WSL does not read to the end stands before that. */
 static void test_set_before_the_stop(void **state)
 {
@@ -341,6 +351,7 @@ int main(void)
 		TEST(test_set),
 		TEST(test_set_in_nothing),
 		TEST(test_set_odd_values),
+		TEST(test_set_behind_a_wrapped_end),
 		TEST(test_set_before_the_stop),
 		TEST(test_set_unreadable),
 		TEST(test_remove),
