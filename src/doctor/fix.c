@@ -16,13 +16,12 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
-#include "base/diff.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "base/report.h"
 #include "base/strbuf.h"
+#include "doctor/fix_internal.h"
 #include "doctor/fix_record.h"
-#include "facts/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,20 +30,12 @@
 
 enum { FILE_LIMIT = 16 << 20 };
 
-/* A file as it is. */
-struct content {
-	bool exists;
-	char *data;
-	size_t length;
-};
-
-static void content_clear(struct content *content)
+void content_clear(struct content *content)
 {
 	free(content->data);
 }
-#define cleanup_content __attribute__((cleanup(content_clear)))
 
-static int read_content(const char *path, struct content *ret, struct error **err)
+int content_read(const char *path, struct content *ret, struct error **err)
 {
 	cleanup_close int fd = -1;
 	cleanup_error struct error *problem = NULL;
@@ -64,14 +55,13 @@ static int read_content(const char *path, struct content *ret, struct error **er
 	return file_read_fd(fd, path, FILE_LIMIT, &ret->data, &ret->length, err);
 }
 
-static bool content_is(const struct content *content, const char *text, size_t length)
+bool content_is(const struct content *content, const char *text, size_t length)
 {
 	return content->exists && content->length == length &&
 	       (length == 0 || memcmp(content->data, text, length) == 0);
 }
 
-/* NULL stands for no file. */
-static bool content_has_hash(const struct content *content, const char *hash)
+bool content_has_hash(const struct content *content, const char *hash)
 {
 	char own[HASH_TEXT_SIZE];
 
@@ -81,14 +71,11 @@ static bool content_has_hash(const struct content *content, const char *hash)
 	return strcmp(own, hash) == 0;
 }
 
-/* What a person would type, as one line. */
-static void add_argv(struct strbuf *out, const char *const *argv);
-
 /* The argv, or the first line of what is shown for it. */
 static void add_title(struct strbuf *out, const char *const *argv, const struct fix_command *more)
 {
 	if (!more->shown)
-		add_argv(out, argv);
+		fix_add_argv(out, argv);
 	else
 		strbuf_printf(out, "%.*s", (int)strcspn(more->shown, "\n"), more->shown);
 }
@@ -130,7 +117,7 @@ static int run(const char *const *argv, const struct fix_command *more, struct e
  * Look.
  */
 
-static int is_done(const struct fix_action *action, bool *ret, struct error **err)
+int fix_is_done(const struct fix_action *action, bool *ret, struct error **err)
 {
 	cleanup_content struct content content = {};
 	int r;
@@ -140,7 +127,7 @@ static int is_done(const struct fix_action *action, bool *ret, struct error **er
 		*ret = action->done && process_must(action->done, NULL, NULL) == 0;
 		return 0;
 	}
-	r = read_content(action->path, &content, err);
+	r = content_read(action->path, &content, err);
 	*ret = r == 0 && content_is(&content, action->text, action->length);
 	return r;
 }
@@ -151,7 +138,7 @@ static int look(const struct fix *fix, size_t *ret, size_t *ret_count, struct er
 	*ret_count = 0;
 	for (size_t i = 0; i < fix->action_count; i++) {
 		bool done;
-		int r = is_done(&fix->actions[i], &done, err);
+		int r = fix_is_done(&fix->actions[i], &done, err);
 
 		if (r < 0)
 			return r;
@@ -170,7 +157,7 @@ static int check_safe(const struct fix *fix, const size_t *todo, size_t count, s
 
 		if (!action->safe || process_must(action->safe, NULL, &problem) == 0)
 			continue;
-		add_argv(&line, action->safe);
+		fix_add_argv(&line, action->safe);
 		return error_set(err, EBUSY, "not now: %s (asked by %s)", problem->message, line.text);
 	}
 	return 0;
@@ -228,7 +215,7 @@ static int prepare_action(struct record *record, size_t index, const struct fix_
 		recorded->undo_more = action->undo_more;
 		return 0;
 	}
-	r = read_content(action->path, &content, err);
+	r = content_read(action->path, &content, err);
 	if (r < 0)
 		return r;
 	recorded->path = arena_strdup(record->arena, action->path);
@@ -285,7 +272,7 @@ static int stage(const struct recorded_action *action, const char *text, size_t 
 static int put_in_place(const struct recorded_action *action, const char *expected, struct error **err)
 {
 	cleanup_content struct content now = {};
-	int r = read_content(action->path, &now, err);
+	int r = content_read(action->path, &now, err);
 
 	if (r < 0)
 		return r;
@@ -321,7 +308,7 @@ static int act(struct record *record, size_t index, struct reporter *reporter, s
 static int restore_file(const struct recorded_action *action, bool *ret_left, struct error **err)
 {
 	cleanup_content struct content now = {}, old = {};
-	int r = read_content(action->path, &now, err);
+	int r = content_read(action->path, &now, err);
 
 	if (r < 0 || content_has_hash(&now, action->before))
 		return r;
@@ -334,7 +321,7 @@ static int restore_file(const struct recorded_action *action, bool *ret_left, st
 			return error_errno(err, errno, "cannot remove %s", action->path);
 		return dir_sync_parent(action->path, err);
 	}
-	r = read_content(action->copy, &old, err);
+	r = content_read(action->copy, &old, err);
 	if (r == 0 && !content_has_hash(&old, action->before))
 		r = error_set(err, EIO, "%s is not what it was when it was copied", action->copy);
 	if (r == 0)
@@ -553,7 +540,7 @@ static int check_unchanged(const struct records *records, const struct record *r
 
 		if (action->kind != FIX_FILE)
 			continue;
-		r = read_content(action->path, &now, err);
+		r = content_read(action->path, &now, err);
 		if (r < 0)
 			return r;
 		if (content_has_hash(&now, action->after) || content_has_hash(&now, action->before))
@@ -608,302 +595,4 @@ int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struc
 		}
 	}
 	return first ? error_move(err, &first) : 0;
-}
-
-/*
- * Show.
- */
-
-static bool is_plain_word(const char *word)
-{
-	return *word &&
-	       strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") == strlen(word);
-}
-
-/* POSIX, XCU 2.2.2: between single quotes everything stands for itself but the quote. */
-static void add_quoted(struct strbuf *out, const char *text, size_t length)
-{
-	strbuf_add_char(out, '\'');
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] == '\'')
-			strbuf_add(out, "'\\''");
-		else
-			strbuf_add_char(out, text[i]);
-	}
-	strbuf_add_char(out, '\'');
-}
-
-/* sh -c TEXT sh WORD: the text, with the word in the place of its "$1". */
-static void add_script(struct strbuf *out, const char *text, const char *word)
-{
-	for (const char *at = text; *at;) {
-		if (strncmp(at, "\"$1\"", 4) == 0 || strncmp(at, "$1", 2) == 0) {
-			strbuf_add(out, word);
-			at += *at == '"' ? 4 : 2;
-		} else {
-			strbuf_add_char(out, *at++);
-		}
-	}
-}
-
-static void add_argv(struct strbuf *out, const char *const *argv)
-{
-	if (strcmp(argv[0], "sh") == 0 && argv[1] && strcmp(argv[1], "-c") == 0 && argv[2] && argv[3] && argv[4] &&
-	    !argv[5] && is_plain_word(argv[4])) {
-		add_script(out, argv[2], argv[4]);
-		return;
-	}
-	for (size_t i = 0; argv[i]; i++) {
-		if (i > 0)
-			strbuf_add_char(out, ' ');
-		if (is_plain_word(argv[i]))
-			strbuf_add(out, argv[i]);
-		else
-			add_quoted(out, argv[i], strlen(argv[i]));
-	}
-}
-
-static bool is_printable(const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)text[i] < 0x20 && text[i] != '\n')
-			return false;
-	return length > 0 && text[length - 1] == '\n';
-}
-
-/* A text in the format of printf(1): octal for what a line cannot show. */
-static void add_printf_format(struct strbuf *out, const char *text, size_t length)
-{
-	cleanup_strbuf struct strbuf format = {};
-
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '\n' || c == '\r' || c == '\t')
-			strbuf_printf(&format, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-		else if (c < 0x20 || c >= 0x7f)
-			strbuf_printf(&format, "\\%03o", c);
-		else if (c == '\\' || c == '%')
-			strbuf_printf(&format, "%c%c", c, c);
-		else
-			strbuf_add_char(&format, (char)c);
-	}
-	add_quoted(out, format.text ? format.text : "", format.length);
-}
-
-/* printf '%s\n' 'a line' 'another' | tee FILE >/dev/null: tee, so that "sudo" can stand before it. */
-static void add_file_command(struct strbuf *out, const struct fix_action *action)
-{
-	const char *paths[] = {action->path, NULL};
-
-	strbuf_add(out, "printf ");
-	if (is_printable(action->text, action->length)) {
-		strbuf_add(out, "'%s\\n'");
-		for (size_t at = 0; at < action->length;) {
-			const char *start = action->text + at;
-			size_t length = (size_t)((const char *)memchr(start, '\n', action->length - at) - start);
-
-			strbuf_add_char(out, ' ');
-			add_quoted(out, start, length);
-			at += length + 1;
-		}
-	} else {
-		add_printf_format(out, action->text, action->length);
-	}
-	strbuf_add(out, " | tee ");
-	add_argv(out, paths);
-	strbuf_add(out, " >/dev/null\n");
-}
-
-void fix_commands(const struct fix *fix, struct strbuf *ret)
-{
-	for (size_t i = 0; i < fix->action_count; i++) {
-		const struct fix_action *action = &fix->actions[i];
-
-		if (action->kind == FIX_FILE) {
-			add_file_command(ret, action);
-		} else {
-			add_argv(ret, action->run);
-			strbuf_add_char(ret, '\n');
-		}
-	}
-}
-
-/* UTF-16 and line ends of Windows are shown as plain text; where nothing but these changes, words say so. */
-static void show_change(const char *path, const struct content *now, const struct content *then, struct strbuf *ret)
-{
-	cleanup_arena struct arena *arena = arena_new();
-	struct diff_side from = {"/dev/null", "", 0}, to = {"/dev/null", "", 0};
-
-	if (now->exists) {
-		from.name = path;
-		from.text = text_clean(arena, now->data, now->length, &from.length);
-	}
-	if (then->exists) {
-		to.name = path;
-		to.text = text_clean(arena, then->data, then->length, &to.length);
-	}
-	if (!diff_unified(ret, &from, &to, DIFF_CONTEXT))
-		strbuf_printf(ret, "--- %s\n+++ %s\n(%s)\n", from.name, to.name,
-			      now->exists && then->exists
-				      ? "the lines stay as they are: only how they end or are encoded changes"
-				      : "an empty file");
-}
-
-static int preview_file(const struct fix_action *action, struct strbuf *ret, struct error **err)
-{
-	cleanup_content struct content now = {};
-	const struct content then = {true, (char *)action->text, action->length};
-	int r = read_content(action->path, &now, err);
-
-	if (r == 0 && !content_is(&now, action->text, action->length))
-		show_change(action->path, &now, &then, ret);
-	return r;
-}
-
-static void show_command(const char *const *argv, const struct fix_command *more, struct strbuf *ret)
-{
-	if (more->shown) {
-		strbuf_printf(ret, "%s\n", more->shown);
-		return;
-	}
-	strbuf_add(ret, "$ ");
-	add_argv(ret, argv);
-	strbuf_add_char(ret, '\n');
-}
-
-int fix_preview(const struct fix *fix, struct strbuf *ret, struct error **err)
-{
-	for (size_t i = 0; i < fix->action_count; i++) {
-		const struct fix_action *action = &fix->actions[i];
-		bool done;
-		int r = is_done(action, &done, err);
-
-		if (r == 0 && !done && action->kind == FIX_FILE)
-			r = preview_file(action, ret, err);
-		if (r < 0)
-			return r;
-		if (done || action->kind == FIX_FILE)
-			continue;
-		show_command(action->run, &action->run_more, ret);
-	}
-	return 0;
-}
-
-/* What a file will hold when the newer fixes are taken back. */
-struct foreseen {
-	const char *path;
-	struct content content; /* the arena's */
-};
-
-struct foresight {
-	struct arena *arena;
-	struct foreseen *files;
-	size_t count;
-};
-
-static int foresee(struct foresight *foresight, const char *path, struct foreseen **ret, struct error **err)
-{
-	cleanup_content struct content now = {};
-	struct foreseen *file;
-	int r;
-
-	for (size_t i = 0; i < foresight->count; i++) {
-		*ret = &foresight->files[i];
-		if (strcmp((*ret)->path, path) == 0)
-			return 0;
-	}
-	r = read_content(path, &now, err);
-	if (r < 0)
-		return r;
-	file = arena_push(foresight->arena, foresight->files, foresight->count);
-	*file = (struct foreseen){path, {now.exists, NULL, now.length}};
-	if (now.exists)
-		file->content.data = memcpy(arena_alloc(foresight->arena, now.length + 1), now.data, now.length);
-	*ret = file;
-	return 0;
-}
-
-static int preview_file_back(struct foresight *foresight, const struct recorded_action *action, struct strbuf *ret,
-			     struct error **err)
-{
-	cleanup_content struct content old = {};
-	struct foreseen *file;
-	int r = foresee(foresight, action->path, &file, err);
-
-	if (r < 0 || content_has_hash(&file->content, action->before))
-		return r;
-	if (action->copy)
-		r = read_content(action->copy, &old, err);
-	if (r < 0)
-		return r;
-	show_change(action->path, &file->content, &old, ret);
-	file->content = (struct content){old.exists, NULL, old.length};
-	if (old.exists)
-		file->content.data = memcpy(arena_alloc(foresight->arena, old.length + 1), old.data, old.length);
-	return 0;
-}
-
-/* The file that keeps a fix from being taken back; NULL: none. */
-static int find_changed(struct foresight *foresight, const struct record *record, const char **ret, struct error **err)
-{
-	*ret = NULL;
-	for (size_t i = 0; i < record->action_count; i++) {
-		const struct recorded_action *action = &record->actions[i];
-		struct foreseen *file;
-		int r = action->kind == FIX_FILE ? foresee(foresight, action->path, &file, err) : 0;
-
-		if (r < 0)
-			return r;
-		if (action->kind == FIX_FILE && !content_has_hash(&file->content, action->after) &&
-		    !content_has_hash(&file->content, action->before))
-			*ret = action->path;
-	}
-	return 0;
-}
-
-static int preview_back(struct foresight *foresight, const struct record *record, struct strbuf *ret,
-			struct error **err)
-{
-	const char *changed;
-	int r = find_changed(foresight, record, &changed, err);
-
-	if (r < 0)
-		return r;
-	strbuf_printf(ret, "%s: take back: %s\n", record->id, record->does);
-	if (changed) {
-		strbuf_printf(ret, "(left as it is: %s was changed since)\n", changed);
-		return 0;
-	}
-	for (size_t i = record->action_count; i-- > 0 && r == 0;) {
-		const struct recorded_action *action = &record->actions[i];
-
-		if (action->undone || !action->begun)
-			continue;
-		if (action->kind == FIX_FILE)
-			r = preview_file_back(foresight, action, ret, err);
-		else if (action->undo)
-			show_command((const char *const *)action->undo, &action->undo_more, ret);
-	}
-	return r;
-}
-
-int fix_undo_preview(const char *id, struct strbuf *ret, struct error **err)
-{
-	cleanup_records struct records *records = NULL;
-	struct foresight foresight = {};
-	int r = records_open(true, NULL, &records, err);
-
-	if (r < 0)
-		return r;
-	foresight.arena = records->arena;
-	for (size_t i = records->record_count; i-- > 0 && r == 0;) {
-		const struct record *record = records->records[i];
-		bool half_done = !record->applied || record->undoing;
-
-		/* What was stopped half way is taken back whoever comes. */
-		if (!record->over && (half_done || !id || strcmp(record->id, id) == 0))
-			r = preview_back(&foresight, record, ret, err);
-	}
-	return r;
 }
