@@ -11,6 +11,7 @@
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -254,6 +255,28 @@ static void tap_is_as_qemu_wants_it(void **state)
 	/* QEMU ends, however: the tap goes with it. */
 	close(fd);
 	assert_false(machine_try("ip -n nestvisor-net-test link show b-0 2>/dev/null"));
+}
+
+static void *let_go_late(void *fd)
+{
+	usleep(200000);
+	close(*(int *)fd);
+	return NULL;
+}
+
+/* As a QEMU's that was killed, see take_tap(). */
+static void a_tap_that_is_let_go_late_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread;
+	int fd, second;
+
+	make_all(f);
+	OK(net_make_tap(f->net, &f->b->nics[0], &fd, &problem));
+	assert_int_equal(pthread_create(&thread, NULL, let_go_late, &fd), 0);
+	OK(net_make_tap(f->net, &f->b->nics[0], &second, &problem));
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	close(second);
 }
 
 static void a_tap_in_use_can_be_removed(void **state)
@@ -635,6 +658,7 @@ static int tests(void)
 		TEST(a_changed_network_is_changed),
 		TEST(the_second_time_changes_nothing),
 		TEST(tap_is_as_qemu_wants_it),
+		TEST(a_tap_that_is_let_go_late_is_waited_for),
 		TEST(a_tap_in_use_can_be_removed),
 		TEST(look_sees_what_is_there),
 		TEST(what_is_taken_away_is_noticed),
