@@ -1,6 +1,7 @@
 /*
- * Sockets that wait for others: TCP that listens, UDP that is bound to no peer (sock_diag(7)). The processes behind
- * them are found by their descriptors below /proc, as ss(8) does; those of other users show only to root.
+ * Sockets that wait for others: TCP that listens, UDP that is bound to no peer (sock_diag(7); where the kernel has none
+ * of that, as small ones do not, /proc/net/tcp and its like, see proc_pid_net(5)). The processes behind them are found
+ * by their descriptors below /proc, as ss(8) does; those of other users show only to root.
  */
 #include "facts/live_internal.h"
 
@@ -13,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -22,9 +24,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SOURCE "netlink:sock_diag"
+#define SOURCE	     "netlink:sock_diag"
+#define SOURCE_FILES "/proc/net"
 
-enum { COMMAND_SIZE_MAX = 64 };
+enum { COMMAND_SIZE_MAX = 64, SOCKETS_SIZE_MAX = 64 << 20 };
 
 struct socket_found {
 	uint32_t inode;
@@ -39,29 +42,40 @@ struct socket_dump {
 	size_t count;
 };
 
+/* A socket for IPv6 serves IPv4 as well, unless it is told not to (IPV6_V6ONLY): then it is every address. */
+static bool is_any6(const struct ip *address)
+{
+	static const uint8_t any[16];
+
+	return address->family == AF_INET6 && memcmp(address->bytes, any, sizeof(any)) == 0;
+}
+
+static void add_socket(struct socket_dump *dump, const struct listener *listener, uint32_t inode)
+{
+	struct facts *facts = dump->live->facts;
+	struct arena *arena = dump->live->pool->arena;
+
+	*arena_push(arena, dump->items, dump->count) =
+		(struct socket_found){.inode = inode, .listener = facts->listener_count};
+	*arena_push(arena, facts->listeners, facts->listener_count) = *listener;
+}
+
 static void take_socket(const struct nlmsghdr *message, void *data)
 {
 	struct socket_dump *dump = data;
-	struct live *live = dump->live;
-	struct facts *facts = live->facts;
 	const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
 	const struct nlattr *a[INET_DIAG_MAX + 1];
 	struct listener listener = {.protocol = dump->protocol, .origin = {.source = SOURCE}};
-	static const uint8_t any[16];
 
 	netlink_attributes(message, sizeof(*found), a, INET_DIAG_MAX);
 	listener.address.family = found->idiag_family;
 	memcpy(listener.address.bytes, found->id.idiag_src, found->idiag_family == AF_INET ? 4 : 16);
-	/* A socket for IPv6 serves IPv4 as well, unless it is told not to (IPV6_V6ONLY): then it is every address. */
-	if (found->idiag_family == AF_INET6 && memcmp(listener.address.bytes, any, 16) == 0 && a[INET_DIAG_SKV6ONLY] &&
-	    !mnl_attr_get_u8(a[INET_DIAG_SKV6ONLY]))
+	if (is_any6(&listener.address) && a[INET_DIAG_SKV6ONLY] && !mnl_attr_get_u8(a[INET_DIAG_SKV6ONLY]))
 		listener.address = (struct ip){};
 	listener.port = number_of(ntohs(found->id.idiag_sport));
 	if (found->id.idiag_if)
-		listener.device = live_interface(live, found->id.idiag_if);
-	*arena_push(live->pool->arena, dump->items, dump->count) =
-		(struct socket_found){.inode = found->idiag_inode, .listener = facts->listener_count};
-	*arena_push(live->pool->arena, facts->listeners, facts->listener_count) = listener;
+		listener.device = live_interface(dump->live, found->id.idiag_if);
+	add_socket(dump, &listener, found->idiag_inode);
 }
 
 static int dump_sockets(struct netlink *nl, struct socket_dump *dump, uint8_t family, uint8_t protocol)
@@ -84,6 +98,100 @@ static int dump_sockets(struct netlink *nl, struct socket_dump *dump, uint8_t fa
 	}
 	return r;
 }
+
+static int dump_families(struct socket_dump *dump)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
+	struct netlink nl = {.fd = -1};
+	int r = netlink_open(&nl, -1, NETLINK_SOCK_DIAG, NULL);
+
+	for (size_t i = 0; i < 2; i++)
+		for (size_t j = 0; j < 2 && r == 0; j++)
+			r = dump_sockets(&nl, dump, families[j], protocols[i]);
+	netlink_close(&nl);
+	return r;
+}
+
+/* ---- by files ---- */
+
+/* An address stands there word by word, each as the number that its bytes are on this machine. */
+static bool take_words(const char *text, struct ip *ret)
+{
+	size_t length = strlen(text);
+
+	if (length != 8 && length != 32)
+		return false;
+	*ret = (struct ip){.family = length == 8 ? AF_INET : AF_INET6};
+	for (size_t i = 0; i < length / 8; i++) {
+		uint32_t word;
+
+		if (sscanf(text + 8 * i, "%8" SCNx32, &word) != 1)
+			return false;
+		memcpy(ret->bytes + 4 * i, &word, sizeof(word));
+	}
+	return true;
+}
+
+/*
+ * "0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 20411 …": which device a socket is
+ * bound to and whether it is for IPv6 alone is not told, so it counts as one for all.
+ */
+static bool take_line(struct socket_dump *dump, const char *line)
+{
+	bool tcp = strncmp(dump->protocol, "tcp", 3) == 0;
+	struct listener listener = {.protocol = dump->protocol, .origin = {.source = SOURCE_FILES}};
+	char address[33];
+	unsigned port, state;
+	uint32_t inode;
+
+	if (sscanf(line, "%*u: %32[0-9A-Fa-f]:%x %*32[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu32, address,
+		   &port, &state, &inode) != 4)
+		return false;
+	if (state != (tcp ? TCP_LISTEN : TCP_CLOSE))
+		return true;
+	if (!take_words(address, &listener.address))
+		return false;
+	if (is_any6(&listener.address))
+		listener.address = (struct ip){};
+	listener.port = number_of(port);
+	add_socket(dump, &listener, inode);
+	return true;
+}
+
+/* Of this thread, which may be in another network namespace than its process. */
+static int read_sockets(struct socket_dump *dump, const char *name)
+{
+	cleanup_free char *path = NULL, *text = NULL;
+	char *line, *rest;
+	size_t length;
+	int r;
+
+	if (asprintf(&path, "/proc/thread-self/net/%s", name) < 0)
+		abort();
+	if (strchr(name, '6') && !file_exists(path)) /* a kernel without IPv6 */
+		return 0;
+	r = file_read(path, SOCKETS_SIZE_MAX, &text, &length, NULL);
+	if (r < 0)
+		return r;
+	dump->protocol = *name == 't' ? "tcp" : "udp";
+	strtok_r(text, "\n", &rest); /* the heading */
+	while ((line = strtok_r(NULL, "\n", &rest)))
+		if (!take_line(dump, line))
+			return -EBADMSG;
+	return 0;
+}
+
+static int read_families(struct socket_dump *dump)
+{
+	static const char *const names[] = {"udp", "udp6", "tcp", "tcp6"};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && r == 0; i++)
+		r = read_sockets(dump, names[i]);
+	return r;
+}
+
+/* ---- who they are of ---- */
 
 static int by_inode(const void *a, const void *b)
 {
@@ -168,22 +276,22 @@ static void name_processes(struct socket_dump *dump)
 
 void live_listeners(struct live *live)
 {
-	static const uint8_t families[] = {AF_INET, AF_INET6}, protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
 	struct socket_dump dump = {.live = live};
-	struct netlink nl = {.fd = -1};
 	struct facts *facts = live->facts;
-	int r = netlink_open(&nl, -1, NETLINK_SOCK_DIAG, NULL);
+	const char *source = SOURCE;
+	int r = dump_families(&dump);
 
-	for (size_t i = 0; i < 2; i++)
-		for (size_t j = 0; j < 2 && r == 0; j++)
-			r = dump_sockets(&nl, &dump, families[j], protocols[i]);
-	netlink_close(&nl);
+	if (r < 0) {
+		dump.count = facts->listener_count = 0;
+		source = SOURCE_FILES;
+		r = read_families(&dump);
+	}
 	if (r < 0) {
 		facts->listeners_known = facts->listener_count ? TRUTH_NO : TRUTH_UNKNOWN;
-		live_unknown(live, SOURCE, "ss -lntup", "listening sockets: %s", strerror(-r));
+		live_unknown(live, source, "ss -lntup", "listening sockets: %s", strerror(-r));
 	} else {
 		facts->listeners_known = TRUTH_YES;
-		live_capture(live, SOURCE, "ss -lntup")->items = (uint32_t)facts->listener_count;
+		live_capture(live, source, "ss -lntup")->items = (uint32_t)facts->listener_count;
 	}
 	name_processes(&dump);
 }

@@ -391,7 +391,8 @@ static bool is_netstat(const struct span *words, size_t count)
 	       span_number(words[1], &number) && span_number(words[2], &number);
 }
 
-/* netstat -lntup: "tcp 0 0 0.0.0.0:22 0.0.0.0:* LISTEN 123/sshd"; udp without a state; IPv6 as ":::22" */
+/* netstat -lntup: "tcp 0 0 0.0.0.0:22 0.0.0.0:* LISTEN 123/sshd"; udp without a state; IPv6 as ":::22", which may be
+ * for IPv4 as well: ss says "*:22" then, netstat does not, so it is every address. */
 static bool take_netstat(struct reader *reader, struct span line, const struct span *words, size_t count,
 			 struct listener *listener)
 {
@@ -400,6 +401,8 @@ static bool take_netstat(struct reader *reader, struct span line, const struct s
 
 	if (!take_socket(reader, words[3], listener))
 		return false;
+	if (span_starts(words[3], ":::"))
+		listener->address = (struct ip){};
 	listener->protocol = span_starts(words[0], "tcp") ? "tcp" : "udp";
 	if (count > 5) {
 		process = span_is(words[5], "LISTEN") ? span_skip(words[5], words[5].length) : words[5];

@@ -4,16 +4,25 @@
 #include "machine.h"
 
 #include "base/cleanup.h"
+#include "base/strbuf.h"
 #include "facts/live.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -426,6 +435,94 @@ static int by_port(const void *a, const void *b)
 	return left->port.value < right->port.value ? -1 : left->port.value > right->port.value;
 }
 
+static void open_sockets(struct fixture *f)
+{
+	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET, SOCK_STREAM, 7101, 0);
+	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET6, SOCK_STREAM, 7102, 0);
+	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET6, SOCK_STREAM, 7103, 1);
+	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET, SOCK_DGRAM, 7104, 0);
+	f->sockets[f->socket_count++] = listen_on("eth0", AF_INET, SOCK_DGRAM, 7105, 0);
+}
+
+/* From now on this process has no sock_diag(7), as if its kernel were without it. */
+static void lose_sock_diag(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NETLINK_SOCK_DIAG, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPROTONOSUPPORT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		_exit(2);
+}
+
+/* As text: "tcp 7101 203.0.113.2 eth0 users:(…)" */
+static void describe_listeners(struct facts *facts, struct strbuf *out)
+{
+	qsort(facts->listeners, facts->listener_count, sizeof(*facts->listeners), by_port);
+	for (size_t i = 0; i < facts->listener_count; i++) {
+		const struct listener *listener = &facts->listeners[i];
+		char address[IP_TEXT_SIZE];
+
+		strbuf_printf(out, "%s %u %s %s %s\n", listener->protocol, (unsigned)listener->port.value,
+			      listener->address.family ? ip_format(&listener->address, address) : "*",
+			      listener->device ? listener->device : "-", listener->process ? listener->process : "-");
+	}
+}
+
+/* A process of its own, since what it loses is lost for good. */
+static int ask_without_sock_diag(int to)
+{
+	cleanup_strbuf struct strbuf text = {};
+	struct bundle *live = NULL;
+
+	lose_sock_diag();
+	if (bundle_live(&live, NULL) < 0 || live->hosts[0]->listeners_known != TRUTH_YES)
+		return 1;
+	describe_listeners(live->hosts[0], &text);
+	bundle_free(live);
+	return write(to, text.text, text.length) == (ssize_t)text.length ? 0 : 1;
+}
+
+/* What it does not tell: who is bound to a device, or serves IPv6 alone; these count as all. */
+static void sockets_without_sock_diag(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_strbuf struct strbuf want = {};
+	char got[4096] = "";
+	int ends[2], status;
+	size_t length = 0;
+	ssize_t n;
+	pid_t pid;
+
+	open_sockets(f);
+	for (size_t i = 0; i < 5; i++)
+		strbuf_printf(&want, "%s %zu %s - users:((\"test_facts_live\",pid=%d,fd=%d))\n", i < 3 ? "tcp" : "udp",
+			      7101 + i, i == 1 || i == 2 ? "*" : "0.0.0.0", (int)getpid(), f->sockets[i]);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (size_t i = 0; i < f->socket_count; i++)
+			close(f->sockets[i]); /* the parent's alone */
+		_exit(ask_without_sock_diag(ends[1]));
+	}
+	close(ends[1]);
+	while (length < sizeof(got) - 1 && (n = read(ends[0], got + length, sizeof(got) - 1 - length)) > 0)
+		length += (size_t)n;
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_string_equal(got, want.text);
+}
+
 static void sockets_and_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -433,11 +530,7 @@ static void sockets_and_connections(void **state)
 	struct facts *facts;
 	bool named = false;
 
-	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET, SOCK_STREAM, 7101, 0);
-	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET6, SOCK_STREAM, 7102, 0);
-	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET6, SOCK_STREAM, 7103, 1);
-	f->sockets[f->socket_count++] = listen_on(NULL, AF_INET, SOCK_DGRAM, 7104, 0);
-	f->sockets[f->socket_count++] = listen_on("eth0", AF_INET, SOCK_DGRAM, 7105, 0);
+	open_sockets(f);
 	machine_do("nft add table inet t '{ chain c { type filter hook output priority 0; ct state new counter; }; "
 		   "chain n { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }'");
 	assert_true(tcp_open(&f->talk, f->m->home, f->m->world, "203.0.113.1", PORT));
@@ -606,6 +699,7 @@ static int tests(void)
 		TEST(legacy_iptables),
 		TEST(ipsets),
 		TEST(sockets_and_connections),
+		TEST(sockets_without_sock_diag),
 		TEST(sysctls),
 		TEST(devconf_is_what_the_files_say),
 		TEST(other_namespaces),

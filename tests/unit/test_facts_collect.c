@@ -681,6 +681,7 @@ static void test_host(void **state)
 	assert_int_equal(netstat->hosts[0]->listener_count, 3);
 	assert_string_equal(listeners[0].process, "71/dropbear");
 	assert_int_equal(listeners[1].port.value, 80);
+	assert_int_equal(listeners[1].address.family, 0); /* perhaps for IPv4 as well */
 	assert_null(listeners[1].process);
 	assert_string_equal(listeners[2].process, "9/dnsmasq -k");
 }
