@@ -204,7 +204,7 @@ static int compare_labs(struct invocation *inv, const struct pair *pair)
 	question.stack = pair->stacks[1];
 	if (reach_lab_new(&question, &after, &err) < 0)
 		return invocation_fail_as(inv, EXIT_USAGE, &err);
-	diff = diff_lab_new(before, after);
+	diff = diff_lab_new(before, after, question.memory);
 	if (inv->json) {
 		invocation_answer(inv, diff_lab_json(diff));
 	} else {

@@ -360,9 +360,9 @@ static bool is_same(const struct diff_lab *diff)
 
 json_t *diff_lab_json(const struct diff_lab *diff)
 {
-	json_t *answer =
-		json_pack("{s:b, s:[], s:b, s:o, s:o}", "same", is_same(diff), "changes", "more", false, "gone",
-			  names_json(diff->gone, diff->gone_count), "come", names_json(diff->come, diff->come_count));
+	json_t *answer = json_pack("{s:b, s:[], s:b, s:o, s:o, s:i}", "same", is_same(diff), "changes", "more", false,
+				   "gone", names_json(diff->gone, diff->gone_count), "come",
+				   names_json(diff->come, diff->come_count), "unknown", (int)diff->unknown_count);
 
 	for (size_t i = 0; i < diff->change_count; i++)
 		json_array_append_new(json_object_get(answer, "changes"), change_json(&diff->changes[i]));
@@ -472,6 +472,24 @@ static void put_kind(const struct diff_lab *diff, enum diff_kind kind, const str
 	free(told);
 }
 
+/* Nothing can be said of these, and nobody should take that for "the same". */
+static void put_unknown(const struct diff_lab *diff, struct strbuf *out)
+{
+	char service[REACH_SERVICE_TEXT_SIZE];
+
+	if (!diff->unknown_count)
+		return;
+	strbuf_add(out, "\nNot known of either: ");
+	text_safe(out, diff->unknown.from, false);
+	strbuf_add(out, " → ");
+	text_safe(out, diff->unknown.to, false);
+	strbuf_printf(out, "%s: %s", diff->unknown.family ? " (IPv6)" : "",
+		      reach_service_text(&diff->unknown.service, service));
+	if (diff->unknown_count > 1)
+		strbuf_printf(out, " and %zu more questions", diff->unknown_count - 1);
+	strbuf_add(out, "; `nestvisor reach` says what each depends on.\n");
+}
+
 void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool verbose, struct strbuf *out)
 {
 	for (size_t k = 0; k < KIND_COUNT; k++)
@@ -479,5 +497,7 @@ void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool 
 	put_hosts(diff->gone, diff->gone_count, "\nHosts that are gone: ", out);
 	put_hosts(diff->come, diff->come_count, "\nHosts that have come: ", out);
 	if (is_same(diff))
-		strbuf_add(out, "Who reaches whom is the same.\n");
+		strbuf_add(out, diff->unknown_count ? "Who reaches whom is the same, as far as it is known.\n"
+						    : "Who reaches whom is the same.\n");
+	put_unknown(diff, out);
 }

@@ -130,7 +130,7 @@ static const struct schema schemas[] = {
 			"same": {"type": "boolean"},
 			"changes": {"type": "array", "items": {"type": "object", "required": ["change", "witness", "before", "after"], "properties": {
 				"change": {"enum": ["opens", "closes", "unclear"]},
-				"witness": {"type": ["string", "null"], "description": "a packet of which it is so"},
+				"witness": {"type": ["string", "null"], "description": "a packet that gets through in one of the two only; null: none was found"},
 				"before": {"description": "what decided about it: of one host's rules an object, else a text", "type": ["object", "string", "null"]},
 				"after": {"description": "the same, now", "type": ["object", "string", "null"]},
 				"hook": {"enum": ["forward", "input", "output", "prerouting", "postrouting"], "description": "one host's rules: where"},
@@ -146,7 +146,8 @@ static const struct schema schemas[] = {
 			"more": {"type": "boolean", "description": "there are more changes than are told"},
 			"hooks": {"type": "array", "description": "one host's rules: the hooks that were compared", "items": {"enum": ["forward", "input", "output", "prerouting", "postrouting"]}},
 			"gone": {"type": "array", "description": "hosts that only the first facts hold", "items": {"type": "string"}},
-			"come": {"type": "array", "description": "hosts that only the second facts hold", "items": {"type": "string"}}
+			"come": {"type": "array", "description": "hosts that only the second facts hold", "items": {"type": "string"}},
+			"unknown": {"type": "integer", "minimum": 0, "description": "all hosts: how many questions cannot be answered in either, so that they may have changed"}
 		},
 		"required": ["same", "changes", "more"]
 	})},

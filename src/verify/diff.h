@@ -75,7 +75,7 @@ struct diff_change {
 	const char *from, *to;
 	struct reach_service service;
 	enum reach_verdict before_verdict, after_verdict;
-	struct packet packet; /* the witness; family 0: none was found */
+	struct packet packet; /* the witness: it gets through in one of the two only; family 0: none was found */
 	/* What the interpreter says of it, in words: "dropped by rule 4 of filter FORWARD at hv1" */
 	const char *before, *after;
 };
@@ -86,10 +86,13 @@ struct diff_lab {
 	size_t change_count;
 	const char **gone, **come; /* hosts that only one of the two has */
 	size_t gone_count, come_count;
+	/* What is known of neither, so that it may have changed: how many questions, and one of them. */
+	size_t unknown_count;
+	struct diff_change unknown;
 };
 
-/* Of the same services. Ends are the same if they are called the same. */
-struct diff_lab *diff_lab_new(const struct reach_lab *before, const struct reach_lab *after);
+/* Of the same services. Ends are the same if they are called the same. `memory`: bytes that sets may take. */
+struct diff_lab *diff_lab_new(const struct reach_lab *before, const struct reach_lab *after, size_t memory);
 void diff_lab_free(struct diff_lab *diff); /* NULL is fine */
 
 static inline void diff_lab_freep(struct diff_lab **diff)

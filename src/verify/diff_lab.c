@@ -1,7 +1,11 @@
-/* Two matrices of who reaches whom, question by question; the interpreter tells of each that differs what decided. */
-#include "verify/diff.h"
+/*
+ * Two matrices of who reaches whom, question by question. Of each that differs, and of those that only some packets
+ * pass in both, a packet is looked for that gets through in one of the two only; the interpreter tells what decided.
+ */
+#include "verify/diff_internal.h"
 
 #include "base/arena.h"
+#include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "verify/batch.h"
 #include "verify/ends.h"
@@ -15,6 +19,8 @@ enum { MOST_EXPLAINED = 2000, SOME_PORT = 40000 };
 struct comparing {
 	const struct reach_lab *before, *after;
 	struct diff_lab *diff;
+	struct diff_sets *sets;
+	size_t explained;
 };
 
 static const char *name_of(const struct reach_lab *lab, size_t node)
@@ -33,29 +39,62 @@ static size_t node_called(const struct reach_lab *lab, const struct reach_lab *o
 	return host ? host->number : SIZE_MAX;
 }
 
-/* ---- what decided ---- */
+/* ---- what is asked ---- */
 
-static bool ask(const struct reach_lab *lab, int family, size_t from, size_t to, size_t service,
-		struct question *question)
+/* Two ends and a service, in both. */
+struct pair {
+	int family;
+	size_t from[2], to[2]; /* before, after */
+	size_t service;
+};
+
+static const struct reach_lab *lab_of(const struct comparing *comparing, int side)
 {
-	const struct reach_cell *cell = reach_lab_cell(lab, family, from, to, service);
-	const struct reach_service *asked = &lab->services[service];
-	const struct reach_node *target = &lab->nodes[to];
-	char address[IP_TEXT_SIZE];
-	struct ends ends = {.from = name_of(lab, from), .to = family ? "2001:4860:4860::8888" : "8.8.8.8"};
-	struct stack_host *meant;
+	return side ? comparing->after : comparing->before;
+}
 
-	if (target->host && target->address_counts[family])
-		ends.to = ip_format(&target->addresses[family][cell->address], address);
-	*question = (struct question){};
-	if (ends_resolve(lab->stack, &ends, question, &meant, NULL) < 0)
-		return false;
-	question->packet.protocol = asked->protocol == PROTOCOL_ICMP && family ? PROTOCOL_ICMPV6 : asked->protocol;
-	question->packet.dport = port_of(asked->port);
-	question->packet.sport = port_of(SOME_PORT);
-	question_complete(question, true, true, false, false);
+/* Of several addresses of a host the one that is reached where more gets through. */
+static const char *address_of(const struct comparing *comparing, const struct pair *pair, enum diff_kind kind,
+			      char ret[IP_TEXT_SIZE])
+{
+	int side = kind == DIFF_CLOSES ? 0 : 1;
+	const struct reach_lab *lab = lab_of(comparing, side);
+	const struct reach_node *target = &lab->nodes[pair->to[side]];
+	const struct reach_cell *cell;
+
+	if (!target->host || !target->address_counts[pair->family])
+		return pair->family ? "2001:4860:4860::8888" : "8.8.8.8";
+	cell = reach_lab_cell(lab, pair->family, pair->from[side], pair->to[side], pair->service);
+	return ip_format(&target->addresses[pair->family][cell->address], ret);
+}
+
+static bool ask(const struct comparing *comparing, const struct pair *pair, enum diff_kind kind, struct diff_asked *ret)
+{
+	const struct reach_service *service = &comparing->after->services[pair->service];
+	char address[IP_TEXT_SIZE];
+
+	*ret = (struct diff_asked){.any_port = !service->has_port};
+	for (int side = 0; side < 2; side++) {
+		const struct reach_lab *lab = lab_of(comparing, side);
+		struct question *question = &ret->questions[side];
+		struct ends ends = {.from = name_of(lab, pair->from[side]),
+				    .to = address_of(comparing, pair, kind, address)};
+		struct stack_host *owner;
+
+		if (!lab->tables[pair->family].present || ends_resolve(lab->stack, &ends, question, &owner, NULL) < 0)
+			return false;
+		ret->meant[side] = lab->nodes[pair->to[side]].host;
+		ret->from_world = !lab->nodes[pair->from[side]].host;
+		question->packet.protocol =
+			service->protocol == PROTOCOL_ICMP && pair->family ? PROTOCOL_ICMPV6 : service->protocol;
+		question->packet.dport = port_of(service->port);
+		question->packet.sport = port_of(SOME_PORT);
+		question_complete(question, true, service->has_port, false, false);
+	}
 	return true;
 }
+
+/* ---- what decided ---- */
 
 static const char *rule_text(struct arena *arena, const char *what, const struct stack_chain *chain,
 			     const struct rule *rule)
@@ -92,19 +131,49 @@ static const char *stopped_by(struct arena *arena, const struct answer *answer)
 	return arena_printf(arena, "%s at %s", fate_word(answer->fate), answer->where->name);
 }
 
-static void explain(struct comparing *comparing, struct diff_change *change, const struct question *before,
-		    const struct question *after)
+static void tell(struct comparing *comparing, struct diff_change *change, const struct packet *packet,
+		 const struct answer *was, const struct answer *is)
 {
-	struct arena *arena = comparing->diff->arena, *scratch = arena_new();
-	const struct answer *was = walk_ask(comparing->before->stack, before, 0, scratch);
-	const struct answer *is = walk_ask(comparing->after->stack, after, 0, scratch);
+	struct arena *arena = comparing->diff->arena;
 
-	change->packet = after->packet;
+	change->packet = *packet;
 	if (!change->packet.src.family)
 		change->packet.src = is->source.family ? is->source : was->source;
 	change->before = was->fate == FATE_DELIVERED ? passed_by(arena, was, is) : stopped_by(arena, was);
 	change->after = is->fate == FATE_DELIVERED ? passed_by(arena, is, was) : stopped_by(arena, is);
-	arena_free(scratch);
+}
+
+/* The packet has to show what changed. */
+static bool explain_by(struct comparing *comparing, struct diff_change *change, const struct diff_asked *asked,
+		       const struct packet *packet)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct question before = asked->questions[0], after = asked->questions[1];
+	const struct answer *was, *is;
+
+	if (packet)
+		before.packet = after.packet = *packet;
+	was = walk_ask(comparing->before->stack, &before, 0, arena);
+	is = walk_ask(comparing->after->stack, &after, 0, arena);
+	if (!diff_shows(change->kind, was, is, asked->meant))
+		return false;
+	tell(comparing, change, &after.packet, was, is);
+	return true;
+}
+
+/* Mostly the usual packet shows it. False: no packet was found that does. */
+static bool explain(struct comparing *comparing, const struct pair *pair, struct diff_change *change, bool usual)
+{
+	struct diff_asked asked;
+	struct packet packet;
+
+	if (comparing->explained == MOST_EXPLAINED || !ask(comparing, pair, change->kind, &asked))
+		return false;
+	comparing->explained++;
+	if (usual && !asked.any_port && explain_by(comparing, change, &asked, NULL))
+		return true;
+	return diff_sets_find(comparing->sets, &asked, change->kind, &packet) &&
+	       explain_by(comparing, change, &asked, &packet);
 }
 
 /* ---- questions ---- */
@@ -122,39 +191,67 @@ static enum diff_kind kind_of(enum reach_verdict before, enum reach_verdict afte
 }
 
 /* Who has no address of a family is not reached by it. */
-static enum reach_verdict verdict_of(const struct reach_lab *lab, int family, const size_t ends[2], size_t service)
+static enum reach_verdict verdict_of(const struct reach_lab *lab, const struct pair *pair, int side)
 {
 	enum reach_verdict verdict = REACH_NONE;
 
-	if (lab->tables[family].present)
-		verdict = reach_lab_cell(lab, family, ends[0], ends[1], service)->verdict;
+	if (lab->tables[pair->family].present)
+		verdict = reach_lab_cell(lab, pair->family, pair->from[side], pair->to[side], pair->service)->verdict;
 	return verdict == REACH_NONE ? REACH_BLOCKED : verdict;
 }
 
-static void compare_cell(struct comparing *comparing, int family, const size_t before[2], const size_t after[2],
-			 size_t service)
+static struct diff_change change_of(const struct comparing *comparing, const struct pair *pair, enum diff_kind kind)
+{
+	struct arena *arena = comparing->diff->arena;
+
+	return (struct diff_change){.kind = kind,
+				    .family = pair->family,
+				    .from = arena_strdup(arena, name_of(comparing->after, pair->from[1])),
+				    .to = arena_strdup(arena, name_of(comparing->after, pair->to[1])),
+				    .service = comparing->after->services[pair->service]};
+}
+
+static void add_change(struct comparing *comparing, struct diff_change change, enum reach_verdict was,
+		       enum reach_verdict is)
 {
 	struct diff_lab *diff = comparing->diff;
-	enum reach_verdict was = verdict_of(comparing->before, family, before, service);
-	enum reach_verdict is = verdict_of(comparing->after, family, after, service);
-	struct question old, new;
-	struct diff_change *change;
 
+	change.before_verdict = was;
+	change.after_verdict = is;
+	*arena_push(diff->arena, diff->changes, diff->change_count) = change;
+}
+
+/* Some packets pass in both: are they the same? */
+static void compare_parts(struct comparing *comparing, const struct pair *pair)
+{
+	static const enum diff_kind kinds[] = {DIFF_OPENS, DIFF_CLOSES};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		struct diff_change change = change_of(comparing, pair, kinds[i]);
+
+		if (explain(comparing, pair, &change, false))
+			add_change(comparing, change, REACH_PARTLY, REACH_PARTLY);
+	}
+}
+
+static void compare_cell(struct comparing *comparing, const struct pair *pair)
+{
+	enum reach_verdict was = verdict_of(comparing->before, pair, 0), is = verdict_of(comparing->after, pair, 1);
+	struct diff_lab *diff = comparing->diff;
+	struct diff_change change;
+
+	if (was == REACH_UNKNOWN && is == REACH_UNKNOWN) {
+		if (diff->unknown_count++ == 0)
+			diff->unknown = change_of(comparing, pair, DIFF_UNCLEAR);
+		return;
+	}
+	if (was == REACH_PARTLY && is == REACH_PARTLY)
+		compare_parts(comparing, pair);
 	if (was == is)
 		return;
-	change = arena_push(diff->arena, diff->changes, diff->change_count);
-	*change = (struct diff_change){.kind = kind_of(was, is),
-				       .family = family,
-				       .from = arena_strdup(diff->arena, name_of(comparing->after, after[0])),
-				       .to = arena_strdup(diff->arena, name_of(comparing->after, after[1])),
-				       .service = comparing->after->services[service],
-				       .before_verdict = was,
-				       .after_verdict = is};
-	if (diff->change_count <= MOST_EXPLAINED && comparing->before->tables[family].present &&
-	    comparing->after->tables[family].present &&
-	    ask(comparing->before, family, before[0], before[1], service, &old) &&
-	    ask(comparing->after, family, after[0], after[1], service, &new))
-		explain(comparing, change, &old, &new);
+	change = change_of(comparing, pair, kind_of(was, is));
+	explain(comparing, pair, &change, true);
+	add_change(comparing, change, was, is);
 }
 
 static void compare_from(struct comparing *comparing, int family, size_t before, size_t after)
@@ -165,8 +262,7 @@ static void compare_from(struct comparing *comparing, int family, size_t before,
 		if (old_to == SIZE_MAX || to == after)
 			continue;
 		for (size_t service = 0; service < comparing->after->service_count; service++)
-			compare_cell(comparing, family, (const size_t[]){before, old_to}, (const size_t[]){after, to},
-				     service);
+			compare_cell(comparing, &(struct pair){family, {before, after}, {old_to, to}, service});
 	}
 }
 
@@ -181,10 +277,10 @@ static size_t only_in(struct diff_lab *diff, const struct reach_lab *lab, const 
 	return count;
 }
 
-struct diff_lab *diff_lab_new(const struct reach_lab *before, const struct reach_lab *after)
+struct diff_lab *diff_lab_new(const struct reach_lab *before, const struct reach_lab *after, size_t memory)
 {
 	struct diff_lab *diff = calloc(1, sizeof(*diff));
-	struct comparing comparing = {before, after, diff};
+	struct comparing comparing = {before, after, diff, .sets = diff_sets_new(before->stack, after->stack, memory)};
 
 	if (!diff)
 		abort();
@@ -198,6 +294,7 @@ struct diff_lab *diff_lab_new(const struct reach_lab *before, const struct reach
 			if (old != SIZE_MAX)
 				compare_from(&comparing, family, old, from);
 		}
+	diff_sets_free(comparing.sets);
 	return diff;
 }
 

@@ -193,42 +193,52 @@ static void find_targets(struct reach_run *run)
 		qsort(run->targets, run->target_count, sizeof(*run->targets), by_address);
 }
 
-static void add_subnet(struct reach_run *run, struct interval **items, size_t *count, const struct prefix *prefix)
+struct subnets {
+	struct arena *arena;
+	struct interval *items;
+	size_t count;
+};
+
+static void add_subnet(struct subnets *subnets, const struct prefix *prefix)
 {
-	*arena_push(run->lab->arena, *items, *count) = interval_of_prefix(prefix);
+	*arena_push(subnets->arena, subnets->items, subnets->count) = interval_of_prefix(prefix);
 }
 
 /* Addresses that nobody in the world has: of this host, of all hosts, of nobody. */
-static void add_special(struct reach_run *run, struct interval **items, size_t *count)
+static void add_special(struct subnets *subnets, int family)
 {
 	static const char *const special[2][6] = {{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"},
 						  {"::/127", "fe80::/10", "ff00::/8"}};
 
-	for (size_t i = 0; i < 6 && special[run->family][i]; i++) {
+	for (size_t i = 0; i < 6 && special[family][i]; i++) {
 		struct prefix prefix;
 
-		if (prefix_parse(special[run->family][i], &prefix))
-			add_subnet(run, items, count, &prefix);
+		if (prefix_parse(special[family][i], &prefix))
+			add_subnet(subnets, &prefix);
 	}
 }
 
-static void find_subnets(struct reach_run *run)
+pset reach_subnets(struct space *space, const struct stack *stack, int family)
 {
-	const struct stack *stack = run->lab->stack;
-	struct interval *items = NULL;
-	size_t count = 0;
-	pset set;
+	cleanup_arena struct arena *arena = arena_new();
+	struct subnets subnets = {.arena = arena};
 
-	add_special(run, &items, &count);
+	add_special(&subnets, family);
 	for (size_t i = 0; i < stack->host_count; i++)
 		for (size_t j = 0; j < stack->hosts[i].link_count; j++)
 			for (size_t k = 0; k < stack->hosts[i].links[j].link->address_count; k++) {
 				const struct prefix *prefix = &stack->hosts[i].links[j].link->addresses[k].prefix;
 
-				if (prefix->ip.family == reach_family_of(run))
-					add_subnet(run, &items, &count, prefix);
+				if (prefix->ip.family == (family ? AF_INET6 : AF_INET))
+					add_subnet(&subnets, prefix);
 			}
-	set = pset_intervals(run->space, PSET_DADDR, items, count);
+	return pset_intervals(space, PSET_DADDR, subnets.items, subnets.count);
+}
+
+static void find_subnets(struct reach_run *run)
+{
+	pset set = reach_subnets(run->space, run->lab->stack, run->family);
+
 	run->world = pset_not(run->space, set);
 	run->subnet_count = pset_project(run->space, set, PSET_DADDR, &run->subnets);
 }

@@ -57,6 +57,8 @@ static inline struct reach_mark *reach_mark(const struct reach_run *run, size_t 
 	return &run->marks[(from * (run->target_count + 1) + target) * run->lab->service_count + service];
 }
 
+/* Destinations that are none of the world's: in a subnet of the stack, or of a special use. */
+pset reach_subnets(struct space *space, const struct stack *stack, int family);
 uint8_t reach_family_of(const struct reach_run *run); /* AF_INET, AF_INET6 */
 /* The targets with addresses in an interval: from the first, *ret_end is behind the last. */
 size_t reach_targets_in(const struct reach_run *run, const struct interval *interval, size_t *ret_end);

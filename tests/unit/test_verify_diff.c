@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 /* cmocka needs those from setjmp.h on */
 #include <cmocka.h>
 
@@ -155,7 +156,8 @@ static struct bundle *host_of(const char *name, const char *addresses, const cha
 		{"ip-addr.txt", addresses},
 		{"ip-route.txt", strcmp(name, "a") == 0
 					 ? "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.1\n"
-					 : "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"},
+					 : "default via 10.0.0.254 dev eth0\n"
+					   "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"},
 		{"ip-rule.txt", "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n"},
 		{"sysctl.txt", "net.ipv4.ip_forward = 0\nnet.ipv4.conf.all.rp_filter = 0\n"
 			       "net.ipv4.conf.default.rp_filter = 0\n"},
@@ -177,55 +179,154 @@ static struct bundle *two_hosts(const char *rules_of_b)
 	return bundle_join(parts, 2, links, "links.json");
 }
 
-static void test_labs(void **state)
-{
-	const char *const rules[] = {HEAD "-A INPUT -p icmp -j ACCEPT\nCOMMIT\n",
-				     HEAD "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT\n"
-					  "-A INPUT -s 10.0.0.9/32 -p icmp -j ACCEPT\nCOMMIT\n"};
+struct labs {
 	struct bundle *bundles[2];
 	struct stack *stacks[2];
 	struct reach_lab *labs[2];
-	cleanup_diff_lab struct diff_lab *diff = NULL;
-	cleanup_strbuf struct strbuf out = {};
-	struct style style = {.utf8 = true, .columns = 100};
+	struct diff_lab *diff;
+};
+
+/* Two labs that differ in b's rules. */
+static void compare_labs(struct labs *ret, const char *before, const char *after)
+{
+	const char *const rules[] = {before, after};
 
 	for (size_t i = 0; i < 2; i++) {
 		struct reach_lab_question question = {.memory = MEMORY};
 
-		bundles[i] = two_hosts(rules[i]);
-		stacks[i] = stack_new(bundles[i]);
-		question.stack = stacks[i];
-		assert_int_equal(reach_lab_new(&question, &labs[i], NULL), 0);
+		ret->bundles[i] = two_hosts(rules[i]);
+		ret->stacks[i] = stack_new(ret->bundles[i]);
+		question.stack = ret->stacks[i];
+		assert_int_equal(reach_lab_new(&question, &ret->labs[i], NULL), 0);
 	}
-	diff = diff_lab_new(labs[0], labs[1]);
-	assert_fits("diff", diff_lab_json(diff));
-	diff_lab_text(diff, &style, true, &out);
-	assert_string_equal(
-		out.text, "Gets through now:\n"
-			  "  a → b: 22/tcp (allowed, was blocked)\n"
-			  "    for example tcp 10.0.0.1:40000 → 10.0.0.2:22\n"
-			  "    before: dropped by the policy of filter INPUT at b\n"
-			  "    after:  accepted by rule 1 of filter INPUT at b: -A INPUT -s 10.0.0.1/32 -p tcp -m tcp "
-			  "--dport 22 -j ACCEPT\n"
-			  "\n"
-			  "No longer gets through:\n"
-			  "  a → b: ping (blocked, was allowed)\n"
-			  "    for example icmp 10.0.0.1 → 10.0.0.2 type 8\n"
-			  "    before: accepted by rule 1 of filter INPUT at b: -A INPUT -p icmp -j ACCEPT\n"
-			  "    after:  dropped by the policy of filter INPUT at b\n");
+	ret->diff = diff_lab_new(ret->labs[0], ret->labs[1], MEMORY);
+	assert_fits("diff", diff_lab_json(ret->diff));
+}
+
+static void end_labs(struct labs *labs)
+{
+	diff_lab_free(labs->diff);
 	for (size_t i = 0; i < 2; i++) {
-		reach_lab_free(labs[i]);
-		stack_free(stacks[i]);
-		bundle_free(bundles[i]);
+		reach_lab_free(labs->labs[i]);
+		stack_free(labs->stacks[i]);
+		bundle_free(labs->bundles[i]);
 	}
+}
+
+static void assert_labs_text(const struct labs *labs, const char *wanted)
+{
+	struct style style = {.utf8 = true, .columns = 100};
+	cleanup_strbuf struct strbuf out = {};
+
+	diff_lab_text(labs->diff, &style, true, &out);
+	assert_string_equal(out.text, wanted);
+}
+
+static const struct diff_change *only_change(const struct labs *labs)
+{
+	assert_int_equal(labs->diff->change_count, 1);
+	assert_int_equal(labs->diff->changes[0].packet.family, AF_INET);
+	return &labs->diff->changes[0];
+}
+
+static void test_labs(void **state)
+{
+	struct labs labs;
+
+	(void)state;
+	compare_labs(&labs, HEAD "-A INPUT -s 10.0.0.0/24 -p icmp -j ACCEPT\nCOMMIT\n",
+		     HEAD "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT\n"
+			  "-A INPUT -s 10.0.0.9/32 -p icmp -j ACCEPT\nCOMMIT\n");
+	assert_labs_text(
+		&labs,
+		"Gets through now:\n"
+		"  a → b: 22/tcp (allowed, was blocked)\n"
+		"    for example tcp 10.0.0.1:40000 → 10.0.0.2:22\n"
+		"    before: dropped by the policy of filter INPUT at b\n"
+		"    after:  accepted by rule 1 of filter INPUT at b: -A INPUT -s 10.0.0.1/32 -p tcp -m tcp "
+		"--dport 22 -j ACCEPT\n"
+		"\n"
+		"No longer gets through:\n"
+		"  a → b: ping (blocked, was allowed)\n"
+		"    for example icmp 10.0.0.1 → 10.0.0.2 type 8\n"
+		"    before: accepted by rule 1 of filter INPUT at b: -A INPUT -s 10.0.0.0/24 -p icmp -j ACCEPT\n"
+		"    after:  dropped by the policy of filter INPUT at b\n");
+	end_labs(&labs);
+}
+
+#define SSH_FROM(what) HEAD "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp " what "--dport 22 -j ACCEPT\nCOMMIT\n"
+
+/* Only some packets change, and the usual one is none of them. */
+static void test_labs_ports(void **state)
+{
+	const struct diff_change *change;
+	struct labs labs;
+
+	(void)state;
+	compare_labs(&labs, SSH_FROM("--sport 1024:49999 "), SSH_FROM(""));
+	change = only_change(&labs);
+	assert_int_equal(change->kind, DIFF_OPENS);
+	assert_int_equal(change->before_verdict, REACH_PARTLY);
+	assert_in_range(change->packet.sport.first, 50000, 65535);
+	assert_string_equal(change->before, "dropped by the policy of filter INPUT at b");
+	end_labs(&labs);
+	/* Some did and some do, but others. */
+	compare_labs(&labs, SSH_FROM("--sport 2000:3000 "), SSH_FROM("--sport 2500:3500 "));
+	assert_int_equal(labs.diff->change_count, 2);
+	assert_int_equal(labs.diff->changes[0].kind, DIFF_OPENS);
+	assert_in_range(labs.diff->changes[0].packet.sport.first, 3001, 3500);
+	assert_int_equal(labs.diff->changes[1].kind, DIFF_CLOSES);
+	assert_in_range(labs.diff->changes[1].packet.sport.first, 2000, 2499);
+	end_labs(&labs);
+	compare_labs(&labs, SSH_FROM("--sport 2000:3000 "),
+		     HEAD "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --sport 2000:2100 --dport 22 -j ACCEPT\n"
+			  "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --sport 2101:3000 --dport 22 -j ACCEPT\nCOMMIT\n");
+	assert_labs_text(&labs, "Who reaches whom is the same.\n");
+	end_labs(&labs);
+}
+
+/* Of the world some get through now. */
+static void test_labs_world(void **state)
+{
+	const struct prefix theirs = {{AF_INET, {198, 51, 100}}, 24};
+	const struct diff_change *change;
+	struct labs labs;
+
+	(void)state;
+	compare_labs(&labs, HEAD "COMMIT\n",
+		     HEAD "-A INPUT -s 198.51.100.0/24 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n");
+	change = only_change(&labs);
+	assert_string_equal(change->from, "world");
+	assert_int_equal(change->after_verdict, REACH_PARTLY);
+	assert_true(prefix_contains(&theirs, &change->packet.src));
+	end_labs(&labs);
+}
+
+/* What is known of neither is no change, but is said. */
+static void test_labs_unknown(void **state)
+{
+	static const char rules[] =
+		HEAD "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -m limit --limit 5/min -j ACCEPT\nCOMMIT\n";
+	struct labs labs;
+
+	(void)state;
+	compare_labs(&labs, rules, rules);
+	assert_labs_text(&labs, "Who reaches whom is the same, as far as it is known.\n"
+				"\nNot known of either: a → b: 22/tcp; `nestvisor reach` says what each depends on.\n");
+	end_labs(&labs);
+	compare_labs(&labs, SSH_FROM(""), rules);
+	assert_int_equal(only_change(&labs)->kind, DIFF_UNCLEAR);
+	assert_int_equal(labs.diff->unknown_count, 0);
+	end_labs(&labs);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same),	cmocka_unit_test(test_opens_and_closes),
-		cmocka_unit_test(test_one_bit), cmocka_unit_test(test_unclear),
-		cmocka_unit_test(test_labs),
+		cmocka_unit_test(test_same),	   cmocka_unit_test(test_opens_and_closes),
+		cmocka_unit_test(test_one_bit),	   cmocka_unit_test(test_unclear),
+		cmocka_unit_test(test_labs),	   cmocka_unit_test(test_labs_ports),
+		cmocka_unit_test(test_labs_world), cmocka_unit_test(test_labs_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
