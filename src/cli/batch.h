@@ -13,7 +13,9 @@ typedef json_t *batch_answer(const void *context, const struct question *questio
 
 #define BATCH_OPTION                                                                                                   \
 	{                                                                                                              \
-		.name = "batch", .help = "answer the questions on standard input, one JSON object a line, in order",   \
+		.name = "batch",                                                                                       \
+		.help = "answer the questions on standard input, one JSON object a line, in order; "                   \
+			"they are about the lab that runs, if one does",                                               \
 		.no_env = true                                                                                         \
 	}
 

@@ -7,7 +7,6 @@
 #include "cli/factsource.h"
 #include "cli/hosts.h"
 #include "cli/services.h"
-#include "cli/target.h"
 
 #include <string.h>
 
@@ -25,22 +24,12 @@ static void clear_pair(struct pair *pair)
 	}
 }
 
-/* As things are now: the lab's hosts, those of --host, or this machine. */
 static int ask_now(struct invocation *inv, struct bundle **ret)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_hosts struct hosts hosts = {.arena = arena, .list.arena = arena};
-	int status = EXIT_DONE;
+	cleanup_hosts struct hosts hosts = {.arena = arena};
 
-	if (invocation_string(inv, "lab"))
-		status = target_lab(inv, NULL, &hosts.lab);
-	if (status == EXIT_DONE && hosts.lab)
-		collect_add_lab(&hosts.list, hosts.lab, true);
-	if (status == EXIT_DONE)
-		status = hosts_add_given(&hosts, inv);
-	if (status == EXIT_DONE && hosts.list.count == 0)
-		hosts_add_this_machine(&hosts);
-	return status == EXIT_DONE ? hosts_ask(&hosts, inv, ret) : status;
+	return factsource_now(inv, NULL, &hosts, ret);
 }
 
 static int load(struct invocation *inv, struct pair *pair)
@@ -237,7 +226,9 @@ const struct command command_diff = {
 		       "not by how they are written: rules in another order that let the same through are the same.\n\n"
 		       "Of several hosts: who reaches whom on which ports, as `nestvisor reach` tells it, with a "
 		       "packet for each "
-		       "change and the rules that decide it before and after. Of one host, or with --at: the rules of "
+		       "change that gets through in one of the two only, and the rules that decide it before and "
+		       "after. What is known of neither is counted in a line of its own. Of one host, or with --at: "
+		       "the rules of "
 		       "each hook, or of --hook alone, "
 		       "exactly; classes of packets that get through now or no longer do, for new connections.",
 	.operands =
@@ -246,7 +237,8 @@ const struct command command_diff = {
 			 .help = "captured facts: a folder, a tar archive, a file",
 			 .complete = COMPLETE_FILE},
 			{.name = "AFTER",
-			 .help = "others; as things are now if left out: of --lab, of --host, of this machine",
+			 .help = "others; as things are now if left out: of --lab or --host, else of the lab that runs "
+				 "(that of this folder, or the only one), else of this machine",
 			 .complete = COMPLETE_FILE,
 			 .optional = true},
 			{}},
@@ -275,7 +267,7 @@ const struct command command_diff = {
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor diff monday/ friday.tar.gz", "two captures of a lab"},
-			{"nestvisor diff monday/ --lab first", "what has changed in a running lab since"},
+			{"nestvisor diff monday/", "what has changed in the lab that runs since"},
 			{"nestvisor diff old.save new.save --hook input", "two dumps of iptables-save"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "the same gets through"},

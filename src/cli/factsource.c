@@ -148,6 +148,32 @@ int factsource_check(struct invocation *inv)
 	return invocation_usage(inv, "--facts and --%s are two places to have facts from: give one of them", other);
 }
 
+/* The hosts of --host besides, and where there is nobody else, this machine. */
+static int ask_all(struct invocation *inv, const char *from, const char *to, struct hosts *hosts, struct bundle **ret)
+{
+	int status = hosts_add_given(hosts, inv);
+
+	if (status == EXIT_DONE && !hosts->list.count)
+		add_this_machine(hosts, from, to);
+	return status == EXIT_DONE ? hosts_ask(hosts, inv, ret) : status;
+}
+
+int factsource_now(struct invocation *inv, const char *lab, struct hosts *ret_hosts, struct bundle **ret)
+{
+	int status = EXIT_DONE;
+
+	ret_hosts->list.arena = ret_hosts->arena;
+	if (lab)
+		status = target_lab(inv, lab, &ret_hosts->lab);
+	else if (lab_named(inv) || !invocation_given(inv, "host"))
+		status = target_running_lab(inv, &ret_hosts->lab);
+	if (status != EXIT_DONE)
+		return status;
+	if (ret_hosts->lab)
+		collect_add_lab(&ret_hosts->list, ret_hosts->lab, true);
+	return ask_all(inv, NULL, NULL, ret_hosts, ret);
+}
+
 int factsource_ends(struct invocation *inv, const char *from, const char *to, struct hosts *ret_hosts,
 		    struct bundle **ret)
 {
@@ -161,6 +187,8 @@ int factsource_ends(struct invocation *inv, const char *from, const char *to, st
 		return status;
 	if (path)
 		return load_captured(inv, path, NULL, ret, &name);
+	if (!from && !to)
+		return factsource_now(inv, NULL, ret_hosts, ret);
 	lab = lab_named(inv) || (!given && (names_guest(from) || names_guest(to)));
 	if (lab)
 		status = target_lab(inv, NULL, &ret_hosts->lab);
@@ -168,9 +196,5 @@ int factsource_ends(struct invocation *inv, const char *from, const char *to, st
 		ret_hosts->list.ends = ends_of(ret_hosts, from, to);
 		collect_add_lab(&ret_hosts->list, ret_hosts->lab, true);
 	}
-	if (status == EXIT_DONE)
-		status = hosts_add_given(ret_hosts, inv);
-	if (status == EXIT_DONE && !ret_hosts->list.count)
-		add_this_machine(ret_hosts, from, to);
-	return status == EXIT_DONE ? hosts_ask(ret_hosts, inv, ret) : status;
+	return status == EXIT_DONE ? ask_all(inv, from, to, ret_hosts, ret) : status;
 }

@@ -8,7 +8,6 @@
 #include "cli/factsource.h"
 #include "cli/hosts.h"
 #include "cli/services.h"
-#include "cli/target.h"
 #include "render/reach_lab.h"
 
 #include <errno.h>
@@ -198,19 +197,12 @@ static const char *option_of_host(const struct invocation *inv)
 	return NULL;
 }
 
-static int ask_lab(struct invocation *inv, struct bundle **ret)
+static int ask_now(struct invocation *inv, struct bundle **ret)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	cleanup_hosts struct hosts hosts = {.arena = arena, .list.arena = arena};
-	int status = EXIT_DONE;
+	cleanup_hosts struct hosts hosts = {.arena = arena};
 
-	if (invocation_operand(inv, 0) || invocation_string(inv, "lab"))
-		status = target_lab(inv, invocation_operand(inv, 0), &hosts.lab);
-	if (status == EXIT_DONE && hosts.lab)
-		collect_add_lab(&hosts.list, hosts.lab, true);
-	if (status == EXIT_DONE)
-		status = hosts_add_given(&hosts, inv);
-	return status == EXIT_DONE ? hosts_ask(&hosts, inv, ret) : status;
+	return factsource_now(inv, invocation_operand(inv, 0), &hosts, ret);
 }
 
 static int check_usage(struct invocation *inv, const char *of_host)
@@ -237,13 +229,13 @@ static int run(struct invocation *inv)
 	cleanup_stack struct stack *stack = NULL;
 	cleanup_free char *name = NULL;
 	const char *of_host = option_of_host(inv);
-	bool live = invocation_operand(inv, 0) || invocation_given(inv, "host"), whole = live;
+	bool whole = invocation_operand(inv, 0) || invocation_given(inv, "host");
 	int status = check_usage(inv, of_host);
 
 	if (status != EXIT_DONE)
 		return status;
-	if (live || (!invocation_string(inv, "facts") && invocation_string(inv, "lab") && !of_host))
-		status = ask_lab(inv, &bundle);
+	if (!invocation_string(inv, "facts") && !of_host)
+		status = ask_now(inv, &bundle);
 	else
 		status = factsource_bundle(inv, invocation_string(inv, "at"), COLLECT_NETWORK, &bundle, &name);
 	if (status != EXIT_DONE)
@@ -260,7 +252,8 @@ const struct command command_reach = {
 	.operands =
 		(const struct command_operand[]){
 			{.name = "LAB",
-			 .help = "a running lab's name, or a lab file: every host of it is asked",
+			 .help = "a running lab's name, or a lab file: every host of it is asked; if left out the lab "
+				 "that runs (that of this folder, or the only one), else this machine",
 			 .complete = COMPLETE_LAB_OR_FILE,
 			 .optional = true},
 			{}},
@@ -330,7 +323,8 @@ const struct command command_reach = {
 			{}},
 	.examples =
 		(const struct command_example[]){
-			{"nestvisor reach first --format svg > first.svg", "a lab that runs, as a picture"},
+			{"nestvisor reach", "the lab that runs"},
+			{"nestvisor reach first --format svg > first.svg", "the same, as a picture"},
 			{"nestvisor reach --facts bundle", "all hosts that were captured"},
 			{"nestvisor reach --facts firewall.save --port ssh --port http", "a dump of iptables-save"},
 			{"nestvisor reach --at hv1 --proto udp --port 53", "a guest of the lab that runs"},

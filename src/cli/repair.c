@@ -116,8 +116,9 @@ static const struct guest *isolated_guest(const struct isolation *isolation, con
 	return found;
 }
 
-/* NULL: it is something else that stops it, or what holds cannot be read, which others tell. */
-static const char *find_isolated(struct invocation *inv, const struct hosts *hosts, const struct repair_view *view)
+/* None: it is something else that stops it, or what holds cannot be read, which others tell. */
+static struct repair_isolation find_isolated(struct invocation *inv, const struct hosts *hosts,
+					     const struct repair_view *view)
 {
 	cleanup_isolation struct isolation *isolation = NULL;
 	cleanup_error struct error *err = NULL;
@@ -127,14 +128,13 @@ static const char *find_isolated(struct invocation *inv, const struct hosts *hos
 	if (!hosts->lab || invocation_string(inv, "src") || !is_dropped_by_lab(view->repair) ||
 	    folders_of(hosts->arena, hosts->lab->name, &folders, &err) < 0 ||
 	    isolate_load(&folders, hosts->lab, &isolation, &err) < 0)
-		return NULL;
+		return (struct repair_isolation){};
 	guest = isolated_guest(isolation, view->from, view->to);
 	if (!guest)
 		guest = isolated_guest(isolation, view->to, view->from);
 	if (!guest)
-		return NULL;
-	return arena_printf(hosts->arena, "%s is %s: `nestvisor open %s`", guest->path,
-			    world_name(isolation_world(isolation, guest)), guest->path);
+		return (struct repair_isolation){};
+	return (struct repair_isolation){guest->path, world_name(isolation_world(isolation, guest))};
 }
 
 int repair_ask(struct invocation *inv, struct hosts *hosts, struct repair_asked *ret)

@@ -199,6 +199,33 @@ int target_lab(struct invocation *inv, const char *given, struct lab **ret)
 	return EXIT_DONE;
 }
 
+static bool is_among(char *const *names, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+int target_running_lab(struct invocation *inv, struct lab **ret)
+{
+	cleanup_lab struct lab *lab = NULL;
+	int status = EXIT_DONE;
+	size_t count;
+	char **names;
+
+	*ret = NULL;
+	if (invocation_string(inv, "lab"))
+		return target_lab(inv, NULL, ret);
+	names = running_labs(&count);
+	if (count)
+		status = target_lab(inv, NULL, &lab);
+	if (lab && is_among(names, count, lab->name))
+		*ret = steal_pointer(&lab);
+	free_names(names, count);
+	return status;
+}
+
 int target_name(struct invocation *inv, const char *given, char **ret)
 {
 	cleanup_free char *name = NULL, *file = NULL;

@@ -12,6 +12,12 @@
  */
 int target_lab(struct invocation *inv, const char *given, struct lab **ret);
 
+/*
+ * The same where it may be about this machine as well, which has no need of a lab: *ret is NULL where none is named and
+ * none that would be meant runs.
+ */
+int target_running_lab(struct invocation *inv, struct lab **ret);
+
 /* The name alone, also of a lab whose files are damaged: what `down` needs. ret is freed by the caller. */
 int target_name(struct invocation *inv, const char *given, char **ret);
 

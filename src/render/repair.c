@@ -168,6 +168,18 @@ static void put_mending(const struct repair *repair, struct strbuf *out)
 		strbuf_add(out, "\nNo change that nestvisor knows mends all of it.\n");
 }
 
+static void put_isolation(const struct repair_isolation *isolated, struct strbuf *out)
+{
+	strbuf_printf(out, "%s is %s: `nestvisor open %s`", isolated->guest, isolated->world, isolated->guest);
+}
+
+static json_t *isolation_json(const struct repair_isolation *isolated)
+{
+	if (!isolated->guest)
+		return json_null();
+	return json_pack("{s:s, s:s}", "guest", isolated->guest, "world", isolated->world);
+}
+
 void why_text(const struct repair_view *view, const struct style *style, struct strbuf *out)
 {
 	const struct repair *repair = view->repair;
@@ -186,12 +198,12 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	text_paint(out, style, COLOUR_BOLD, head.text);
 	put_packet(view, out);
 	strbuf_add(out, ".\n\n");
-	if (view->isolated)
-		text_safe(&paragraph, view->isolated, false);
-	for (size_t i = 0; i < repair->cause_count && !view->isolated; i++)
+	if (view->isolated.guest)
+		put_isolation(&view->isolated, &paragraph);
+	for (size_t i = 0; i < repair->cause_count && !view->isolated.guest; i++)
 		put_cause(repair->causes, i, &paragraph);
 	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
-	if (!view->isolated) /* which is as it is meant to be */
+	if (!view->isolated.guest) /* which is as it is meant to be */
 		put_mending(repair, out);
 	put_hearing(repair, out);
 	put_missing(repair, style, out);
@@ -226,10 +238,11 @@ json_t *why_json(const struct repair_view *view)
 {
 	const struct repair *repair = view->repair;
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o, s:o}", "from", view->from, "to", view->to, "verdict",
-			 verdict(repair), "causes", causes_json(repair), "mendable", repair->mended, "listener",
-			 hearing_json(repair), "missing", assumptions_json(repair->missing, repair->missing_count),
-			 "assumptions", assumptions_json(repair->assumptions, repair->assumption_count));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:b, s:o, s:o, s:o}", "from", view->from, "to", view->to, "verdict",
+			 verdict(repair), "isolated", isolation_json(&view->isolated), "causes", causes_json(repair),
+			 "mendable", repair->mended, "listener", hearing_json(repair), "missing",
+			 assumptions_json(repair->missing, repair->missing_count), "assumptions",
+			 assumptions_json(repair->assumptions, repair->assumption_count));
 }
 
 /* ---- fix ---- */
@@ -399,11 +412,11 @@ json_t *fix_json(const struct repair_view *view)
 
 	for (size_t i = 0; i < repair->change_count; i++)
 		json_array_append_new(changes, change_json(repair->changes[i]));
-	return json_pack("{s:s, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict", verdict(repair),
-			 "changes", changes, "verified", (repair->mended || !repair->cause_count) && !view->doubt,
-			 "policy", policy_word(view), "doubt", text_json(view->doubt), "refused", refusals_json(repair),
-			 "after", answer_json(repair->after), "reply",
-			 repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
+	return json_pack("{s:s, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
+			 verdict(repair), "isolated", isolation_json(&view->isolated), "changes", changes, "verified",
+			 (repair->mended || !repair->cause_count) && !view->doubt, "policy", policy_word(view), "doubt",
+			 text_json(view->doubt), "refused", refusals_json(repair), "after", answer_json(repair->after),
+			 "reply", repair->after_reply ? answer_json(repair->after_reply) : json_null(), "causes",
 			 causes_json(repair), "listener", hearing_json(repair), "missing",
 			 assumptions_json(repair->missing, repair->missing_count), "assumptions",
 			 assumptions_json(repair->assumptions, repair->assumption_count));

@@ -5,14 +5,20 @@
 #include "render/text.h"
 #include "verify/repair.h"
 
+/* An end that was cut off on purpose, or a guest around it that takes it along. */
+struct repair_isolation {
+	const char *guest; /* its path; NULL: it is not that */
+	const char *world; /* "cut", "sealed" */
+};
+
 /* `from` and `to` as the user named them. */
 struct repair_view {
 	const struct repair *repair;
 	const char *from, *to;
-	const struct packet *packet; /* as it was sent */
-	const char *policy;	     /* of what lab it was asked: "first"; NULL: of none */
-	const char *isolated; /* "hv1/a is cut: `nestvisor open hv1/a` …", which says it all; NULL: it is not that */
-	const char *doubt;    /* why it is not known that the changes keep it; NULL: they do */
+	const struct packet *packet;	  /* as it was sent */
+	const char *policy;		  /* of what lab it was asked: "first"; NULL: of none */
+	struct repair_isolation isolated; /* which says it all */
+	const char *doubt;		  /* why it is not known that the changes keep it; NULL: they do */
 };
 
 /* One paragraph: what blocks first, and what would block after that. */

@@ -59,7 +59,7 @@
 		"varies": {"type": "boolean", "description": "it is not the same for every packet, as a rate or chance is; false where it is left out"} \
 	}})
 /* What `why` and `fix` refer to. */
-#define CAUSE_DEFINITIONS JSON("cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}, "varies": {"type": "boolean", "description": "it is not the same for every packet, as a rate or chance is; false where it is left out"}}}, "listener": {"type": ["object", "null"], "description": "whether a program takes it at its end, which is a remark and no verdict; null: not known, or it was not asked about a port", "required": ["host", "service", "listens", "process", "source"], "properties": {"host": {"type": "string"}, "service": {"type": "string", "description": "22/tcp"}, "listens": {"type": "boolean"}, "process": {"type": ["string", "null"]}, "source": {"type": ["string", "null"]}}})
+#define CAUSE_DEFINITIONS JSON("isolated": {"type": ["object", "null"], "description": "a guest that was cut off on purpose: that is why; null: it is something else, or nothing", "required": ["guest", "world"], "properties": {"guest": {"type": "string", "description": "its path, which `nestvisor open` takes"}, "world": {"enum": ["cut", "sealed"]}}}, "cause": {"type": "object", "required": ["what", "reply", "verdict", "source", "answer"], "properties": {"what": {"type": "string"}, "host": {"type": "string"}, "reply": {"type": "boolean", "description": "it is the answer that ends there"}, "verdict": {"type": "string"}, "source": {"type": ["string", "null"], "description": "of the rule, route or sysctl"}, "answer": {"type": "object", "description": "as path --batch gives it"}}}, "assumption": {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}, "command": {"type": "string"}, "varies": {"type": "boolean", "description": "it is not the same for every packet, as a rate or chance is; false where it is left out"}}}, "listener": {"type": ["object", "null"], "description": "whether a program takes it at its end, which is a remark and no verdict; null: not known, or it was not asked about a port", "required": ["host", "service", "listens", "process", "source"], "properties": {"host": {"type": "string"}, "service": {"type": "string", "description": "22/tcp"}, "listens": {"type": "boolean"}, "process": {"type": ["string", "null"]}, "source": {"type": ["string", "null"]}}})
 
 static const struct schema schemas[] = {
 	{"adopt", 1, "a lab file of what a libvirt has", JSON({
@@ -345,18 +345,20 @@ static const struct schema schemas[] = {
 			"from": {"type": "string"},
 			"to": {"type": "string"},
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"]},
+			"isolated": {"$ref": "#/$defs/isolated"},
 			"causes": {"type": "array", "description": "in the order in which they are met", "items": {"$ref": "#/$defs/cause"}},
 			"mendable": {"type": "boolean"},
 			"listener": {"$ref": "#/$defs/listener"},
 			"missing": {"type": "array", "description": "what would tell, where the answer is not certain", "items": {"$ref": "#/$defs/assumption"}},
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
-		"required": ["from", "to", "verdict", "causes", "mendable", "listener", "assumptions", "missing"],
+		"required": ["from", "to", "verdict", "isolated", "causes", "mendable", "listener", "assumptions", "missing"],
 		"$defs": {) CAUSE_DEFINITIONS JSON(}
 	})},
 	{"fix", 1, "the changes that let a packet arrive", JSON({
 		"properties": {
 			"verdict": {"enum": ["delivered", "rejected", "dropped", "lost", "unknown"], "description": "before"},
+			"isolated": {"$ref": "#/$defs/isolated"},
 			"changes": {"type": "array", "items": {"type": "object", "required": ["host", "kind", "command", "undo", "opens", "permanent"], "properties": {
 				"host": {"type": "string"},
 				"kind": {"enum": ["route", "rule", "nat", "sysctl", "link", "policy"]},

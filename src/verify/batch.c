@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "facts/ruleset.h"
+#include "verify/ends.h"
 
 #include <errno.h>
 #include <string.h>
@@ -149,7 +150,7 @@ static int read_place(const struct reader *reader, struct question *question)
 	const char *at = text_of(reader, "at");
 	int r;
 
-	question->at = at ? stack_host(reader->stack, at) : NULL;
+	question->at = at ? ends_host(reader->stack, at) : NULL;
 	if (!question->at)
 		return error_set(reader->err, EINVAL, "\"at\": there is no host %s", at ? at : "given");
 	r = read_link(reader, "iif", question->at, &question->iif);

@@ -11,8 +11,7 @@
 static const struct ip world4 = {AF_INET, {8, 8, 8, 8}},
 		       world6 = {AF_INET6, {0x20, 0x01, 0x48, 0x60, 0x48, 0x60, [14] = 0x88, 0x88}};
 
-/* By name, or another word for it; where there is one host alone, it is L0. */
-static struct stack_host *find_host(const struct stack *stack, const char *name)
+struct stack_host *ends_host(const struct stack *stack, const char *name)
 {
 	struct stack_host *host = stack_host(stack, name);
 
@@ -27,7 +26,7 @@ static struct stack_host *find_host(const struct stack *stack, const char *name)
 /* Unless one of the hosts is called so. */
 static bool is_world(const struct stack *stack, const char *name)
 {
-	return strcasecmp(name, "world") == 0 && !find_host(stack, name);
+	return strcasecmp(name, "world") == 0 && !ends_host(stack, name);
 }
 
 static struct stack_host *owner(const struct stack *stack, const struct ip *address)
@@ -42,7 +41,7 @@ bool ends_knows(const struct stack *stack, const char *word)
 {
 	struct ip address;
 
-	return find_host(stack, word) || is_world(stack, word) || ip_parse(word, &address);
+	return ends_host(stack, word) || is_world(stack, word) || ip_parse(word, &address);
 }
 
 static int no_such_end(const char *option, const char *name, struct error **err)
@@ -135,7 +134,7 @@ static struct stack_link *way_out(const struct stack *stack, struct stack_host *
 /* L0 is the one nearest to the world; in a lab that is L0-root, and L0 has none. */
 static struct stack_link *world_entrance(const struct stack *stack, uint8_t family)
 {
-	struct stack_host *l0 = find_host(stack, "L0");
+	struct stack_host *l0 = ends_host(stack, "L0");
 	struct stack_link *found = l0 ? way_out(stack, l0, family) : NULL;
 
 	/* WSL2 has the addresses of the Windows that it runs in, and rules that say what becomes of packets. */
@@ -338,7 +337,7 @@ static int resolve_from(struct resolver *resolver, uint8_t family)
 
 	if (is_world(resolver->stack, ends->from))
 		return from_outside(resolver, family == AF_INET ? &world4 : &world6);
-	if ((question->at = find_host(resolver->stack, ends->from)))
+	if ((question->at = ends_host(resolver->stack, ends->from)))
 		return 0;
 	if (!ip_parse(ends->from, &address))
 		return no_such_end("from", ends->from, resolver->err);
@@ -378,7 +377,7 @@ static int find_target(struct resolver *resolver)
 
 	if (is_world(resolver->stack, to))
 		return 0;
-	resolver->target = find_host(resolver->stack, to);
+	resolver->target = ends_host(resolver->stack, to);
 	if (resolver->target)
 		return 0;
 	if (!ip_parse(to, &address))

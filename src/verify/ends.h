@@ -33,6 +33,9 @@ bool ends_is_private(const struct ip *address);
  */
 bool ends_needs_publishing(const struct question *question, struct ip *ret);
 
+/* By name, or another word for it; where there is one host alone, it is L0. NULL: none is called so. */
+struct stack_host *ends_host(const struct stack *stack, const char *name);
+
 /* Is this the name of a host, or another word for one, an address, or the world? */
 bool ends_knows(const struct stack *stack, const char *word);
 

@@ -183,12 +183,20 @@ static void test_isolated(void **state)
 	why_text(&view, &style, &open);
 	assert_non_null(strstr(open.text, "leaves_cut"));
 	assert_non_null(strstr(open.text, "`nestvisor fix`"));
-	view.isolated = "hv1/a is cut: `nestvisor open hv1/a`";
+	view.isolated = (struct repair_isolation){"hv1/a", "cut"};
 	why_text(&view, &style, &cut);
 	assert_non_null(strstr(cut.text, "hv1/a does not reach world"));
 	assert_non_null(strstr(cut.text, "\n\nhv1/a is cut: `nestvisor open hv1/a`\n"));
 	assert_null(strstr(cut.text, "drops it"));
 	assert_null(strstr(cut.text, "nestvisor fix"));
+	for (int i = 0; i < 2; i++) {
+		cleanup_json json_t *answer = why_json(&view), *isolated;
+
+		assert_fits("why", json_incref(answer));
+		isolated = json_object_get(answer, "isolated");
+		assert_int_equal(json_is_object(isolated), i == 0);
+		view.isolated.guest = NULL;
+	}
 	assert_true(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisor"));
 	assert_true(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisor-first"));
 	assert_false(lasting_is_labs_table(BACKEND_NFTABLES, "nestvisors"));
