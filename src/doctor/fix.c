@@ -436,9 +436,12 @@ static int recover(struct records *records, struct reporter *reporter, struct er
 
 		if (record->over || (record->applied && !record->undoing))
 			continue;
-		report(reporter, REPORT_WARNING, record->id, "an earlier fix was stopped half way (%s): taking it back",
+		report(reporter, REPORT_WARNING, record->id,
+		       record->undoing ? "an earlier fix was taken back only in part (%s): going on"
+				       : "an earlier fix was stopped half way (%s): taking it back",
 		       record->does);
 		r = take_back(record, reporter, &problem);
+		record->recovered = r == 0;
 		if (r == -EHOSTDOWN) {
 			report(reporter, REPORT_WARNING, record->id, "%s", problem->message);
 			continue;
@@ -575,7 +578,13 @@ int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struc
 		struct record *record = records->records[i];
 		cleanup_error struct error *problem = NULL;
 
-		if (record->over || (id && strcmp(record->id, id) != 0))
+		if (id && strcmp(record->id, id) != 0)
+			continue;
+		if (record->recovered) {
+			++*ret_count;
+			report(reporter, REPORT_NOTE, record->id, "taken back: %s", record->does);
+		}
+		if (record->over)
 			continue;
 		if (record->gone) { /* it was just tried */
 			r = error_set(&problem, EHOSTDOWN, "%s", record->gone);

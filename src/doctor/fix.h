@@ -70,7 +70,8 @@ int fix_apply(const struct fix *fix, struct reporter *reporter, bool *ret_change
  * at the machine first. */
 int fix_recover(struct reporter *reporter, struct error **err);
 /* Takes back the fixes with this id, or all with NULL, newest first. A file that somebody changed since is left, aloud:
- * -EEXIST. -EHOSTDOWN: all that is missing is on hosts that are gone. *ret_count: how many fixes were taken back. */
+ * -EEXIST. -EHOSTDOWN: all that is missing is on hosts that are gone. *ret_count: how many fixes were taken back, those
+ * that an earlier call had begun to take back included. */
 int fix_undo(const char *id, struct reporter *reporter, size_t *ret_count, struct error **err);
 /* What fix_undo() would change now, in the same form and order; empty: nothing. Changes nothing. A file that somebody
  * changed since is said to be left. */

@@ -46,6 +46,7 @@ struct record {
 	struct recorded_action *actions;
 	size_t action_count;
 	bool applied, undoing, over;
+	bool recovered;	  /* it was left half done, and has been taken back this time */
 	const char *gone; /* this time nothing could be taken back on a host that is not there: what was said of it */
 	int journal_fd;	  /* -1 until something is appended */
 };

@@ -402,9 +402,11 @@ static void test_gone(void **state)
 	assert_int_equal(count_records(f), 1);
 
 	put(there, "");
-	assert_int_equal(undo(f, "kvm.nested"), 0); /* by itself, as what was left half done */
+	assert_int_equal(undo(f, "kvm.nested"), 1); /* which it says, though it was begun before */
+	assert_non_null(strstr(f->said.text, "taken back only in part (switch nesting on): going on"));
 	check_text(f->log, "off\n");
 	assert_int_equal(count_records(f), 0);
+	assert_int_equal(undo(f, "kvm.nested"), 0);
 }
 
 static void test_not_safe(void **state)
