@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/report.h"
 #include "net/net.h"
 
 #include <string.h>
@@ -59,6 +60,16 @@ static const bool *find_lags(struct session *session)
 	return lags;
 }
 
+/* What is not known is not said to be as it was. */
+static void tell_unknown_drift(struct session *session, const struct lab_status *status)
+{
+	for (size_t i = 0; i < session->lab->guest_count; i++)
+		if (status->guests[i].drift.unknown)
+			report(session->reporter, REPORT_WARNING, session->lab->guests[i]->path,
+			       "whether somebody else has changed it is not known: %s",
+			       status->guests[i].drift.unknown);
+}
+
 int session_plan(struct session *session, struct plan *ret, struct error **err)
 {
 	struct lab_status status;
@@ -70,6 +81,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 		r = net_look(session->net, &seen, err);
 	if (r < 0)
 		return r;
+	tell_unknown_drift(session, &status);
 	actual = (struct plan_actual){.status = &status,
 				      .namespace_exists = seen.namespace_exists,
 				      .uplink_exists = seen.uplink_exists,

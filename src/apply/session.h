@@ -29,6 +29,7 @@ struct session {
 	struct reporter *reporter;
 	struct cancel *cancel;
 	int lock; /* -1: only looking */
+	bool overwrite; /* also what somebody else has changed of guests (model/status.h, guest_drift) */
 };
 
 enum session_mode {

@@ -60,6 +60,31 @@ static void look_direct(struct session *s, const struct guest *guest, struct gue
 	}
 }
 
+/* Of guests that another program defines: whether they still are what they were defined as. */
+static void look_for_drift(struct session *s, struct lab_status *status)
+{
+	const struct host *root = s->lab->root;
+	struct guest_drift *drifts = arena_alloc(s->arena, (root->guest_count + 1) * sizeof(*drifts));
+	const char **run_dirs = arena_alloc(s->arena, (root->guest_count + 1) * sizeof(*run_dirs));
+	const struct guest **guests = arena_alloc(s->arena, (root->guest_count + 1) * sizeof(*guests));
+	const struct driver_ops *driver = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < root->guest_count; i++) {
+		const char *run_dir = folders_guest(s->arena, &s->folders, root->guests[i]->name);
+
+		if (!driver_of(run_dir)->drift)
+			continue;
+		driver = driver_of(run_dir);
+		guests[count] = root->guests[i];
+		run_dirs[count++] = run_dir;
+	}
+	if (count)
+		driver->drift(s->arena, run_dirs, count, drifts);
+	for (size_t i = 0; i < count; i++)
+		status->guests[guests[i]->index].drift = drifts[i];
+}
+
 /* Everything below a host gets one state, where the host itself decides it. */
 static void mark_below(struct session *s, const struct host *host, enum guest_state state, const char *note,
 		       struct lab_status *status)
@@ -97,6 +122,22 @@ static unsigned parse_changed(const json_t *names)
 	return changed;
 }
 
+static struct guest_drift parse_drift(struct session *s, const json_t *json)
+{
+	const json_t *changes = json_object_get(json, "changes");
+	size_t count = json_array_size(changes), i;
+	const char **list = arena_alloc(s->arena, (count + 1) * sizeof(*list));
+	const char *unknown = json_get_string(json, "unknown", NULL);
+	json_t *one;
+
+	json_array_foreach (changes, i, one)
+		list[i] = arena_strdup(s->arena, json_is_string(one) ? json_string_value(one) : "");
+	return (struct guest_drift){.changes = list,
+				    .count = count,
+				    .of_machine = json_is_true(json_object_get(json, "of_machine")),
+				    .unknown = unknown ? arena_strdup(s->arena, unknown) : NULL};
+}
+
 static void take_answers(struct session *s, const json_t *guests, struct lab_status *status)
 {
 	size_t i;
@@ -112,7 +153,8 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 			const char *missing = json_get_string(one, "not_in_force", NULL);
 
 			*is = (struct guest_status){.state = parse_state(json_get_string(one, "state", "")),
-						    .changed = parse_changed(json_object_get(one, "changed"))};
+						    .changed = parse_changed(json_object_get(one, "changed")),
+						    .drift = parse_drift(s, json_object_get(one, "drift"))};
 			if (value)
 				remember(s, value, is);
 			is->note = note ? arena_strdup(s->arena, note) : NULL;
@@ -260,6 +302,7 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 		if (guest->host && guest->host->guest_count)
 			look_below(session, guest, ret);
 	}
+	look_for_drift(session, ret);
 	r = check_network(session, &ret->changed, err);
 	ret->isolation = session->isolation;
 	for (size_t i = 0; i < lab->guest_count && r == 0; i++)

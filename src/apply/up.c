@@ -193,6 +193,31 @@ static int fetch_images_of(struct up *up, const struct guest *guest, struct erro
 	return r;
 }
 
+static int refuse_overwriting(const char *path, const char *why, struct error **err)
+{
+	int r = error_set(err, EEXIST, "%s: somebody else has changed it, and that would be overwritten: %s", path,
+			  why);
+
+	error_hint(err, "say the same in the lab file; or nestvisor up --overwrite, which makes it again what that "
+			"says");
+	return r;
+}
+
+/* At the last moment: what was changed since the plan was made is not lost either. */
+static int check_drift(struct session *s, const struct guest *guest, const char *run_dir, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const struct driver_ops *driver = driver_of(run_dir);
+	struct guest_drift drift = {0};
+
+	if (driver->drift && !s->overwrite)
+		driver->drift(arena, (const char *const[]){run_dir}, 1, &drift);
+	if (drift.unknown)
+		return error_set(err, EIO, "whether somebody else has changed %s is not known: %s", guest->path,
+				 drift.unknown);
+	return drift.count ? refuse_overwriting(guest->path, drift.changes[0], err) : 0;
+}
+
 /*
  * Ends a guest that hangs, or whose CPU was reset, and starts it anew. Emulation does that to about one boot in a
  * hundred, of the guest itself or of a hypervisor while its first guests start; waiting would not mend it. It is said
@@ -207,7 +232,9 @@ static int start_again(struct up *up, const struct guest *guest, json_t *value, 
 	int r;
 
 	report(s->reporter, REPORT_WARNING, guest->path, "is started once more: %s", problem->message);
-	r = driver_of(run_dir)->stop(run_dir, err);
+	r = check_drift(s, guest, run_dir, err);
+	if (r == 0)
+		r = driver_of(run_dir)->stop(run_dir, err);
 	if (r == 0)
 		r = fetch_images_of(up, guest, err);
 	if (r == 0)
@@ -325,8 +352,8 @@ static void report_part(struct session *s, const struct guest *guest)
  * ended. */
 static int run_part(struct up *up, const struct guest *guest, struct error **err)
 {
-	static const char *const argv[] = {"nestvisor", "apply", "--json", "-", NULL};
 	struct session *s = up->session;
+	const char *const argv[] = {"nestvisor", "apply", "--json", "-", s->overwrite ? "--overwrite" : NULL, NULL};
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_output struct process_output output = {0};
 	cleanup_transport struct transport *t = NULL;
@@ -399,13 +426,18 @@ static int stop_guest(struct up *up, const struct step *step, struct error **err
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_json json_t *known = state_resources(s->state);
 	const char *run_dir = folders_guest(arena, &s->folders, step->name);
+	const struct guest *guest;
 	const char *key;
 	json_t *value;
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, step->path, "stopping");
 	into_end_master(run_dir);
-	r = driver_of(run_dir)->stop(run_dir, err);
+	/* One that the file does not name any more goes as it is. */
+	guest = lab_find_guest(s->lab, step->path);
+	r = guest ? check_drift(s, guest, run_dir, err) : 0;
+	if (r == 0)
+		r = driver_of(run_dir)->stop(run_dir, err);
 	json_object_foreach (known, key, value)
 		if (r == 0 && is_below_guest(key, step->path))
 			r = state_put(s->state, key, NULL, err);
@@ -413,6 +445,17 @@ static int stop_guest(struct up *up, const struct step *step, struct error **err
 		r = dir_remove(run_dir, err);
 	report(s->reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, step->path, r < 0 ? "does not stop" : "is stopped");
 	return r;
+}
+
+static int restore_guest(struct up *up, const struct step *step, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *run_dir = folders_guest(arena, &s->folders, step->name);
+	const struct driver_ops *driver = driver_of(run_dir);
+	int r = driver->restore ? driver->restore(run_dir, err) : 0;
+
+	return r < 0 ? error_wrap(err, "%s is not what it was defined as", step->path) : 0;
 }
 
 static int remove_disk(struct up *up, const struct step *step, struct error **err)
@@ -461,6 +504,7 @@ static json_t *value_before(struct up *up, const struct step *step)
 	case STEP_PROBE:
 	case STEP_IMAGE:
 	case STEP_STOP:
+	case STEP_RESTORE:
 	case STEP_REMOVE_DISK:
 	case STEP_PART:
 		break;
@@ -496,6 +540,8 @@ static int take_step(struct up *up, const struct step *step, json_t *value, stru
 		return fetch_image(up, step->name, err);
 	case STEP_STOP:
 		return stop_guest(up, step, err);
+	case STEP_RESTORE:
+		return restore_guest(up, step, err);
 	case STEP_REMOVE_DISK:
 		return remove_disk(up, step, err);
 	case STEP_START:
@@ -531,6 +577,7 @@ static const char *resource_of(struct arena *arena, const struct step *step)
 	case STEP_PROBE:
 	case STEP_IMAGE:
 	case STEP_STOP:
+	case STEP_RESTORE:
 	case STEP_PART:
 		break;
 	}
@@ -582,7 +629,15 @@ static unsigned max_booting(void)
 	return cpus > 2 ? (unsigned)cpus * 2 : 4;
 }
 
-int apply_plan(struct session *session, const struct plan *plan, struct error **err)
+static int check_overwrites(const struct session *session, const struct plan *plan, struct error **err)
+{
+	for (size_t i = 0; i < plan->change_count && !session->overwrite; i++)
+		if (plan->changes[i].overwrites)
+			return refuse_overwriting(plan->changes[i].path, plan->changes[i].why, err);
+	return 0;
+}
+
+static int carry_out(struct session *session, const struct plan *plan, struct error **err)
 {
 	struct up up = {.session = session, .plan = plan, .mutex = PTHREAD_MUTEX_INITIALIZER};
 	enum step_result *results = calloc(plan->step_count + 1, sizeof(*results));
@@ -606,6 +661,13 @@ int apply_plan(struct session *session, const struct plan *plan, struct error **
 	free(up.images);
 	free(results);
 	return r;
+}
+
+int apply_plan(struct session *session, const struct plan *plan, struct error **err)
+{
+	int r = check_overwrites(session, plan, err);
+
+	return r < 0 ? r : carry_out(session, plan, err);
 }
 
 int apply_wait_for_host(const struct cancel *cancel, struct error **err)

@@ -7,7 +7,8 @@
 
 /*
  * Makes the plan real. Every step is journalled before it is taken, so a killed run can be run again and ends in the
- * same state. What fails does not stop what does not depend on it. The session must hold the lock.
+ * same state. What fails does not stop what does not depend on it. The session must hold the lock. -EEXIST, with nothing
+ * done, where it would overwrite what somebody else has changed and session->overwrite is not set.
  */
 int apply_plan(struct session *session, const struct plan *plan, struct error **err);
 

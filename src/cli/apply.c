@@ -18,6 +18,7 @@ static int run(struct invocation *inv)
 	if (apply_wait_for_host(inv->cancel, &err) < 0 ||
 	    session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
 		return invocation_fail(inv, &err);
+	session.overwrite = invocation_flag(inv, "overwrite");
 	if (lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
 	if (!err && session_plan(&session, &plan, &err) == 0 && plan.step_count)
@@ -40,6 +41,7 @@ const struct command command_apply = {
 	.operands =
 		(const struct command_operand[]){
 			{"FILE", "the part; - is standard input", COMPLETE_FILE, .optional = false}, {0}},
+	.options = (const struct command_option[]){{"overwrite", .help = "as with up"}, {0}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor apply --json - < part.json", "applies a part and answers with what runs"}, {0}},

@@ -35,7 +35,8 @@ const struct command command_plan = {
 	.summary = "says what up would do",
 	.description = "Compares the lab file with what runs, at every layer, and lists what `nestvisor up` would "
 		       "create, change, "
-		       "restart and remove, with the reason. Nothing is changed.",
+		       "restart and remove, with the reason. Nothing is changed. What somebody else changed of a guest "
+		       "in libvirt is shown as what it would overwrite, if told to by `up --overwrite`.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},

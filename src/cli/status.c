@@ -37,7 +37,9 @@ const struct command command_status = {
 	.summary = "shows what runs of a lab, at every layer",
 	.description = "Lists the guests of a lab with their state, addresses and isolation. A guest of a guest is "
 		       "checked where it "
-		       "runs; where its host does not answer, its state is \"unknown\", never a guess.",
+		       "runs; where its host does not answer, its state is \"unknown\", never a guess. What somebody "
+		       "else changed of "
+		       "a guest that is a libvirt's domain is shown, as libvirt writes it.",
 	.operands =
 		(const struct command_operand[]){
 			{"LAB", "a running lab's name, or a lab file; the lab of this folder if left out",

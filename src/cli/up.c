@@ -84,6 +84,7 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 	r = session_open(lab, mode, what, inv->reporter, inv->cancel, &session, &err);
 	if (r < 0)
 		return invocation_fail(inv, &err);
+	session.overwrite = invocation_flag(inv, "overwrite");
 	if (state_interrupted(session.state))
 		invocation_note(inv, "an earlier run was stopped at: %s; going on from there",
 				state_interrupted(session.state));
@@ -124,16 +125,26 @@ const struct command command_up = {
 		       "the nestvisor inside every guest that has guests, at every layer below.\n\n"
 		       "Running it again does nothing. A change that a guest only sees once it is started again "
 		       "restarts that guest; "
-		       "`nestvisor plan` says beforehand which. A run that was killed is continued by the next.",
+		       "`nestvisor plan` says beforehand which. A run that was killed is continued by the next.\n\n"
+		       "What somebody else has changed of a guest that is a libvirt's domain (virsh edit, "
+		       "virt-manager) is not "
+		       "overwritten: `up` then says what it would overwrite and does nothing, until --overwrite allows "
+		       "it or the "
+		       "lab file says the same.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},
 						     {0}},
 	.options =
 		(const struct command_option[]){
-			{"no-wait", .help = "fail at once when another nestvisor is changing the lab"}, {0}},
+			{"no-wait", .help = "fail at once when another nestvisor is changing the lab"},
+			{"overwrite",
+			 .help = "also make again what the lab file says where somebody changed a guest in libvirt"},
+			{0}},
 	.examples = (const struct command_example[]){{"nestvisor up", "brings up the lab of this folder"},
 						     {"nestvisor up examples/first.nest.yaml", "brings up this one"},
+						     {"nestvisor up --overwrite",
+						      "undoes what virsh or virt-manager changed of its domains"},
 						     {0}},
 	.json = "up",
 	.run = run,

@@ -13,7 +13,8 @@
  *   vnc                 where the guest has a display: RFB (RFC 6143), for any number of viewers
  *   console.log         all the guest ever wrote on its console
  *   qemu.log            what QEMU, and swtpm, wrote on their standard error (qemu; libvirt has a log of its own)
- *   domain              libvirt: which domain of which libvirt it is; written before that is defined
+ *   domain              libvirt: which domain of which libvirt it is; written before that is defined. Then, in
+ *                       libvirt's words, as what it was defined and what its machine was before its CPUs ran
  * When a start fails the two logs stay.
  */
 #ifndef NESTVISOR_DRIVER_DRIVER_H
@@ -21,11 +22,13 @@
 
 #include "base/process.h"
 #include "model/lab.h"
+#include "model/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct arena;
 struct cancel;
 struct error;
 struct image;
@@ -98,6 +101,13 @@ struct driver_ops {
 	int (*stop)(const char *run_dir, struct error **err);
 	/* Whether the guest in run_dir lives; cheap (no QMP). */
 	int (*look)(const char *run_dir, struct driver_state *ret, struct error **err);
+	/*
+	 * What somebody else changed of each guest since it was defined: one entry for each run_dir, all of them asked
+	 * in one conversation. What cannot be found out is said in the entry. NULL, as `restore` is: nobody can.
+	 */
+	void (*drift)(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret);
+	/* Defines it again as it was defined here. What runs goes on as it is. */
+	int (*restore)(const char *run_dir, struct error **err);
 };
 
 extern const struct driver_ops driver_qemu;

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "driver/command.h"
+#include "driver/libvirt_drift.h"
 #include "driver/libvirt_internal.h"
 #include "driver/libvirt_library.h"
 #include "driver/libvirt_tap.h"
@@ -38,7 +39,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { QUIT_MS = 5000 };
+enum { QUIT_MS = 5000, RECORD_LIMIT = 4 << 20 };
 
 #define DOMAIN_FILE "domain"
 static const char *const files[] = {"pid", "qga.in", "qga.out", "qga.lock", "console"};
@@ -51,6 +52,7 @@ struct talk {
 	const struct libvirt *lib;
 	struct arena *arena;
 	const char *uri, *name, *uuid, *mark, *run_dir;
+	const char *definition, *machine; /* libvirt's dumps of what nestvisor made; NULL: not made yet */
 	virConnectPtr connection;
 	virDomainPtr domain; /* NULL: there is none */
 };
@@ -296,7 +298,12 @@ static int undefine(struct talk *talk, struct error **err)
 	unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
 			 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
 
+	const virError *said;
+
 	if (talk->lib->virDomainUndefineFlags(talk->domain, flags) == 0)
+		return 0;
+	said = talk->lib->virGetLastError();
+	if (said && said->code == VIR_ERR_NO_DOMAIN) /* somebody undefined it while it ran, and it has ended */
 		return 0;
 	return fail(talk, err, "cannot undefine the domain %s", talk->name);
 }
@@ -306,8 +313,9 @@ static int undefine(struct talk *talk, struct error **err)
 static int write_record(const struct talk *talk, const char *run_dir, struct error **err)
 {
 	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
-	cleanup_json json_t *record = json_pack("{s:s, s:s, s:s, s:s}", "uri", talk->uri, "name", talk->name, "uuid",
-						talk->uuid, "mark", talk->mark);
+	cleanup_json json_t *record =
+		json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid", talk->uuid,
+			  "mark", talk->mark, "definition", talk->definition, "machine", talk->machine);
 
 	return json_write_file(path, record, err);
 }
@@ -317,7 +325,7 @@ static int read_record(struct talk *talk, const char *run_dir, struct error **er
 {
 	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
 	cleanup_json json_t *record = NULL;
-	int r = json_read_file(path, 1 << 16, &record, err);
+	int r = json_read_file(path, RECORD_LIMIT, &record, err);
 
 	if (r < 0)
 		return r;
@@ -327,6 +335,21 @@ static int read_record(struct talk *talk, const char *run_dir, struct error **er
 	talk->name = arena_strdup(talk->arena, json_get_string(record, "name", ""));
 	talk->uuid = arena_strdup(talk->arena, json_get_string(record, "uuid", ""));
 	talk->mark = arena_strdup(talk->arena, json_get_string(record, "mark", ""));
+	if (json_object_get(record, "definition"))
+		talk->definition = arena_strdup(talk->arena, json_get_string(record, "definition", ""));
+	if (json_object_get(record, "machine"))
+		talk->machine = arena_strdup(talk->arena, json_get_string(record, "machine", ""));
+	return 0;
+}
+
+/* flags: VIR_DOMAIN_XML_INACTIVE for how it is defined, 0 for the machine that runs. */
+static int dump(struct talk *talk, unsigned flags, const char **ret, struct error **err)
+{
+	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(talk->domain, flags);
+
+	if (!xml)
+		return fail(talk, err, "cannot ask what the domain %s is", talk->name);
+	*ret = arena_strdup(talk->arena, xml);
 	return 0;
 }
 
@@ -370,6 +393,10 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 		r = libvirt_tap_let_go(process->pid, guest->nics[i].tap, err);
 	if (r == 0 && guest->plug)
 		r = guest->plug(guest->plug_data, err);
+	if (r == 0)
+		r = dump(talk, 0, &talk->machine, err);
+	if (r == 0)
+		r = write_record(talk, guest->run_dir, err);
 	if (r == 0) /* before it runs: no guest that runs is taken for a dead one, which need not be cut */
 		r = process_write_pid_file(pid_path, process, err);
 	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
@@ -377,24 +404,31 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 	return r;
 }
 
-static int define(struct talk *talk, const struct driver_guest *guest, const struct profile *profile,
-		  struct error **err)
+static int define_as(struct talk *talk, const char *xml, unsigned flags, struct error **err)
 {
-	cleanup_free char *emulator = NULL;
-	virDomainPtr domain;
-	const char *xml;
-	int r = process_find(profile->binary, "qemu-system-x86", &emulator, err);
+	virDomainPtr domain = talk->lib->virDomainDefineXMLFlags(talk->connection, xml, flags);
 
-	if (r < 0)
-		return r;
-	xml = libvirt_domain_xml(talk->arena, guest, profile, emulator);
-	domain = talk->lib->virDomainDefineXMLFlags(talk->connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
 	if (!domain)
 		return fail(talk, err, "cannot define the domain %s", talk->name);
 	if (talk->domain)
 		talk->lib->virDomainFree(talk->domain);
 	talk->domain = domain;
 	return 0;
+}
+
+/* What libvirt makes of it is noted, so that what others make of that is seen. */
+static int define(struct talk *talk, const struct driver_guest *guest, const struct profile *profile,
+		  struct error **err)
+{
+	cleanup_free char *emulator = NULL;
+	int r = process_find(profile->binary, "qemu-system-x86", &emulator, err);
+
+	if (r == 0)
+		r = define_as(talk, libvirt_domain_xml(talk->arena, guest, profile, emulator),
+			      VIR_DOMAIN_DEFINE_VALIDATE, err);
+	if (r == 0)
+		r = dump(talk, VIR_DOMAIN_XML_INACTIVE, &talk->definition, err);
+	return r < 0 ? r : write_record(talk, guest->run_dir, err);
 }
 
 /* What a start that failed leaves is its logs; and its record, where libvirt does not take the domain away again. */
@@ -529,12 +563,104 @@ static int libvirt_stop(const char *run_dir, struct error **err)
 	return r;
 }
 
+/* ─── what others change ─── */
+
+static void add_drift(struct libvirt_changes *changes, struct arena *arena, const char *what)
+{
+	*arena_push(arena, changes->list, changes->count) = arena_strdup(arena, what);
+}
+
+/* Compares what there is with what was made. Where there is nothing, nothing is lost. */
+static int find_drift(struct talk *talk, struct arena *arena, struct guest_drift *ret, struct error **err)
+{
+	struct libvirt_changes changes = {0};
+	const char *now;
+	size_t of_definition;
+	int r = find_domain(talk, err);
+
+	if (r == -EPERM) {
+		add_drift(&changes, arena, "nestvisor's mark was taken away");
+		error_freep(err);
+		r = 0;
+	} else if (r == 0 && talk->domain) {
+		r = dump(talk, VIR_DOMAIN_XML_INACTIVE, &now, err);
+		if (r == 0 && talk->lib->virDomainIsPersistent(talk->domain) == 0)
+			add_drift(&changes, arena, "it was undefined, and goes when it ends");
+		else if (r == 0)
+			libvirt_compare(arena, talk->definition, now, false, &changes);
+		of_definition = changes.count;
+		if (r == 0 && talk->machine && talk->lib->virDomainIsActive(talk->domain) == 1) {
+			r = dump(talk, 0, &now, err);
+			if (r == 0)
+				libvirt_compare(arena, talk->machine, now, true, &changes);
+		}
+		ret->of_machine = changes.count > of_definition;
+	}
+	ret->changes = changes.list;
+	ret->count = changes.count;
+	return r;
+}
+
+/* The next guest is asked for on the same connection. */
+static void keep_connection(struct talk *kept, struct talk *talk)
+{
+	if (talk->connection && talk->connection != kept->connection) {
+		talk_end(kept);
+		*kept = (struct talk){.lib = talk->lib, .arena = arena_new(), .connection = talk->connection};
+		kept->uri = arena_strdup(kept->arena, talk->uri);
+	}
+	talk->connection = NULL;
+}
+
+static void libvirt_drift(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+{
+	cleanup_talk struct talk connected = {0};
+
+	for (size_t i = 0; i < count; i++) {
+		cleanup_talk struct talk talk = {0};
+		cleanup_error struct error *err = NULL;
+		int r = read_record(&talk, run_dirs[i], &err);
+
+		ret[i] = (struct guest_drift){0};
+		if (r == -ENOENT || (r == 0 && !talk.definition))
+			continue; /* it was never defined */
+		if (r == 0 && connected.uri && strcmp(connected.uri, talk.uri) == 0) {
+			talk.lib = connected.lib;
+			talk.connection = connected.connection;
+		} else if (r == 0) {
+			r = open_connection(&talk, &err);
+		}
+		if (r == 0)
+			r = find_drift(&talk, arena, &ret[i], &err);
+		if (r < 0)
+			ret[i].unknown = arena_strdup(arena, err->message);
+		keep_connection(&connected, &talk);
+	}
+}
+
+/* Its name may be another's now; nothing else of what it was is needed. */
+static int libvirt_restore(const char *run_dir, struct error **err)
+{
+	cleanup_talk struct talk talk = {0};
+	int r = read_record(&talk, run_dir, err);
+
+	if (r == 0)
+		r = open_connection(&talk, err);
+	if (r == 0)
+		r = find_domain(&talk, err);
+	if (r == 0 && !talk.definition)
+		r = error_set(err, ENOENT, "the domain %s was never defined", talk.name);
+	return r < 0 ? r : define_as(&talk, talk.definition, 0, err);
+}
+
 const struct driver_ops driver_libvirt = {
 	.name = "libvirt",
 	.start = libvirt_start,
 	.wait_ready = libvirt_wait_ready,
 	.stop = libvirt_stop,
 	.look = libvirt_look,
+	.drift = libvirt_drift,
+	.restore = libvirt_restore,
 };
 
 const struct driver_ops *driver_for(const char *uri)

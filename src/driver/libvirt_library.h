@@ -31,6 +31,8 @@ struct error;
 	F(virDomainDefineXMLFlags)                                                                                     \
 	F(virDomainCreateWithFlags)                                                                                    \
 	F(virDomainGetState)                                                                                           \
+	F(virDomainIsActive)                                                                                           \
+	F(virDomainIsPersistent)                                                                                       \
 	F(virDomainResume)                                                                                             \
 	F(virDomainDestroy)                                                                                            \
 	F(virDomainDestroyFlags)                                                                                       \

@@ -2,6 +2,8 @@
 #ifndef NESTVISOR_MODEL_CHANGE_H
 #define NESTVISOR_MODEL_CHANGE_H
 
+#include <stdbool.h>
+
 enum plan_action {
 	PLAN_CREATE,
 	PLAN_CHANGE,
@@ -14,6 +16,7 @@ struct plan_change {
 	const char *what; /* "guest", "network", "uplink", … */
 	const char *path; /* "hv1/a"; "" for L0 itself */
 	const char *why;  /* "memory 1G → 2G"; "" where the action says it all */
+	bool overwrites;  /* what somebody else has changed (model/status.h, guest_drift): `why` says what */
 };
 
 #endif

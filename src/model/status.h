@@ -26,6 +26,17 @@ enum host_part {
 };
 enum { HOST_PART_COUNT = 6 };
 
+/*
+ * What somebody else has changed of a guest that another program defines for nestvisor (libvirt: virsh, virt-manager).
+ * `up` overwrites it only when it is told to.
+ */
+struct guest_drift {
+	const char *const *changes; /* in that program's words: "<vcpu>2</vcpu> → <vcpu>4</vcpu>" */
+	size_t count;
+	bool of_machine;     /* of the machine that runs, too: starting it anew undoes it */
+	const char *unknown; /* why it is not known; or NULL */
+};
+
 struct guest_status {
 	enum guest_state state;
 	const char *accelerator; /* "kvm", "tcg", or NULL */
@@ -34,6 +45,7 @@ struct guest_status {
 	const char *note;        /* why, for a guest that is dead or unknown; or NULL */
 	unsigned changed;         /* of a guest that is a host and runs: what is not, there, as the lab says (enum host_part) */
 	const char *not_in_force; /* a host where what holds for it is not, or not known to be: its path, "L0"; or NULL */
+	struct guest_drift drift;
 };
 
 struct lab_status {

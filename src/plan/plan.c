@@ -42,8 +42,10 @@ static void add_change(struct builder *b, enum plan_action verb, const char *wha
 {
 	struct plan_change *change = arena_push(b->plan->arena, b->plan->changes, b->plan->change_count);
 
-	*change =
-		(struct plan_change){verb, what, arena_strdup(b->plan->arena, path), arena_strdup(b->plan->arena, why)};
+	*change = (struct plan_change){.action = verb,
+				       .what = what,
+				       .path = arena_strdup(b->plan->arena, path),
+				       .why = arena_strdup(b->plan->arena, why)};
 }
 
 static const char *step_words(enum step_kind kind)
@@ -71,6 +73,8 @@ static const char *step_words(enum step_kind kind)
 		return "image";
 	case STEP_STOP:
 		return "stop";
+	case STEP_RESTORE:
+		return "restore";
 	case STEP_REMOVE_DISK:
 		return "remove disk";
 	case STEP_START:
@@ -175,10 +179,31 @@ struct verdict {
 	enum plan_action verb;
 	bool new_disk;
 	bool only_finish; /* its machine runs; it has not answered yet */
+	bool changes_spec;
+	bool overwrites, restore;
 };
 
-static struct verdict judge_guest(struct builder *b, const struct guest *guest, const struct guest_status *status,
-				  const char *above, struct strbuf *why)
+/* Names what somebody else has changed and would be lost, and makes sure that it is. */
+static void judge_drift(const struct guest_drift *drift, bool alive, struct verdict *v, struct strbuf *why)
+{
+	if (!drift->count)
+		return;
+	strbuf_printf(why, "%ssomebody else has changed it: ", v->act ? "; " : "");
+	for (size_t i = 0; i < drift->count; i++)
+		strbuf_printf(why, "%s%s", i ? "; " : "", drift->changes[i]);
+	v->overwrites = true;
+	v->restore = true;
+	if (!v->act)
+		v->verb = PLAN_CHANGE;
+	v->act = true;
+	if (alive && drift->of_machine && (v->verb == PLAN_CHANGE || v->only_finish)) {
+		v->verb = PLAN_RESTART;
+		v->only_finish = false;
+	}
+}
+
+static struct verdict judge_guest_alone(struct builder *b, const struct guest *guest, const struct guest_status *status,
+					const char *above, struct strbuf *why)
 {
 	json_t *before = state_get(b->state, resource_key(b->plan->arena, "guest", guest->path));
 	cleanup_json json_t *spec = spec_guest(b->lab, guest);
@@ -194,16 +219,28 @@ static struct verdict judge_guest(struct builder *b, const struct guest *guest, 
 	if (spec_differs(json_object_get(before, "spec"), spec, &difference, why)) {
 		v.new_disk = difference.new_disk;
 		v.verb = alive && !above ? difference.action : PLAN_CREATE;
+		v.changes_spec = true;
 	} else if (alive && !above) {
 		v.only_finish = json_is_true(json_object_get(before, "pending"));
 		v.act = v.only_finish;
-		strbuf_add(why, "its start was interrupted");
+		if (v.act)
+			strbuf_add(why, "its start was interrupted");
 		return v;
 	}
 	if (above)
 		strbuf_printf(why, "%s%s", why->length ? "; " : "", above);
 	else if (!alive)
 		strbuf_printf(why, "%s%s", why->length ? "; " : "", status->note ? status->note : "it does not run");
+	return v;
+}
+
+static struct verdict judge_guest(struct builder *b, const struct guest *guest, const struct guest_status *status,
+				  const char *above, struct strbuf *why)
+{
+	bool alive = !above && (status->state == GUEST_RUNNING || status->state == GUEST_STARTING);
+	struct verdict v = judge_guest_alone(b, guest, status, above, why);
+
+	judge_drift(&status->drift, alive, &v, why);
 	return v;
 }
 
@@ -216,6 +253,12 @@ static bool tell_changed(struct builder *b, const struct host *host, const char 
 		if (changed & 1U << i)
 			add_change(b, PLAN_CHANGE, host_part_name(i), host->path, "somebody changed it there");
 	return changed != 0;
+}
+
+static void add_guest_change(struct builder *b, const struct guest *guest, const struct verdict *v, const char *why)
+{
+	add_change(b, v->verb, "guest", guest->path, why);
+	b->plan->changes[b->plan->change_count - 1].overwrites = v->overwrites;
 }
 
 /* The networks and guests below a guest of this host. Returns whether its own nestvisor has anything to do. */
@@ -233,7 +276,7 @@ static bool compare_below(struct builder *b, const struct host *host, const char
 		const char *inner = above;
 
 		if (v.act) {
-			add_change(b, v.verb, "guest", guest->path, why.text);
+			add_guest_change(b, guest, &v, why.text);
 			any = true;
 		}
 		any |= status->state == GUEST_UNKNOWN;
@@ -338,14 +381,17 @@ static void plan_guest(struct builder *b, const struct guest *guest)
 	bool starts = v.act && v.verb != PLAN_CHANGE && !v.only_finish;
 
 	if (v.act)
-		add_change(b, v.verb, "guest", guest->path, why.text);
+		add_guest_change(b, guest, &v, why.text);
 	if (starts) {
 		size_t stop = state_get(b->state, key) ? add_step(b, STEP_STOP, guest->path, guest->name) : NO_STEP;
 
 		last = plan_start(b, guest, stop, v.new_disk);
 		above = arena_printf(b->plan->arena, "%s starts anew", guest->path);
-	} else if (v.act && !v.only_finish) {
-		add_guest_step(b, STEP_RECORD, guest, NO_STEP);
+	} else {
+		if (v.changes_spec)
+			add_guest_step(b, STEP_RECORD, guest, NO_STEP);
+		if (v.restore)
+			add_guest_step(b, STEP_RESTORE, guest, NO_STEP);
 	}
 	if (starts || v.only_finish)
 		last = add_guest_step(b, STEP_READY, guest, last);

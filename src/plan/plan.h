@@ -41,6 +41,7 @@ enum step_kind {
 	STEP_PROBE,
 	STEP_IMAGE,	  /* name: the image */
 	STEP_STOP,	  /* path, name */
+	STEP_RESTORE,	  /* guest: it is defined again as nestvisor defined it */
 	STEP_REMOVE_DISK, /* path, name */
 	STEP_START,	  /* guest */
 	STEP_READY,	  /* guest */

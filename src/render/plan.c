@@ -92,8 +92,9 @@ json_t *plan_json(const struct plan_change *changes, size_t count)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "do", actions[changes[i].action].name,
-						      "what", changes[i].what, "path", text_json(changes[i].path),
-						      "why", text_json(changes[i].why)));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o*}", "do",
+						      actions[changes[i].action].name, "what", changes[i].what, "path",
+						      text_json(changes[i].path), "why", text_json(changes[i].why),
+						      "overwrites", changes[i].overwrites ? json_true() : NULL));
 	return json_pack("{s:o}", "changes", list);
 }

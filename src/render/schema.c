@@ -450,7 +450,8 @@ static const struct schema schemas[] = {
 				"do": {"enum": ["create", "change", "remove", "restart"]},
 				"what": {"type": "string", "description": "guest, network, uplink and the like"},
 				"path": {"type": "string", "description": "of the guest or network in the lab; empty for the machine itself"},
-				"why": {"type": "string"}
+				"why": {"type": "string"},
+				"overwrites": {"type": "boolean", "description": "true: what somebody else has changed would be lost; up wants --overwrite"}
 			}}}
 		},
 		"required": ["changes"]
@@ -605,6 +606,12 @@ static const struct schema schemas[] = {
 					"pid": {"type": "integer", "description": "of its machine's process, in its host's numbering"},
 					"since": {"type": "integer", "description": "seconds since the epoch when it was started"},
 					"note": {"type": "string"},
+					"drift": {"type": "object", "description": "of a guest that libvirt defines for nestvisor, where somebody else has changed it",
+						"required": ["changes", "of_machine"], "properties": {
+							"changes": {"type": "array", "items": {"type": "string"}, "description": "in libvirt's words"},
+							"of_machine": {"type": "boolean", "description": "of the machine that runs, too: only starting it anew undoes it"},
+							"unknown": {"type": "string", "description": "why it could not be found out"}
+						}},
 					"publish": {"type": "array", "description": "its ports that are reached at L0", "items": {
 						"type": "object", "required": ["address", "as", "port", "protocol"], "properties": {
 							"address": {"type": "string", "description": "at L0"},
@@ -623,7 +630,8 @@ static const struct schema schemas[] = {
 				"do": {"enum": ["create", "change", "remove", "restart"]},
 				"what": {"type": "string"},
 				"path": {"type": "string"},
-				"why": {"type": "string"}
+				"why": {"type": "string"},
+				"overwrites": {"type": "boolean", "description": "true: what somebody else has changed would be lost; up wants --overwrite"}
 			}}},
 			"seconds": {"type": "number"}
 		},

@@ -84,6 +84,28 @@ static void add_changed(unsigned changed, const char *host, const struct style *
 	strbuf_printf(out, ": not as nestvisor made it: %s; nestvisor up mends that\n", names.text);
 }
 
+/* What virsh or virt-manager made of a guest, a line for each change. */
+static void add_drift(const struct guest_drift *drift, const char *guest, const struct style *style, struct strbuf *out)
+{
+	if (drift->count) {
+		text_paint(out, style, COLOUR_RED, guest);
+		strbuf_printf(out,
+			      ": somebody else has changed it%s; nestvisor up leaves that, --overwrite undoes it\n",
+			      drift->of_machine ? ", and the machine that runs" : "");
+	}
+	for (size_t i = 0; i < drift->count; i++) {
+		strbuf_add(out, "    ");
+		text_safe(out, drift->changes[i], false);
+		strbuf_add_char(out, '\n');
+	}
+	if (drift->unknown) {
+		text_paint(out, style, COLOUR_YELLOW, guest);
+		strbuf_add(out, ": whether somebody else has changed it is not known: ");
+		text_safe(out, drift->unknown, false);
+		strbuf_add_char(out, '\n');
+	}
+}
+
 static json_t *changed_json(unsigned changed)
 {
 	json_t *list = json_array();
@@ -120,6 +142,8 @@ static void add_headline(const struct lab_status *status, const struct style *st
 	add_changed(status->changed, *lab->root->path ? lab->root->path : "L0", style, out);
 	for (size_t i = 0; i < lab->guest_count; i++)
 		add_changed(status->guests[i].changed, lab->guests[i]->path, style, out);
+	for (size_t i = 0; i < lab->guest_count; i++)
+		add_drift(&status->guests[i].drift, lab->guests[i]->path, style, out);
 	if (status->interrupted) {
 		text_paint(out, style, COLOUR_YELLOW, "interrupted");
 		strbuf_add(out, " while doing: ");
@@ -191,6 +215,16 @@ static json_t *publish_list_json(const struct guest *guest)
 
 static json_t *guests_json(const struct lab_status *status, const struct host *host);
 
+static json_t *drift_json(const struct guest_drift *drift)
+{
+	json_t *changes = json_array();
+
+	for (size_t i = 0; i < drift->count; i++)
+		json_array_append_new(changes, text_json(drift->changes[i]));
+	return json_pack("{s:o, s:b, s:o*}", "changes", changes, "of_machine", drift->of_machine, "unknown",
+			 drift->unknown ? text_json(drift->unknown) : NULL);
+}
+
 static json_t *guest_json(const struct lab_status *status, const struct guest *guest)
 {
 	const struct guest_status *is = &status->guests[guest->index];
@@ -211,6 +245,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 		json_object_set_new(json, "changed", changed_json(is->changed));
 	if (is->not_in_force)
 		json_object_set_new(json, "not_in_force", text_json(is->not_in_force));
+	if (is->drift.count || is->drift.unknown)
+		json_object_set_new(json, "drift", drift_json(&is->drift));
 	if (guest->publish_count)
 		json_object_set_new(json, "publish", publish_list_json(guest));
 	json_object_set_new(json, "guests", guests_json(status, guest->host));

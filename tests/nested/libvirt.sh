@@ -106,8 +106,108 @@ check "leaves nothing" nothing_left
 network_facts > after
 check "the machine's own network is as before" diff before after
 
-# killed in the middle of up: nestvisor, and libvirtd. What comes before libvirt is asked is as with qemu (killed.sh).
+# changed by somebody else. One guest, which is up in seconds.
 printf 'driver: libvirt\nlab: small\nnetworks: {lan: {subnet: 192.168.7.0/24}}\nguests: {a: {memory: 128M, nics: [{network: lan, address: 192.168.7.2}]}}\n' > small.nest.yaml
+small() { local command=$1; shift; nv "$command" small.nest.yaml "$@"; }
+process() { virsh domid small:a; }
+# redefined SED: the domain as virsh edit would leave it
+redefined() { virsh dumpxml --inactive small:a > edited.xml && sed -i "$1" edited.xml && virsh define edited.xml; }
+# drifted NAME TEXT: status and plan say so, up says so and does nothing
+drifted() {
+	check "$1: status tells" says "$2" nv status small
+	check "$1: so does plan" says "$2" small plan
+	check "$1: which has something to do" status 3 small plan
+	virsh dumpxml --inactive "${3:-small:a}" > drifted.before
+	check "$1: up refuses" status 1 small up
+	check "$1: and says what it would overwrite" says "would be overwritten: " small up
+	check "$1: of what" says "somebody else has changed it: $2" small up
+	check "$1: and the way out" says "nestvisor up --overwrite" small up
+	virsh dumpxml --inactive "${3:-small:a}" > drifted.after
+	check "$1: it is as it was changed" diff drifted.before drifted.after
+}
+mended() {
+	check "$1: up --overwrite" small up --overwrite
+	check "$1: makes it what the lab file says" says "a=running/qemu:///system" states small
+	check "$1: plan finds nothing to do" status 0 small plan
+}
+check "up of one guest" small up
+virsh dumpxml --inactive small:a > made.xml
+before=$(process)
+check "virsh gives it more memory" virsh setmaxmem small:a 262144 --config
+drifted memory "<memory unit='KiB'>131072</memory> → <memory unit='KiB'>262144</memory>"
+check "memory: as JSON" says '"of_machine":false' nv status small --json
+mended memory
+check "memory: it was not started anew" test "$(process)" = "$before"
+virsh dumpxml --inactive small:a > again.xml
+check "memory: libvirt has it as it was made" diff made.xml again.xml
+
+truncate -s 1M /run/test/spare.img
+check "virsh plugs in a disk" virsh attach-disk small:a /run/test/spare.img vdz --live
+drifted disk "added: <disk type='file' device='disk'>"
+check "disk: it is the machine that was changed" says "and the machine that runs" nv status small
+mended disk
+check "disk: by a start" status 1 test "$(process)" = "$before"
+check "disk: it is gone" status 1 grep -q spare.img <(virsh dumpxml small:a)
+
+check "virsh undefines it while it runs" virsh undefine small:a
+drifted undefined "it was undefined, and goes when it ends"
+mended undefined
+check "undefined: it is there to stay" says "Persistent:     yes" virsh dominfo small:a
+
+check "virsh ends it" virsh destroy small:a
+check "and changes its NIC" redefined "s/<model type='virtio'\/>/<model type='e1000'\/>/"
+drifted NIC "interface: <model type='virtio'/> → <model type='e1000'/>"
+check "NIC: a lab file that changes besides does not hide it" says "would be overwritten" nv up <(sed 's/128M/160M/' small.nest.yaml)
+mended NIC
+
+check "virsh ends it" virsh destroy small:a
+check "and renames it" virsh domrename small:a mine
+drifted renamed "<name>small:a</name> → <name>mine</name>" mine
+mended renamed
+check "renamed: there is no other" says "small:a" virsh list --all --name
+check "renamed: of the new name" status 1 virsh dominfo mine
+
+check "its mark is taken away" virsh metadata small:a urn:nestvisor:lab:1 --remove --config --live
+check "status tells of that" says "nestvisor's mark was taken away" nv status small
+check "up --overwrite leaves it alone all the same" says "does not bear nestvisor's mark" small up --overwrite
+check "it is marked again" virsh metadata small:a urn:nestvisor:lab:1 --key nestvisor --set '<lab>small/a</lab>' --config --live
+check "a libvirtd that starts anew" libvirtd_kill
+check "status without it: what runs, and what is not known" says "whether somebody else has changed it is not known: cannot connect" nv status small
+check "and it runs" says "a=running" states small
+check "plan without it, too" says "whether somebody else has changed it is not known" small plan
+check "cut needs no libvirtd" nv cut --lab small a
+check "nor does open" nv open --lab small a
+check "libvirtd is back" libvirtd_start
+check "up goes on where the mark stopped it" small up
+check "nothing has changed" status 0 small plan
+check "nor does status tell of any" status 1 says "somebody else" nv status small
+
+# It dies while it is asked: stopped, so that the question has been sent and no answer comes.
+dies_during() {
+	local pid asker result=0
+	pid=$(cat /run/libvirtd.pid)
+	kill -STOP "$pid"
+	nv "$@" > died.out 2>&1 & asker=$!
+	until_true 10 grep -q unix_stream_data_wait "/proc/$asker/task/$asker/wchan" || until_true 2 false
+	kill -9 "$pid"
+	until_true 10 test ! -e "/proc/$pid"
+	rm -f /run/libvirtd.pid
+	wait $asker || result=$?
+	cat died.out
+	return $result
+}
+check "libvirtd dies while status asks it" dies_during status small
+check "it says so" says "whether somebody else has changed it is not known: " cat died.out
+check "once" test "$(grep -c 'not known' died.out)" = 1
+check "and what runs" grep -q '^a .*running' died.out
+check "libvirtd is back" libvirtd_start
+check "libvirtd dies while down asks it" status 1 dies_during down small
+check "it says so" says "libvirt at qemu:///system says" cat died.out
+check "libvirtd is back" libvirtd_start
+check "the guest runs, or down goes on" nv down small
+check "and leaves nothing" nothing_left
+
+# killed in the middle of up: nestvisor, and libvirtd. What comes before libvirt is asked is as with qemu (killed.sh).
 up() { "$nestvisor" up small.nest.yaml; }
 whole() {
 	check "$1: up goes on" up

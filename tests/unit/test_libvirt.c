@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "driver/command.h"
 #include "driver/driver.h"
+#include "driver/libvirt_drift.h"
 #include "driver/libvirt_internal.h"
 #include "driver/libvirt_tap.h"
 #include "driver/libvirt_xml.h"
@@ -207,6 +208,101 @@ static void test_names(void **state)
 	assert_string_equal(libvirt_mark(arena, "first", "hv1"), "first/hv1");
 }
 
+/* ─── what others change ─── */
+
+static const char made[] = "<domain type='qemu' id='1'>\n"
+			   "  <name>t:a</name>\n"
+			   "  <memory unit='KiB'>131072</memory>\n"
+			   "  <os>\n"
+			   "    <type arch='x86_64' machine='pc'>hvm</type>\n"
+			   "  </os>\n"
+			   "  <devices>\n"
+			   "    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n"
+			   "    <controller type='usb' index='0' model='none'>\n"
+			   "      <alias name='usb'/>\n"
+			   "    </controller>\n"
+			   "    <interface type='ethernet'>\n"
+			   "      <mac address='02:00:00:00:00:01'/>\n"
+			   "      <model type='virtio'/>\n"
+			   "      <alias name='net0'/>\n"
+			   "    </interface>\n"
+			   "    <channel type='pipe'>\n"
+			   "      <target type='virtio' name='org.qemu.guest_agent.0' state='disconnected'/>\n"
+			   "    </channel>\n"
+			   "  </devices>\n"
+			   "  <seclabel type='static' model='dac' relabel='no'/>\n"
+			   "</domain>\n";
+
+/* made with `from` replaced. */
+static const char *altered(struct arena *arena, const char *from, const char *to)
+{
+	const char *at = strstr(made, from);
+
+	assert_non_null(at);
+	return arena_printf(arena, "%.*s%s%s", (int)(at - made), made, to, at + strlen(from));
+}
+
+static void assert_changes(const char *from, const char *to, bool running, const char *expected)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct libvirt_changes changes = {0};
+
+	libvirt_compare(arena, made, altered(arena, from, to), running, &changes);
+	assert_int_equal(changes.count, expected ? 1 : 0);
+	if (expected)
+		assert_string_equal(changes.list[0], expected);
+}
+
+static void test_changes(void **state)
+{
+	assert_changes("t:a", "t:a", false, NULL);
+	assert_changes("131072", "262144", false,
+		       "<memory unit='KiB'>131072</memory> → <memory unit='KiB'>262144</memory>");
+	assert_changes("model type='virtio'", "model type='e1000'", false,
+		       "interface: <model type='virtio'/> → <model type='e1000'/>");
+	assert_changes("      <model type='virtio'/>\n", "", false, "interface: <model type='virtio'/> → nothing");
+	assert_changes(
+		"machine='pc'", "machine='q35'", false,
+		"os: <type arch='x86_64' machine='pc'>hvm</type> → <type arch='x86_64' machine='q35'>hvm</type>");
+	assert_changes("type='qemu' id", "type='kvm' id", false,
+		       "<domain type='qemu' id='1'> → <domain type='kvm' id='1'>");
+	assert_changes("  <os>\n    <type arch='x86_64' machine='pc'>hvm</type>\n  </os>\n", "", false,
+		       "removed: <os> <type arch='x86_64' machine='pc'>hvm</type> </os>");
+	/* One more device of a kind that there is: that one is told, wherever libvirt puts it. */
+	assert_changes("    <interface",
+		       "    <interface type='network'>\n      <source network='default'/>\n    </interface>\n"
+		       "    <interface",
+		       true, "added: <interface type='network'> <source network='default'/> </interface>");
+	assert_changes("    </interface>\n", "    </interface>\n    <hostdev mode='subsystem'/>\n", true,
+		       "added: <hostdev mode='subsystem'/>");
+}
+
+/* Of a machine that runs libvirt's dump changes without anybody's doing; that of a definition does not. */
+static void test_changes_of_its_own(void **state)
+{
+	assert_changes("state='disconnected'", "state='connected'", true, NULL);
+	assert_changes("'none'>\n      <alias name='usb'/>\n    </controller>", "'none'/>", true, NULL);
+	assert_changes("      <alias name='net0'/>\n", "", true, NULL);
+	assert_changes("      <alias name='net0'/>\n", "", false, "interface: <alias name='net0'/> → nothing");
+}
+
+/* A long one is cut off between characters. */
+static void test_long_change(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct libvirt_changes changes = {0};
+	char title[600] = "  <title>";
+
+	for (size_t length = strlen(title); length < 500; length += 2)
+		strcpy(title + length, "ü");
+	strcat(title, "</title>\n  <memory");
+	libvirt_compare(arena, made, altered(arena, "  <memory", title), false, &changes);
+	assert_int_equal(changes.count, 1);
+	assert_true(strlen(changes.list[0]) < 250);
+	assert_non_null(strstr(changes.list[0], "added: <title>üü"));
+	assert_non_null(strstr(changes.list[0], "ü …"));
+}
+
 /* Each driver knows its own by what lies in run_dir. */
 static void test_driver_of(void **state)
 {
@@ -390,6 +486,9 @@ int main(void)
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_changes_of_its_own),
+		cmocka_unit_test(test_long_change),
 		cmocka_unit_test(test_driver_of),
 		cmocka_unit_test(test_schema_refuses),
 		cmocka_unit_test(test_no_libvirtd),

@@ -210,6 +210,60 @@ static void test_dead_guest(void **state)
 	assert_true(comes_after(f, index_of(f, "part hv1"), index_of(f, "start hv1")));
 }
 
+/* What somebody changed in libvirt is told, and what would undo it; `overwrites` has up refuse. */
+static void test_drift(void **state)
+{
+	static const char *const changes[] = {"memory: 1 → 2", "added: a disk"};
+	struct fixture *f = *state;
+	struct guest_status *other;
+
+	all_up(f);
+	other = &f->guests[lab_find_guest(f->lab, "other")->index];
+	other->drift = (struct guest_drift){.changes = changes, .count = 1};
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_int_equal(change_of(f, "other")->action, PLAN_CHANGE);
+	assert_string_equal(change_of(f, "other")->why, "somebody else has changed it: memory: 1 → 2");
+	assert_true(change_of(f, "other")->overwrites);
+	assert_true(has_step(f, "restore other"));
+	assert_false(has_step(f, "start other") || has_step(f, "record other"));
+
+	/* its machine, too: only a start undoes that */
+	other->drift = (struct guest_drift){.changes = changes, .count = 2, .of_machine = true};
+	build(f);
+	assert_int_equal(change_of(f, "other")->action, PLAN_RESTART);
+	assert_true(comes_after(f, index_of(f, "start other"), index_of(f, "stop other")));
+	assert_false(has_step(f, "restore other"));
+
+	/* one that is to be started all the same */
+	other->state = GUEST_DEAD;
+	other->note = "its QEMU has ended";
+	build(f);
+	assert_int_equal(change_of(f, "other")->action, PLAN_CREATE);
+	assert_string_equal(change_of(f, "other")->why,
+			    "its QEMU has ended; somebody else has changed it: memory: 1 → 2; added: a disk");
+	assert_true(change_of(f, "other")->overwrites);
+
+	/* not known is no change: what touches libvirt fails by itself */
+	*other = (struct guest_status){.state = GUEST_RUNNING, .drift = {.unknown = "libvirt does not answer"}};
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+}
+
+static void test_drift_below(void **state)
+{
+	static const char *const changes[] = {"memory: 1 → 2"};
+	struct fixture *f = *state;
+
+	all_up(f);
+	f->guests[lab_find_guest(f->lab, "hv1/b")->index].drift = (struct guest_drift){.changes = changes, .count = 1};
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_true(change_of(f, "hv1/b")->overwrites);
+	assert_true(has_step(f, "part hv1"));
+	assert_false(has_step(f, "restore hv1/b")); /* that is hv1's own business */
+}
+
 static void test_dead_guest_below(void **state)
 {
 	struct fixture *f = *state;
@@ -563,6 +617,8 @@ int main(void)
 		planned(test_from_nothing),
 		planned(test_nothing_to_do),
 		planned(test_dead_guest),
+		planned(test_drift),
+		planned(test_drift_below),
 		planned(test_dead_guest_below),
 		planned(test_resize_below),
 		planned(test_restart_takes_guests_along),

@@ -314,6 +314,20 @@ static void test_status(void **state)
 	assert_golden_json("first.graph.json", graph_json(lab, status));
 }
 
+static void test_status_drift(void **state)
+{
+	static const char *const drifts[] = {"<vcpu>2</vcpu> → <vcpu>4</vcpu>", "added: <title>\033[2J</title>"};
+	cleanup_lab struct lab *lab = make_first();
+	struct lab_status *status = make_status(lab);
+	cleanup_strbuf struct strbuf table = {};
+
+	status->guests[0].drift = (struct guest_drift){.changes = drifts, .count = 2, .of_machine = true};
+	status->guests[1].drift = (struct guest_drift){.unknown = "libvirt at qemu:///system says \"no\""};
+	status_table(status, 1700020000, &pretty, &table);
+	assert_golden("first-drift.status", table.text);
+	assert_golden_json("first-drift.status.json", status_json(status));
+}
+
 static void test_hostile(void **state)
 {
 	cleanup_lab struct lab *lab = make_hostile();
@@ -355,12 +369,13 @@ static void test_mermaid_holds_names(void **state)
 }
 
 static const struct plan_change changes[] = {
-	{PLAN_CREATE, "guest", "hv1/a", ""},
-	{PLAN_CHANGE, "network", "inner", "mtu 1500 → 1450"},
-	{PLAN_RESTART, "guest", "hv1", "memory 1G → 2G"},
-	{PLAN_REMOVE, "guest", "a-guest-with-a-name-that-is-longer-than-a-column", "no longer in the file"},
-	{PLAN_CREATE, "uplink", "", "nat"},
-	{PLAN_CREATE, "guest", "evil\033[2J", "\xff is no UTF-8"},
+	{PLAN_CREATE, "guest", "hv1/a", "", false},
+	{PLAN_CHANGE, "network", "inner", "mtu 1500 → 1450", false},
+	{PLAN_RESTART, "guest", "hv1", "memory 1G → 2G", false},
+	{PLAN_REMOVE, "guest", "a-guest-with-a-name-that-is-longer-than-a-column", "no longer in the file", false},
+	{PLAN_CHANGE, "guest", "hv2", "somebody else has changed it: <vcpu>2</vcpu> → <vcpu>4</vcpu>", true},
+	{PLAN_CREATE, "uplink", "", "nat", false},
+	{PLAN_CREATE, "guest", "evil\033[2J", "\xff is no UTF-8", false},
 };
 
 enum { CHANGES = sizeof(changes) / sizeof(*changes) };
@@ -573,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_mermaid),
 		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_status_drift),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_mermaid_holds_names),
 		cmocka_unit_test(test_plan),

@@ -1,0 +1,28 @@
+/*
+ * What somebody else has changed of a domain since nestvisor defined it. Both texts are libvirt's own dumps
+ * (virDomainGetXMLDesc), which it writes in one way: an element a line, two spaces for each level, attributes in an
+ * order of its own. So equal domains are equal texts, and an element's lines are those deeper than its first.
+ */
+#ifndef NESTVISOR_DRIVER_LIBVIRT_DRIFT_H
+#define NESTVISOR_DRIVER_LIBVIRT_DRIFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena;
+
+struct libvirt_changes {
+	const char **
+		list; /* "<vcpu placement='static'>2</vcpu> → <vcpu placement='static'>4</vcpu>", "added: <hostdev …" */
+	size_t count;
+};
+
+/*
+ * Adds what differs, by child of <domain> and of <devices>, to the list. running: dumps of a machine that runs, of
+ * which libvirt writes down also what the guest itself does (a channel that it opens) and what it calls its parts
+ * (aliases).
+ */
+void libvirt_compare(struct arena *arena, const char *before, const char *after, bool running,
+		     struct libvirt_changes *changes);
+
+#endif
