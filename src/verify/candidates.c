@@ -454,6 +454,7 @@ static void candidates_of_loss(struct finder *finder)
 	case LOST_ISOLATED:
 	case LOST_LINK_LOCAL:
 	case LOST_NO_NAT_ADDRESS:
+	case LOST_NO_NAT_PORT:
 	case LOST_SEVERAL_SENT_ON:
 	case LOST_REASON_COUNT:
 		break;

@@ -677,6 +677,8 @@ static enum ruling translate(struct hop *hop, struct stack_chain *const *chains,
 		for (size_t i = 0; i < count && !*done; i++)
 			if (run_chain(hop, chains[i]) == RULING_STOP)
 				return RULING_STOP;
+	if (!*done && hop->tracked != TRACKED_ESTABLISHED && hop->host->translates[hop->family])
+		nat_setup_none(hop, source);
 	*done = true;
 	effect = flow_translate(hop, source);
 	if (!effect)
@@ -781,8 +783,11 @@ enum ruling hook_run(struct hop *hop, enum stack_family family, enum hook hook, 
 	}
 	if (catch_up(hop, &progress, INT64_MAX) == RULING_STOP || walk_ended(hop->walk))
 		return RULING_STOP;
-	if (hop->flow && (hook == HOOK_POSTROUTING || hook == HOOK_INPUT))
-		hop->flow->confirmed = true;
+	if (!hop->flow || !is_source_hook(hook))
+		return RULING_CONTINUE;
+	if (!unique_confirm(hop))
+		return RULING_STOP;
+	hop->flow->confirmed = true;
 	return RULING_CONTINUE;
 }
 

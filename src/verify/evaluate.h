@@ -55,6 +55,16 @@ size_t evaluate_lookup(const struct scene *scene, const struct expr *map, const 
 
 /* nat.c: what a NAT statement makes of the flow. False: the packet is lost for want of an address. */
 bool nat_setup(const struct scene *scene, const struct nat *nat, const char **ret_effect);
+/* None applies: the connection stays as it is, if no other one is the same then (nf_nat_alloc_null_binding). */
+void nat_setup_none(struct hop *hop, bool source);
+/* unique.c: would answers be taken for those of another connection of the host, if packets of this one looked so? */
+enum truth unique_is_taken(const struct hop *hop, const struct tuple *now);
+/* Another port where that is so: one of `range`, or, where that is NULL, any as good; or as it is: there is none. */
+void unique_make(const struct hop *hop, bool source, const struct ports *range, struct tuple *now);
+/* The ports that the kernel takes in place of one (nf_nat_l4proto_unique_tuple). */
+struct ports unique_alike(const struct ports *port);
+/* A first packet leaves. False: it is lost, since answers would be taken for those of another connection. */
+bool unique_confirm(struct hop *hop);
 /* reject.c: does what a rejected packet is answered leave the host? */
 bool reject_reaches(struct hop *hop, bool reset, unsigned type, unsigned code);
 /* assign.c: changes the packet, its mark or its connection's. False: there is no such value, and the rule ends. */

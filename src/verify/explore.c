@@ -39,6 +39,7 @@ static const char *const reasons[LOST_REASON_COUNT] = {
 	[LOST_LINK_LOCAL] = "link-local",
 	[LOST_LOOP] = "ttl-exceeded",
 	[LOST_NO_NAT_ADDRESS] = "no-nat-address",
+	[LOST_NO_NAT_PORT] = "no-nat-port",
 	[LOST_SEVERAL_SENT_ON] = "not-routed",
 };
 

@@ -260,7 +260,7 @@ const char *flow_translate(struct hop *hop, bool source)
 		packet->dst = wanted.dst;
 		packet->dport = packet_has_ports(packet) ? wanted.dport : packet->dport;
 	}
-	if (packet_is_icmp(packet) && source && hop->tracked != TRACKED_RELATED)
+	if (packet_is_icmp(packet) && hop->tracked != TRACKED_RELATED)
 		packet->icmp_id = wanted.sport.first;
 	if (packet->inner)
 		translate_inner(hop, source, &wanted);

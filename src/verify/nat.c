@@ -96,35 +96,32 @@ static struct ip masquerade_address(struct hop *hop)
 	return fib_select_address(hop->host, hop->out, toward);
 }
 
+/* ---- ports ---- */
+
+static bool is_random(const struct nat *nat)
+{
+	return nat->random || nat->fully_random;
+}
+
 static bool inside(const struct ports *ports, const struct value *range)
 {
 	return ports->first >= range->low && ports->last <= range->high;
 }
 
-static struct ports random_ports(const struct ports *old)
+static struct ports shifted(const struct nat *nat, const struct value *range, const struct ports *old)
 {
-	if (old->last < 512)
-		return (struct ports){1, 511};
-	return old->last < 1024 ? (struct ports){600, 1023} : (struct ports){1024, 65535};
+	return port_of(
+		(uint16_t)((wide)old->first - nat->base.value + range->low)); /* the base is where the range begins */
 }
 
-/*
- * The port stays where it can. A source port does so if it is within the range and nobody else uses the same
- * (nf_nat_l4proto_unique_tuple); that nobody does is assumed.
- */
-static struct ports new_port(struct hop *hop, const struct nat *nat, bool source, const struct mapping *mapping,
-			     const struct ports *old)
+/* The port stays where it can; whether somebody has it is asked later. */
+static struct ports new_port(const struct nat *nat, bool source, const struct value *range, const struct ports *old)
 {
-	const struct value *range = &mapping->port;
-
 	if (range->kind != VALUE_RANGE)
-		return source && (nat->random || nat->fully_random) ? random_ports(old) : *old;
-	if (nat->base.known) { /* shifted: the base is where the range begins */
-		uint16_t shift = (uint16_t)((wide)old->first - nat->base.value + range->low);
-
-		return port_of(shift);
-	}
-	if (range->low != range->high && inside(old, range) && !nat->fully_random)
+		return source && is_random(nat) ? unique_alike(old) : *old;
+	if (nat->base.known)
+		return shifted(nat, range, old);
+	if (range->low != range->high && inside(old, range) && !is_random(nat))
 		return *old;
 	return (struct ports){(uint16_t)range->low, (uint16_t)range->high};
 }
@@ -182,23 +179,95 @@ static struct ip new_address(const struct scene *scene, const struct nat *nat, c
 	return choose_address(scene, &mapping->address);
 }
 
-static void apply(struct flow *flow, bool source, const struct ip *address, const struct ports *ports)
+static void apply(struct flow *flow, bool source, const struct tuple *now)
 {
-	struct tuple now = tuple_inverse(&flow->reply), before = now;
-	bool ported = protocol_has_ports(now.protocol);
+	struct tuple before = tuple_inverse(&flow->reply);
 
 	if (source) {
-		now.src = *address;
-		now.sport = ported ? *ports : now.sport;
 		flow->source_done = true;
-		flow->source_nat = !tuple_equal(&now, &before);
+		flow->source_nat = !tuple_equal(now, &before);
 	} else {
-		now.dst = *address;
-		now.dport = ported ? *ports : now.dport;
 		flow->destination_done = true;
-		flow->destination_nat = !tuple_equal(&now, &before);
+		flow->destination_nat = !tuple_equal(now, &before);
 	}
-	flow->reply = tuple_inverse(&now);
+	flow->reply = tuple_inverse(now);
+}
+
+/* ---- who sends from one place keeps to one ---- */
+
+/* Is it an end that the statement would give? Its addresses are those of `mapping`, or the one that was chosen. */
+static bool is_within(const struct nat *nat, const struct mapping *mapping, const struct ip *chosen,
+		      const struct tuple *tuple)
+{
+	const struct value *range = &mapping->address;
+	wide address = wide_of_ip(&tuple->src);
+	bool fits = ip_equal(chosen, &tuple->src);
+
+	if (range->kind == VALUE_RANGE && !nat->netmap)
+		fits = address >= range->low && address <= range->high;
+	return fits && (mapping->port.kind != VALUE_RANGE || !protocol_has_ports(tuple->protocol) ||
+			inside(&tuple->sport, &mapping->port));
+}
+
+static bool is_of_same_source(const struct hop *hop, const struct flow *other, const struct tuple *now)
+{
+	return other->host == hop->host && other != hop->flow && other->source_done &&
+	       other->original.protocol == now->protocol && ip_equal(&other->original.src, &now->src) &&
+	       other->original.sport.first == now->sport.first && other->original.sport.last == now->sport.last;
+}
+
+/*
+ * A source that fits already stays; one that sent something else before is translated as that was, if it fits
+ * (find_appropriate_src). False: neither.
+ */
+static bool keep_source(const struct hop *hop, const struct nat *nat, const struct mapping *mapping,
+			const struct ip *chosen, struct tuple *now)
+{
+	const struct walk *walk = hop->walk;
+
+	if (is_random(nat))
+		return false;
+	if (is_within(nat, mapping, chosen, now))
+		return unique_is_taken(hop, now) == TRUTH_NO;
+	for (size_t i = walk->flow_count; i-- > 0;) {
+		struct tuple mapped = tuple_inverse(&walk->flows[i]->reply), candidate = *now;
+
+		if (!is_of_same_source(hop, walk->flows[i], now))
+			continue;
+		candidate.src = mapped.src;
+		candidate.sport = mapped.sport;
+		if (!is_within(nat, mapping, chosen, &candidate))
+			continue;
+		if (unique_is_taken(hop, &candidate) != TRUTH_NO)
+			return false;
+		*now = candidate;
+		return true;
+	}
+	return false;
+}
+
+/* The end of the connection as the statement has it, where nobody else has the same. */
+static void translate_end(const struct scene *scene, const struct nat *nat, bool source, const struct mapping *mapping,
+			  const struct ip *address, struct tuple *now)
+{
+	const struct value *range = &mapping->port;
+	struct ports specified = {(uint16_t)range->low, (uint16_t)range->high};
+	struct ports *port = source ? &now->sport : &now->dport;
+
+	if (source && keep_source(scene->hop, nat, mapping, address, now))
+		return;
+	*(source ? &now->src : &now->dst) = *address;
+	if (protocol_has_ports(now->protocol))
+		*port = new_port(nat, source, range, port);
+	unique_make(scene->hop, source, range->kind == VALUE_RANGE ? &specified : NULL, now);
+}
+
+void nat_setup_none(struct hop *hop, bool source)
+{
+	struct tuple now = tuple_inverse(&hop->flow->reply);
+
+	unique_make(hop, source, NULL, &now);
+	apply(hop->flow, source, &now);
 }
 
 static bool addresses_unknown(const struct hop *hop, const struct stack_link *link)
@@ -214,7 +283,6 @@ bool nat_setup(const struct scene *scene, const struct nat *nat, const char **re
 	bool source = is_source(hop, nat);
 	struct tuple now;
 	struct ip address;
-	struct ports ports;
 
 	*ret_effect = NULL;
 	if (!hop->flow || (source ? hop->flow->source_done : hop->flow->destination_done))
@@ -238,9 +306,10 @@ bool nat_setup(const struct scene *scene, const struct nat *nat, const char **re
 	}
 	if (!address.family)
 		return false;
-	ports = new_port(hop, nat, source, &mapping, source ? &now.sport : &now.dport);
-	apply(hop->flow, source, &address, &ports);
-	*ret_effect = effect_text(hop->walk, nat, source, &address, &ports,
-				  protocol_has_ports(now.protocol) && mapping.port.kind == VALUE_RANGE);
+	translate_end(scene, nat, source, &mapping, &address, &now);
+	apply(hop->flow, source, &now);
+	*ret_effect =
+		effect_text(hop->walk, nat, source, source ? &now.src : &now.dst, source ? &now.sport : &now.dport,
+			    protocol_has_ports(now.protocol) && mapping.port.kind == VALUE_RANGE);
 	return true;
 }

@@ -49,17 +49,21 @@ static pset undo_translation(struct spread *spread, const struct change *change,
 	return set;
 }
 
-static pset undo_until(struct spread *spread, const struct passage *passage, const struct passage *until, pset set);
+/* `sure`: only by what surely happens. */
+static pset undo_until(struct spread *spread, const struct passage *passage, const struct passage *until, bool sure,
+		       pset set);
 
-static pset undo(struct spread *spread, const struct change *change, pset set)
+static pset undo(struct spread *spread, const struct change *change, bool sure, pset set)
 {
 	struct space *space = spread->space;
+	pset before = sure ? change->before.must : change->before.may;
+	pset after = sure ? change->after.must : change->after.may;
 
-	set = pset_and(space, set, pset_forget(space, change->after.may, spread_place_fields));
+	set = pset_and(space, set, pset_forget(space, after, spread_place_fields));
 	if (pset_is_empty(set))
 		return set;
 	if (change->inner)
-		set = undo_until(spread, change->inner, change->outer, set);
+		set = undo_until(spread, change->inner, change->outer, sure, set);
 	if (change->moved)
 		set = undo_translation(spread, change, set);
 	set = pset_forget(space, set, change->renewed);
@@ -67,17 +71,18 @@ static pset undo(struct spread *spread, const struct change *change, pset set)
 		set = chains_unchanged(change->chains, set, change->done);
 	if (change->renewed)
 		set = pset_forget(space, set, change->renewed);
-	return pset_and(space, set, change->before.may);
+	return pset_and(space, set, before);
 }
 
-static pset undo_until(struct spread *spread, const struct passage *passage, const struct passage *until, pset set)
+static pset undo_until(struct spread *spread, const struct passage *passage, const struct passage *until, bool sure,
+		       pset set)
 {
 	for (; passage != until; passage = passage->before) {
 		pset before = PSET_EMPTY;
 
 		set = pset_forget(spread->space, set, spread_place_fields);
 		for (size_t i = 0; i < passage->change_count; i++)
-			before = pset_or(spread->space, before, undo(spread, &passage->changes[i], set));
+			before = pset_or(spread->space, before, undo(spread, &passage->changes[i], sure, set));
 		set = before;
 	}
 	return pset_forget(spread->space, set, spread_place_fields);
@@ -85,7 +90,7 @@ static pset undo_until(struct spread *spread, const struct passage *passage, con
 
 pset spread_origin(struct spread *spread, const struct spread_end *end, pset packets)
 {
-	return undo_until(spread, end->passage, NULL, packets);
+	return undo_until(spread, end->passage, NULL, false, packets);
 }
 
 /* ---- one packet ---- */
@@ -169,6 +174,8 @@ bool spread_witness(struct spread *spread, const struct spread_start *start, con
 	size_t first = end->hop;
 
 	if (!pset_is_empty(end->packets.must))
+		origin = undo_until(spread, end->passage, NULL, true, end->packets.must);
+	if (pset_is_empty(origin) && !pset_is_empty(end->packets.must))
 		origin = spread_origin(spread, end, end->packets.must);
 	if (pset_is_empty(origin))
 		origin = spread_origin(spread, end, end->packets.may);

@@ -343,11 +343,30 @@ void spread_run_nat(struct spread *spread, const struct stream *stream, const st
 
 /* ---- hooks ---- */
 
+/* What no chain has translated. */
+static void change_ports(struct spread *spread, struct stream *stream)
+{
+	struct change same = {.before = stream->packets, .after = stream->packets};
+	struct changes changes = {};
+
+	if (spread_is_known(stream) || !stream->tracked)
+		return;
+	spread_change_ports(spread, stream, true, &changes);
+	if (changes.count == 0)
+		return;
+	spread_add_change(spread, &changes, &same);
+	for (size_t i = 0; i < changes.count; i++)
+		stream->packets = bounds_or(spread->space, stream->packets, changes.items[i].after);
+	spread_pass(spread, stream, changes.items, changes.count);
+}
+
 /* A connection is translated once: behind the hook it is decided how, be it not at all. */
 static void end_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
 {
 	if (family != stream->family)
 		return;
+	if ((hook == HOOK_POSTROUTING || hook == HOOK_INPUT) && is_back(spread, stream))
+		spread_lose_clashing(spread, stream);
 	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
 		spread_note_begun(spread, stream);
 	if (hook == HOOK_PREROUTING || hook == HOOK_OUTPUT)
@@ -384,14 +403,21 @@ static void run_one(struct spread *spread, struct stream *stream, enum stack_fam
 		run_chain(spread, stream, family, chain, nothing, ret_again);
 }
 
-static void translate_known(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook)
+/* What the kernel does beside the nat chains of the hook. */
+static void translate_beside(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook,
+			     bool asked)
 {
 	bool source = hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
 
-	if (!spread_is_known(stream) || family != stream->family || stream->translated[source] || hook == HOOK_FORWARD)
+	if (family != stream->family || stream->translated[source] || hook == HOOK_FORWARD)
 		return;
-	stream->translated[source] = true;
-	spread_translate_known(spread, stream, hook, NULL);
+	if (spread_is_known(stream)) {
+		stream->translated[source] = true;
+		spread_translate_known(spread, stream, hook, NULL);
+	} else if (source && asked) {
+		stream->translated[true] = true;
+		change_ports(spread, stream);
+	}
 }
 
 void spread_hook(struct spread *spread, struct stream *stream, enum stack_family family, enum hook hook, int32_t first,
@@ -406,11 +432,11 @@ void spread_hook(struct spread *spread, struct stream *stream, enum stack_family
 			continue;
 		catch_up(spread, stream, family, hook, place);
 		if (place >= place_of_nat(hook))
-			translate_known(spread, stream, family, hook);
+			translate_beside(spread, stream, family, hook, chains->chains[i]->chain->type != CHAIN_NAT);
 		run_one(spread, stream, family, chains->chains[i], NULL);
 	}
 	catch_up(spread, stream, family, hook, INT64_MAX);
-	translate_known(spread, stream, family, hook);
+	translate_beside(spread, stream, family, hook, true);
 	end_hook(spread, stream, family, hook);
 }
 

@@ -21,6 +21,7 @@ struct decision {
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
 struct spread_back;
+struct spread_clashes;
 struct spread_segments;
 struct spread_ways;
 struct visit;
@@ -103,12 +104,13 @@ struct spread {
 	size_t hop_count;
 	struct spread_end *ends;
 	size_t end_count;
-	struct spread_table *tables; /* of connections, of each host; NULL: not looked at, see spread_learn() */
-	bool notes;		     /* what begins is noted there */
-	bool only_listed;	     /* of it the entries alone count */
-	bool both_ways;		     /* packets of known connections are asked about in both directions */
-	bool confines;		     /* packets of known connections are held to what stands there */
-	struct visit *visits; /* places that packets of known connections came to, and which */
+	struct spread_clashes *clashes; /* spread_unique.c: of each host and family; NULL: not looked for yet */
+	struct spread_table *tables;	/* of connections, of each host; NULL: not looked at, see spread_learn() */
+	bool notes;			/* what begins is noted there */
+	bool only_listed;		/* of it the entries alone count */
+	bool both_ways;			/* packets of known connections are asked about in both directions */
+	bool confines;			/* packets of known connections are held to what stands there */
+	struct visit *visits;		/* places that packets of known connections came to, and which */
 	size_t visit_count;
 	bool too_large; /* there are more ways than anybody will wait for */
 	uint32_t first_id, put_id;
@@ -171,6 +173,17 @@ struct nat_range {
 struct nat_range spread_nat_range(struct spread *spread, const struct stack_host *host, enum stack_family family,
 				  const struct nat *nat, bool source);
 bool spread_nat_is_source(const struct nat *nat, enum hook hook);
+
+/* ---- spread_unique.c ---- */
+
+/* Packets that get another port since others have theirs: first ones that no statement translated, as the hook of a
+ * source leaves them; those of known connections at either hook. They may keep their ports as well. */
+void spread_change_ports(struct spread *spread, const struct stream *stream, bool source, struct changes *changes);
+/* First packets that are here again leave the host, or are taken in: notes those that may be lost for want of a port.
+ */
+void spread_lose_clashing(struct spread *spread, const struct stream *stream);
+/* Answers to packets of the set, as far as addresses and ports tell. */
+pset spread_answers_to(struct space *space, pset set);
 
 /* ---- spread_known.c ---- */
 

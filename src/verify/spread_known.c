@@ -112,15 +112,6 @@ static void translate_as_first(struct gathering *gathering, enum hook hook)
 
 /* ---- as an answer ---- */
 
-/* Answers to packets of the set, as far as addresses and ports tell. */
-static pset answers_to(struct space *space, pset set)
-{
-	static const pset_fields told = PSET_BIT(PSET_FAMILY) | PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SADDR) |
-					PSET_BIT(PSET_DADDR) | PSET_BIT(PSET_SPORT) | PSET_BIT(PSET_DPORT);
-
-	return pset_exchange_ends(space, pset_forget(space, set, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1)));
-}
-
 /* A statement that translates the source of first packets changes the destination of answers, and the other way round.
  */
 static void turn_back(struct gathering *gathering, const struct nat *nat, bool source, pset first)
@@ -138,7 +129,8 @@ static void turn_back(struct gathering *gathering, const struct nat *nat, bool s
 	change.renewed = fields;
 	change.before.may = pset_and(space, stream->packets.may, pset_value(space, PSET_DIRECTION, 1));
 	change.before.may = pset_and(space, change.before.may, pset_and(space, range.address, range.port));
-	change.after.may = pset_and(space, pset_forget(space, change.before.may, fields), answers_to(space, first));
+	change.after.may =
+		pset_and(space, pset_forget(space, change.before.may, fields), spread_answers_to(space, first));
 	if (!pset_is_empty(change.before.may))
 		spread_add_change(spread, &gathering->changes, &change);
 }
@@ -195,6 +187,7 @@ void spread_translate_known(struct spread *spread, struct stream *stream, enum h
 	} else {
 		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
 		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
+		spread_change_ports(spread, stream, is_source_hook(hook), &gathering.changes);
 	}
 	if (ret_again) {
 		*ret_again = *stream;

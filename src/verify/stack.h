@@ -225,6 +225,8 @@ struct stack_host {
 	bool gaps[GAP_KIND_COUNT];
 	/* Does anything make the kernel track connections of this family (nat chains, ct in a rule)? */
 	bool tracks4, tracks6;
+	bool translates[STACK_FAMILY_COUNT]; /* Has it nat chains? All four hooks translate then (nf_nat_register_fn).
+					      */
 	struct stack_sysctl bridge_nf_iptables, bridge_nf_ip6tables, bridge_nf_arptables;
 	struct stack_sysctl tcp_loose, forwarding6; /* net.ipv6.conf.all.forwarding */
 };

@@ -350,6 +350,16 @@ static void add_to_devices(struct stack_host *host, struct stack_chain *chain)
 	}
 }
 
+static void note_translation(struct stack_host *host, const struct stack_chain *chain)
+{
+	enum family family = chain->table->table->family;
+
+	if (chain->chain->type != CHAIN_NAT)
+		return;
+	host->translates[STACK_IP4] = host->translates[STACK_IP4] || family == FAMILY_IP || family == FAMILY_INET;
+	host->translates[STACK_IP6] = host->translates[STACK_IP6] || family == FAMILY_IP6 || family == FAMILY_INET;
+}
+
 static void add_base_chain(struct stack_host *host, struct stack_chain *chain)
 {
 	struct arena *arena = host->stack->arena;
@@ -361,6 +371,7 @@ static void add_base_chain(struct stack_host *host, struct stack_chain *chain)
 		add_to_devices(host, chain);
 		return;
 	}
+	note_translation(host, chain);
 	switch (chain->table->table->family) {
 	case FAMILY_IP:
 		add_base(arena, &host->hooks[STACK_IP4][hook], chain);

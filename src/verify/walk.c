@@ -312,6 +312,12 @@ static void rehearse_answer(struct walk *walk, const struct answer *there)
 		walk->flows[i]->seen_reply = true;
 }
 
+/* An ICMP error that goes the way of answers is about the first packet, and is none (nf_conntrack_in()). */
+static bool is_unanswered(const struct question *question)
+{
+	return question->state == STATE_RELATED && question->reply;
+}
+
 /* The connection that an established packet belongs to: its first packet passed, and so did an answer. */
 static void rehearse(struct walk *walk, const struct question *first)
 {
@@ -322,7 +328,7 @@ static void rehearse(struct walk *walk, const struct question *first)
 	go(walk, first);
 	if (there->fate == FATE_DELIVERED && !walk->question->reply)
 		rehearse_answer(walk, there);
-	else
+	else if (!is_unanswered(walk->question))
 		for (size_t i = 0; i < walk->flow_count; i++)
 			walk->flows[i]->seen_reply = true;
 	walk->rehearsal = false;

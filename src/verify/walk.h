@@ -66,6 +66,7 @@ enum lost_reason {
 	LOST_LINK_LOCAL, /* link-local addresses are not forwarded */
 	LOST_LOOP,	 /* time to live exceeded */
 	LOST_NO_NAT_ADDRESS,
+	LOST_NO_NAT_PORT,     /* another connection has been translated to the same */
 	LOST_SEVERAL_SENT_ON, /* multicast and broadcast are not followed over routers */
 	LOST_REASON_COUNT,
 };

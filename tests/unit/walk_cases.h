@@ -112,6 +112,16 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.7', 'direction': 'original'}",
 	   "{'verdict': 'dropped', 'chain': 'FORWARD'}"}}},
 
+	{"an error about the first packet is no answer to it; one about an answer comes behind that",
+	 {{"r", ROUTER IPTABLES "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+				"-A FORWARD -m conntrack --ctstatus SEEN_REPLY -j DROP\nCOMMIT\n"}},
+	 NULL,
+	 "{'at': 'r', 'proto': 'icmp', 'icmp_type': 11, 'state': 'related', 'of': {'at': 'r', 'iif': 'eth0',"
+	 " 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 40000, 'dport': 53}}",
+	 {{"{'iif': 'eth1', 'src': '10.0.1.9', 'dst': '10.0.0.2', 'direction': 'reply'}", "{'verdict': 'delivered'}"},
+	  {"{'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.2', 'direction': 'original'}",
+	   "{'verdict': 'dropped'}"}}},
+
 	{"IPv6 masquerades as the address that a program would send from: the destination itself, then one of its kind",
 	 {{"r", "$ ip addr\n" LOOPBACK ETHER(
 			2, "eth0",
@@ -773,6 +783,41 @@ static const struct walk_scenario scenarios[] = {
 	 {{"{'dport': 1}", "{'verdict': 'rejected', 'answered': 'rst'}"},
 	  {"{'dport': 2}", "{'verdict': 'rejected', 'answered': 'icmp 3/10'}"},
 	  {"{'dport': 2, 'src': '10.0.0.3'}", "{'verdict': 'rejected', 'answered': null}"}}},
+
+	{"where answers would be taken for those of another connection, the kernel takes another port, or drops",
+	 {{"r", ADDRESSES
+	   "$ ip rule\n0:\tfrom all lookup local\n9:\tfrom all iif eth0 lookup 5\n32766:\tfrom all lookup main\n" ROUTES
+	   "$ ip route show table 5\ndefault via 10.0.1.2 dev eth1\n" SYSCTLS NFT
+	   "table ip t {\n chain before {\n  type nat hook prerouting priority -100;\n"
+	   "  iifname \"eth0\" ip daddr 10.9.0.8 dnat to 10.9.0.9\n }\n"
+	   " chain after {\n  type nat hook postrouting priority 100;\n"
+	   "  udp dport 84 snat to 10.0.0.77:2000\n  udp dport 85 snat to 10.0.0.77\n"
+	   "  oifname \"eth0\" ip saddr 10.0.1.2 udp dport 81 snat to 10.0.0.2:500\n"
+	   "  oifname \"eth0\" ip saddr 10.0.1.2 snat to 10.0.0.2\n }\n"
+	   " chain last {\n  type filter hook postrouting priority 150;\n  udp dport 80 udp sport >= 512 drop\n "
+	   "}\n}\n"},
+	  {"s",
+	   "$ ip addr\n" LOOPBACK ETHER(
+		   2, "eth0",
+		   "") "    inet 10.0.1.2/24 scope global eth0\n" RULES
+		       "$ ip route\n10.0.1.0/24 dev eth0 scope link src 10.0.1.2\ndefault via 10.0.1.1 dev "
+		       "eth0\n" SYSCTLS NFT "table ip t {\n chain before {\n  type nat hook prerouting priority "
+		       "-100;\n  udp dport 84 dnat to :85\n }\n"
+		       " chain after {\n  type nat hook postrouting priority 100;\n  udp dport 85 snat to "
+		       "10.0.0.2:500\n"
+		       "  udp dport 82 accept\n  meta l4proto 50 ip daddr 10.9.0.9 accept\n  masquerade\n }\n}\n"}},
+	 "[[\"r\", \"eth1\", \"s\", \"eth0\"], [\"r\", \"eth0\", null, null]]",
+	 "{'proto': 'udp', 'sport': 500, 'dport': 80, 'dst': '10.9.0.9'}",
+	 {{"{}", "{'verdict': 'delivered', 'src': '10.0.0.2', 'sport': null}"},
+	  {"{'sport': 700}", "{'verdict': 'dropped', 'chain': 'last'}"}, /* privileged ports stay so */
+	  {"{'dport': 81}", "{'verdict': 'lost', 'reason': 'no-nat-port', 'where': 'r'}"},
+	  {"{'dport': 81, 'sport': 501}", "{'verdict': 'delivered', 'src': '10.0.0.2', 'sport': 500}"},
+	  {"{'dport': 82, 'dst': '10.9.0.8'}", "{'verdict': 'delivered', 'src': '10.0.0.2', 'sport': null}"},
+	  {"{'dport': 84}", "{'verdict': 'delivered', 'src': '10.0.0.77', 'sport': 2000, 'dport': 85}"},
+	  {"{'proto': '50', 'sport': null, 'dport': null, 'dst': '10.9.0.8'}",
+	   "{'verdict': 'lost', 'reason': 'no-nat-port'}"},
+	  {"{'proto': 'icmp', 'icmp_type': 8, 'sport': null, 'dport': null}",
+	   "{'verdict': 'delivered', 'src': '10.0.0.2'}"}}},
 };
 
 #endif
