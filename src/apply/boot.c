@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/report.h"
 #include "base/strbuf.h"
+#include "image/install.h"
 #include "net/net.h"
 
 #include <errno.h>
@@ -116,21 +117,23 @@ static void add_disk(struct arena *arena, struct driver_guest *d, const char *pa
 static int make_disk(struct session *s, struct arena *arena, const struct boot *boot, const char *overlay,
 		     struct error **err)
 {
+	static const struct image empty = {.name = "(none)"};
+	const struct image *image = boot->guest->install ? &empty : boot->image;
 	const char *base_file = arena_printf(arena, "%s.base", overlay);
-	const char *base = boot->image->disk ? boot->image->disk : "";
+	const char *base = image->disk ? image->disk : "";
 	cleanup_free char *known = NULL;
 	size_t length;
 	int r;
 
 	if (!file_exists(overlay)) {
 		r = file_write_atomic(base_file, base, strlen(base), 0600, err);
-		return r < 0 ? r : image_make_overlay(boot->image, overlay, boot->guest->disk, s->cancel, err);
+		return r < 0 ? r : image_make_overlay(image, overlay, boot->guest->disk, s->cancel, err);
 	}
 	r = file_read(base_file, 1 << 16, &known, &length, err);
 	if (r < 0 || strcmp(known, base) == 0)
 		return r;
 	r = error_set(err, EEXIST, "the disk that was kept for %s lies on %s, and image %s is %s now",
-		      boot->guest->path, known, boot->image->name, base);
+		      boot->guest->path, known, image->name, base);
 	error_hint(err, "remove %s to begin with an empty disk, or name the former image", overlay);
 	return r;
 }
@@ -163,6 +166,27 @@ static int add_disks(struct session *s, struct arena *arena, const struct boot *
 
 			add_disk(arena, d, carrier->path, carrier->format, carrier->serial, true);
 		}
+	return 0;
+}
+
+/* The media, and the answers: until Windows is installed. */
+static int add_cds(struct session *s, struct arena *arena, const struct boot *boot, struct driver_guest *d,
+		   struct error **err)
+{
+	const char *seed = folders_seed(arena, &s->folders, boot->guest->name);
+	const char **cds = arena_alloc(arena, 3 * sizeof(*cds));
+	int r;
+
+	if (!boot->guest->install || file_exists(folders_installed(arena, &s->folders, boot->guest->name)))
+		return 0;
+	r = install_make_seed(boot->guest, seed, err);
+	if (r < 0)
+		return r;
+	cds[0] = boot->image->disk;
+	cds[1] = boot->virtio->disk;
+	cds[2] = seed;
+	d->cds = cds;
+	d->cd_count = 3;
 	return 0;
 }
 
@@ -258,6 +282,8 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 	if (r == 0)
 		r = add_disks(s, arena, boot, &d, err);
 	if (r == 0)
+		r = add_cds(s, arena, boot, &d, err);
+	if (r == 0)
 		r = add_nics(s, arena, guest, nics, err);
 	if (r == 0)
 		r = driver_for(guest->libvirt)->start(&d, s->cancel, ret, err);
@@ -306,6 +332,18 @@ static const char *joined_gateways(struct arena *arena, const struct nic *nic)
 	if (use6)
 		ip_format(&nic->network->gateway6, g6);
 	return arena_printf(arena, "%s%s%s", g4, use4 && use6 ? "," : "", g6);
+}
+
+int boot_installed(struct session *s, const struct guest *guest, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *mark = folders_installed(arena, &s->folders, guest->name);
+	int r;
+
+	if (!guest->install || file_exists(mark))
+		return 0;
+	r = file_write_atomic(mark, "", 0, 0600, err);
+	return r < 0 ? r : dir_remove(folders_seed(arena, &s->folders, guest->name), err);
 }
 
 int boot_settle(struct session *s, const struct guest *guest, struct error **err)

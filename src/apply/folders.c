@@ -107,6 +107,11 @@ const char *folders_seed(struct arena *arena, const struct folders *folders, con
 	return arena_printf(arena, "%s/%s.seed", folders->state, name);
 }
 
+const char *folders_installed(struct arena *arena, const struct folders *folders, const char *name)
+{
+	return arena_printf(arena, "%s/%s.installed", folders->state, name);
+}
+
 const char *folders_own(struct arena *arena, const struct folders *folders, const char *name)
 {
 	return arena_printf(arena, "%s/%s.own", folders->state, name);

@@ -3,7 +3,8 @@
  *
  *   /run/nestvisor/<lab>/                lock, journal, state.json, lab.json (the lab as applied), dnsmasq's files
  *   /run/nestvisor/<lab>/guests/<name>/  pid, qmp, qga, console, logs of a guest of this host
- *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed; <name>.own/ (driver/own.h)
+ *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed; <name>.own/ (driver/own.h);
+ *                                        <name>.installed where Windows was installed (boot.h)
  *
  * The first two parts of these are those of base/places.h.
  */
@@ -39,6 +40,7 @@ const char *folders_guest(struct arena *arena, const struct folders *folders, co
 const char *folders_guest_file(struct arena *arena, const struct folders *folders, const char *name, const char *file);
 const char *folders_disk(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_seed(struct arena *arena, const struct folders *folders, const char *name);
+const char *folders_installed(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_own(struct arena *arena, const struct folders *folders, const char *name);
 
 #endif

@@ -18,6 +18,7 @@
 #include "config/config.h"
 #include "driver/driver.h"
 #include "image/image.h"
+#include "image/unattend.h"
 #include "net/net.h"
 #include "plan/spec.h"
 
@@ -66,9 +67,14 @@ static const struct image *find_image(struct up *up, const char *name)
 /* The id under which the layer above carried an image down to us, or NULL. */
 static const char *carried_id(const struct lab *lab, const char *image)
 {
-	for (size_t i = 0; i < lab->guest_count; i++)
-		if (lab->guests[i]->image_id && strcmp(lab->guests[i]->image, image) == 0)
-			return lab->guests[i]->image_id;
+	for (size_t i = 0; i < lab->guest_count; i++) {
+		const struct guest *guest = lab->guests[i];
+
+		if (guest->image_id && strcmp(guest->image, image) == 0)
+			return guest->image_id;
+		if (guest->install && guest->install->virtio_id && strcmp(guest->install->virtio, image) == 0)
+			return guest->install->virtio_id;
+	}
 	return NULL;
 }
 
@@ -111,13 +117,18 @@ static int do_probe(struct up *up, struct error **err)
 static void collect_carried(struct up *up, const struct host *host, const struct image **list, size_t *count)
 {
 	for (size_t i = 0; host && i < host->guest_count; i++) {
-		const struct image *image = find_image(up, host->guests[i]->image);
-		bool known = false;
+		const char *names[GUEST_IMAGES_MAX];
+		size_t name_count = guest_images(host->guests[i], names);
 
-		for (size_t j = 0; j < *count && !known; j++)
-			known = list[j] == image;
-		if (image && !known)
-			list[(*count)++] = image;
+		for (size_t k = 0; k < name_count; k++) {
+			const struct image *image = find_image(up, names[k]);
+			bool known = false;
+
+			for (size_t j = 0; j < *count && !known; j++)
+				known = list[j] == image;
+			if (image && !known)
+				list[(*count)++] = image;
+		}
 		collect_carried(up, host->guests[i]->host, list, count);
 	}
 }
@@ -153,10 +164,12 @@ static enum accelerator recorded_accelerator(const json_t *value)
 
 static struct boot prepare_boot(struct up *up, struct arena *arena, const struct guest *guest)
 {
-	/* Each image once: there are no more than there are guests. */
-	const struct image **carried = arena_alloc(arena, (up->session->lab->guest_count + 1) * sizeof(*carried));
+	/* Each image once. */
+	const struct image **carried =
+		arena_alloc(arena, (up->session->lab->guest_count + 1) * GUEST_IMAGES_MAX * sizeof(*carried));
 	struct boot boot = {.guest = guest,
 			    .image = find_image(up, guest->image),
+			    .virtio = guest->install ? find_image(up, guest->install->virtio) : NULL,
 			    .carried = carried,
 			    .accelerator = up->accelerator};
 
@@ -186,7 +199,12 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 /* Those of the guest itself and of all below it, where this run has not fetched them for a step of its own. */
 static int fetch_images_of(struct up *up, const struct guest *guest, struct error **err)
 {
-	int r = find_image(up, guest->image) ? 0 : fetch_image(up, guest->image, err);
+	const char *images[GUEST_IMAGES_MAX];
+	size_t count = guest_images(guest, images);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = find_image(up, images[i]) ? 0 : fetch_image(up, images[i], err);
 
 	for (size_t i = 0; r == 0 && guest->host && i < guest->host->guest_count; i++)
 		r = fetch_images_of(up, guest->host->guests[i], err);
@@ -262,6 +280,8 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	else if (r < 0)
 		error_move(err, &problem);
 	if (r == 0)
+		r = boot_installed(s, guest, err);
+	if (r == 0)
 		r = boot_settle(s, guest, err);
 	if (r == 0)
 		r = driver_of(run_dir)->look(run_dir, &state, err);
@@ -277,20 +297,54 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	return 0;
 }
 
-/* Tells each guest of a part under which id its host finds its image: those that the host was handed when it started.
- */
+static void add_id(json_t *to, const char *key, const json_t *carried, const char *image)
+{
+	json_t *id = json_object_get(carried, image);
+
+	if (id)
+		json_object_set(to, key, id);
+}
+
+/* Tells each guest of a part under which ids its host finds its images: those that the host was handed when it
+ * started. */
 static void add_image_ids(json_t *guests, const json_t *carried)
 {
 	const char *name;
 	json_t *guest;
 
 	json_object_foreach (guests, name, guest) {
-		json_t *id = json_object_get(carried, json_get_string(guest, "image", ""));
+		json_t *install = json_object_get(guest, "install");
 
-		if (id)
-			json_object_set(guest, "image-id", id);
+		add_id(guest, "image-id", carried,
+		       json_get_string(install ? install : guest, install ? "iso" : "image", ""));
+		if (install)
+			add_id(install, "virtio-id", carried, json_get_string(install, "virtio", ""));
 		add_image_ids(json_object_get(guest, "guests"), carried);
 	}
+}
+
+/* The passwords of accounts that are made below: their files are here. */
+static int add_passwords(json_t *guests, struct error **err)
+{
+	const char *name;
+	json_t *guest;
+	int r = 0;
+
+	json_object_foreach (guests, name, guest) {
+		json_t *install = json_object_get(guest, "install");
+		cleanup_free char *password = NULL;
+
+		if (install && !json_object_get(install, "password")) {
+			r = unattend_read_password(json_get_string(install, "password-file", ""), &password, err);
+			if (r == 0)
+				json_object_set_new(install, "password", json_string(password));
+		}
+		if (r == 0)
+			r = add_passwords(json_object_get(guest, "guests"), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static bool is_below_guest(const char *key, const char *parent)
@@ -369,6 +423,9 @@ static int run_part(struct up *up, const struct guest *guest, struct error **err
 	json_object_set_new(part, "isolation", json_string(said_text));
 	add_image_ids(json_object_get(part, "guests"),
 		      json_object_get(state_get(s->state, resource_key(arena, "guest", guest->path)), "carried"));
+	r = add_passwords(json_object_get(part, "guests"), err);
+	if (r < 0)
+		return r;
 	text = json_text(part);
 	r = into_open(arena, &s->folders, s->lab, guest, s->cancel, &t, err);
 	if (r == 0)
@@ -471,6 +528,8 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 		r = dir_remove(folders_own(arena, &s->folders, step->name), err);
 	if (r == 0)
 		r = dir_remove(arena_printf(arena, "%s.made", folders_own(arena, &s->folders, step->name)), err);
+	if (r == 0)
+		r = dir_remove(folders_installed(arena, &s->folders, step->name), err);
 	return r < 0 ? r : dir_remove(folders_seed(arena, &s->folders, step->name), err);
 }
 
@@ -643,8 +702,8 @@ static int carry_out(struct session *session, const struct plan *plan, struct er
 	enum step_result *results = calloc(plan->step_count + 1, sizeof(*results));
 	int r = remember_lab(session, err), compacted;
 
-	/* Each image is fetched once: there are no more than there are guests. */
-	up.images = calloc(session->lab->guest_count + 1, sizeof(*up.images));
+	/* Each image is fetched once. */
+	up.images = calloc((session->lab->guest_count + 1) * GUEST_IMAGES_MAX, sizeof(*up.images));
 	if (!results || !up.images)
 		abort();
 	if (r == 0)

@@ -3,6 +3,8 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "config/schema.h"
+#include "image/install.h"
 #include "net/net.h"
 
 #include <sched.h>
@@ -96,6 +98,20 @@ static void read_routes(struct arena *arena, struct surroundings *ret)
 	ret->route_count = count;
 }
 
+static int check_install(struct arena *arena, struct guest *guest, int *ret_key, struct error **err)
+{
+	static const int keys[] = {[INSTALL_PART_WHOLE] = -1,
+				   [INSTALL_PART_MEDIUM] = INSTALL_ISO,
+				   [INSTALL_PART_VIRTIO] = INSTALL_VIRTIO,
+				   [INSTALL_PART_EDITION] = INSTALL_EDITION,
+				   [INSTALL_PART_PASSWORD] = INSTALL_PASSWORD_FILE};
+	enum install_part wrong = INSTALL_PART_WHOLE;
+	int r = install_check(arena, guest, &wrong, err);
+
+	*ret_key = keys[wrong];
+	return r;
+}
+
 void surroundings_collect(const char *root, struct arena *arena, struct surroundings *ret)
 {
 	uint64_t limit = group_limit(root);
@@ -103,6 +119,8 @@ void surroundings_collect(const char *root, struct arena *arena, struct surround
 	*ret = (struct surroundings){.cpus = usable_cpus(), .memory = total_memory(root)};
 	if (ret->memory > limit)
 		ret->memory = limit;
-	if (!*root)
+	if (!*root) {
 		read_routes(arena, ret);
+		ret->check_install = check_install;
+	}
 }

@@ -13,23 +13,6 @@ static const char *usual_edition(enum windows_version version)
 	return version == WINDOWS_11 ? "Windows 11 Pro" : version == WINDOWS_10 ? "Windows 10 Pro" : NULL;
 }
 
-/* Its first and only line. */
-static int read_password(const char *path, char **ret, struct error **err)
-{
-	size_t length;
-	int r = file_read(path, 1024, ret, &length, err);
-
-	if (r < 0)
-		return r;
-	if (strlen(*ret) != length)
-		return error_set(err, EINVAL, "the password in %s is no text", path);
-	if (length && (*ret)[length - 1] == '\n')
-		(*ret)[--length] = '\0';
-	if (length && (*ret)[length - 1] == '\r')
-		(*ret)[--length] = '\0';
-	return 0;
-}
-
 static int run(struct invocation *inv)
 {
 	const char *output = invocation_string(inv, "output"), *edition = invocation_string(inv, "edition");
@@ -54,7 +37,7 @@ static int run(struct invocation *inv)
 		return invocation_usage(inv, "say where the account's password is: --password-file FILE");
 	if (!answers.edition)
 		return invocation_usage(inv, "say which --edition: a server's is named after its year");
-	r = read_password(secret, &password, &err);
+	r = unattend_read_password(secret, &password, &err);
 	answers.password = password;
 	if (r == 0 && output)
 		r = unattend_make_seed(&answers, output, &err);

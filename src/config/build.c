@@ -179,21 +179,62 @@ static void set_driver(struct build *b, struct guest *guest)
 	guest->libvirt = uri ? arena_strdup(b->lab->arena, uri) : NULL;
 }
 
+/* A word of a map, or what the table has for it, or NULL. */
+static const char *text_of(struct build *b, const struct node *map, const struct object *object, int key)
+{
+	const struct node *node = said(map, key);
+	const char *text = node ? node->text : object->keys[key].fallback;
+
+	return text ? arena_strdup(b->lab->arena, text) : NULL;
+}
+
+static void set_install(struct build *b, struct guest *guest, const struct node *map)
+{
+	const struct object *object = schema_guest.keys[GUEST_INSTALL].object;
+	const struct node *iso = said(map, INSTALL_ISO), *virtio = said(map, INSTALL_VIRTIO);
+	const struct node *password = said(map, INSTALL_PASSWORD_FILE);
+	struct install *install;
+
+	if (!iso || !virtio || !password)
+		return;
+	install = arena_new_struct(b->lab->arena, struct install);
+	*install = (struct install){
+		.virtio = absolute_path(b, virtio->text),
+		.virtio_id = text_of(b, map, object, INSTALL_VIRTIO_ID),
+		.edition = text_of(b, map, object, INSTALL_EDITION),
+		.language = text_of(b, map, object, INSTALL_LANGUAGE),
+		.keyboard = text_of(b, map, object, INSTALL_KEYBOARD),
+		.time_zone = text_of(b, map, object, INSTALL_TIME_ZONE),
+		.user = text_of(b, map, object, INSTALL_USER),
+		.password_file = absolute_path(b, password->text),
+		.password = text_of(b, map, object, INSTALL_PASSWORD),
+		.product_key = text_of(b, map, object, INSTALL_PRODUCT_KEY),
+		.place = map->spot.place,
+	};
+	guest->install = install;
+	guest->image = absolute_path(b, iso->text);
+	if (!guest->disk)
+		guest->disk = UINT64_C(64) << 30;
+}
+
 /* Numbers and words of a guest; what names others comes in build_links. */
 static void set_guest(struct build *b, struct guest *guest, const struct node *node)
 {
 	const struct node *image = guest_said(b, guest, GUEST_IMAGE), *memory = guest_said(b, guest, GUEST_MEMORY);
 	const struct node *nested = guest_said(b, guest, GUEST_NESTED), *seed = guest_said(b, guest, GUEST_SEED);
 	const struct node *id = said(node, GUEST_IMAGE_ID);
-	const char *image_name = image ? image->text : schema_guest.keys[GUEST_IMAGE].fallback;
+	const struct node *install = said(node, GUEST_INSTALL);
+	const char *image_name = install ? "" : image ? image->text : schema_guest.keys[GUEST_IMAGE].fallback;
 	bool builtin = value_is_builtin_image(image_name);
 
 	guest->cpus = (unsigned)guest_number(b, guest, GUEST_CPUS);
 	guest->memory = memory ? memory->value.number : UINT64_C(256) << 20;
 	if (!memory && strcmp(image_name, "micro") != 0)
-		guest->memory = UINT64_C(1) << 30;
+		guest->memory = UINT64_C(1) << (install ? 32 : 30);
 	guest->disk = guest_number(b, guest, GUEST_DISK);
-	guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : absolute_path(b, image_name);
+	set_install(b, guest, install);
+	if (!guest->install)
+		guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : absolute_path(b, image_name);
 	guest->image_id = id ? arena_strdup(b->lab->arena, id->text) : NULL;
 	guest->os = schema_guest.keys[GUEST_OS].rule.choices[guest_number(b, guest, GUEST_OS)].name;
 	set_machine(b, guest);

@@ -1,4 +1,6 @@
 /* Each guest by itself, and what no two of them may share: addresses, MACs, published ports, interface names. */
+#include "base/cleanup.h"
+#include "base/error.h"
 #include "config/build.h"
 #include "config/unique.h"
 #include "model/publish.h"
@@ -278,7 +280,7 @@ static void check_image(struct build *b, const struct guest *guest)
 {
 	bool builtin = value_is_builtin_image(guest->image);
 
-	if (guest_is_broken(b, guest, GUEST_IMAGE))
+	if (guest_is_broken(b, guest, GUEST_IMAGE) || guest->install)
 		return;
 	if (builtin && strcmp(guest->os, "linux") != 0)
 		problems_error(b->problems, guest_spot(b, guest, GUEST_OS),
@@ -331,6 +333,58 @@ static void check_driver(struct build *b, const struct guest *guest)
 	if (key >= 0)
 		problems_error(b->problems, guest_spot(b, guest, key), "with driver: qemu it can",
 			       "a guest of libvirt's cannot have %s yet", schema_guest.keys[key].name);
+}
+
+static struct spot install_spot(const struct build *b, const struct guest *guest, int key)
+{
+	const struct node *map = said(b->guest_nodes[guest->index], GUEST_INSTALL);
+	const struct node *node = key >= 0 ? said(map, key) : NULL;
+
+	return node ? node->spot : guest_spot(b, guest, GUEST_INSTALL);
+}
+
+/* Setup of Windows 11 stops on less (Microsoft: Windows 11 requirements); the others crawl. */
+static void check_requirements(struct build *b, const struct guest *guest)
+{
+	if (windows_version(guest->os) != WINDOWS_11)
+		return;
+	if (guest->cpus < 2)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_CPUS), "cpus: 2",
+			       "Windows 11 does not install on one CPU");
+	if (guest->memory < UINT64_C(4) << 30)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_MEMORY), "memory: 4G",
+			       "Windows 11 does not install with less than 4G of memory");
+	if (guest->disk < UINT64_C(64) << 30)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_DISK), "disk: 64G",
+			       "Windows 11 does not install on a disk of less than 64G");
+}
+
+static void check_install(struct build *b, struct guest *guest)
+{
+	const struct node *node = b->guest_nodes[guest->index];
+	cleanup_error struct error *err = NULL;
+	int key = -1;
+
+	if (!guest->install)
+		return;
+	if (said(node, GUEST_IMAGE))
+		problems_error(b->problems, guest_spot(b, guest, GUEST_IMAGE), "leave one of them out",
+			       "\"%s\" has an image and is to be installed", guest->path);
+	if (!windows_version(guest->os)) {
+		if (!guest_is_broken(b, guest, GUEST_OS))
+			problems_error(b->problems, install_spot(b, guest, -1),
+				       "os: windows-11, windows-10 or windows-server",
+				       "what is installed is Windows, and \"%s\" is %s", guest->path, guest->os);
+		return;
+	}
+	if (guest->firmware == FIRMWARE_BIOS)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_FIRMWARE), "leave it out",
+			       "the disk is divided for UEFI: by BIOS it would not boot");
+	check_requirements(b, guest);
+	if (b->machine && !b->part && b->machine->check_install &&
+	    b->machine->check_install(b->lab->arena, guest, &key, &err) < 0)
+		problems_error(b->problems, install_spot(b, guest, key),
+			       err->hint ? problems_text(b->problems, "%s", err->hint) : NULL, "%s", err->message);
 }
 
 static bool has_broken_nic(const struct build *b, const struct guest *guest)
@@ -445,7 +499,7 @@ static void check_depth(struct build *b)
 		}
 }
 
-static void check_guest(struct checks *c, const struct guest *guest)
+static void check_guest(struct checks *c, struct guest *guest)
 {
 	check_id(c, guest);
 	for (size_t i = 0; i < guest->nic_count; i++) {
@@ -458,6 +512,7 @@ static void check_guest(struct checks *c, const struct guest *guest)
 	}
 	check_publish(c, guest);
 	check_image(c->b, guest);
+	check_install(c->b, guest);
 	check_driver(c->b, guest);
 	check_firmware(c->b, guest);
 	check_access(c->b, guest);

@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "model/lab.h"
 
+struct arena;
 struct error;
 struct host;
 
@@ -23,6 +24,11 @@ struct surroundings {
 		char interface[INTERFACE_NAME_SIZE];
 	} * routes; /* of the machine itself: what a lab's subnet must not overlap */
 	size_t route_count;
+	/*
+	 * Whether the media and the answers that a guest is to be installed with are such, and what of them the file
+	 * leaves open, which goes into the guest. On failure which key of install is wrong, or -1. NULL: not checked.
+	 */
+	int (*check_install)(struct arena *arena, struct guest *guest, int *ret_key, struct error **err);
 };
 
 struct problem {

@@ -163,6 +163,25 @@ static void add_lists(const struct whose *whose, const struct guest *guest, json
 	json_object_set_new(json, "tags", tags);
 }
 
+static json_t *install_json(const struct guest *guest)
+{
+	const struct install *install = guest->install;
+	json_t *json = json_object();
+
+	set_text(json, "iso", guest->image);
+	set_text(json, "virtio", install->virtio);
+	set_text(json, "virtio-id", install->virtio_id);
+	set_text(json, "edition", install->edition);
+	set_text(json, "language", install->language);
+	set_text(json, "keyboard", install->keyboard);
+	set_text(json, "time-zone", install->time_zone);
+	set_text(json, "user", install->user);
+	set_text(json, "password-file", install->password_file);
+	set_text(json, "password", install->password);
+	set_text(json, "product-key", install->product_key);
+	return json;
+}
+
 static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 {
 	json_t *json = guest->host ? host_json(whose, guest->host) : json_object();
@@ -171,7 +190,10 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	json_object_set_new(json, "memory", size_json(guest->memory));
 	if (guest->disk)
 		json_object_set_new(json, "disk", size_json(guest->disk));
-	set_text(json, "image", guest->image);
+	if (guest->install)
+		json_object_set_new(json, "install", install_json(guest));
+	else
+		set_text(json, "image", guest->image);
 	set_text(json, "image-id", guest->image_id);
 	set_text(json, "os", guest->os);
 	set_text(json, "firmware", choice_name(GUEST_FIRMWARE, guest->firmware));

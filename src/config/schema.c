@@ -231,6 +231,73 @@ static const struct key ssh_keys[] = {
 
 static const struct object schema_ssh = OBJECT("ssh", "ssh", "SSH", "How to log in to a guest by ssh.", ssh_keys);
 
+static const struct key install_keys[] = {
+	[INSTALL_ISO] = {.name = "iso",
+			 .flags = KEY_REQUIRED,
+			 KIND(VALUE_FILE),
+			 .description = "The medium of Windows, as Microsoft offers it: an ISO for x64. It is looked at "
+					"before anything starts.",
+			 .example = "./Win11_24H2_German_x64.iso"},
+	[INSTALL_VIRTIO] = {.name = "virtio",
+			    .flags = KEY_REQUIRED,
+			    KIND(VALUE_FILE),
+			    .description = "The ISO of virtio-win: drivers of disk and network, and the guest agent.",
+			    .example = "./virtio-win.iso"},
+	[INSTALL_EDITION] = {.name = "edition",
+			     KIND(VALUE_TEXT),
+			     .otherwise = "Pro, of a server Standard, or the only one that the medium has",
+			     .description = "What is installed, as the medium calls it (nestvisor image FILE lists it).",
+			     .example = "Windows 11 Pro"},
+	[INSTALL_LANGUAGE] = {.name = "language",
+			      KIND(VALUE_TEXT),
+			      .otherwise = "the medium's first",
+			      .description = "A language that the medium has.",
+			      .example = "de-DE"},
+	[INSTALL_KEYBOARD] = {.name = "keyboard",
+			      KIND(VALUE_TEXT),
+			      .otherwise = "the language's",
+			      .description = "The keyboard, by the language that it is made for.",
+			      .example = "de-CH"},
+	[INSTALL_TIME_ZONE] = {.name = "time-zone",
+			       KIND(VALUE_TEXT),
+			       .fallback = "UTC",
+			       .description = "As Windows names it; it should be that of the machine, whose local time "
+					      "the guest's clock is set to.",
+			       .example = "W. Europe Standard Time"},
+	[INSTALL_USER] = {.name = "user",
+			  KIND(VALUE_TEXT),
+			  .fallback = "nestvisor",
+			  .description = "The one account, an administrator.",
+			  .example = "admin"},
+	[INSTALL_PASSWORD_FILE] =
+		{.name = "password-file",
+		 .flags = KEY_REQUIRED,
+		 KIND(VALUE_FILE),
+		 .description = "A file whose first and only line is that account's password. Setup gets it on a CD that "
+				"is removed once Windows is installed.",
+		 .example = "./password"},
+	[INSTALL_PRODUCT_KEY] = {.name = "product-key",
+				 KIND(VALUE_TEXT),
+				 .description = "Where the medium wants one.",
+				 .example = "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"},
+	[INSTALL_VIRTIO_ID] = {.name = "virtio-id",
+			       .flags = KEY_PART_ONLY,
+			       KIND(VALUE_TEXT),
+			       .description = "Under which id the layer above carried virtio-win down."},
+	[INSTALL_PASSWORD] = {.name = "password",
+			      .flags = KEY_PART_ONLY,
+			      KIND(VALUE_TEXT),
+			      .description = "In a part: the account's password."},
+};
+
+static const struct object schema_install =
+	OBJECT("install", "install", "INSTALLING WINDOWS",
+	       "A guest with it begins with an empty disk, on which up has Windows install itself without a question; "
+	       "from "
+	       "then on it boots from that disk, and nothing here has a meaning any more. Never tried with a real "
+	       "Windows.",
+	       install_keys);
+
 static const struct key guest_keys[] = {
 	[GUEST_CPUS] = {.name = "cpus",
 			.flags = KEY_IN_DEFAULTS,
@@ -242,7 +309,7 @@ static const struct key guest_keys[] = {
 		{.name = "memory",
 		 .flags = KEY_IN_DEFAULTS,
 		 NUMBER(VALUE_SIZE, MIB(32), TIB(16)),
-		 .otherwise = "256M, with an image other than micro 1G",
+		 .otherwise = "256M, with an image other than micro 1G, with install 4G",
 		 .description =
 			 "Memory, in K, M, G or T (powers of 1024), rounded down to whole MiB. All guests of a host "
 			 "together, and 12 % for nested page tables and QEMU, must fit into what the host has left: "
@@ -252,7 +319,7 @@ static const struct key guest_keys[] = {
 	[GUEST_DISK] = {.name = "disk",
 			.flags = KEY_IN_DEFAULTS,
 			NUMBER(VALUE_SIZE, MIB(1), TIB(256)),
-			.otherwise = "as large as its image",
+			.otherwise = "as large as its image; with install 64G",
 			.description = "The size of the guest's own disk, an overlay on its image.",
 			.example = "20G"},
 	[GUEST_IMAGE] = {.name = "image",
@@ -298,6 +365,10 @@ static const struct key guest_keys[] = {
 			      .fallback = "visible",
 			      .description = "Whether it sees that it is a virtual machine.",
 			      .example = "hidden"},
+	[GUEST_INSTALL] = {.name = "install",
+			   .object = &schema_install,
+			   .description = "In place of an image: Windows is installed from its ISO.",
+			   .example = "{iso: ./Win11.iso, virtio: ./virtio-win.iso, password-file: ./password}"},
 	[GUEST_NICS] = {.name = "nics",
 			.shape = SHAPE_LIST,
 			.object = &schema_nic,
@@ -490,7 +561,7 @@ const struct object schema_lab =
 
 const struct object *const schema_objects[] = {
 	&schema_lab, &schema_defaults, &schema_network, &schema_dhcp,	&schema_vxlan, &schema_geneve, &schema_guest,
-	&schema_nic, &schema_publish,  &schema_ssh,	&schema_policy, &schema_rule,  NULL,
+	&schema_nic, &schema_publish,  &schema_ssh, &schema_install,	&schema_policy, &schema_rule,  NULL,
 };
 
 bool schema_is_public(const struct object *object, const struct key *key)

@@ -5,7 +5,7 @@
 #include "base/ip.h"
 #include "base/strbuf.h"
 #include "doctor/adopt.h"
-#include "doctor/xml.h"
+#include "base/xml.h"
 
 /* A network that guests may be plugged into. */
 struct adopted_network {

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "doctor/checks.h"
-#include "doctor/xml.h"
+#include "base/xml.h"
 #include "model/windows.h"
 
 #include <string.h>

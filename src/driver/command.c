@@ -284,6 +284,24 @@ static void add_disks(struct words *w, const struct command *command)
 		add_disk(w, command->profile, &boot, guest->disk_count, true);
 }
 
+/*
+ * On the machine's own SATA (of pc: IDE), the one kind of CD drive that Windows' Setup has a driver for. They come
+ * behind the disk: an empty one does not boot, and once there is a system on it the CD is not asked any more.
+ */
+static void add_cds(struct words *w, const struct driver_guest *guest)
+{
+	for (size_t i = 0; i < guest->cd_count; i++) {
+		pair(w, "-blockdev",
+		     arena_printf(w->arena, "driver=%s,node-name=cdfile%zu,filename=%s,read-only=on",
+				  command_is_block_device(guest->cds[i]) ? "host_device" : "file", i,
+				  command_escaped(w->arena, guest->cds[i])));
+		pair(w, "-blockdev",
+		     arena_printf(w->arena, "driver=raw,node-name=cd%zu,file=cdfile%zu,read-only=on", i, i));
+		pair(w, "-device",
+		     arena_printf(w->arena, "ide-cd,drive=cd%zu,bus=ide.%zu%s", i, i, i == 0 ? ",bootindex=1" : ""));
+	}
+}
+
 /* Being there is not enough: without the module the device node opens with ENODEV. */
 static bool vhost_opens(void)
 {
@@ -321,6 +339,7 @@ const char *const *command_build(struct arena *arena, const struct command *comm
 	add_channels(&w, guest, profile, command);
 	add_tpm(&w, command);
 	add_disks(&w, command);
+	add_cds(&w, guest);
 	add_nics(&w, guest, profile);
 	add_display(&w, command);
 	word(&w, NULL);

@@ -71,6 +71,8 @@ struct driver_guest {
 	size_t nic_count;
 	const struct driver_disk *disks;
 	size_t disk_count;
+	const char *const *cds; /* images of CDs, that it boots from where no disk does */
+	size_t cd_count;
 	enum accelerator accelerator;
 	int netns;	 /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
 	const char *uri; /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */

@@ -1,5 +1,6 @@
 #include "image/unattend.h"
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/strbuf.h"
@@ -386,4 +387,20 @@ int unattend_make_seed(const struct unattend *answers, const char *path, struct 
 		return r;
 	iso_of_file("UNATTEND", "autounattend.xml", xml.text, xml.length, &iso);
 	return file_write_atomic(path, iso.text, iso.length, 0600, err);
+}
+
+int unattend_read_password(const char *path, char **ret, struct error **err)
+{
+	size_t length;
+	int r = file_read(path, 1024, ret, &length, err);
+
+	if (r < 0)
+		return r;
+	if (strlen(*ret) != length)
+		return error_set(err, EINVAL, "the password in %s is no text", path);
+	if (length && (*ret)[length - 1] == '\n')
+		(*ret)[--length] = '\0';
+	if (length && (*ret)[length - 1] == '\r')
+		(*ret)[--length] = '\0';
+	return 0;
 }

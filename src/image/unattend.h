@@ -33,6 +33,9 @@ struct unattend {
 /* Appends autounattend.xml. -EINVAL: a value that Windows would not take. */
 int unattend_write(const struct unattend *answers, struct strbuf *ret, struct error **err);
 
+/* The first and only line of a file; - is standard input. */
+int unattend_read_password(const char *path, char **ret, struct error **err);
+
 /* Writes the CD. It is readable by its owner alone, for it holds the password. */
 int unattend_make_seed(const struct unattend *answers, const char *path, struct error **err);
 

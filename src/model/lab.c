@@ -119,6 +119,15 @@ struct network *lab_find_network(const struct lab *lab, const char *path)
 	return NULL;
 }
 
+size_t guest_images(const struct guest *guest, const char *ret[static GUEST_IMAGES_MAX])
+{
+	ret[0] = guest->image;
+	if (!guest->install)
+		return 1;
+	ret[1] = guest->install->virtio;
+	return 2;
+}
+
 struct guest *host_guest_towards(const struct host *host, const struct guest *descendant)
 {
 	while (descendant && descendant->parent != host)

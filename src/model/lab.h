@@ -96,6 +96,19 @@ struct publish {
 	struct place place;
 };
 
+/* Windows that is installed from its ISO, which is the guest's image. */
+struct install {
+	const char *virtio;    /* path of the ISO of virtio-win */
+	const char *virtio_id; /* in a part: under which id the layer above carried it down */
+	const char *edition, *language; /* NULL: what the medium suggests; set once it was looked at */
+	const char *keyboard;           /* NULL: the language's */
+	const char *time_zone, *user;
+	const char *password_file;
+	const char *password;    /* in a part; else NULL */
+	const char *product_key; /* or NULL */
+	struct place place;
+};
+
 struct guest {
 	const char *name;
 	const char *path;        /* "hv1/a" */
@@ -107,6 +120,7 @@ struct guest {
 	unsigned cpus;
 	uint64_t memory, disk;   /* bytes; disk 0: as large as its image */
 	const char *image;       /* a name ("micro", "debian-12") or a path, absolute */
+	struct install *install; /* NULL: the image is a system that is there already */
 	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
 	const char *libvirt;     /* the URI of the libvirt that it is a domain of; NULL: the qemu driver starts it */
@@ -181,6 +195,10 @@ struct lab {
 	size_t policy_count;
 	const struct lab_index *index; /* paths → guests and networks; NULL until lab_index_paths */
 };
+
+/* The images that a guest is started with, by which a host that runs it is handed them. Returns how many. */
+enum { GUEST_IMAGES_MAX = 2 };
+size_t guest_images(const struct guest *guest, const char *ret[static GUEST_IMAGES_MAX]);
 
 /* Bytes that the network's encapsulation takes of each packet of the layer below. */
 unsigned network_overhead(const struct network *network);

@@ -312,12 +312,19 @@ static size_t image_step(struct builder *b, const char *image)
 	return step == NO_STEP ? add_step(b, STEP_IMAGE, NULL, image) : step;
 }
 
+static void need_images(struct builder *b, const struct guest *guest, size_t start)
+{
+	const char *images[GUEST_IMAGES_MAX];
+	size_t count = guest_images(guest, images);
+
+	for (size_t i = 0; i < count; i++)
+		add_after(b, start, image_step(b, images[i]));
+}
+
 static void need_images_below(struct builder *b, const struct host *host, size_t start)
 {
 	for (size_t i = 0; host && i < host->guest_count; i++) {
-		size_t image = image_step(b, host->guests[i]->image);
-
-		add_after(b, start, image);
+		need_images(b, host->guests[i], start);
 		need_images_below(b, host->guests[i]->host, start);
 	}
 }
@@ -339,7 +346,7 @@ static size_t plan_start(struct builder *b, const struct guest *guest, size_t st
 	start = add_step(b, STEP_START, guest->path, guest->name);
 	b->plan->steps[start].guest = guest;
 	add_after(b, start, stop);
-	add_after(b, start, image);
+	need_images(b, guest, start);
 	add_after(b, start, b->probe);
 	add_after(b, start, b->namespace);
 	add_after(b, start, b->rules);

@@ -85,17 +85,23 @@ static json_t *tags_json(const struct guest *guest)
 	return tags;
 }
 
+static void add_once(json_t *images, const char *image)
+{
+	for (size_t i = 0; i < json_array_size(images); i++)
+		if (strcmp(json_string_value(json_array_get(images, i)), image) == 0)
+			return;
+	json_array_append_new(images, json_string(image));
+}
+
 /* The images that this guest must be handed for those below it, each once, in order of first use. */
 static void collect_images(const struct host *host, json_t *images)
 {
 	for (size_t i = 0; host && i < host->guest_count; i++) {
-		const char *image = host->guests[i]->image;
-		bool known = false;
+		const char *own[GUEST_IMAGES_MAX];
+		size_t count = guest_images(host->guests[i], own);
 
-		for (size_t j = 0; j < json_array_size(images) && !known; j++)
-			known = strcmp(json_string_value(json_array_get(images, j)), image) == 0;
-		if (!known)
-			json_array_append_new(images, json_string(image));
+		for (size_t k = 0; k < count; k++)
+			add_once(images, own[k]);
 		collect_images(host->guests[i]->host, images);
 	}
 }
@@ -106,14 +112,15 @@ json_t *spec_guest(const struct lab *lab, const struct guest *guest)
 
 	collect_images(guest->host, carries);
 	/* What is as it always was is left out: a guest that an older nestvisor started is no other for it. */
-	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:s*, s:s*, s:o*, s:o*, s:s*, s:b, s:b, s:i, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "cpus",
-			 (int)guest->cpus, "memory", (json_int_t)guest->memory, "disk", (json_int_t)guest->disk,
+	return json_pack("{s:i, s:I, s:I, s:s, s:s, s:s*, s:s*, s:o*, s:o*, s:s*, s:b, s:b, s:i, s:s, s:o, s:o, s:o, "
+			 "s:i, s:o, s:o}",
+			 "cpus", (int)guest->cpus, "memory", (json_int_t)guest->memory, "disk", (json_int_t)guest->disk,
 			 "image", guest->image, "os", guest->os, "driver", guest->libvirt, "firmware",
 			 guest->firmware == FIRMWARE_BIOS ? NULL : firmware_name(guest->firmware), "tpm",
 			 guest->tpm ? json_true() : NULL, "display", guest->display ? json_true() : NULL, "hypervisor",
-			 guest->hypervisor_hidden ? "hidden" : NULL, "nested", guest->nested, "host", guest->host != NULL,
-			 "seed", (int)guest->seed, "world", world_name(guest->world), "nics", nics_json(guest),
-			 "publish", publish_json(lab, guest), "tags", tags_json(guest), "transport",
+			 guest->hypervisor_hidden ? "hidden" : NULL, "nested", guest->nested, "host",
+			 guest->host != NULL, "seed", (int)guest->seed, "world", world_name(guest->world), "nics",
+			 nics_json(guest), "publish", publish_json(lab, guest), "tags", tags_json(guest), "transport",
 			 (int)guest->transport, "ssh", json_pack("[s?, s?]", guest->ssh_user, guest->ssh_key),
 			 "carries", carries);
 }

@@ -336,7 +336,20 @@ static const struct schema schemas[] = {
 				"path": {"type": "string"},
 				"format": {"enum": ["raw", "qcow2"]}
 			}}},
-			"append": {"type": "string", "description": "words it wants on the kernel command line"}
+			"append": {"type": "string", "description": "words it wants on the kernel command line"},
+			"medium": {"type": "object", "description": "of an ISO that Windows is installed from", "properties": {
+				"kind": {"enum": ["windows", "virtio-win"]},
+				"what": {"type": "string"},
+				"label": {"type": "string"},
+				"format": {"type": "string"},
+				"editions": {"type": "array", "items": {"type": "object", "properties": {
+					"name": {"type": "string"},
+					"edition": {"type": "string"},
+					"architecture": {"type": "string"},
+					"build": {"type": "integer"},
+					"languages": {"type": "array", "items": {"type": "string"}}
+				}}}
+			}}
 		},
 		"required": ["name", "id", "carriers"]
 	})},

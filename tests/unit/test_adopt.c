@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "config/config.h"
-#include "doctor/xml.h"
+#include "base/xml.h"
 #include "driver/libvirt_list.h"
 
 #include <dirent.h>

@@ -28,6 +28,7 @@ static const struct {
 	{"nic", "lab: x\nguests: {g: {nics: [{%s}]}}\n"},
 	{"publish", "lab: x\nguests: {g: {publish: [{%s}]}}\n"},
 	{"ssh", "lab: x\nguests: {g: {ssh: {%s}}}\n"},
+	{"install", "lab: x\nguests: {g: {os: windows-11, install: {%s}}}\n"},
 	{"policy", "lab: x\npolicy: [{%s}]\n"},
 	{"rule", "lab: x\npolicy: [{allow: {%s}}]\n"},
 };

@@ -1,11 +1,12 @@
 /*
- * Questions to libvirt's XML, in XPath. libxml2 is loaded when the first document is opened and not before: a
- * hypervisor guest of nestvisor's own has no libvirt, and its image carries no libxml2 (2 MB, and 36 MB with the ICU
- * that Debian links it to). Only functions with plain arguments are used, whose binary interface has not changed since
- * libxml2 2.0. Nothing is loaded from outside the document: no network, no DTD, no entities.
+ * Questions to XML, in XPath: to libvirt's, and to that of Windows' images. libxml2 is loaded when the first document
+ * is opened and not before: a hypervisor guest of nestvisor's own has no libvirt, and its image carries no libxml2 (2
+ * MB, and 36 MB with the ICU that Debian links it to). Only functions with plain arguments are used, whose binary
+ * interface has not changed since libxml2 2.0. Nothing is loaded from outside the document: no network, no DTD, no
+ * entities.
  */
-#ifndef NESTVISOR_DOCTOR_XML_H
-#define NESTVISOR_DOCTOR_XML_H
+#ifndef NESTVISOR_BASE_XML_H
+#define NESTVISOR_BASE_XML_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "doctor/xml.h"
+#include "base/xml.h"
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -76,7 +76,7 @@ int xml_open(const char *text, size_t length, struct xml **ret, struct error **e
 	void *document;
 
 	if (!xml_available()) {
-		error_set(err, ENOTSUP, "libvirt's XML cannot be read: libxml2 is not installed");
+		error_set(err, ENOTSUP, "XML cannot be read: libxml2 is not installed");
 		error_hint(err, "apt-get install libxml2");
 		return -ENOTSUP;
 	}
