@@ -1,5 +1,6 @@
 #include "apply/isolate.h"
 
+#include "apply/adopted.h"
 #include "apply/into.h"
 #include "apply/session.h"
 #include "base/arena.h"
@@ -351,12 +352,15 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		     const struct isolation *before, const struct isolation *after, int *lock_fd, struct cancel *cancel,
 		     long long started_ns, struct isolate_result *ret, struct error **err)
 {
+	struct libvirt_adopted adopted;
 	struct isolate_layer *here;
 	struct net *net = NULL;
-	int r = save(folders, after, err);
+	int r = net_open(after->lab, folders->run, &net, err);
 
+	if (r == 0) /* before anything is promised */
+		r = adopted_prepare(arena, after->lab, net, &adopted, err);
 	if (r == 0)
-		r = net_open(after->lab, folders->run, &net, err);
+		r = save(folders, after, err);
 	if (r == 0)
 		r = switch_here(net, before, after, ret, err);
 	close(*lock_fd);
@@ -476,6 +480,8 @@ static int open_folders(struct arena *arena, const struct lab *lab, struct folde
 
 	if (r < 0 || file_exists(ret->lab_file))
 		return r;
+	if (lab->adopted)
+		return adopted_remember(ret, lab, err);
 	r = error_set(err, ENOENT, "the lab %s does not run", lab->name);
 	error_hint(err, "say it in its file, `world: cut`, or bring it up first: nestvisor up");
 	return r;

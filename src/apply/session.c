@@ -1,5 +1,6 @@
 #include "apply/session.h"
 
+#include "apply/adopted.h"
 #include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -10,6 +11,18 @@
 
 #include <string.h>
 #include <unistd.h>
+
+/* That it does not answer is no reason to know nothing else. */
+static void look_at_libvirt(struct session *s)
+{
+	struct libvirt_adopted *adopted = arena_new_struct(s->arena, struct libvirt_adopted);
+	cleanup_error struct error *problem = NULL;
+
+	if (adopted_prepare(s->arena, s->lab, s->net, adopted, &problem) == 0)
+		s->adopted = adopted;
+	else
+		s->adopted_problem = arena_strdup(s->arena, problem->message);
+}
 
 int session_open(const struct lab *lab, enum session_mode mode, const char *what, struct reporter *reporter,
 		 struct cancel *cancel, struct session *ret, struct error **err)
@@ -27,6 +40,8 @@ int session_open(const struct lab *lab, enum session_mode mode, const char *what
 		r = net_open(lab, s.folders.run, &s.net, err);
 	if (r == 0)
 		net_set_isolation(s.net, s.isolation);
+	if (r == 0 && lab->adopted)
+		look_at_libvirt(&s);
 	if (r < 0) {
 		session_close(&s);
 		return r;

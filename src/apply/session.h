@@ -25,7 +25,9 @@ struct session {
 	const struct lab *lab;
 	struct state *state;
 	struct net *net;
-	struct isolation *isolation; /* as it was when the session was opened */
+	const struct libvirt_adopted *adopted; /* NULL: the lab is nestvisor's, or libvirt did not answer */
+	const char *adopted_problem;	       /* why it did not */
+	struct isolation *isolation;	       /* as it was when the session was opened */
 	struct reporter *reporter;
 	struct cancel *cancel;
 	int lock; /* -1: only looking */

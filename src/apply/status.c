@@ -2,6 +2,7 @@
  * Looking at what runs, as cheaply as each depth allows. See session_status: the state says which process a guest was
  * when it was last dealt with; the process itself says whether it still is.
  */
+#include "apply/adopted.h"
 #include "apply/into.h"
 #include "apply/isolate.h"
 #include "apply/session.h"
@@ -83,6 +84,19 @@ static void look_for_drift(struct session *s, struct lab_status *status)
 		driver->drift(s->arena, run_dirs, count, drifts);
 	for (size_t i = 0; i < count; i++)
 		status->guests[guests[i]->index].drift = drifts[i];
+}
+
+static void look_adopted(struct session *s, size_t i, struct guest_status *status)
+{
+	const struct adopted_domain *domain = s->adopted ? &s->adopted->domains[i] : NULL;
+
+	*status = (struct guest_status){.state = GUEST_UNKNOWN, .note = s->adopted_problem};
+	if (!domain)
+		return;
+	status->state = domain->running ? GUEST_RUNNING : domain->exists ? GUEST_DEAD : GUEST_ABSENT;
+	status->note = strcmp(domain->state, "running") == 0 ? NULL
+		       : domain->exists			     ? arena_printf(s->arena, "libvirt says: %s", domain->state)
+							     : "libvirt has no such domain";
 }
 
 /* Everything below a host gets one state, where the host itself decides it. */
@@ -248,6 +262,8 @@ static int check_network(struct session *s, unsigned *changed, struct error **er
 {
 	int r;
 
+	if (s->lab->adopted) /* all else is libvirt's */
+		return s->adopted ? check_part(net_check_rules, s->net, HOST_RULES, changed, err) : 0;
 	if (!net_namespace_exists(s->net)) {
 		*changed = file_exists(s->folders.lab_file) ? HOST_NAMESPACE : 0; /* once it was up it had one */
 		return 0;
@@ -273,6 +289,8 @@ static const char *not_in_force(struct session *s, const struct guest *guest, co
 	const struct host *root = s->lab->root;
 	const struct guest *first = host_guest_towards(root, guest);
 
+	if (s->lab->adopted && !s->adopted && isolation_world(s->isolation, guest) != WORLD_OPEN)
+		return "L0"; /* nobody knows */
 	if (lacks_rules(status->changed))
 		return *root->path ? root->path : "L0";
 	if (first == guest || status->guests[first->index].state != GUEST_RUNNING)
@@ -298,7 +316,10 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 	for (size_t i = 0; i < lab->root->guest_count; i++) {
 		const struct guest *guest = lab->root->guests[i];
 
-		look_direct(session, guest, &ret->guests[guest->index]);
+		if (lab->adopted)
+			look_adopted(session, i, &ret->guests[guest->index]);
+		else
+			look_direct(session, guest, &ret->guests[guest->index]);
 		if (guest->host && guest->host->guest_count)
 			look_below(session, guest, ret);
 	}

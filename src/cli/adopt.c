@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/factsource.h"
 #include "config/config.h"
+#include "driver/libvirt_adopted.h"
 #include "driver/libvirt_list.h"
 #include "facts/facts.h"
 #include "render/text.h"
@@ -17,6 +18,7 @@ struct adoptable {
 	const struct document *documents;
 	size_t count;
 	const char *origin;
+	const char *driver; /* where the lab file can name the libvirt; else NULL */
 };
 
 static bool has_libvirt(const struct facts *facts)
@@ -75,11 +77,19 @@ static int show(struct invocation *inv, const struct adoption *adoption, const c
 	cleanup_lab struct lab *built = NULL;
 	int r = config_load_text("adopted.nest.yaml", adoption->text, strlen(adoption->text), NULL, &problems, &built,
 				 &err);
+	size_t marked = 0;
 
 	if (r < 0 && problems.errors == 0)
 		return invocation_fail(inv, &err);
+	if (r == 0 && (invocation_flag(inv, "mark") || invocation_flag(inv, "unmark")) &&
+	    libvirt_adopted_mark(built, invocation_flag(inv, "mark"), &marked, &err) < 0)
+		return invocation_fail(inv, &err);
 	if (inv->json) {
-		invocation_answer(inv, adoption_json(adoption, lab, source, &problems));
+		json_t *document = adoption_json(adoption, lab, source, &problems);
+
+		json_object_set_new(document, "marked",
+				    json_integer(invocation_flag(inv, "mark") ? (json_int_t)marked : 0));
+		invocation_answer(inv, document);
 	} else {
 		invocation_print_text(inv, adoption->text);
 		if (problems.errors > 0)
@@ -89,6 +99,9 @@ static int show(struct invocation *inv, const struct adoption *adoption, const c
 				adoption->guests, adoption->guests == 1 ? "" : "s", adoption->networks,
 				adoption->networks == 1 ? "" : "s", adoption->left_out, adoption->notes,
 				adoption->notes == 1 ? "" : "s");
+		if (invocation_flag(inv, "mark") || invocation_flag(inv, "unmark"))
+			invocation_note(inv, "nestvisor's mark of lab %s is %s %zu domain%s", lab,
+					invocation_flag(inv, "mark") ? "on" : "off", marked, marked == 1 ? "" : "s");
 	}
 	return problems.errors > 0 ? EXIT_FAILED : EXIT_DONE;
 }
@@ -120,8 +133,18 @@ static int run(struct invocation *inv)
 		if (libvirt_list(source.origin, arena, &documents, &source.count, &err) < 0)
 			return invocation_fail(inv, &err);
 		source.documents = documents;
+		source.driver = config_is_local_libvirt(source.origin) ? source.origin : NULL;
 	}
-	if (adopt_lab_file(arena, source.documents, source.count, lab, source.origin, &adoption, &err) < 0)
+	if ((invocation_flag(inv, "mark") || invocation_flag(inv, "unmark")) && !source.driver)
+		return invocation_usage(
+			inv,
+			"only domains of a libvirt of this machine's that runs as root can be marked, by "
+			"qemu:///system: not those of %s",
+			source.origin);
+	if (invocation_flag(inv, "mark") && invocation_flag(inv, "unmark"))
+		return invocation_usage(inv, "--mark or --unmark, not both");
+	if (adopt_lab_file(arena, source.documents, source.count, lab, source.origin, source.driver, &adoption, &err) <
+	    0)
 		return invocation_fail(inv, &err);
 	return show(inv, &adoption, lab, &source);
 }
@@ -133,12 +156,21 @@ const struct command command_adopt = {
 	.description =
 		"The lab file goes to standard output. libvirt's domains become guests of L0, its networks L0's "
 		"networks. What a lab file has no word for stands in it as a comment, with the reason, above what it "
-		"belongs to; domains and networks of which nestvisor cannot make the like are a comment alone. The "
+		"belongs to; domains and networks that cannot be guests of a lab are a comment alone. The "
 		"file is checked as `nestvisor validate --no-host` does.\n\n"
-		"libvirt is only read; nothing is started, changed or marked. nestvisor does not know these domains as "
-		"its own afterwards: `plan` on the file shows guests that are to be made, and `up` makes them, by "
-		"QEMU, on overlays over the domains' disks. So shut the domains down first. On the machine with the "
-		"libvirt, validate says that its networks' subnets are there already, while libvirt's networks run.",
+		"libvirt is only read; nothing is started, changed or marked. Of this machine's qemu:///system the "
+		"guests "
+		"of the file are those domains themselves (the keys driver and adopted): `plan` on it says where they "
+		"have "
+		"become others since, and doctor, verify, graph, status, cut, seal and open work on them. nestvisor "
+		"never "
+		"changes, starts or ends them, and `down` leaves them. With --mark each domain gets a remark in its "
+		"metadata that names the lab and the guest, for virsh metadata and others to see; it means nothing to "
+		"nestvisor.\n\n"
+		"Of a libvirt of another machine or user, or of captured XML, the guests are the like of the domains, "
+		"for "
+		"nestvisor to make: `up` starts them by QEMU, on overlays over the domains' disks, so shut the domains "
+		"down first.",
 	.operands =
 		(const struct command_operand[]){{.name = "URI",
 						  .help = "libvirt's (https://libvirt.org/uri.html); qemu:///system if "
@@ -157,11 +189,16 @@ const struct command command_adopt = {
 						    .help = "the lab's name",
 						    .fallback = "adopted",
 						    .no_env = true},
+						   {.name = "mark",
+						    .help = "put a remark with the lab's name on each domain"},
+						   {.name = "unmark", .help = "take that remark away again"},
 						   {}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor adopt > mine.nest.yaml", "of this machine's libvirt"},
 			{"nestvisor adopt qemu+ssh://root@server/system --name server", "of another machine's"},
+			{"nestvisor adopt --name office --mark > office.nest.yaml",
+			 "and virsh shows which lab they are in"},
 			{"nestvisor adopt --facts bundle.tar --host vm1", "of domains and networks that were captured"},
 			{}},
 	.statuses =

@@ -35,11 +35,15 @@ const struct command command_down = {
 	.name = "down",
 	.group = GROUP_LAB,
 	.summary = "stops and removes a lab, and nothing else",
-	.description = "Ends the lab's guests and removes its networks, disks and files: everything that carries the "
-		       "lab's mark, and "
-		       "only that. It needs the lab's name alone; the lab file may be gone. What the guests wrote to "
-		       "their disks is "
-		       "lost unless --keep-disks is given. Running it when nothing is there is fine.",
+	.description =
+		"Ends the lab's guests and removes its networks, disks and files: everything that carries the "
+		"lab's mark, and "
+		"only that. It needs the lab's name alone; the lab file may be gone. What the guests wrote to "
+		"their disks is "
+		"lost unless --keep-disks is given. Running it when nothing is there is fine.\n\n"
+		"The domains and networks of a lab that was adopted from a libvirt are not the lab's to remove: they "
+		"go on as they are. What goes is nestvisor's: the rules that held those that were cut or sealed, who "
+		"are open then.",
 	.operands =
 		(const struct command_operand[]){
 			{"LAB", "a running lab's name, or a lab file; the lab of this folder if left out",

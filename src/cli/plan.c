@@ -1,10 +1,25 @@
 #include "apply/session.h"
 
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
+#include "cli/adopted.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
 #include "render/plan.h"
+
+static int find_changes(struct session *session, struct arena *arena, struct plan *plan, struct plan_change **ret,
+			size_t *ret_count, struct error **err)
+{
+	int r;
+
+	if (session->lab->adopted)
+		return adopted_changes(session->lab, session, arena, ret, ret_count, err);
+	r = session_plan(session, plan, err);
+	*ret = plan->changes;
+	*ret_count = plan->change_count;
+	return r;
+}
 
 static int run(struct invocation *inv)
 {
@@ -12,21 +27,24 @@ static int run(struct invocation *inv)
 	cleanup_strbuf struct strbuf text = {0};
 	cleanup_error struct error *err = NULL;
 	cleanup_plan struct plan plan = {0};
+	cleanup_arena struct arena *arena = arena_new();
 	cleanup_lab struct lab *lab = NULL;
+	struct plan_change *changes;
+	size_t count;
 	int status = labfile_load(inv, invocation_operand(inv, 0), true, &lab);
 
 	if (status != EXIT_DONE)
 		return status;
 	if (session_open(lab, SESSION_LOOK, "plan", inv->reporter, inv->cancel, &session, &err) < 0 ||
-	    session_plan(&session, &plan, &err) < 0)
+	    find_changes(&session, arena, &plan, &changes, &count, &err) < 0)
 		return invocation_fail(inv, &err);
 	if (inv->json) {
-		invocation_answer(inv, plan_json(plan.changes, plan.change_count));
+		invocation_answer(inv, plan_json(changes, count));
 	} else {
-		plan_text(plan.changes, plan.change_count, inv->style, &text);
+		plan_text(changes, count, inv->style, &text);
 		invocation_print_text(inv, text.text);
 	}
-	return plan.change_count ? EXIT_CHANGES : EXIT_DONE;
+	return count ? EXIT_CHANGES : EXIT_DONE;
 }
 
 const struct command command_plan = {
@@ -36,7 +54,9 @@ const struct command command_plan = {
 	.description = "Compares the lab file with what runs, at every layer, and lists what `nestvisor up` would "
 		       "create, change, "
 		       "restart and remove, with the reason. Nothing is changed. What somebody else changed of a guest "
-		       "in libvirt is shown as what it would overwrite, if told to by `up --overwrite`.",
+		       "in libvirt is shown as what it would overwrite, if told to by `up --overwrite`.\n\n"
+		       "Of a lab that was adopted from a libvirt it lists where libvirt's domains and networks are no longer "
+		       "what the file says, which up does not change, and whether those that are cut or sealed are held.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/places.h"
 #include "base/strbuf.h"
+#include "cli/adopted.h"
 #include "cli/labfile.h"
 #include "config/config.h"
 
@@ -91,8 +92,10 @@ static int load_quietly(struct invocation *inv, const char *path, struct lab **r
 	cleanup_error struct error *err = NULL;
 	int r = config_load(path, NULL, &problems, ret, &err);
 
-	if (r == 0)
+	if (r == 0) {
+		adopted_attach(*ret);
 		return EXIT_DONE;
+	}
 	if (problems.errors)
 		return invocation_problems(inv, &problems);
 	return invocation_fail_as(inv, EXIT_USAGE, &err);

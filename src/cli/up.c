@@ -1,8 +1,12 @@
 #include "apply/up.h"
 
+#include "apply/adopted.h"
+#include "apply/isolate.h"
+
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
+#include "cli/adopted.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
 #include "render/plan.h"
@@ -108,12 +112,66 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 	return answer(inv, &session, &plan, started);
 }
 
+static bool is_rules(const struct plan_change *change)
+{
+	return strcmp(change->what, "rules") == 0;
+}
+
+/* What libvirt has is as its owner wants it: what up can do for such a lab is to hold who is cut or sealed. */
+static int hold_adopted(struct invocation *inv, const struct lab *lab)
+{
+	cleanup_session struct session session = {.lock = -1};
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_strbuf struct strbuf text = {0};
+	cleanup_error struct error *err = NULL;
+	struct plan_change *changes = NULL;
+	size_t count = 0, differences = 0;
+	int r = session_open(lab, invocation_flag(inv, "no-wait") ? SESSION_CHANGE_NOW : SESSION_CHANGE, "up",
+			     inv->reporter, inv->cancel, &session, &err);
+
+	if (r == 0)
+		r = adopted_changes(lab, &session, arena, &changes, &count, &err);
+	for (size_t i = 0; i < count; i++)
+		differences += !is_rules(&changes[i]);
+	if (r == 0 && differences) {
+		plan_text(changes, count, inv->style, &text);
+		if (!inv->json)
+			invocation_print_text(inv, text.text);
+		r = error_set(&err, EPERM,
+			      "libvirt's domains or networks are not what the lab file says, and nestvisor "
+			      "changes none that it did not make");
+		error_hint(&err, "virsh -c %s edit changes a domain; nestvisor adopt writes the file anew",
+			   lab->adopted);
+	}
+	if (r == 0)
+		r = adopted_remember(&session.folders, lab, &err);
+	if (r == 0)
+		r = isolate_make_rules(&session, &err);
+	if (r < 0)
+		return invocation_fail(inv, &err);
+	if (inv->json) {
+		json_t *document = plan_json(changes, count);
+
+		json_object_set_new(document, "lab", json_string(lab->name));
+		json_object_set_new(document, "seconds", json_real(0));
+		invocation_answer(inv, document);
+	} else {
+		invocation_print(
+			inv,
+			"%s: as libvirt has it: %zu guests, %zu networks; nestvisor starts and ends none of them\n",
+			lab->name, lab->guest_count, lab->network_count);
+	}
+	return EXIT_DONE;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_lab struct lab *lab = NULL;
 	int status = labfile_load(inv, invocation_operand(inv, 0), true, &lab);
 
-	return status == EXIT_DONE ? bring_up(inv, lab) : status;
+	if (status != EXIT_DONE)
+		return status;
+	return lab->adopted ? hold_adopted(inv, lab) : bring_up(inv, lab);
 }
 
 const struct command command_up = {
@@ -130,7 +188,10 @@ const struct command command_up = {
 		       "virt-manager) is not "
 		       "overwritten: `up` then says what it would overwrite and does nothing, until --overwrite allows "
 		       "it or the "
-		       "lab file says the same.",
+		       "lab file says the same.\n\n"
+		       "A lab that was adopted from a libvirt has its guests already, and libvirt starts and ends them: up "
+		       "sees to it that those that are cut or sealed are held, and fails where libvirt's are not what the "
+		       "file says.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},

@@ -67,6 +67,11 @@ static const char *absolute_path(struct build *b, const char *path)
 	return arena_printf(b->lab->arena, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", path);
 }
 
+static const char *copy_of(struct lab *lab, const struct node *node)
+{
+	return node ? arena_strdup(lab->arena, node->text) : NULL;
+}
+
 static void set_subnets(struct network *network, const struct node *subnets)
 {
 	for (const struct node *n = subnets ? subnets->first : NULL; n; n = n->next) {
@@ -142,6 +147,7 @@ static void add_network(struct build *b, struct host *host, const struct node *n
 	network->place = node->key_spot.place;
 	network->uplink = (enum uplink)network_number(b, node, NETWORK_UPLINK);
 	network->dns = network_number(b, node, NETWORK_DNS);
+	network->adopted = copy_of(lab, said(node, NETWORK_ADOPTED));
 	model_derive_interface(network->name, "", network->bridge);
 	set_subnets(network, said(node, NETWORK_SUBNET));
 	set_gateways(network, node);
@@ -235,14 +241,16 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	set_install(b, guest, install);
 	if (!guest->install)
 		guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : absolute_path(b, image_name);
-	guest->image_id = id ? arena_strdup(b->lab->arena, id->text) : NULL;
+	guest->image_id = copy_of(b->lab, id);
+	guest->adopted = copy_of(b->lab, said(node, GUEST_ADOPTED));
 	guest->os = schema_guest.keys[GUEST_OS].rule.choices[guest_number(b, guest, GUEST_OS)].name;
 	set_machine(b, guest);
 	set_driver(b, guest);
 	guest->world = (enum world)guest_number(b, guest, GUEST_WORLD);
 	guest->transport = (enum transport_kind)guest_number(b, guest, GUEST_TRANSPORT);
 	/* What the agent is given to set addresses with is a script for Linux. */
-	guest->seed = seed			   ? (enum seed_kind)seed->value.number
+	guest->seed = guest->adopted		   ? SEED_NONE
+		      : seed			   ? (enum seed_kind)seed->value.number
 		      : builtin			   ? SEED_NATIVE
 		      : windows_version(guest->os) ? SEED_NONE
 						   : SEED_AGENT;
@@ -306,6 +314,22 @@ static void add_contents(struct build *b, struct host *host, const struct node *
 		add_guest(b, host, n);
 }
 
+/* The mixed are an error, which check_adopted finds. */
+static void set_adopted(struct build *b)
+{
+	const struct node *driver = said(b->root, LAB_DRIVER);
+	const char *uri = driver ? value_driver_uri(driver->text) : NULL;
+	struct lab *lab = b->lab;
+	bool any = false;
+
+	for (size_t i = 0; i < lab->root->network_count; i++)
+		any |= lab->root->networks[i]->adopted != NULL;
+	for (size_t i = 0; i < lab->root->guest_count; i++)
+		any |= lab->root->guests[i]->adopted != NULL;
+	if (any && uri)
+		lab->adopted = arena_strdup(lab->arena, uri);
+}
+
 static void add_root(struct build *b)
 {
 	const struct node *at = said(b->root, LAB_AT), *overcommit = said(b->root, LAB_CPU_OVERCOMMIT);
@@ -320,6 +344,7 @@ static void add_root(struct build *b)
 	root->cpu_overcommit = overcommit ? (unsigned)overcommit->value.number : 100;
 	lab->root = root;
 	add_contents(b, root, said(b->root, LAB_NETWORKS), said(b->root, LAB_GUESTS));
+	set_adopted(b);
 }
 
 /* ─── MTU ─── */

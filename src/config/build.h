@@ -27,6 +27,7 @@ struct build {
 void build_lab(struct build *b);
 void build_links(struct build *b); /* its second half: NICs, policies, what refers to others by name */
 
+void check_adopted(struct build *b);
 void check_networks(struct build *b);
 void check_overlaps(struct build *b);
 void check_guests(struct build *b);

@@ -121,7 +121,7 @@ static void check_machine(struct build *b)
 	const struct node *guests = said(b->root, LAB_GUESTS);
 	struct room room = {.host = b->lab->root, .name = "L0"};
 
-	if (!b->machine || !guests)
+	if (!b->machine || !guests || b->lab->adopted) /* which is there, whatever it takes */
 		return;
 	room.memory_spot = room.cpus_spot = guests->key_spot;
 	room.memory = b->machine->memory;

@@ -249,7 +249,7 @@ void check_overlaps(struct build *b)
 		qsort(t.entries, t.count, sizeof(*t.entries), compare_entries);
 	check_within_tables(&t);
 	check_nat_networks(&t);
-	for (size_t i = 0; b->machine && i < b->machine->route_count; i++)
+	for (size_t i = 0; b->machine && !b->lab->adopted && i < b->machine->route_count; i++)
 		if (b->machine->routes[i].prefix.length > 0)
 			check_machine_route(&t, &b->machine->routes[i]);
 	free(t.entries);

@@ -15,6 +15,7 @@ static const char byte_order_mark[] = "\xef\xbb\xbf";
 static void build_and_check(struct build *b)
 {
 	build_lab(b);
+	check_adopted(b);
 	check_networks(b);
 	check_overlaps(b);
 	check_guests(b);

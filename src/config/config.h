@@ -66,6 +66,9 @@ int config_load(const char *path, const struct surroundings *machine, struct pro
 int config_load_text(const char *name, const char *text, size_t length, const struct surroundings *machine,
 		     struct problems *ret_problems, struct lab **ret, struct error **err);
 
+/* Whether it is the URI of a libvirt that a lab file may name as a driver: QEMU's, of this machine, root's. */
+bool config_is_local_libvirt(const char *text);
+
 /* Finds the one *.nest.yaml of the current folder: -ENOENT, or -ENOTUNIQ with the names. */
 int config_find(char **ret_path, struct error **err);
 

@@ -84,6 +84,7 @@ static json_t *network_json(const struct network *network)
 	append_prefix(json_object_get(json, "subnet"), &network->subnet6);
 	append_ip(json_object_get(json, "gateway"), &network->gateway4);
 	append_ip(json_object_get(json, "gateway"), &network->gateway6);
+	set_text(json, "adopted", network->adopted);
 	if (network->encapsulation != ENCAP_NONE)
 		json_object_set_new(json, encapsulation_name(network->encapsulation), tunnel_json(network));
 	return json;
@@ -201,6 +202,7 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	json_object_set_new(json, "display", json_boolean(guest->display));
 	set_text(json, "hypervisor", choice_name(GUEST_HYPERVISOR, guest->hypervisor_hidden));
 	set_text(json, "driver", guest->libvirt);
+	set_text(json, "adopted", guest->adopted);
 	set_text(json, "seed", choice_name(GUEST_SEED, guest->seed));
 	set_text(json, "transport", choice_name(GUEST_TRANSPORT, guest->transport));
 	set_text(json, "world", world_name(guest->world));
@@ -300,8 +302,10 @@ json_t *config_part(const struct lab *lab, const struct host *host)
 	set_text(json, "lab", lab->name);
 	if (*host->path)
 		set_text(json, "at", host->path);
-	if (host == lab->root)
+	if (host == lab->root) {
 		set_text(json, "isolation", lab->isolation);
+		set_text(json, "driver", lab->adopted); /* else each guest says its own */
+	}
 	for (size_t i = 0; i < lab->policy_count; i++) {
 		const struct policy *policy = &lab->policies[i];
 

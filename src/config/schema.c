@@ -163,6 +163,11 @@ static const struct key network_keys[] = {
 			    .object = &schema_geneve,
 			    .description = "Joins the network to others by GENEVE.",
 			    .example = "{id: 4711, peers: [203.0.113.7], options: 8}"},
+	[NETWORK_ADOPTED] = {.name = "adopted",
+			     KIND(VALUE_TEXT),
+			     .description =
+				     "The name of the network of libvirt's that it is; see the same key of guests.",
+			     .example = "default"},
 };
 
 const struct object schema_network =
@@ -439,6 +444,15 @@ static const struct key guest_keys[] = {
 			  .otherwise = "of a guest of L0 what the lab says, else qemu",
 			  .description = "What starts it.",
 			  .example = "qemu:///system"},
+	[GUEST_ADOPTED] =
+		{.name = "adopted",
+		 KIND(VALUE_TEXT),
+		 .description =
+			 "The name of the domain of libvirt's that it is. nestvisor did not make it and never "
+			 "changes, starts or ends it: the file says what is there, for plan to compare and for "
+			 "verify, doctor, graph, cut and seal to work on. All guests and networks of L0 are adopted, "
+			 "or none is; nestvisor adopt writes such a file.",
+		 .example = "web-server"},
 	[GUEST_IMAGE_ID] = {.name = "image-id",
 			    .flags = KEY_PART_ONLY,
 			    KIND(VALUE_TEXT),

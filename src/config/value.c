@@ -5,6 +5,8 @@
  */
 #include "config/value.h"
 
+#include "config/config.h"
+
 #include "base/arena.h"
 #include "config/spelling.h"
 
@@ -169,7 +171,7 @@ static bool parse_image(const struct value_rule *rule, const char *text, struct 
  * own. */
 #define DRIVER_URI_PATTERN "qemu(\\+unix)?:///system(\\?socket=/.*)?"
 
-static bool is_local_uri(const char *text)
+bool config_is_local_libvirt(const char *text)
 {
 	static const char *const starts[] = {"qemu:///system", "qemu+unix:///system"};
 	static const char socket[] = "?socket=/";
@@ -191,7 +193,7 @@ static bool parse_driver(const struct value_rule *rule, const char *text, struct
 
 	if (strlen(text) > TEXT_LENGTH_MAX)
 		return parse_text(rule, text, problems, ret, complaint);
-	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || is_local_uri(text))
+	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || config_is_local_libvirt(text))
 		return true;
 	if (strstr(text, ":///session"))
 		complaint->message =

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { ADOPTED_NAME_MAX = 255 };
+
 static void add_note(struct entry *entry, const char *format, va_list args)
 {
 	cleanup_free char *text = NULL;
@@ -365,6 +367,20 @@ static void check_network(struct entry *entry, const struct adopted_network *net
 		entry_leave_out(entry, "its subnet overlaps that of \"%s\"", other);
 }
 
+bool adopter_name(struct entry *entry, const char *libvirt)
+{
+	cleanup_strbuf struct strbuf safe = {};
+
+	if (!entry->adopter->driver)
+		return true;
+	text_safe(&safe, libvirt, false);
+	if (!*libvirt || strcmp(libvirt, safe.text) != 0 || strlen(libvirt) > ADOPTED_NAME_MAX)
+		entry_leave_out(entry, "a lab file cannot say its name: it has none, or one of odd characters");
+	else
+		strbuf_printf(&entry->body, "    adopted: %s\n", adopter_quote(entry->adopter, libvirt));
+	return !entry->left_out;
+}
+
 static void write_network(struct entry *entry, struct adopted_network *network)
 {
 	read_subnets(entry, network);
@@ -373,6 +389,8 @@ static void write_network(struct entry *entry, struct adopted_network *network)
 		return;
 	network->name = fitting_name(entry->adopter, "network", network->libvirt);
 	add_key(&entry->body, network->name);
+	if (!adopter_name(entry, network->libvirt))
+		network->name = NULL;
 	add_subnets(entry, network);
 	add_uplink(entry, network);
 	add_mtu(entry, network);
@@ -457,7 +475,8 @@ static void add_domain(struct adopter *adopter, const struct document *document)
 		adopt_check_domain(&entry);
 	if (!entry.left_out) {
 		add_key(&entry.body, fitting_name(adopter, "guest", name));
-		adopt_domain(&entry);
+		if (adopter_name(&entry, name))
+			adopt_domain(&entry);
 	}
 	finish_entry(&entry, "libvirt's domain", name, &adopter->guests_text, &adopter->result->guests);
 }
@@ -483,25 +502,34 @@ static void release_text(void *text)
 	free(text);
 }
 
+static const char head_of_others[] =
+	"# nestvisor did not make these guests and does not know them as its own: up starts guests of its own,\n"
+	"# by QEMU, on overlays over the same disks. Shut the domains down and stop their networks first, and\n"
+	"# start no domain again while the lab is there: what it writes to its disk ruins the overlay.\n";
+
+static const char head_of_adopted[] =
+	"# These guests and networks are libvirt's, and stay so: nestvisor changes, starts and ends none of them. "
+	"plan\n"
+	"# says where they are no longer what stands here; a comment says where one of nestvisor's own would be\n"
+	"# otherwise. Policies may be added, and who is to be cut: see nestvisor verify, cut and graph.\n";
+
 static void write_file(struct adopter *adopter, const char *lab, const char *origin)
 {
 	struct strbuf out = {};
 
 	strbuf_add(&out, "# A lab of what libvirt has, written by nestvisor adopt from ");
 	text_safe(&out, origin, false);
-	strbuf_add(
-		&out,
-		".\n"
-		"# What a lab file has no word for stands as a comment above what it belongs to, with the reason.\n"
-		"#\n"
-		"# nestvisor did not make these guests and does not know them as its own: up starts guests of its "
-		"own,\n"
-		"# by QEMU, on overlays over the same disks. Shut the domains down and stop their networks first, and\n"
-		"# start no domain again while the lab is there: what it writes to its disk ruins the overlay.\n");
+	strbuf_add(&out,
+		   ".\n"
+		   "# What a lab file has no word for stands as a comment above what it belongs to, with the reason.\n"
+		   "#\n");
+	strbuf_add(&out, adopter->driver ? head_of_adopted : head_of_others);
 	strbuf_printf(&out, "lab: %s\n",
 		      strspn(lab, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(lab) && *lab
 			      ? lab
 			      : adopter_quote(adopter, lab));
+	if (adopter->driver)
+		strbuf_printf(&out, "driver: %s\n", adopter_quote(adopter, adopter->driver));
 	add_section(&out, "networks", &adopter->networks_text, adopter->result->networks);
 	add_section(&out, "guests", &adopter->guests_text, adopter->result->guests);
 	free(adopter->networks_text.text);
@@ -511,9 +539,9 @@ static void write_file(struct adopter *adopter, const char *lab, const char *ori
 }
 
 int adopt_lab_file(struct arena *arena, const struct document *documents, size_t count, const char *lab,
-		   const char *origin, struct adoption *ret, struct error **err)
+		   const char *origin, const char *driver, struct adoption *ret, struct error **err)
 {
-	struct adopter adopter = {.arena = arena, .result = ret};
+	struct adopter adopter = {.arena = arena, .driver = driver, .result = ret};
 	size_t found = 0;
 	int r;
 

@@ -27,10 +27,12 @@ struct adoption {
 
 /*
  * Documents that are neither domains nor networks do not count. `lab` is the new lab's name; `origin` says where the
- * documents are from, for the file's first lines. -ENOENT where there is neither a domain nor a network, -ENOTSUP
+ * documents are from, for the file's first lines. `driver`: the URI of the libvirt whose they are, where a lab file on
+ * this machine can have it: the guests and networks are then those themselves (the keys "driver" and "adopted"); NULL:
+ * they are the like of them, for nestvisor to make. -ENOENT where there is neither a domain nor a network, -ENOTSUP
  * without libxml2. XML that cannot be read is left out with a comment. All lives in the arena.
  */
 int adopt_lab_file(struct arena *arena, const struct document *documents, size_t count, const char *lab,
-		   const char *origin, struct adoption *ret, struct error **err);
+		   const char *origin, const char *driver, struct adoption *ret, struct error **err);
 
 #endif

@@ -182,7 +182,7 @@ static void add_system(struct entry *entry, const char *image)
 	strbuf_printf(&entry->body, "    image: %s\n", adopter_quote(entry->adopter, image));
 	if (windows)
 		strbuf_printf(&entry->body, "    os: %s\n", windows_name(windows));
-	else
+	else if (!entry->adopter->driver)
 		strbuf_add(&entry->body, "    seed: none\n"); /* it has its name and addresses; Windows' default */
 	if (windows || strcmp(firmware, "bios") != 0)
 		strbuf_printf(&entry->body, "    firmware: %s\n", firmware);
@@ -280,16 +280,18 @@ static const char *usable_mac(struct entry *entry, const struct adopted_network 
 			      const char *text)
 {
 	static const uint8_t zero[6];
+	/* one of libvirt's own has the one that it has */
+	const char *without = entry->adopter->driver ? "is left out" : "gets another MAC address";
 	char shown[MAC_TEXT_SIZE];
 	uint8_t mac[6];
 
 	if (!*text)
 		return NULL;
 	if (!mac_parse(text, mac) || mac[0] & 1 || memcmp(mac, zero, 6) == 0)
-		entry_note(entry, "NIC %zu gets another MAC address: \"%s\" is none of one NIC", index, text);
+		entry_note(entry, "NIC %zu %s: \"%s\" is none of one NIC", index, without, text);
 	else if (!adopter_take(entry->adopter, network->name, mac_format(mac, shown)))
-		entry_note(entry, "NIC %zu gets another MAC address: one before it in \"%s\" has %s, too", index,
-			   network->libvirt, text);
+		entry_note(entry, "NIC %zu %s: one before it in \"%s\" has %s, too", index, without, network->libvirt,
+			   text);
 	else
 		return arena_strdup(entry->adopter->arena, shown);
 	return NULL;
@@ -319,7 +321,9 @@ static bool add_nic(struct entry *entry, size_t index)
 	address = mac ? reserved_address(entry, network, mac) : NULL;
 	if (address && !adopter_take(entry->adopter, network->name, address))
 		address = NULL;
-	if (!address && !network->dhcp) {
+	if (entry->adopter->driver && *text && !mac)
+		return false;
+	if (!address && !network->dhcp && !entry->adopter->driver) {
 		entry_note(entry,
 			   "NIC %zu is left out: its address is not known, and \"%s\" has no DHCP. With an address:",
 			   index, network->libvirt);

@@ -4,8 +4,8 @@
 
 #include "base/ip.h"
 #include "base/strbuf.h"
-#include "doctor/adopt.h"
 #include "base/xml.h"
+#include "doctor/adopt.h"
 
 /* A network that guests may be plugged into. */
 struct adopted_network {
@@ -20,6 +20,7 @@ struct adopted_network {
 /* What is known while the file is written. */
 struct adopter {
 	struct arena *arena;
+	const char *driver; /* NULL: guests that nestvisor would make; see adopt_lab_file */
 	struct adopted_network *networks;
 	size_t network_count;
 	const char **names; /* of guests and of networks, so that none is there twice */
@@ -60,6 +61,8 @@ const char *adopter_quote(struct adopter *adopter, const char *text);
 
 /* Whether it can be a guest at all: else it is left out. */
 void adopt_check_domain(struct entry *entry);
+/* The key that names what it is at libvirt, where the file adopts; false with a reason to be left out. */
+bool adopter_name(struct entry *entry, const char *libvirt);
 /* What stands below the guest's name. */
 void adopt_domain(struct entry *entry);
 

@@ -6,8 +6,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
-#include "doctor/checks.h"
 #include "base/xml.h"
+#include "doctor/checks.h"
 #include "model/windows.h"
 
 #include <string.h>

@@ -19,6 +19,9 @@ struct error;
 	F(virConnectListAllDomains)                                                                                    \
 	F(virConnectListAllNetworks)                                                                                   \
 	F(virNetworkGetName)                                                                                           \
+	F(virNetworkLookupByName)                                                                                      \
+	F(virNetworkGetBridgeName)                                                                                     \
+	F(virNetworkIsActive)                                                                                          \
 	F(virNetworkGetXMLDesc)                                                                                        \
 	F(virNetworkFree)                                                                                              \
 	F(virDomainGetXMLDesc)                                                                                         \
@@ -27,6 +30,7 @@ struct error;
 	F(virDomainLookupByName)                                                                                       \
 	F(virDomainGetUUIDString)                                                                                      \
 	F(virDomainGetName)                                                                                            \
+	F(virDomainSetMetadata)                                                                                        \
 	F(virDomainGetMetadata)                                                                                        \
 	F(virDomainDefineXMLFlags)                                                                                     \
 	F(virDomainCreateWithFlags)                                                                                    \

@@ -74,6 +74,7 @@ struct network {
 	unsigned geneve_options;         /* bytes, a multiple of 4 */
 	struct ip *peers;
 	size_t peer_count;
+	const char *adopted;              /* the name of libvirt's network that it is; NULL: nestvisor makes it */
 	char bridge[INTERFACE_NAME_SIZE]; /* the bridge's interface name inside the lab's namespace */
 	struct place place;
 };
@@ -124,6 +125,7 @@ struct guest {
 	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
 	const char *libvirt;     /* the URI of the libvirt that it is a domain of; NULL: the qemu driver starts it */
+	const char *adopted;     /* the name of the domain there that it is, and that nestvisor did not make; NULL */
 	enum firmware firmware;
 	bool tpm;                /* has a TPM 2.0, with a state of its own */
 	bool display;            /* has a screen and a keyboard, to be looked at (nestvisor view, screenshot, type) */
@@ -185,6 +187,8 @@ struct lab {
 	const char *name;
 	char id[ID_TEXT_SIZE];
 	const char *file;     /* as named by the user; "-" for standard input */
+	const char *adopted;  /* the URI of the libvirt that has all guests and networks of L0 already; NULL: they are
+				 nestvisor's. Bridges and taps are then those of libvirt_attach (driver/libvirt_adopted.h). */
 	const char *isolation; /* in a part: what was said at run time, as JSON (model/isolation.h); NULL: not said */
 	struct host *root;    /* the host this program runs on */
 	struct guest **guests; /* all of them, parents before children, in the file's order */

@@ -255,6 +255,8 @@ int net_remove_all(const char *lab_name, const char *run_dir, struct error **err
 		r = net_remove_loose_taps(&names, err);
 	if (r == 0)
 		r = net_remove_publish(&names, run_dir, err);
+	if (r == 0)
+		r = net_remove_adopted(&names, run_dir, err);
 	if (r == 0 && unlink(record) < 0 && errno != ENOENT)
 		r = error_errno(err, errno, "cannot remove %s", record);
 	return r < 0 ? error_wrap(err, "network of lab %s", lab_name) : 0;

@@ -7,6 +7,7 @@
 #include "net/namespace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,7 +44,10 @@ int net_open(const struct lab *lab, const char *run_dir, struct net **ret, struc
 		abort();
 	pthread_mutex_init(&net->mutex, NULL);
 	r = net_names_of(lab->name, &net->names, err);
-	if (r == 0) {
+	if (r == 0 && lab->adopted) {
+		net->netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+		r = net->netns < 0 ? error_errno(err, errno, "cannot open this network namespace") : 0;
+	} else if (r == 0) {
 		r = netns_open(net->names.netns, &net->netns, NULL);
 		r = r == -ENOENT ? 0 : r < 0 ? netns_open(net->names.netns, &net->netns, err) : 0;
 	}

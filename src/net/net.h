@@ -82,6 +82,24 @@ int net_check_rules(struct net *net, bool *ret_same, struct error **err);
 void net_set_isolation(struct net *net, const struct isolation *isolation);
 
 /*
+ * Of a lab that was adopted from a libvirt (lab->adopted) the network is libvirt's, in the namespace that the thread is
+ * in: nothing is made there, and what these functions know of it is the ends of guests' NICs, as the caller has found
+ * them out. The rules are then two tables of the lab's name with what its cut and sealed guests may not, or none where
+ * no guest is held (adopted.c). net_check_rules, net_isolate, net_make_rules and net_remove_all know both kinds of
+ * labs.
+ */
+struct net_adopted_nic {
+	const struct guest *guest;
+	const char *type;   /* libvirt's word for what it is plugged into, for messages */
+	const char *device; /* the name of its tap; NULL: it has none here */
+	const char *bridge; /* that it is, or would be, plugged into; NULL: none here */
+	bool running;	    /* whether its domain runs */
+	uint8_t mac[6];
+};
+/* Borrowed. Without it such a lab's rules cannot be made or checked: -ENODATA. */
+void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t count);
+
+/*
  * From the isolation that is set to another one, which is then set: one transaction that changes elements of sets, in
  * both tables. Where the rules in the kernel are not those that they should be, all of them are loaded anew instead.
  * The caller sees to it that no other process does the same at this moment.
@@ -104,9 +122,9 @@ int net_end_flows(struct net *net, const struct isolation *before, const struct 
  */
 int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err);
 /*
- * The same for a hypervisor that opens its taps by name in the host's root namespace (libvirt). net_make_loose_tap makes
- * one there, without a cable, that waits to be opened; net_plug_tap then takes it into the lab's namespace, under the
- * name that the lab knows it by, and onto its bridge. What is left of either from before is removed.
+ * The same for a hypervisor that opens its taps by name in the host's root namespace (libvirt). net_make_loose_tap
+ * makes one there, without a cable, that waits to be opened; net_plug_tap then takes it into the lab's namespace, under
+ * the name that the lab knows it by, and onto its bridge. What is left of either from before is removed.
  */
 enum { NET_LOOSE_TAP_SIZE = 16 };
 void net_loose_tap_name(const struct nic *nic, char ret[NET_LOOSE_TAP_SIZE]);

@@ -29,9 +29,11 @@ struct net {
 	struct net_names names;
 	pthread_mutex_t mutex; /* over all below: netlink sockets carry one request at a time */
 	int netns;
-	struct netlink inside, root;	   /* opened when first used */
-	struct netlink filter;		   /* the same, of the packet filter inside */
-	const struct isolation *isolation; /* borrowed; NULL: what the lab file says */
+	struct netlink inside, root;	       /* opened when first used */
+	struct netlink filter;		       /* the same, of the packet filter inside */
+	const struct isolation *isolation;     /* borrowed; NULL: what the lab file says */
+	const struct net_adopted_nic *adopted; /* borrowed; NULL: not known, or the lab is nestvisor's */
+	size_t adopted_count;
 };
 
 /* The sockets of the two namespaces. With the mutex held. */
@@ -76,6 +78,11 @@ int net_remove_world(struct netlink *inside, struct error **err);
 int net_refresh_uplink(struct net *net, struct netlink *inside, struct error **err);
 /* What the uplink has in the root namespace, known by the lab's name alone. */
 int net_remove_outside(const struct net_names *names, const char *run_dir, struct error **err);
+
+/* adopted.c: of a lab of libvirt's. With the mutex held. */
+int net_check_adopted(struct net *net, const struct isolation *isolation, bool *ret_same, struct error **err);
+int net_load_adopted(struct net *net, const struct isolation *isolation, struct error **err);
+int net_remove_adopted(const struct net_names *names, const char *run_dir, struct error **err);
 
 /* publish.c */
 int net_remove_publish(const struct net_names *names, const char *run_dir, struct error **err);

@@ -71,6 +71,7 @@ static const struct schema schemas[] = {
 			"networks": {"type": "integer", "minimum": 0},
 			"left_out": {"type": "integer", "minimum": 0, "description": "domains and networks that are a comment alone"},
 			"notes": {"type": "integer", "minimum": 0, "description": "what else could not be expressed"},
+			"marked": {"type": "integer", "minimum": 0, "description": "domains that got the mark (--mark)"},
 			"valid": {"type": "boolean"},
 			"problems": {"type": "array", "description": "of the lab file, in the form of validate's", "items": {"type": "object"}}
 		},

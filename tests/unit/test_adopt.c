@@ -7,21 +7,28 @@
 #include "facts_check.h"
 
 #include "base/arena.h"
-#include "config/config.h"
 #include "base/xml.h"
+#include "config/config.h"
 #include "driver/libvirt_list.h"
 
 #include <dirent.h>
 #include <errno.h>
 
-static struct adoption adopt(struct arena *arena, const struct document *documents, size_t count)
+/* driver: NULL, or whose domains and networks they are to be. */
+static struct adoption adopt_from(struct arena *arena, const struct document *documents, size_t count,
+				  const char *driver)
 {
 	cleanup_error struct error *err = NULL;
 	struct adoption adoption;
 
-	if (adopt_lab_file(arena, documents, count, "adopted", "a test", &adoption, &err) < 0)
+	if (adopt_lab_file(arena, documents, count, "adopted", "a test", driver, &adoption, &err) < 0)
 		fail_msg("%s", err->message);
 	return adoption;
+}
+
+static struct adoption adopt(struct arena *arena, const struct document *documents, size_t count)
+{
+	return adopt_from(arena, documents, count, NULL);
 }
 
 /* Takes the lab file for what it is to be: a file that config reads, with as many guests and networks as were said. */
@@ -58,6 +65,20 @@ static void test_machine(void **state)
 	check_golden(golden, adoption.text);
 	assert_valid(&adoption);
 	assert_true(adoption.guests >= 10);
+	assert_int_equal(adoption.guests + adoption.networks + adoption.left_out, facts->document_count);
+}
+
+/* The same as guests of that libvirt itself. */
+static void test_adopted(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_bundle struct bundle *bundle = load_below("tests/golden/adopt/machine");
+	cleanup_free char *golden = source_path("tests/golden/adopt/adopted.nest.yaml");
+	const struct facts *facts = bundle->hosts[0];
+	struct adoption adoption = adopt_from(arena, facts->documents, facts->document_count, "qemu:///system");
+
+	check_golden(golden, adoption.text);
+	assert_valid(&adoption);
 	assert_int_equal(adoption.guests + adoption.networks + adoption.left_out, facts->document_count);
 }
 
@@ -156,7 +177,7 @@ static void test_nothing_there(void **state)
 	const struct document filter = {.kind = "nwfilter", .text = "<filter/>"};
 	struct adoption adoption;
 
-	assert_int_equal(adopt_lab_file(arena, &filter, 1, "adopted", "a test", &adoption, &err), -ENOENT);
+	assert_int_equal(adopt_lab_file(arena, &filter, 1, "adopted", "a test", NULL, &adoption, &err), -ENOENT);
 	assert_non_null(strstr(err->message, "a test"));
 }
 
@@ -187,9 +208,10 @@ static void test_live(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_machine),		  cmocka_unit_test(test_each_alone),
-		cmocka_unit_test(test_libvirts_networks), cmocka_unit_test(test_hostile_text),
-		cmocka_unit_test(test_nothing_there),	  cmocka_unit_test(test_live),
+		cmocka_unit_test(test_machine),	     cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_each_alone),   cmocka_unit_test(test_libvirts_networks),
+		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_nothing_there),
+		cmocka_unit_test(test_live),
 	};
 
 	if (!xml_available())

@@ -1,0 +1,234 @@
+#include "driver/libvirt_adopted.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/xml.h"
+#include "driver/libvirt_library.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct visit {
+	const struct libvirt *lib;
+	virConnectPtr connection;
+	const char *uri;
+};
+
+static void end_visit(struct visit *visit)
+{
+	if (visit->connection)
+		visit->lib->virConnectClose(visit->connection);
+}
+#define cleanup_visit __attribute__((cleanup(end_visit)))
+
+static int fail(const struct visit *visit, struct error **err, const char *what, const char *name)
+{
+	const virError *said = visit->lib->virGetLastError();
+	int r = error_set(err, EIO, "%s%s: libvirt at %s says \"%s\"", what, name, visit->uri,
+			  said && said->message ? said->message : "nothing");
+
+	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_NO_CONNECT || said->code == VIR_ERR_RPC))
+		error_hint(err,
+			   "is libvirtd running, and may you use it? virsh -c %s uri; nestvisor doctor looks into it",
+			   visit->uri);
+	return r;
+}
+
+static int begin(struct visit *visit, const struct lab *lab, bool write, struct error **err)
+{
+	int r = libvirt_load(&visit->lib, err);
+
+	if (r < 0)
+		return r;
+	visit->uri = lab->adopted;
+	visit->connection =
+		write ? visit->lib->virConnectOpen(visit->uri) : visit->lib->virConnectOpenReadOnly(visit->uri);
+	return visit->connection ? 0 : fail(visit, err, "cannot connect", "");
+}
+
+/* *ret NULL: there is none. */
+static int find_domain(const struct visit *visit, const char *name, virDomainPtr *ret, struct error **err)
+{
+	const virError *said;
+
+	*ret = visit->lib->virDomainLookupByName(visit->connection, name);
+	said = *ret ? NULL : visit->lib->virGetLastError();
+	return *ret || (said && said->code == VIR_ERR_NO_DOMAIN)
+		       ? 0
+		       : fail(visit, err, "cannot look for the domain ", name);
+}
+
+static const char *state_words(int state)
+{
+	static const char *const words[] = {
+		[VIR_DOMAIN_NOSTATE] = "unknown",	 [VIR_DOMAIN_RUNNING] = "running",
+		[VIR_DOMAIN_BLOCKED] = "running",	 [VIR_DOMAIN_PAUSED] = "paused",
+		[VIR_DOMAIN_SHUTDOWN] = "shutting down", [VIR_DOMAIN_SHUTOFF] = "shut off",
+		[VIR_DOMAIN_CRASHED] = "crashed",	 [VIR_DOMAIN_PMSUSPENDED] = "suspended",
+	};
+
+	return state >= 0 && state < (int)(sizeof(words) / sizeof(*words)) ? words[state] : "unknown";
+}
+
+/* NULL: it has none, or there is no such network. */
+static const char *bridge_of(const struct visit *visit, const char *name, struct arena *arena)
+{
+	virNetworkPtr network = visit->lib->virNetworkLookupByName(visit->connection, name);
+	cleanup_free char *bridge = network ? visit->lib->virNetworkGetBridgeName(network) : NULL;
+
+	if (network)
+		visit->lib->virNetworkFree(network);
+	return bridge ? arena_strdup(arena, bridge) : NULL;
+}
+
+/* As it runs; of one that does not, as it is defined. */
+static int read_interfaces(const struct visit *visit, const char *text, struct arena *arena,
+			   struct adopted_domain *domain, struct error **err)
+{
+	cleanup_xml struct xml *xml = NULL;
+	int r = xml_open(text, strlen(text), &xml, err);
+	size_t count;
+
+	if (r < 0)
+		return r;
+	count = xml_count(xml, "count(/domain/devices/interface)");
+	domain->interfaces = arena_alloc(arena, (count + 1) * sizeof(*domain->interfaces));
+	for (size_t i = 1; i <= count; i++) {
+		struct adopted_interface *interface = &domain->interfaces[domain->interface_count++];
+		const char *device = xml_text(xml, arena, "(/domain/devices/interface)[%zu]/target/@dev", i);
+		const char *network = xml_text(xml, arena, "(/domain/devices/interface)[%zu]/source/@network", i);
+		const char *bridge = xml_text(xml, arena, "(/domain/devices/interface)[%zu]/source/@bridge", i);
+
+		*interface = (struct adopted_interface){
+			.type = xml_text(xml, arena, "(/domain/devices/interface)[%zu]/@type", i),
+			.device = *device && domain->running ? device : NULL,
+			.bridge = *bridge    ? bridge
+				  : *network ? bridge_of(visit, network, arena)
+					     : NULL};
+		mac_parse(xml_text(xml, arena, "(/domain/devices/interface)[%zu]/mac/@address", i), interface->mac);
+	}
+	return 0;
+}
+
+static int look_at_domain(const struct visit *visit, const char *name, struct arena *arena, struct adopted_domain *ret,
+			  struct error **err)
+{
+	cleanup_free char *xml = NULL;
+	int state = VIR_DOMAIN_NOSTATE, reason, r;
+	virDomainPtr domain;
+
+	*ret = (struct adopted_domain){.state = "gone"};
+	r = find_domain(visit, name, &domain, err);
+	if (r < 0 || !domain)
+		return r;
+	xml = visit->lib->virDomainGetXMLDesc(domain, 0);
+	if (!xml || visit->lib->virDomainGetState(domain, &state, &reason, 0) < 0) {
+		r = fail(visit, err, "cannot look at the domain ", name);
+	} else {
+		ret->exists = true;
+		ret->state = state_words(state);
+		ret->running = state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_CRASHED;
+		r = read_interfaces(visit, xml, arena, ret, err);
+	}
+	visit->lib->virDomainFree(domain);
+	return r;
+}
+
+static int look_at_network(const struct visit *visit, const char *name, struct arena *arena,
+			   struct adopted_network_state *ret, struct error **err)
+{
+	virNetworkPtr network = visit->lib->virNetworkLookupByName(visit->connection, name);
+	const virError *said = network ? NULL : visit->lib->virGetLastError();
+	cleanup_free char *bridge = NULL;
+
+	*ret = (struct adopted_network_state){0};
+	if (!network)
+		return said && said->code == VIR_ERR_NO_NETWORK
+			       ? 0
+			       : fail(visit, err, "cannot look for the network ", name);
+	bridge = visit->lib->virNetworkGetBridgeName(network);
+	*ret = (struct adopted_network_state){.exists = true,
+					      .active = visit->lib->virNetworkIsActive(network) == 1,
+					      .bridge = bridge ? arena_strdup(arena, bridge) : NULL};
+	visit->lib->virNetworkFree(network);
+	return 0;
+}
+
+int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libvirt_adopted *ret, struct error **err)
+{
+	cleanup_visit struct visit visit = {0};
+	const struct host *root = lab->root;
+	int r = begin(&visit, lab, false, err);
+
+	*ret = (struct libvirt_adopted){.lab = lab};
+	ret->domains = arena_alloc(arena, (root->guest_count + 1) * sizeof(*ret->domains));
+	ret->networks = arena_alloc(arena, (root->network_count + 1) * sizeof(*ret->networks));
+	for (size_t i = 0; r == 0 && i < root->guest_count; i++)
+		r = look_at_domain(&visit, root->guests[i]->adopted, arena, &ret->domains[i], err);
+	for (size_t i = 0; r == 0 && i < root->network_count; i++)
+		r = look_at_network(&visit, root->networks[i]->adopted, arena, &ret->networks[i], err);
+	return r;
+}
+
+static void put_interface_name(char to[INTERFACE_NAME_SIZE], const char *name)
+{
+	if (name && *name && strlen(name) < INTERFACE_NAME_SIZE)
+		memcpy(to, name, strlen(name) + 1);
+}
+
+void libvirt_adopted_attach(struct lab *lab, const struct libvirt_adopted *adopted)
+{
+	for (size_t i = 0; i < lab->root->network_count; i++)
+		put_interface_name(lab->root->networks[i]->bridge, adopted->networks[i].bridge);
+	for (size_t i = 0; i < lab->root->guest_count; i++) {
+		struct guest *guest = lab->root->guests[i];
+
+		for (size_t j = 0; j < guest->nic_count; j++)
+			for (size_t k = 0; k < adopted->domains[i].interface_count; k++)
+				if (memcmp(guest->nics[j].mac, adopted->domains[i].interfaces[k].mac, 6) == 0)
+					put_interface_name(guest->nics[j].tap,
+							   adopted->domains[i].interfaces[k].device);
+	}
+}
+
+/* ─── the mark ─── */
+
+static int mark_domain(const struct visit *visit, const struct lab *lab, const struct guest *guest, bool mark,
+		       bool *ret_there, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *element = arena_printf(arena, "<adopted>%s/%s</adopted>", lab->name, guest->path);
+	int state = VIR_DOMAIN_SHUTOFF, reason, r;
+	unsigned flags = VIR_DOMAIN_AFFECT_CONFIG;
+	virDomainPtr domain;
+
+	r = find_domain(visit, guest->adopted, &domain, err);
+	*ret_there = domain != NULL;
+	if (r < 0 || !domain)
+		return r;
+	if (visit->lib->virDomainGetState(domain, &state, &reason, 0) == 0 && state != VIR_DOMAIN_SHUTOFF)
+		flags |= VIR_DOMAIN_AFFECT_LIVE;
+	if (visit->lib->virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, mark ? element : NULL, "nestvisor",
+					     ADOPTED_MARK_URI, flags) < 0 &&
+	    (mark || visit->lib->virGetLastError()->code != VIR_ERR_NO_DOMAIN_METADATA))
+		r = fail(visit, err, "cannot mark the domain ", guest->adopted);
+	visit->lib->virDomainFree(domain);
+	return r;
+}
+
+int libvirt_adopted_mark(const struct lab *lab, bool mark, size_t *ret_count, struct error **err)
+{
+	cleanup_visit struct visit visit = {0};
+	int r = begin(&visit, lab, true, err);
+
+	*ret_count = 0;
+	for (size_t i = 0; r == 0 && i < lab->root->guest_count; i++) {
+		bool there = false;
+
+		r = mark_domain(&visit, lab, lab->root->guests[i], mark, &there, err);
+		*ret_count += r == 0 && there;
+	}
+	return r;
+}
