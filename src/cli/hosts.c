@@ -22,7 +22,8 @@ static const char *const time_limit = "120";
 void hosts_clear(struct hosts *hosts)
 {
 	lab_free(hosts->lab);
-	*hosts = (struct hosts){.arena = hosts->arena, .kind = hosts->kind, .all = hosts->all};
+	*hosts = (struct hosts){
+		.arena = hosts->arena, .kind = hosts->kind, .thorough = hosts->thorough, .all = hosts->all};
 }
 
 /* ---- who ---- */
@@ -149,6 +150,8 @@ int hosts_ask(struct hosts *hosts, struct invocation *inv, struct bundle **ret)
 	struct collect_result *results = arena_alloc(hosts->arena, count * sizeof(*results));
 	int status;
 
+	if (hosts->thorough && !hosts->lab)
+		hosts->kind = COLLECT_FACTS;
 	collect_all(inv, hosts->kind, hosts->list.targets, count, COLLECT_MS, results);
 	status = check_answers(hosts, inv, results);
 	if (status == EXIT_DONE) {
@@ -265,7 +268,17 @@ static const char *quoted(struct arena *arena, const char *const *argv)
 	return arena_strdup(arena, text.text);
 }
 
-static int by_ssh(struct words *words, const char *where, const char *const *argv, struct error **err)
+/* 255 is ssh's own way to say that it could not get there (ssh(1)); what is run to take something back never ends so.
+ */
+static void unless_unreachable(struct words *words)
+{
+	add_word(words, "sh");
+	add_word(words, "-c");
+	add_word(words, arena_printf(words->arena, "\"$@\"; s=$?; [ $s != 255 ] || exit %d; exit $s", FIX_GONE));
+	add_word(words, "sh");
+}
+
+static int by_ssh(struct words *words, const char *where, const char *const *argv, bool gone, struct error **err)
 {
 	static const char *const nothing[] = {NULL};
 	struct ssh_target target;
@@ -276,11 +289,11 @@ static int by_ssh(struct words *words, const char *where, const char *const *arg
 		r = ssh_command(&target, nothing, &prefix, err);
 	if (r < 0)
 		return r;
-	add_word(words, prefix[0]);
-	add_words(words, (const char *const[]){"-o", "BatchMode=yes", NULL});
+	if (gone)
+		unless_unreachable(words);
+	add_words(words, (const char *const[]){"ssh", "-o", "BatchMode=yes", NULL});
 	for (size_t i = 1; prefix[i]; i++)
 		add_word(words, arena_strdup(words->arena, prefix[i]));
-	words->items[0] = "ssh";
 	free(prefix);
 	add_word(words, quoted(words->arena, argv));
 	return 0;
@@ -292,7 +305,7 @@ static int to_target(struct words *words, const struct collect_target *target, c
 	int r = 0;
 
 	if (target->ssh)
-		return by_ssh(words, target->ssh, argv, err);
+		return by_ssh(words, target->ssh, argv, gone, err);
 	if (target->guest)
 		r = in_guest(words, target->lab, target->guest, gone, err);
 	if (target->netns || target->namespace)

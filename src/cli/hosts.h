@@ -21,6 +21,7 @@
 struct hosts {
 	struct arena *arena;
 	enum collect_kind kind; /* what they are asked */
+	bool thorough;		/* all facts, unless a lab is asked, whose guests take their time */
 	bool all;		/* guests that no packet passes, too */
 	struct lab *lab;	/* NULL: none */
 	struct collect_list list;

@@ -175,7 +175,10 @@ static int answer_one(struct invocation *inv, struct hosts *hosts, repair_text *
 {
 	cleanup_repair_asked struct repair_asked asked = {.arena = hosts->arena};
 	cleanup_strbuf struct strbuf out = {0};
-	int status = repair_ask(inv, hosts, &asked);
+	int status;
+
+	hosts->thorough = is_fix(inv); /* what keeps a host's rules and routes is no fact of its network */
+	status = repair_ask(inv, hosts, &asked);
 
 	if (status != EXIT_DONE)
 		return status;

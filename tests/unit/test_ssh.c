@@ -217,7 +217,7 @@ static void test_failures(void **state)
 	assert_int_equal(transport_run(refused, ARGV("true"), NULL, 0, LONG_MS, NULL, &output, &err), -ECONNREFUSED);
 	assert_non_null(strstr(err->message, "refused"));
 	assert_non_null(strstr(err->message, "127.0.0.1"));
-	assert_non_null(strstr(err->hint, "ssh root@127.0.0.1"));
+	assert_non_null(strstr(err->hint, "ssh -p 1 root@127.0.0.1"));
 	error_freep(&err);
 	assert_int_equal(transport_stream(refused, ARGV("true"), -1, -1, -1, NULL, &status, &err), -ECONNREFUSED);
 	error_freep(&err);
