@@ -393,13 +393,14 @@ static void take_route(struct spread *spread, const struct stream *arrived, stru
 
 /* ---- coming in ---- */
 
-static size_t add_hop(struct spread *spread, const struct stream *stream)
+static size_t add_hop(struct spread *spread, struct stream *stream)
 {
 	struct spread_hop *hop = arena_push(spread->arena, spread->hops, spread->hop_count);
 
 	if (spread->hop_count >= MOST_STAYS)
 		spread->too_large = true;
 	*hop = (struct spread_hop){stream->host, stream->iif, stream->in_port, stream->packets, stream->hop};
+	spread_note_been(spread, stream);
 	return spread->hop_count - 1;
 }
 
@@ -535,42 +536,6 @@ void spread_arrive(struct spread *spread, const struct stream *arriving)
 		route_arrived(spread, &stream);
 }
 
-static bool is_same_place(const struct stream *one, const struct stream *other)
-{
-	return one->host == other->host && one->family == other->family && one->iif == other->iif &&
-	       one->in_port == other->in_port && one->state == other->state && one->fragment == other->fragment &&
-	       one->depth == other->depth && one->tracked == other->tracked && one->redirected == other->redirected &&
-	       one->prerouted == other->prerouted && one->translated[0] == other->translated[0] &&
-	       one->translated[1] == other->translated[1];
-}
-
-void spread_hand_on(struct spread *spread, const struct stream *stream)
-{
-	if (!spread->gathers) {
-		spread_arrive(spread, stream);
-		return;
-	}
-	for (size_t i = spread->waiting_count; i-- > 0;)
-		if (is_same_place(&spread->waiting[i], stream)) {
-			spread->waiting[i].packets =
-				bounds_or(spread->space, spread->waiting[i].packets, stream->packets);
-			return;
-		}
-	*arena_push(spread->arena, spread->waiting, spread->waiting_count) = *stream;
-}
-
-/* Those that wait go on, each to the next host at most. */
-static void go_on(struct spread *spread)
-{
-	struct stream *waiting = spread->waiting;
-	size_t count = spread->waiting_count;
-
-	spread->waiting = NULL;
-	spread->waiting_count = 0;
-	for (size_t i = 0; i < count && !spread->too_large; i++)
-		spread_arrive(spread, &waiting[i]);
-}
-
 /* ---- asked ---- */
 
 /* What a host sends is in no frame yet. */
@@ -611,7 +576,7 @@ static void start_at(struct spread *spread, const struct spread_start *start, st
 }
 
 /* What the packets are between hosts stays the same for each of these parts. */
-static void follow_part(struct spread *spread, const struct spread_start *start, enum stack_family family,
+static void follow_part(struct spread *spread, const struct spread_start *start, pset origins, enum stack_family family,
 			unsigned state, unsigned fragment)
 {
 	struct space *space = spread->space;
@@ -621,6 +586,7 @@ static void follow_part(struct spread *spread, const struct spread_start *start,
 				.iif = (struct stack_link *)start->iif,
 				.in_port = (struct stack_link *)start->in_port,
 				.hop = SIZE_MAX,
+				.origins = origins,
 				.state = state,
 				.fragment = fragment};
 	pset asked = pset_kind(space, PSET_STATE, state);
@@ -651,16 +617,18 @@ static void end_known(struct spread *spread, const struct spread_start *start)
 
 static void follow(struct spread *spread, const struct spread_start *start)
 {
+	pset origins = pset_forget(spread->space, start->packets, ~PSET_BIT(PSET_ORIGIN));
+
 	spread->counts_ttl =
 		spread->asks_ttl || (pset_support(spread->space, start->packets) & PSET_BIT(PSET_TTL)) != 0;
 	if (!start->connections)
 		end_known(spread, start);
 	for (enum stack_family family = STACK_IP4; family <= STACK_IP6; family++)
 		for (unsigned fragment = PSET_WHOLE; fragment <= PSET_LATER_FRAGMENT; fragment++) {
-			follow_part(spread, start, family, PSET_NEW, fragment);
-			follow_part(spread, start, family, PSET_INVALID, fragment);
+			follow_part(spread, start, origins, family, PSET_NEW, fragment);
+			follow_part(spread, start, origins, family, PSET_INVALID, fragment);
 			if (start->connections)
-				follow_part(spread, start, family, PSET_ESTABLISHED, fragment);
+				follow_part(spread, start, origins, family, PSET_ESTABLISHED, fragment);
 		}
 }
 
@@ -689,7 +657,7 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 	for (size_t i = 0; i < start_count && !spread->too_large; i++)
 		follow(spread, &starts[i]);
 	do {
-		go_on(spread);
+		spread_go_on(spread);
 		spread_go_on_joined(spread);
 	} while (spread->waiting_count);
 	result = space_check(spread->space, err);

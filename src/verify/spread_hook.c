@@ -302,16 +302,6 @@ static void run_chain(struct spread *spread, struct stream *stream, enum stack_f
 	take(spread, stream, &run.changes, !ret_again, true);
 }
 
-/* A packet that was at this host before may still be known there, and is translated as it was then. */
-static bool is_back(const struct spread *spread, const struct stream *stream)
-{
-	size_t visits = 0;
-
-	for (size_t hop = stream->hop; hop != SIZE_MAX; hop = spread->hops[hop].from)
-		visits += spread->hops[hop].host == stream->host;
-	return visits > 1;
-}
-
 /* Only the first packet of a connection is asked, and only once for its source and once for its destination. */
 static void run_nat_chain(struct spread *spread, struct stream *stream, const struct stack_chain *chain,
 			  struct stream *ret_again)
@@ -324,10 +314,9 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	if (stream->translated[source])
 		return;
 	others = bounds_out(spread->space, stream->packets, asked);
-	if (is_back(spread, stream)) {
-		others.may = stream->packets.may;
-		stream->packets.must = PSET_EMPTY;
-	}
+	/* what was here before may still be known, and is translated as it was then */
+	others.may = pset_or(spread->space, others.may, pset_and(spread->space, stream->packets.may, stream->back));
+	stream->packets.must = pset_minus(spread->space, stream->packets.must, stream->back);
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
 	run_chain(spread, stream, stream->family, chain, others, ret_again);
 }
@@ -365,7 +354,7 @@ static void end_hook(struct spread *spread, struct stream *stream, enum stack_fa
 {
 	if (family != stream->family)
 		return;
-	if ((hook == HOOK_POSTROUTING || hook == HOOK_INPUT) && is_back(spread, stream))
+	if ((hook == HOOK_POSTROUTING || hook == HOOK_INPUT) && !pset_is_empty(stream->back))
 		spread_lose_clashing(spread, stream);
 	if (hook == HOOK_POSTROUTING || hook == HOOK_INPUT)
 		spread_note_begun(spread, stream);

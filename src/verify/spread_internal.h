@@ -20,6 +20,7 @@ struct decision {
 };
 
 /* One host, one family. Numbers that `function` leads to are indices of decisions; 0 is no route. */
+struct been;
 struct spread_back;
 struct spread_clashes;
 struct spread_segments;
@@ -73,15 +74,18 @@ struct stream {
 	struct stack_link *iif, *in_port, *oif, *out_port; /* NULL: none */
 	struct bounds packets;				   /* they do not say which interfaces these are */
 	const struct passage *passage;			   /* the last one; NULL: they are as they started */
-	size_t hop;
-	unsigned depth;	       /* hosts so far */
-	unsigned state;	       /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
-	unsigned fragment;     /* PSET_WHOLE and so on: what they are between hosts */
-	bool tracked;	       /* connection tracking of this host has seen them */
-	bool translated[2];    /* is it decided how: the destination, the source */
-	bool redirected;       /* on a bridge: to another destination than they came for */
-	bool prerouted;	       /* they passed that hook already, on a bridge */
-	const struct ip *next; /* the router that they are sent to; NULL: none, or not routed */
+	size_t hop;					   /* of several that go on together, the way of one of them */
+	const struct been *been; /* hosts that translate and that some of them were at; NULL: none yet */
+	pset origins;		 /* whose they may be: a set over PSET_ORIGIN */
+	pset back;		 /* of these, whose packets were at this host before */
+	unsigned depth;		 /* hosts so far */
+	unsigned state;		 /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
+	unsigned fragment;	 /* PSET_WHOLE and so on: what they are between hosts */
+	bool tracked;		 /* connection tracking of this host has seen them */
+	bool translated[2];	 /* is it decided how: the destination, the source */
+	bool redirected;	 /* on a bridge: to another destination than they came for */
+	bool prerouted;		 /* they passed that hook already, on a bridge */
+	const struct ip *next;	 /* the router that they are sent to; NULL: none, or not routed */
 };
 
 struct spread {
@@ -289,14 +293,23 @@ void spread_check_source(struct spread *spread, struct stream *stream, const str
 /* The same for addresses that no host has, whatever the routes are. */
 void spread_refuse_martians(struct spread *spread, struct stream *stream);
 
+/* ---- spread_gather.c ---- */
+
+/* Where packets of either stream were, see stream->been. */
+const struct been *spread_been_either(struct spread *spread, const struct been *one, const struct been *other);
+/* The stream's packets come to its host; sets stream->back where that translates. */
+void spread_note_been(struct spread *spread, struct stream *stream);
+/* Packets come to a host from another one: at once, or with the others that come there (spread_arrive()). */
+void spread_hand_on(struct spread *spread, const struct stream *stream);
+/* Those that wait go on, each to the next host at most. */
+void spread_go_on(struct spread *spread);
+
 /* ---- spread.c ---- */
 
 /* Takes out and ends what came in by an interface that does not forward; all of it is for others. */
 void spread_check_forwarding(struct spread *spread, struct stream *stream, const struct stack_route *route);
 /* Packets come in at stream->iif, of a host that they have entered. */
 void spread_arrive(struct spread *spread, const struct stream *stream);
-/* The same from another host: at once, or with the others that come there. */
-void spread_hand_on(struct spread *spread, const struct stream *stream);
 /* What a host does not know of packets that come to it: marks, the first packet of their connection. */
 void spread_enter_host(struct spread *spread, struct stream *stream);
 /* Packets for the host itself. */

@@ -42,6 +42,8 @@ struct batch {
 	struct joined {
 		struct bounds packets;
 		size_t hop;
+		const struct been *been;
+		pset origins;
 	} * joined; /* of all */
 	size_t count;
 };
@@ -298,7 +300,8 @@ void spread_join(struct spread *spread, struct stream *stream)
 		return;
 	stream->packets = bounds_out(spread->space, stream->packets, joining);
 	batch = find_batch(spread, access->segment, stream);
-	*arena_push(spread->arena, batch->joined, batch->count) = (struct joined){packets, stream->hop};
+	*arena_push(spread->arena, batch->joined, batch->count) =
+		(struct joined){packets, stream->hop, stream->been, stream->origins};
 }
 
 static void receive(struct spread *spread, const struct batch *batch, const struct member *member)
@@ -322,18 +325,22 @@ static void receive(struct spread *spread, const struct batch *batch, const stru
 }
 
 /* All that wait, put together at once: one after the other would go through the growing sum each time. */
-static struct bounds gather(struct spread *spread, const struct batch *batch)
+static void gather(struct spread *spread, struct batch *batch)
 {
 	pset *sets = arena_alloc(spread->arena, batch->count * sizeof(*sets));
-	struct bounds sum;
+	struct stream *sum = &batch->stream;
 
 	for (size_t i = 0; i < batch->count; i++)
 		sets[i] = batch->joined[i].packets.may;
-	sum.may = pset_or_all(spread->space, sets, batch->count);
+	sum->packets.may = pset_or_all(spread->space, sets, batch->count);
 	for (size_t i = 0; i < batch->count; i++)
 		sets[i] = batch->joined[i].packets.must;
-	sum.must = pset_or_all(spread->space, sets, batch->count);
-	return sum;
+	sum->packets.must = pset_or_all(spread->space, sets, batch->count);
+	for (size_t i = 0; i < batch->count; i++)
+		sets[i] = batch->joined[i].origins;
+	sum->origins = pset_or_all(spread->space, sets, batch->count);
+	for (size_t i = 0; i < batch->count; i++)
+		sum->been = spread_been_either(spread, sum->been, batch->joined[i].been);
 }
 
 void spread_go_on_joined(struct spread *spread)
@@ -351,7 +358,7 @@ void spread_go_on_joined(struct spread *spread)
 	for (size_t i = 0; i < count; i++) {
 		const struct segment *segment = &all->segments[batches[i].segment];
 
-		batches[i].stream.packets = gather(spread, &batches[i]);
+		gather(spread, &batches[i]);
 		for (size_t j = 0; j < segment->member_count; j++)
 			receive(spread, &batches[i], &segment->members[j]);
 	}

@@ -151,6 +151,6 @@ void spread_lose_clashing(struct spread *spread, const struct stream *stream)
 	if (clashes_at(spread, stream)->fixed_port)
 		fixed = pset_or(space, fixed, pset_masked(space, PSET_STATUS, CT_STATUS_SNAT, CT_STATUS_SNAT));
 	fixed = pset_and(space, fixed, pset_kind(space, PSET_STATE, PSET_NEW));
-	lost.may = pset_and(space, stream->packets.may, fixed);
+	lost.may = pset_and(space, pset_and(space, stream->packets.may, stream->back), fixed);
 	spread_end_at(spread, stream, lost, SPREAD_LOST, SPREAD_FOR_TRANSLATION);
 }

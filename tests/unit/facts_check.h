@@ -53,6 +53,24 @@ static inline struct bundle *load(const char *path)
 	return bundle;
 }
 
+static inline void put_file(const char *folder, const char *name, const char *text)
+{
+	cleanup_free char *path = NULL;
+
+	assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0644, NULL), 0);
+}
+
+/* A host of a bundle: what its commands printed, each behind "$ " and the command. */
+static inline void put_host(const char *folder, const char *name, const char *session)
+{
+	cleanup_free char *host = NULL;
+
+	assert_true(asprintf(&host, "%s/hosts/%s", folder, name) > 0);
+	assert_int_equal(dir_make(host, 0755, NULL), 0);
+	put_file(host, "session.txt", session);
+}
+
 /* Compares with a file, or writes it where NESTVISOR_GOLDEN=write. */
 static inline void check_golden(const char *path, const char *got)
 {

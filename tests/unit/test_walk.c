@@ -103,25 +103,20 @@ static void test_kernel_sample(void **state)
 
 /* ---- small hosts ---- */
 
-static void put_file(const char *folder, const char *name, const char *text)
+/* A bundle of its hosts. */
+static struct bundle *build(const struct walk_scenario *scenario)
 {
-	cleanup_free char *path = NULL;
+	char folder[] = "/tmp/nestvisor-walk-XXXXXX";
+	struct bundle *bundle;
 
-	assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
-	assert_int_equal(file_write_atomic(path, text, strlen(text), 0644, NULL), 0);
-}
-
-static void build(const struct walk_scenario *scenario, const char *folder)
-{
-	for (size_t i = 0; i < 4 && scenario->hosts[i].name; i++) {
-		cleanup_free char *host = NULL;
-
-		assert_true(asprintf(&host, "%s/hosts/%s", folder, scenario->hosts[i].name) > 0);
-		assert_int_equal(dir_make(host, 0755, NULL), 0);
-		put_file(host, "session.txt", scenario->hosts[i].session);
-	}
+	assert_non_null(mkdtemp(folder));
+	for (size_t i = 0; i < 4 && scenario->hosts[i].name; i++)
+		put_host(folder, scenario->hosts[i].name, scenario->hosts[i].session);
 	if (scenario->links)
 		put_file(folder, "links.json", scenario->links);
+	bundle = load(folder);
+	assert_int_equal(dir_remove(folder, NULL), 0);
+	return bundle;
 }
 
 /* ' stands for " in cases. */
@@ -170,15 +165,9 @@ static void check_case(const struct walk_scenario *scenario, const struct stack 
 static void test_small_hosts(void **state)
 {
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
-		char folder[] = "/tmp/nestvisor-walk-XXXXXX";
-		cleanup_bundle struct bundle *bundle = NULL;
-		cleanup_stack struct stack *stack = NULL;
+		cleanup_bundle struct bundle *bundle = build(&scenarios[i]);
+		cleanup_stack struct stack *stack = stack_new(bundle);
 
-		assert_non_null(mkdtemp(folder));
-		build(&scenarios[i], folder);
-		bundle = load(folder);
-		assert_int_equal(dir_remove(folder, NULL), 0);
-		stack = stack_new(bundle);
 		for (size_t j = 0; j < 12 && scenarios[i].cases[j].question; j++)
 			check_case(&scenarios[i], stack, &scenarios[i].cases[j]);
 	}
@@ -210,16 +199,11 @@ static void test_sets(void **state)
 	size_t counts[3] = {};
 
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
-		char folder[] = "/tmp/nestvisor-walk-XXXXXX";
-		cleanup_bundle struct bundle *bundle = NULL;
+		cleanup_bundle struct bundle *bundle = build(&scenarios[i]);
 		cleanup_stack struct stack *stack = NULL;
 		cleanup_space struct space *space = pset_space_new((size_t)1 << 28, NULL);
 		cleanup_spread struct spread *spread = NULL;
 
-		assert_non_null(mkdtemp(folder));
-		build(&scenarios[i], folder);
-		bundle = load(folder);
-		assert_int_equal(dir_remove(folder, NULL), 0);
 		stack = stack_new(bundle);
 		spread = spread_new(stack, space);
 		for (size_t j = 0; j < 12 && scenarios[i].cases[j].question; j++)
