@@ -14,15 +14,14 @@
  *
  * table inet nestvisor: what is routed
  *   prerouting  marks by address what guests of deeper layers send that are cut, and once more what guests of this
- *               host do, for fragments have been put together meanwhile
- *   publish     what comes for published ports goes to the guest (publish.c); the cut answer, and begin nothing there
- *   forward     what is cut comes before `established`, so that it ends flows that live; then the uplink of the network
- *               decides
- *   names       what the cut ask the host's resolver goes to the one that knows the lab's names only (dnsmasq.c)
- *   input       the host's own services: DHCP and DNS where the network has them
- *   output      the administrator's packets: everywhere but to the sealed; what the resolver asks the world for who is
- *               cut is not sent, and what it answers comes from the world
- *   postrouting networks with uplink nat leave with the transit address, so that two labs can have the same subnet
+ *               host do, for fragments have been put together meanwhile. Of whole packets with their tap's own
+ * addresses the bridge has said all (KNOWN), and they pass publish     what comes for published ports goes to the guest
+ * (publish.c); the cut answer, and begin nothing there forward     what is cut comes before `established`, so that it
+ * ends flows that live; then the uplink of the network decides names       what the cut ask the host's resolver goes to
+ * the one that knows the lab's names only (dnsmasq.c) input       the host's own services: DHCP and DNS where the
+ * network has them output      the administrator's packets: everywhere but to the sealed; what the resolver asks the
+ * world for who is cut is not sent, and what it answers comes from the world postrouting networks with uplink nat leave
+ * with the transit address, so that two labs can have the same subnet
  *
  * A direct guest is known by its tap, which it cannot forge: cut and sealed hold for all that comes out of it, whatever
  * addresses it has given itself. A guest of a deeper layer is known by its address as far as its host routes it with
@@ -222,14 +221,43 @@ static void add_mac_chains(struct strbuf *out)
 	rules_add_mode_chains(out, "mac_from", "\t\tether saddr @mac_open return\n", NULL, NULL);
 }
 
-const char rules_from4[] = "\t\tip saddr vmap @from4\n"
-			   "\t\tip saddr vmap @from_net4\n",
-	   rules_from6[] = "\t\tip6 saddr vmap @from6\n"
-			   "\t\tip6 saddr vmap @from_net6\n",
-	   rules_to4[] = "\t\tip daddr vmap @to4\n"
-			 "\t\tip daddr vmap @to_net4\n",
-	   rules_to6[] = "\t\tip6 daddr vmap @to6\n"
-			 "\t\tip6 daddr vmap @to_net6\n";
+static bool has_networks_behind(const struct lab *lab, uint8_t family)
+{
+	for (size_t i = 0; i < lab->network_count; i++)
+		if (lab->networks[i]->owner != lab->root && reach_subnet(lab->networks[i], family)->ip.family &&
+		    reach_entry(lab->root, lab->networks[i], family))
+			return true;
+	return false;
+}
+
+static void add_ways(struct strbuf *out, const struct lab *lab, uint8_t family, const char *field, const char *map)
+{
+	const char *protocol = family == AF_INET ? "ip" : "ip6";
+	int digit = family == AF_INET ? 4 : 6;
+
+	strbuf_printf(out, "\t\t%s %s vmap @%s%d\n", protocol, field, map, digit);
+	if (has_networks_behind(lab, family))
+		strbuf_printf(out, "\t\t%s %s vmap @%s_net%d\n", protocol, field, map, digit);
+}
+
+void rules_add_from(struct strbuf *out, const struct lab *lab, uint8_t family)
+{
+	add_ways(out, lab, family, "saddr", "from");
+}
+
+void rules_add_to(struct strbuf *out, const struct lab *lab, uint8_t family)
+{
+	add_ways(out, lab, family, "daddr", "to");
+}
+
+void rules_add_address6_chains(struct strbuf *out, const struct lab *lab, const char *more)
+{
+	strbuf_add(out, "\tchain from_address6 {\n");
+	rules_add_from(out, lab, AF_INET6);
+	strbuf_printf(out, "%s\t}\n\tchain to_address6 {\n", more);
+	rules_add_to(out, lab, AF_INET6);
+	strbuf_add(out, "\t}\n");
+}
 
 static void add_above(struct strbuf *out, const struct prefix *above, size_t count, const char *name, uint8_t family)
 {
@@ -288,35 +316,42 @@ static void add_fit_chain(struct strbuf *out)
 	strbuf_add(out, "\t}\n");
 }
 
-static void add_forward(struct strbuf *out)
+static void add_prerouting(const struct lab *lab, struct strbuf *out)
 {
-	add_fit_chain(out);
-	strbuf_add(out, "\tchain from_address6 {\n");
-	strbuf_add(out, rules_from6);
 	/* Nobody is answered whose answer would leave by another way: the host would be its relay. For IPv4 the kernel
 	 * does the same (rp_filter). */
-	strbuf_add(out,
-		   "\t\tip6 saddr != { ::, fe80::/10 } iifname != \"" NET_WORLD "\" fib saddr . iif oif missing drop\n"
-		   "\t}\n");
+	rules_add_address6_chains(out, lab,
+				  "\t\tip6 saddr != { ::, fe80::/10 } iifname != \"" NET_WORLD
+				  "\" fib saddr . iif oif missing drop\n");
 	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
+			"\t\tmeta mark & " KNOWN " == " KNOWN " accept\n"
 			"\t\tether saddr vmap @mac_from\n");
-	strbuf_add(out, rules_from4);
-	strbuf_add(out, "\t\tmeta nfproto ipv6 jump from_address6\n");
+	rules_add_from(out, lab, AF_INET);
 	strbuf_printf(out,
+		      "\t\tmeta nfproto ipv6 jump from_address6\n"
 		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
 		      "\t\tmeta mark & " CUT " == " CUT " iifname @with_dns fib daddr type local "
-		      "meta l4proto { tcp, udp } th dport 53 redirect to :%d\n",
+		      "meta l4proto { tcp, udp } th dport 53 redirect to :%d\n"
+		      "\t}\n",
 		      DNSMASQ_CUT_PORT);
-	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
-			"\t\tiifname \"" NET_WORLD "\" jump from_world\n"
-			"\t\tmeta mark & " CUT " == " CUT " jump leaves_cut\n");
-	strbuf_add(out, rules_to4);
-	strbuf_add(out, rules_to6);
-	strbuf_add(out, "\t\ttcp flags & (syn | rst) == syn jump fit\n"
+}
+
+static void add_forward(const struct lab *lab, struct strbuf *out)
+{
+	add_fit_chain(out);
+	/* ALONE and STRICT are never without CUT: most packets are asked once. */
+	strbuf_add(out, "\tchain sender_cut {\n"
+			"\t\tjump leaves_cut\n"
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != { \"" NET_WORLD "\", \"" NET_ADMIN
-			"\" } drop\n"
+			"\" } drop\n\t}\n"
+			"\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
+			"\t\tiifname \"" NET_WORLD "\" jump from_world\n");
+	rules_add_to(out, lab, AF_INET);
+	strbuf_add(out, "\t\tmeta nfproto ipv6 jump to_address6\n"
+			"\t\tmeta mark & " CUT " == " CUT " jump sender_cut\n"
+			"\t\ttcp flags & (syn | rst) == syn jump fit\n"
 			/* What most packets are, as early as they may be known to be it. */
-			"\t\tct state { established, related } iifname @connected oifname @connected accept\n"
+			"\t\tct state established,related iifname @connected oifname @connected accept\n"
 			/* Published ports: what administrators begin, and its answers; nothing else takes that way. */
 			"\t\tiifname \"" NET_ADMIN "\" ct status dnat ct direction original accept\n"
 			"\t\toifname \"" NET_ADMIN "\" ct status dnat ct direction reply accept\n"
@@ -380,14 +415,14 @@ static void add_asker_chains(const struct lab *lab, struct strbuf *out)
 			"\t}\n");
 }
 
-static void add_host_chains(struct strbuf *out)
+static void add_host_chains(const struct lab *lab, struct strbuf *out)
 {
 	strbuf_add(out, "\tchain input {\n"
 			"\t\ttype filter hook input priority 0; policy drop;\n"
 			"\t\tiifname \"lo\" accept\n"
 			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 jump asks\n"
 			"\t\tmeta mark & " CUT " == " CUT " jump services_for_cut\n"
-			"\t\tct state { established, related } accept\n"
+			"\t\tct state established,related accept\n"
 			"\t\ticmp type { echo-request } accept\n"
 			"\t\ticmpv6 type { echo-request, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, "
 			"mld-listener-query, mld-listener-report, mld2-listener-report } accept\n"
@@ -397,9 +432,8 @@ static void add_host_chains(struct strbuf *out)
 	strbuf_add(out, "\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n"
 			"\t\tmeta mark != 0 jump asked_for\n"
 			"\t\tmeta l4proto { tcp, udp } th sport 53 meta mark set meta mark | " FROM_WORLD "\n");
-	strbuf_add(out, rules_to4);
-	strbuf_add(out, rules_to6);
-	strbuf_add(out, "\t}\n");
+	rules_add_to(out, lab, AF_INET);
+	strbuf_add(out, "\t\tmeta nfproto ipv6 jump to_address6\n\t}\n");
 	strbuf_add(out, "\tchain postrouting {\n"
 			"\t\ttype nat hook postrouting priority 100; policy accept;\n"
 			"\t\tiifname \"" NET_ADMIN "\" masquerade\n"
@@ -441,8 +475,9 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 	rules_add_address_chains(out);
 	add_cut_chains(out, outermost);
 	publish_format_inside(lab, out);
-	add_forward(out);
-	add_host_chains(out);
+	add_prerouting(lab, out);
+	add_forward(lab, out);
+	add_host_chains(lab, out);
 	strbuf_add(out, "}\n");
 }
 

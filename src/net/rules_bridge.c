@@ -302,7 +302,6 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tiifname @any_ip4 return\n"
 			"\t\tdrop\n\t}\n");
 	strbuf_add(out, "\tchain from_tap_ip4 {\n"
-			"\t\tiifname @guarded udp sport 67 drop\n"
 			"\t\tiifname . ip saddr @tap_ip4 return\n"
 			"\t\tiifname . ip saddr @tap_subnets4 return\n"
 			"\t\tip saddr 0.0.0.0 udp sport 68 udp dport 67 return\n"
@@ -317,7 +316,6 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tip6 hoplimit 255 exthdr frag exists drop\n"
 			"\t\ticmpv6 type nd-redirect drop\n"
 			"\t\tiifname @guarded icmpv6 type nd-router-advert drop\n"
-			"\t\tiifname @guarded udp sport 547 drop\n"
 			"\t\ticmpv6 type nd-neighbor-advert jump from_tap_advert\n"
 			"\t\tiifname . ip6 saddr @tap_ip6 return\n"
 			"\t\tiifname . ip6 saddr @tap_subnets6 return\n"
@@ -330,23 +328,28 @@ static void add_tap_chains(struct strbuf *out)
 			"\t\tdrop\n\t}\n");
 }
 
-/* Who sends: most frames are decided by one look at all that must be the tap's own, the others are looked at closely.
+/*
+ * Who sends: most frames are decided by one look at all that must be the tap's own, the others are looked at closely.
+ * Each of these expressions is paid for by every packet, and setting the mark costs as much as looking into a set, so
+ * it is set once. A fragment is never KNOWN: what it is put together with has the mark of the first one, which may have
+ * come when its sender was still open.
  */
 static void add_from_taps(struct strbuf *out)
 {
-	strbuf_add(out, "\tchain own4 {\n"
-			"\t\tmeta l4proto != udp accept\n"
-			"\t\tudp sport != 67 accept\n"
-			"\t}\n"
-			"\tchain own6 {\n"
-			"\t\tip6 nexthdr tcp accept\n"
-			"\t\tip6 nexthdr udp udp sport != 547 accept\n"
+	strbuf_add(out, "\tchain from_server {\n"
+			"\t\tmeta protocol ip udp sport 67 iifname @guarded drop\n"
+			"\t\tmeta protocol ip6 udp sport 547 iifname @guarded drop\n"
 			"\t}\n"
 			"\tchain prerouting {\n"
-			"\t\ttype filter hook prerouting priority -300; policy accept;\n" ADD_MARK(FROM_GUEST));
-	strbuf_add(out, "\t\tiifname vmap @tap_from\n"
-			"\t\tiifname . ether saddr . ip saddr @own4 jump own4\n"
-			"\t\tiifname . ether saddr . ip6 saddr @own6 jump own6\n"
+			"\t\ttype filter hook prerouting priority -300; policy accept;\n"
+			"\t\tiifname vmap @tap_from\n"
+			"\t\tudp sport { 67, 547 } jump from_server\n"
+			"\t\tiifname . ether saddr . ip saddr @own4 ip frag-off & 0x3fff == 0 "
+			"meta mark set meta mark | " KNOWN_GUEST " accept\n"
+			"\t\tiifname . ether saddr . ip6 saddr @own6 ip6 nexthdr { tcp, udp } "
+			"meta mark set meta mark | " KNOWN_GUEST " accept\n"
+			/* What a tunnel's own packets were known to be is not what is in them. */
+			"\t\tmeta mark set meta mark & " OF_SENDER " | " FROM_GUEST "\n"
 			"\t\tiifname @tunnels accept\n"
 			"\t\tiifname . ether saddr != @tap_mac drop\n"
 			/* Of a VLAN the host knows nothing; VLAN 0 is no VLAN, and what is behind such a tag it takes
@@ -357,21 +360,29 @@ static void add_from_taps(struct strbuf *out)
 			"\t}\n");
 }
 
-static void add_bridge_chains(struct strbuf *out)
+static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 {
 	add_from_taps(out);
 	rules_add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to",
 			      "\t\toifname @tap_open return\n");
 	rules_add_address_chains(out);
-	strbuf_add(out, "\tchain forward {\n"
-			"\t\ttype filter hook forward priority -300; policy accept;\n");
-	strbuf_add(out, rules_from4);
-	strbuf_add(out, rules_from6);
-	strbuf_add(out, "\t\toifname vmap @tap_to\n");
-	strbuf_add(out, rules_to4);
-	strbuf_add(out, rules_to6);
-	strbuf_add(out, "\t\tmeta mark & " ALONE " == " ALONE " drop\n"
+	rules_add_address6_chains(out, lab, "");
+	/* Only what is behind a guest is not KNOWN by the tap that it comes from. */
+	strbuf_add(out, "\tchain from_behind {\n");
+	rules_add_from(out, lab, AF_INET);
+	strbuf_add(out, "\t\tmeta protocol ip6 jump from_address6\n"
+			"\t}\n"
+			"\tchain sender_cut {\n"
+			"\t\tmeta mark & " ALONE " == " ALONE " drop\n"
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
+			"\t}\n"
+			"\tchain forward {\n"
+			"\t\ttype filter hook forward priority -300; policy accept;\n"
+			"\t\tmeta mark & " KNOWN " == 0 jump from_behind\n"
+			"\t\toifname vmap @tap_to\n");
+	rules_add_to(out, lab, AF_INET);
+	strbuf_add(out, "\t\tmeta protocol ip6 jump to_address6\n"
+			"\t\tmeta mark & " CUT " == " CUT " jump sender_cut\n"
 			"\t}\n");
 	strbuf_add(out, "\tchain output {\n"
 			"\t\ttype filter hook output priority -300; policy accept;\n"
@@ -418,6 +429,6 @@ void rules_format_bridge(const struct lab *lab, const struct elements *elements,
 	rules_add_isolation_sets(out, lab, elements, IN_BRIDGE);
 	add_advert_chain(out, lab);
 	add_tap_chains(out);
-	add_bridge_chains(out);
+	add_bridge_chains(out, lab);
 	strbuf_add(out, "}\n");
 }

@@ -18,11 +18,14 @@ struct nic;
 #define STRICT	      "0x00000008" /* its sender has only neighbours that are cut */
 #define FROM_GUEST    "0x00000010" /* it came from a tap or a tunnel */
 #define TO_CUT	      "0x00000020" /* its receiver is cut */
+#define KNOWN	      "0x00000040" /* it has its tap's own addresses, and is whole: the tap has said all about its sender */
 #define CUT_STRICT    "0x00000009"
 #define CUT_ALONE     "0x00000005"
 #define CUT_OR_GUEST  "0x00000011"
 #define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
 #define STRICT_TO_CUT "0x00000028"
+#define KNOWN_GUEST   "0x00000050" /* KNOWN and FROM_GUEST */
+#define OF_SENDER     "0x0000000d" /* CUT, ALONE, STRICT */
 
 /* A rule that adds bits to the packet's mark. */
 #define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"
@@ -58,8 +61,15 @@ void rules_add_mode_chains(struct strbuf *out, const char *from, const char *ope
 /* Those for addresses, of both families. */
 void rules_add_address_chains(struct strbuf *out);
 
-/* The rules that lead to them, by family: where all packets come in, those for IPv6 are passed over at one look. */
-extern const char rules_from4[], rules_from6[], rules_to4[], rules_to6[];
+/*
+ * The rules that lead to them from packets of a family. Those for networks behind guests of this host are there where
+ * the lab has such networks: an interval costs a look though nothing be in it.
+ */
+void rules_add_from(struct strbuf *out, const struct lab *lab, uint8_t family);
+void rules_add_to(struct strbuf *out, const struct lab *lab, uint8_t family);
+/* Chains "from_address6" (`more`: rules at its end) and "to_address6" of these, so that the others pass over IPv6 at
+ * one look. */
+void rules_add_address6_chains(struct strbuf *out, const struct lab *lab, const char *more);
 
 void rules_format_bridge(const struct lab *lab, const struct elements *elements, struct strbuf *out);
 
