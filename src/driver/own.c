@@ -14,6 +14,11 @@ enum { VARIABLES_LIMIT = 64 << 20 };
 /* What swtpm calls a TPM 2.0's permanent state (swtpm(8), --tpmstate). */
 #define TPM_STATE "tpm2-00.permall"
 
+#define SEALED                                                                                                         \
+	"What was sealed to it (BitLocker's and LUKS' keys, Windows Hello, certificates) cannot be opened any more; "  \
+	"an "                                                                                                          \
+	"encrypted disk needs its recovery key"
+
 static const char *made_file(struct arena *arena, const struct driver_guest *guest)
 {
 	return arena_printf(arena, "%s.made", guest->own_dir);
@@ -33,6 +38,35 @@ static bool was_made(struct arena *arena, const struct driver_guest *guest, cons
 	return false;
 }
 
+/* The volume that UEFI keeps its variables in (UEFI Platform Initialization 1.7, volume 3, 3.2.1): its signature at 40.
+ */
+static bool is_variable_store(const char *bytes, size_t length)
+{
+	return length > 44 && memcmp(bytes + 40, "_FVH", 4) == 0;
+}
+
+/* A store that somebody cut or overwrote: OVMF would hang on it without a word, or QEMU refuse it with one too few. */
+static int check_variables(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
+			   const char *path, const char *template, size_t length, struct error **err)
+{
+	cleanup_free char *bytes = NULL;
+	size_t found;
+	int r = file_read(path, VARIABLES_LIMIT, &bytes, &found, err);
+
+	if (r < 0 || strcmp(files->variables_format, "raw") != 0 || !is_variable_store(template, length) ||
+	    (found == length && is_variable_store(bytes, found)))
+		return r;
+	r = error_set(
+		err, ENODATA,
+		"the UEFI variables of %s are damaged: %s is not what a variable store of this firmware looks like. "
+		"The guest's boot entries and the keys that it enrolled were in there; a disk that is sealed to them "
+		"will ask for its recovery key",
+		guest->path, path);
+	error_hint(err, "put back a copy of the file; to begin with new variables remove it and %s",
+		   made_file(arena, guest));
+	return r;
+}
+
 static int prepare_variables(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
 			     const char *path, struct error **err)
 {
@@ -40,8 +74,11 @@ static int prepare_variables(struct arena *arena, const struct driver_guest *gue
 	size_t length;
 	int r;
 
+	r = file_read(files->variables, VARIABLES_LIMIT, &template, &length, err);
+	if (r < 0)
+		return r;
 	if (file_exists(path))
-		return 0;
+		return check_variables(arena, guest, files, path, template, length, err);
 	if (was_made(arena, guest, "variables")) {
 		r = error_set(
 			err, ENODATA,
@@ -52,8 +89,7 @@ static int prepare_variables(struct arena *arena, const struct driver_guest *gue
 		error_hint(err, "put the file back, or remove %s to begin with new ones", made_file(arena, guest));
 		return r;
 	}
-	r = file_read(files->variables, VARIABLES_LIMIT, &template, &length, err);
-	return r < 0 ? r : file_write_atomic(path, template, length, 0600, err);
+	return file_write_atomic(path, template, length, 0600, err);
 }
 
 static int prepare_tpm(struct arena *arena, const struct driver_guest *guest, const char *path, struct error **err)
@@ -65,9 +101,7 @@ static int prepare_tpm(struct arena *arena, const struct driver_guest *guest, co
 	if (was_made(arena, guest, "tpm")) {
 		r = error_set(err, ENODATA,
 			      "the TPM of %s is lost: %s/" TPM_STATE
-			      " is gone, and the guest has booted with it. What was sealed to it "
-			      "(BitLocker's and LUKS' keys, Windows Hello, certificates) cannot be opened any more; an "
-			      "encrypted disk needs its recovery key",
+			      " is gone, and the guest has booted with it. " SEALED,
 			      guest->path, path);
 		error_hint(err, "put the file back, or remove %s to begin with a new TPM", made_file(arena, guest));
 		return r;
@@ -96,6 +130,18 @@ int own_prepare(struct arena *arena, const struct driver_guest *guest, const str
 		ret->tpm = arena_printf(arena, "%s/tpm", guest->own_dir);
 		r = prepare_tpm(arena, guest, ret->tpm, err);
 	}
+	return r;
+}
+
+int own_tpm_damaged(const struct driver_guest *guest, const char *words, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *path = arena_printf(arena, "%s/tpm/" TPM_STATE, guest->own_dir);
+	int r = error_set(err, ENODATA, "the TPM of %s does not start: what is in %s is damaged (%s). " SEALED,
+			  guest->path, path, words);
+
+	error_hint(err, "put back a copy of the file; to begin with a new TPM remove it and %s",
+		   made_file(arena, guest));
 	return r;
 }
 

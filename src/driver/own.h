@@ -25,6 +25,10 @@ struct own {
 int own_prepare(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
 		struct own *ret, struct error **err);
 
+/* -ENODATA, for a guest whose TPM could not read its state, in these words of QEMU's: the same as for one that was
+ * lost. */
+int own_tpm_damaged(const struct driver_guest *guest, const char *words, struct error **err);
+
 /* Once the guest runs: notes what it was started with. */
 int own_started(const struct driver_guest *guest, struct error **err);
 

@@ -46,6 +46,9 @@ enum {
 	SILENCE_DISPLAY_MS = 300000, /* of one that may show on its screen what it does */
 };
 
+/* QEMU 7.2, backends/tpm/tpm_emulator.c. */
+#define TPM_REFUSES "TPM result for CMD_INIT"
+
 static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console", "vnc"};
 static const char *const logs[] = {"console.log", "qemu.log", "cpu.log"};
 
@@ -198,6 +201,20 @@ static int died(const char *run_dir, const struct process_id *process, const cha
 	return r;
 }
 
+/* swtpm starts, and says only when QEMU asks it to begin that it cannot read its state. */
+static int died_at_once(const struct driver_guest *guest, const struct process_id *process, struct error **err)
+{
+	cleanup_free char *path = in_dir(guest->run_dir, "qemu.log"), *log = NULL, *cause = NULL;
+	size_t length;
+
+	if (guest->tpm && file_read(path, 1 << 20, &log, &length, NULL) == 0 && strstr(log, TPM_REFUSES)) {
+		cause = postmortem_cause(strstr(log, TPM_REFUSES));
+		process_wait(process, REAP_MS, NULL);
+		return own_tpm_damaged(guest, cause, err);
+	}
+	return died(guest->run_dir, process, "at once", err);
+}
+
 static int run(const struct driver_guest *guest, struct cancel *cancel, struct process_id *process, struct error **err)
 {
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp");
@@ -218,7 +235,7 @@ static int run(const struct driver_guest *guest, struct cancel *cancel, struct p
 		return r;
 	r = qmp_open(qmp_path, ANSWER_MS, cancel, &qmp, &problem);
 	if (r == -ECONNRESET || r == -ECONNREFUSED)
-		return died(guest->run_dir, process, "at once", err);
+		return died_at_once(guest, process, err);
 	return r < 0 ? error_move(err, &problem) : own_started(guest, err);
 }
 

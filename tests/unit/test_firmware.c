@@ -240,7 +240,7 @@ static void test_chords(void **state)
 static void test_own(void **state)
 {
 	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
-	struct firmware_files files = {.variables = in_folder("template")};
+	struct firmware_files files = {.variables = in_folder("template"), .variables_format = "raw"};
 	cleanup_error struct error *err = NULL;
 	cleanup_free char *text = NULL;
 	struct own own;
@@ -280,11 +280,108 @@ static void test_own(void **state)
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
 }
 
+/* What a store begins with, and nothing of what else would be in it. */
+static void write_store(const char *path, size_t length)
+{
+	char bytes[256] = {0};
+
+	memcpy(bytes + 40, "_FVH", 4);
+	assert_int_equal(file_write_atomic(path, bytes, length, 0600, NULL), 0);
+}
+
+static void test_damaged_variables(void **state)
+{
+	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
+	struct firmware_files files = {.variables = in_folder("store"), .variables_format = "raw"};
+	cleanup_error struct error *err = NULL;
+	struct own own;
+
+	(void)state;
+	guest.own_dir = in_folder("damaged.own");
+	guest.tpm = false;
+	write_store(files.variables, 256);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	assert_int_equal(own_started(&guest, &err), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	write_store(own.variables, 100);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	assert_contains(err->message, "the UEFI variables of a are damaged");
+	assert_contains(err->message, "recovery key");
+	assert_contains(err->hint, "put back a copy");
+	error_freep(&err);
+	write_file(own.variables, "");
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	error_freep(&err);
+	assert_int_equal(unlink(own.variables), 0); /* as the hint says: both of them */
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	error_freep(&err);
+	assert_int_equal(unlink(arena_printf(arena, "%s.made", guest.own_dir)), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+}
+
+static void start_and_stop(const struct driver_guest *guest)
+{
+	cleanup_error struct error *err = NULL;
+	struct driver_state running;
+
+	if (driver_qemu.start(guest, NULL, &running, &err) < 0)
+		fail_msg("%s", err->message);
+	assert_int_equal(driver_qemu.stop(guest->run_dir, NULL), 0);
+}
+
+/* A real swtpm and a real QEMU: the state that it keeps, cut, overwritten, of another version, and put back. */
+static void test_damaged_tpm(void **state)
+{
+	struct driver_guest guest = some_guest("linux", ACCEL_TCG);
+	cleanup_free char *kept = NULL, *found = NULL, *bad = NULL;
+	cleanup_error struct error *err = NULL;
+	const char *path;
+	size_t length;
+
+	(void)state;
+	if (process_find("swtpm", NULL, &found, NULL) < 0 || process_find("qemu-system-x86_64", NULL, &bad, NULL) < 0)
+		skip();
+	guest.firmware = FIRMWARE_BIOS;
+	guest.display = false;
+	guest.memory = 64 << 20;
+	guest.run_dir = in_folder("run");
+	guest.own_dir = in_folder("tpm.own");
+	assert_int_equal(dir_make(guest.run_dir, 0700, NULL), 0);
+	path = arena_printf(arena, "%s/tpm/tpm2-00.permall", guest.own_dir);
+	start_and_stop(&guest);
+	start_and_stop(&guest);
+	assert_int_equal(file_read(path, 1 << 20, &kept, &length, NULL), 0);
+	assert_true(length > 200);
+	for (int way = 0; way < 3; way++) {
+		cleanup_free char *copy = memcpy(malloc(length), kept, length);
+		struct driver_state running;
+
+		memset(copy + 60, 'X', way == 1 ? 20 : 0);
+		assert_int_equal(file_write_atomic(path, copy,
+						   way == 0   ? length / 2
+						   : way == 1 ? length
+							      : 0,
+						   0600, NULL),
+				 0);
+		assert_int_equal(driver_qemu.start(&guest, NULL, &running, &err), -ENODATA);
+		assert_contains(err->message, "the TPM of a does not start");
+		assert_contains(err->message, path);
+		assert_contains(err->message, "recovery key");
+		assert_contains(err->hint, "put back a copy of the file");
+		error_freep(&err);
+		assert_true(file_exists(path)); /* and it was not made anew */
+	}
+	assert_int_equal(file_write_atomic(path, kept, length, 0600, NULL), 0);
+	start_and_stop(&guest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_windows),
-		cmocka_unit_test(test_chords),	     cmocka_unit_test(test_own),
+		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_secure_boot),
+		cmocka_unit_test(test_windows),	     cmocka_unit_test(test_chords),
+		cmocka_unit_test(test_own),	     cmocka_unit_test(test_damaged_variables),
+		cmocka_unit_test(test_damaged_tpm),
 	};
 
 	return cmocka_run_group_tests_name("firmware", tests, make_folder, remove_folder);
