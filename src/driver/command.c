@@ -232,6 +232,11 @@ static void add_channels(struct words *w, const struct driver_guest *guest, cons
 
 	pair(w, "-chardev", arena_printf(w->arena, "socket,id=qmp,fd=%d,server=on,wait=off", command->qmp));
 	pair(w, "-mon", "chardev=qmp,mode=control");
+	if (command->events >= 0) {
+		pair(w, "-chardev",
+		     arena_printf(w->arena, "socket,id=events,fd=%d,server=on,wait=off", command->events));
+		pair(w, "-mon", "chardev=events,mode=control");
+	}
 	pair(w, "-chardev",
 	     arena_printf(w->arena, "socket,id=console,fd=%d,server=on,wait=off,logfile=%s/console.log,logappend=on",
 			  command->console, dir));

@@ -15,6 +15,7 @@ struct command {
 	const struct firmware_files *firmware; /* where the guest has UEFI */
 	const struct own *own;
 	int qmp, console; /* sockets that listen already; QEMU inherits them */
+	int events;	  /* one more that listens, of a guest that may restart by itself; -1: none */
 	int tpm;	  /* one that is connected to the TPM; -1: none */
 };
 

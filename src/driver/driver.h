@@ -10,6 +10,7 @@
  *   qmp, console        unix sockets, one client at a time: QEMU's control (qemu), the guest's serial console
  *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
  *   tpm.pid             of swtpm, where the guest has a TPM: it ends with QEMU
+ *   events              of a guest that may restart by itself: a second control, for watch.h
  *   vnc                 where the guest has a display: RFB (RFC 6143), for any number of viewers
  *   console.log         all the guest ever wrote on its console
  *   qemu.log            what QEMU, and swtpm, wrote on their standard error (qemu; libvirt has a log of its own)

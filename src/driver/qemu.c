@@ -19,7 +19,9 @@
 #include "driver/qmp.h"
 #include "driver/run_dir.h"
 #include "driver/tpm.h"
+#include "driver/watch.h"
 #include "image/image.h"
+#include "model/windows.h"
 #include "transport/transport.h"
 #include "transport/unix_socket.h"
 
@@ -43,13 +45,15 @@ enum {
 	SILENCE_KVM_MS = 45000, /* a boot without a word on the console for as long has hung */
 	SILENCE_TCG_MS = 90000,
 	SILENCE_NESTED_KVM_MS = 180000,
+	SILENCE_INSTALL_MS = 900000, /* of one that installs itself: it may compute for long */
 	SILENCE_DISPLAY_MS = 300000, /* of one that may show on its screen what it does */
 };
 
 /* QEMU 7.2, backends/tpm/tpm_emulator.c. */
 #define TPM_REFUSES "TPM result for CMD_INIT"
 
-static const char *const files[] = {"pid", "pid.new", "qmp", "qga.in", "qga.out", "qga.lock", "console", "vnc"};
+static const char *const files[] = {"pid",	"pid.new", "qmp",    "qga.in", "qga.out",
+				    "qga.lock", "console", "events", "vnc"};
 static const char *const logs[] = {"console.log", "qemu.log", "cpu.log"};
 
 enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
@@ -101,8 +105,9 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp"), *console_path = in_dir(guest->run_dir, "console");
 	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
-	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, tpm = -1;
-	int *keep = arena_alloc(arena, (guest->nic_count + 4) * sizeof(*keep)), r;
+	cleanup_free char *events_path = in_dir(guest->run_dir, "events");
+	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, events = -1, tpm = -1;
+	int *keep = arena_alloc(arena, (guest->nic_count + 5) * sizeof(*keep)), r;
 	struct firmware_files firmware = {0};
 	struct own own = {0};
 	struct command command = {.guest = guest, .profile = profile, .firmware = &firmware, .own = &own, .tpm = -1};
@@ -114,6 +119,8 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 		r = unix_listen(qmp_path, &qmp, err);
 	if (r == 0)
 		r = unix_listen(console_path, &console, err);
+	if (r == 0 && windows_version(guest->os))
+		r = unix_listen(events_path, &events, err);
 	if (r == 0)
 		r = open_logs(guest->run_dir, &log, &console_log, err);
 	if (r == 0)
@@ -123,12 +130,14 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 		return r;
 	command.qmp = qmp;
 	command.console = console;
+	command.events = events;
 	for (size_t i = 0; i < guest->nic_count; i++)
 		keep[i] = guest->nics[i].tap_fd;
 	keep[guest->nic_count] = qmp;
 	keep[guest->nic_count + 1] = console;
-	keep[guest->nic_count + 2] = tpm; /* -1 ends the list as well */
-	keep[guest->nic_count + 3] = -1;
+	keep[guest->nic_count + 2] = events >= 0 ? events : tpm; /* -1 ends the list as well */
+	keep[guest->nic_count + 3] = events >= 0 ? tpm : -1;
+	keep[guest->nic_count + 4] = -1;
 	spec.out = spec.err = log;
 	spec.argv = command_build(arena, &command);
 	return process_spawn(&spec, ret, err);
@@ -324,7 +333,7 @@ static int hung(const char *run_dir, int silence_ms, struct error **err)
  * polled but the signs of life. When QEMU dies the channel closes.
  */
 static int wait_for_agent(struct transport *t, const char *run_dir, const struct process_id *process, int silence_ms,
-			  struct cancel *cancel, struct error **err)
+			  struct watch *watch, struct cancel *cancel, struct error **err)
 {
 	long long signs = -1, since = clock_ms();
 
@@ -337,7 +346,12 @@ static int wait_for_agent(struct transport *t, const char *run_dir, const struct
 			return 0;
 		if (r != -ETIMEDOUT)
 			return error_move(err, &problem);
-		now = signs_of_life(run_dir, process);
+		r = watch ? watch_turn(watch, cancel, err) : 0;
+		if (r < 0)
+			return r;
+		if (watch && watch_installs(watch) && silence_ms < SILENCE_INSTALL_MS)
+			silence_ms = SILENCE_INSTALL_MS;
+		now = signs_of_life(run_dir, process) + (watch ? (long long)watch_bytes(watch) : 0);
 		if (now != signs) {
 			signs = now;
 			since = clock_ms();
@@ -352,6 +366,7 @@ int qemu_wait_ready_within(const char *run_dir, const char *path, int silence_ms
 {
 	cleanup_free char *agent = in_dir(run_dir, "qga"), *pid_path = in_dir(run_dir, "pid");
 	cleanup_transport struct transport *t = NULL;
+	cleanup_watch struct watch *watch = NULL;
 	cleanup_error struct error *problem = NULL;
 	struct process_id process;
 	int r = process_read_pid_file(pid_path, &process, err);
@@ -361,7 +376,9 @@ int qemu_wait_ready_within(const char *run_dir, const char *path, int silence_ms
 	report(reporter, REPORT_UPDATE, path, "waiting for its agent");
 	r = transport_qga(agent, cancel, &t, &problem);
 	if (r == 0)
-		r = wait_for_agent(t, run_dir, &process, silence_ms, cancel, &problem);
+		r = watch_open(run_dir, path, reporter, cancel, &watch, &problem);
+	if (r == 0)
+		r = wait_for_agent(t, run_dir, &process, silence_ms, watch, cancel, &problem);
 	if (r == -EPIPE || (r < 0 && !process_alive(&process)))
 		return died(run_dir, &process, "before the guest answered", err);
 	return r < 0 ? error_move(err, &problem) : 0;

@@ -17,6 +17,8 @@ enum { LINE_LIMIT = 16 << 20 };
 struct qmp {
 	int fd;
 	struct strbuf bytes; /* received and not taken yet */
+	void (*on_event)(const json_t *event, void *data);
+	void *data;
 };
 
 /* Takes the next whole line out of the buffer as JSON; 0 when there is none yet. */
@@ -69,6 +71,8 @@ static int next_with(struct qmp *qmp, const char *one, const char *other, long l
 			*ret = steal_pointer(&line);
 			return 0;
 		}
+		if (r > 0 && qmp->on_event && json_object_get(line, "event"))
+			qmp->on_event(line, qmp->data);
 		if (r == 0) {
 			r = receive(qmp, deadline, cancel, err);
 			if (r < 0)
@@ -106,6 +110,12 @@ void qmp_close(struct qmp *qmp)
 		close(qmp->fd);
 	strbuf_freep(&qmp->bytes);
 	free(qmp);
+}
+
+void qmp_on_event(struct qmp *qmp, void (*on_event)(const json_t *event, void *data), void *data)
+{
+	qmp->on_event = on_event;
+	qmp->data = data;
 }
 
 int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms, const struct cancel *cancel,

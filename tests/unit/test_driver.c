@@ -12,6 +12,7 @@
 #include "driver/postmortem.h"
 #include "driver/profile.h"
 #include "driver/qemu_internal.h"
+#include "driver/watch.h"
 #include "image/image.h"
 #include "transport/relay.h"
 #include "transport/transport.h"
@@ -495,6 +496,47 @@ static void test_hang(void **state)
 	assert_int_equal(count_files(f->folder), 0);
 }
 
+/* A real guest that restarts for ever: its kernel panics at once, and a panic restarts it. */
+static void test_boot_loop(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	struct driver_state started;
+
+	f->guest.os = "windows-10";
+	f->guest.append = "rdinit=/nothing root=/dev/nothing";
+	start(f, &started);
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), -ELOOP);
+	assert_contains(err, "restarts without end");
+	assert_contains(err, "Kernel panic"); /* the end of its console */
+	assert_non_null(strstr(err->hint, "nestvisor screenshot"));
+	error_freep(&err);
+	/* It is stopped, and waiting for it again lets it go on. */
+	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), -ELOOP);
+	assert_int_equal(driver_qemu.stop(f->folder, NULL), 0);
+	assert_gone(&started);
+	assert_int_equal(count_files(f->folder), 0);
+}
+
+static void test_boots_counted(void **state)
+{
+	struct watch_count installs = {0}, fails = {0}, restless = {0};
+
+	(void)state;
+	/* As an installation goes: much is written, then less, and now and then a restart with next to nothing. */
+	assert_false(watch_count_reset(&installs, UINT64_C(6) << 30));
+	for (uint64_t i = 1; i < WATCH_IDLE_RESETS; i++)
+		assert_false(watch_count_reset(&installs, (UINT64_C(6) << 30) + i));
+	assert_false(watch_count_reset(&installs, UINT64_C(7) << 30));
+	assert_false(watch_count_reset(&installs, UINT64_C(7) << 30));
+	for (unsigned i = 1; i < WATCH_IDLE_RESETS; i++)
+		assert_false(watch_count_reset(&fails, i * (WATCH_IDLE_BYTES / 2)));
+	assert_true(watch_count_reset(&fails, WATCH_IDLE_RESETS * (WATCH_IDLE_BYTES / 2)));
+	for (uint64_t i = 1; i < WATCH_RESETS; i++)
+		assert_false(watch_count_reset(&restless, i << 30));
+	assert_true(watch_count_reset(&restless, UINT64_C(1) << 40));
+}
+
 static void test_stop_of_others(void **state)
 {
 	struct fixture *f = *state;
@@ -702,6 +744,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_killed_while_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancelled_while_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hang, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_boot_loop, set_up, tear_down),
+		cmocka_unit_test(test_boots_counted),
 		cmocka_unit_test_setup_teardown(test_stop_of_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_without_kvm, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_probe, set_up, tear_down),

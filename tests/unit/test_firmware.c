@@ -145,7 +145,7 @@ static const char *command_line(const struct driver_guest *guest)
 	const struct firmware_files files = {"/code,1", "raw", "/template", "raw", true};
 	const struct own own = {.variables = "/own/variables", .tpm = "/own/tpm"};
 	const struct profile *profile;
-	struct command command = {.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .tpm = 5};
+	struct command command = {.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .events = -1, .tpm = 5};
 	const char *text = "";
 
 	if (profile_choose(guest, &profile, NULL) < 0)
