@@ -53,6 +53,8 @@ struct found_element {
 size_t evaluate_lookup(const struct scene *scene, const struct expr *map, const struct values *key,
 		       struct found_element *ret, size_t max);
 
+/* chains.c: all of a base chain. RULING_CONTINUE: the packet goes on behind it. */
+enum ruling chain_run(struct hop *hop, const struct stack_chain *base);
 /* nat.c: what a NAT statement makes of the flow. False: the packet is lost for want of an address. */
 bool nat_setup(const struct scene *scene, const struct nat *nat, const char **ret_effect);
 /* None applies: the connection stays as it is, if no other one is the same then (nf_nat_alloc_null_binding). */

@@ -1,378 +1,10 @@
-#include "verify/match_field.h"
+#include "verify/match_part.h"
 
 #include "base/arena.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-enum {
-	MOST_VALUES = 256, /* of a range behind a mask with holes */
-};
-
-/* ---- two bounds ---- */
-
-struct bounds bounds_and(struct space *space, struct bounds a, struct bounds b)
-{
-	pset may = pset_and(space, a.may, b.may);
-
-	if (bounds_are_exact(a) && bounds_are_exact(b))
-		return bounds_exactly(may);
-	return (struct bounds){may, pset_and(space, a.must, b.must)};
-}
-
-struct bounds bounds_or(struct space *space, struct bounds a, struct bounds b)
-{
-	pset may = pset_or(space, a.may, b.may);
-
-	if (bounds_are_exact(a) && bounds_are_exact(b))
-		return bounds_exactly(may);
-	return (struct bounds){may, pset_or(space, a.must, b.must)};
-}
-
-struct bounds bounds_not(struct space *space, struct bounds a)
-{
-	pset may = pset_not(space, a.must);
-
-	return bounds_are_exact(a) ? bounds_exactly(may) : (struct bounds){may, pset_not(space, a.may)};
-}
-
-static struct bounds bounds_minus(struct space *space, struct bounds a, struct bounds b)
-{
-	pset may = pset_minus(space, a.may, b.must);
-
-	if (bounds_are_exact(a) && bounds_are_exact(b))
-		return bounds_exactly(may);
-	return (struct bounds){may, pset_minus(space, a.must, b.may)};
-}
-
-/* Where the field may be there, but is not what is compared for sure, the comparison may go either way. */
-struct bounds bounds_within(struct space *space, struct bounds a, struct bounds exists)
-{
-	struct bounds result = bounds_and(space, a, exists);
-
-	if (!bounds_are_exact(exists))
-		result.may = pset_or(space, result.may, pset_minus(space, exists.may, exists.must));
-	return result;
-}
-
-void conditions_add(struct space *space, struct conditions *conditions, struct bounds bounds)
-{
-	size_t last = sizeof(conditions->items) / sizeof(*conditions->items) - 1;
-
-	for (size_t i = 0; i < conditions->count; i++)
-		if (memcmp(&conditions->items[i], &bounds, sizeof(bounds)) == 0)
-			return;
-	if (bounds.must == PSET_FULL)
-		return;
-	if (conditions->count > last)
-		conditions->items[last] = bounds_and(space, conditions->items[last], bounds);
-	else
-		conditions->items[conditions->count++] = bounds;
-}
-
-static unsigned depth_of(const struct space *space, struct bounds bounds)
-{
-	return diagram_is_number(bounds.may) ? SPACE_WORDS : diagram_node(space, bounds.may).word;
-}
-
-void conditions_sort(const struct space *space, struct conditions *conditions)
-{
-	for (size_t i = 1; i < conditions->count; i++) {
-		struct bounds moved = conditions->items[i];
-		size_t at = i;
-
-		for (; at > 0 && depth_of(space, conditions->items[at - 1]) < depth_of(space, moved); at--)
-			conditions->items[at] = conditions->items[at - 1];
-		conditions->items[at] = moved;
-	}
-}
-
-struct bounds conditions_next(struct space *space, const struct conditions *conditions, size_t *at)
-{
-	struct bounds same = conditions->items[*at];
-	unsigned depth = depth_of(space, same);
-
-	while (++*at < conditions->count && depth_of(space, conditions->items[*at]) == depth)
-		same = bounds_and(space, same, conditions->items[*at]);
-	return same;
-}
-
-struct bounds conditions_all(struct space *space, struct conditions *conditions)
-{
-	struct bounds all = bounds_exactly(PSET_FULL);
-
-	conditions_sort(space, conditions);
-	for (size_t i = 0; i < conditions->count;)
-		all = bounds_and(space, conditions_next(space, conditions, &i), all);
-	return all;
-}
-
-/* ---- values of one field ---- */
-
-static bool within(wide value, const struct interval *intervals, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (value >= intervals[i].first && value <= intervals[i].last)
-			return true;
-	return false;
-}
-
-/* Of all ports only those that are asked about count. */
-static pset asked_ports(const struct match_scope *scope, const struct interval *intervals, size_t count)
-{
-	const struct slice *slice = scope->slice;
-	struct interval *kept = calloc(slice->port_count, sizeof(*kept));
-	size_t used = 0;
-	pset set;
-
-	if (!kept)
-		abort();
-	for (size_t i = 0; i < slice->port_count; i++)
-		if (within(slice->ports[i], intervals, count))
-			kept[used++] = (struct interval){i ? slice->ports[i] : 0,
-							 i + 1 < slice->port_count ? slice->ports[i + 1] - 1u : 65535};
-	set = pset_intervals(scope->space, PSET_DPORT, kept, used);
-	free(kept);
-	return set;
-}
-
-pset match_values(const struct match_scope *scope, struct pset_bits bits, const struct interval *intervals,
-		  size_t count)
-{
-	const struct slice *slice = scope->slice;
-	wide value;
-
-	if (slice && slice->fixed & PSET_BIT(bits.field)) {
-		value = slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
-		value &= ~(wide)0 >> (128 - bits.count);
-		return within(value, intervals, count) ? PSET_FULL : PSET_EMPTY;
-	}
-	if (slice && slice->port_count && bits.field == PSET_DPORT && bits.count == pset_field_bits(PSET_DPORT))
-		return asked_ports(scope, intervals, count);
-	return pset_bits_intervals(scope->space, bits, intervals, count);
-}
-
-static pset masked_values(const struct match_scope *scope, struct pset_bits bits, wide value, wide mask)
-{
-	wide fixed;
-
-	if (!scope->slice || !(scope->slice->fixed & PSET_BIT(bits.field)))
-		return pset_bits_masked(scope->space, bits, value, mask);
-	fixed = scope->slice->values.fields[bits.field] >> (pset_field_bits(bits.field) - bits.start - bits.count);
-	return (fixed & mask) == (value & mask) ? PSET_FULL : PSET_EMPTY;
-}
-
-static wide ones(unsigned count)
-{
-	return count ? ~(wide)0 >> (128 - count) : 0;
-}
-
-static unsigned trailing_zeros(wide value)
-{
-	uint64_t low = (uint64_t)value, high = (uint64_t)(value >> 64);
-
-	return low ? (unsigned)__builtin_ctzll(low) : high ? 64 + (unsigned)__builtin_ctzll(high) : 128;
-}
-
-struct bounds match_family(const struct match_scope *scope, uint8_t family)
-{
-	struct interval interval = interval_of_kind(PSET_FAMILY, family == AF_INET ? PSET_IP4 : PSET_IP6);
-
-	return bounds_exactly(match_values(scope, pset_bits_of(PSET_FAMILY), &interval, 1));
-}
-
-/* ---- a selector's value within parts ---- */
-
-/* Parts of one look-up, gathered so that many become one set. */
-struct gathering {
-	const struct match_scope *scope;
-	const struct selector *selector;
-	struct interval *intervals; /* malloced */
-	size_t count, capacity;
-	struct bounds others; /* what does not fit into intervals */
-};
-
-static void gather_interval(struct gathering *gathering, wide first, wide last)
-{
-	if (gathering->count == gathering->capacity) {
-		gathering->capacity = gathering->capacity ? 2 * gathering->capacity : 8;
-		gathering->intervals =
-			reallocarray(gathering->intervals, gathering->capacity, sizeof(*gathering->intervals));
-		if (!gathering->intervals)
-			abort();
-	}
-	gathering->intervals[gathering->count++] = (struct interval){first, last};
-}
-
-static void gather_bounds(struct gathering *gathering, struct bounds bounds)
-{
-	gathering->others = bounds_or(gathering->scope->space, gathering->others, bounds);
-}
-
-/* Values between two, as the bits of the field that they come from. */
-static void gather_masked(struct gathering *gathering, wide first, wide last)
-{
-	const struct selector *selector = gathering->selector;
-	const struct match_scope *scope = gathering->scope;
-	wide all = ones(selector->bits.count), mask = selector->mask & all;
-	unsigned low = mask ? trailing_zeros(mask) : 0, length = trailing_zeros(~(mask >> low));
-	struct pset_bits part = selector->bits;
-	struct interval interval;
-	pset sum = PSET_EMPTY;
-
-	if (mask >> low == ones(length) && (selector->flip & all) == 0 && mask) { /* bits that stand together */
-		part.start += part.count - low - length;
-		part.count = length;
-		interval.first = (first >> low) + ((first & ones(low)) != 0);
-		interval.last = last >> low;
-		if (interval.last > ones(length))
-			interval.last = ones(length);
-		if (interval.first <= interval.last)
-			gather_bounds(gathering, pset_can_mask(part, ones(part.count))
-							 ? bounds_exactly(match_values(scope, part, &interval, 1))
-							 : BOUNDS_UNKNOWN);
-		return;
-	}
-	if (last - first >= MOST_VALUES || !pset_can_mask(part, mask)) {
-		gather_bounds(gathering, BOUNDS_UNKNOWN);
-		return;
-	}
-	for (wide value = first; value <= last; value++)
-		if (((value ^ selector->flip) & ~mask & all) == 0)
-			sum = pset_or(scope->space, sum, masked_values(scope, part, value ^ selector->flip, mask));
-	gather_bounds(gathering, bounds_exactly(sum));
-}
-
-static void gather_number(struct gathering *gathering, wide first, wide last)
-{
-	const struct selector *selector = gathering->selector;
-	wide all = ones(selector->bits.count);
-
-	if (selector->shift > 0) {
-		if (first > all >> selector->shift)
-			return;
-		first <<= selector->shift;
-		last = last > all >> selector->shift ? all : last << selector->shift | ones((unsigned)selector->shift);
-	} else if (selector->shift < 0) {
-		unsigned shift = (unsigned)-selector->shift;
-
-		first = (first >> shift) + ((first & ones(shift)) != 0);
-		last >>= shift;
-	}
-	if (first > all || first > last)
-		return;
-	if (last > all)
-		last = all;
-	if ((selector->mask & all) == all && (selector->flip & all) == 0)
-		gather_interval(gathering, first, last);
-	else
-		gather_masked(gathering, first, last);
-}
-
-static void gather_address(struct gathering *gathering, const struct stack_part *part)
-{
-	const struct selector *selector = gathering->selector;
-	const struct match_scope *scope = gathering->scope;
-	bool ip4 = part->family == AF_INET;
-	struct interval interval = {part->low, part->high};
-	struct pset_bits bits = {selector->bits.field, 0, ip4 ? 32 : 128};
-	pset set;
-
-	if (selector->bits.count == (ip4 ? 32u : 128u) || part->family == 0) {
-		gather_number(gathering, part->low, part->high);
-		return;
-	}
-	if (selector->bits.count < 128) /* of the other family */
-		return;
-	set = match_family(scope, part->family).may;
-	gather_bounds(gathering, bounds_exactly(pset_and(scope->space, set, match_values(scope, bits, &interval, 1))));
-}
-
-static void gather_kinds(struct gathering *gathering, wide first, wide last)
-{
-	const struct selector *selector = gathering->selector;
-	const struct match_scope *scope = gathering->scope;
-
-	for (size_t i = 0; i < selector->kind_count; i++) {
-		const struct kind *kind = &selector->kinds[i];
-		wide value = ((kind->number & selector->mask) ^ selector->flip);
-		struct interval interval = interval_of_kind(selector->bits.field, kind->value);
-		struct bounds set;
-
-		value = selector->shift >= 0 ? value >> selector->shift : value << -selector->shift;
-		set = bounds_exactly(match_values(scope, pset_bits_of(selector->bits.field), &interval, 1));
-		if (!kind->sure)
-			set.must = PSET_EMPTY;
-		if ((value >= first && value <= last) || !kind->sure)
-			gather_bounds(gathering, set);
-	}
-}
-
-static void gather_name(struct gathering *gathering, const struct stack_part *part)
-{
-	struct interval names;
-
-	if (part->kind == PART_TEXT && strlen(part->text) < 16) {
-		gather_interval(gathering, wide_of_name(part->text), wide_of_name(part->text));
-	} else if (part->kind == PART_PREFIX && strlen(part->text) < 16) {
-		names = interval_of_wildcard(part->text);
-		gather_interval(gathering, names.first, names.last);
-	}
-	/* a longer name is no interface's */
-}
-
-static void gather(struct gathering *gathering, const struct stack_part *part)
-{
-	const struct selector *selector = gathering->selector;
-
-	if (part->kind == PART_ANY) {
-		gather_bounds(gathering, bounds_exactly(PSET_FULL));
-	} else if (part->kind == PART_UNKNOWN || selector->coding == CODING_NONE) {
-		gather_bounds(gathering, BOUNDS_UNKNOWN);
-	} else if (selector->coding == CODING_NAME) {
-		if (part->kind == PART_RANGE)
-			gather_bounds(gathering, BOUNDS_UNKNOWN);
-		else
-			gather_name(gathering, part);
-	} else if (part->kind != PART_RANGE) {
-		gather_bounds(gathering, BOUNDS_UNKNOWN);
-	} else if (selector->coding == CODING_ADDRESS) {
-		gather_address(gathering, part);
-	} else if (selector->coding == CODING_KIND) {
-		gather_kinds(gathering, part->low, part->high);
-	} else if (selector->coding == CODING_PRESENCE) {
-		if (part->low <= 1)
-			gather_interval(gathering, part->low, part->high ? pset_field_last(selector->bits.field) : 0);
-	} else {
-		gather_number(gathering, part->low, part->high);
-	}
-}
-
-static struct gathering gathering_new(const struct match_scope *scope, const struct selector *selector)
-{
-	return (struct gathering){.scope = scope, .selector = selector, .others = bounds_exactly(PSET_EMPTY)};
-}
-
-static struct bounds gathering_end(struct gathering *gathering)
-{
-	const struct match_scope *scope = gathering->scope;
-	pset set = PSET_EMPTY;
-
-	if (gathering->count)
-		set = match_values(scope, gathering->selector->bits, gathering->intervals, gathering->count);
-	free(gathering->intervals);
-	return bounds_or(scope->space, gathering->others, bounds_exactly(set));
-}
-
-static struct bounds one_part(const struct match_scope *scope, const struct selector *selector,
-			      const struct stack_part *part)
-{
-	struct gathering gathering = gathering_new(scope, selector);
-
-	gather(&gathering, part);
-	return gathering_end(&gathering);
-}
 
 /* ---- sets ---- */
 
@@ -433,7 +65,7 @@ static struct bounds in_element(const struct match_scope *scope, const struct ke
 
 	for (size_t i = 0; i < key->count; i++)
 		bounds = bounds_and(scope->space, bounds,
-				    i < count ? part_within(scope, key, i, one_part(scope, &key->parts[i], &parts[i]))
+				    i < count ? part_within(scope, key, i, match_part(scope, &key->parts[i], &parts[i]))
 					      : BOUNDS_UNKNOWN);
 	return bounds;
 }
@@ -498,7 +130,7 @@ static struct bounds in_elements(const struct match_scope *scope, const struct k
 	if (key->count == 1) {
 		gathering = gathering_new(scope, &key->parts[0]);
 		for (size_t i = 0; i < set->element_count; i++)
-			gather(&gathering, &set->elements[i].parts[0]);
+			gathering_add(&gathering, &set->elements[i].parts[0]);
 		return gathering_end(&gathering);
 	}
 	all = calloc(set->element_count + 1, sizeof(*all));
@@ -567,7 +199,7 @@ static struct bounds in_expr(const struct match_scope *scope, const struct key *
 		}
 		constant = stack_part(items[i]);
 		bounds = bounds_and(scope->space, bounds,
-				    part_within(scope, key, i, one_part(scope, &part.parts[0], &constant)));
+				    part_within(scope, key, i, match_part(scope, &part.parts[0], &constant)));
 	}
 	return bounds;
 }
@@ -581,7 +213,7 @@ static struct bounds in_plain_set(const struct match_scope *scope, const struct 
 	for (size_t i = 0; i < right->set.count; i++) {
 		struct stack_part part = stack_part(right->set.elements[i].key);
 
-		gather(&gathering, &part);
+		gathering_add(&gathering, &part);
 	}
 	return gathering_end(&gathering);
 }
@@ -666,7 +298,7 @@ static struct bounds compare(const struct match_scope *scope, const struct selec
 		part.low = bound + 1;
 	else
 		part.low = bound;
-	return one_part(scope, selector, &part);
+	return match_part(scope, selector, &part);
 }
 
 /* Any of these bits is set. States of iptables' SNAT and DNAT are bits of the connection's status. */
@@ -674,7 +306,7 @@ static struct bounds any_bit(const struct match_scope *scope, const struct selec
 {
 	struct stack_part part = stack_part(right);
 	struct gathering gathering = gathering_new(scope, selector);
-	wide status = 0, all = ones(selector->bits.count);
+	wide status = 0, all = match_ones(selector->bits.count);
 	pset set;
 
 	if (part.kind != PART_RANGE || part.low != part.high || selector->shift)
@@ -682,19 +314,19 @@ static struct bounds any_bit(const struct match_scope *scope, const struct selec
 	if (selector->coding == CODING_KIND) {
 		for (size_t i = 0; i < selector->kind_count; i++)
 			if (selector->kinds[i].number & part.low)
-				gather_kinds(&gathering, selector->kinds[i].number, selector->kinds[i].number);
+				gathering_add_kinds(&gathering, selector->kinds[i].number, selector->kinds[i].number);
 		if (selector->bits.field == PSET_STATE) {
 			status |= part.low & CT_STATE_SNAT ? CT_STATUS_SNAT : 0;
 			status |= part.low & CT_STATE_DNAT ? CT_STATUS_DNAT : 0;
 		}
-		set = masked_values(scope, pset_bits_of(PSET_STATUS), 0, status);
+		set = match_masked(scope, pset_bits_of(PSET_STATUS), 0, status);
 		if (status)
-			gather_bounds(&gathering, bounds_exactly(pset_not(scope->space, set)));
+			gathering_add_bounds(&gathering, bounds_exactly(pset_not(scope->space, set)));
 		return gathering_end(&gathering);
 	}
 	if (selector->coding != CODING_NUMBER || (selector->flip & all))
 		return BOUNDS_UNKNOWN;
-	set = masked_values(scope, selector->bits, 0, part.low & selector->mask & all);
+	set = match_masked(scope, selector->bits, 0, part.low & selector->mask & all);
 	return bounds_exactly(pset_not(scope->space, set));
 }
 

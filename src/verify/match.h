@@ -30,6 +30,7 @@ static inline bool bounds_are_exact(struct bounds bounds)
 struct bounds bounds_and(struct space *space, struct bounds a, struct bounds b);
 struct bounds bounds_or(struct space *space, struct bounds a, struct bounds b);
 struct bounds bounds_not(struct space *space, struct bounds a);
+struct bounds bounds_minus(struct space *space, struct bounds a, struct bounds b);
 /* a, for packets that have what is asked: `exists`. */
 struct bounds bounds_within(struct space *space, struct bounds a, struct bounds exists);
 

@@ -166,7 +166,7 @@ struct flow *flow_add(struct walk *walk, struct stack_host *host, const struct t
 /* Applies what was decided for the flow, at a hook. Gives the effect for people, or NULL: nothing changed. */
 const char *flow_translate(struct hop *hop, bool source);
 
-/* ---- rules (evaluate.c, chains.c) ---- */
+/* ---- rules (evaluate.c, chains.c, hooks.c) ---- */
 
 enum ruling {
 	RULING_CONTINUE, /* through the hook */
