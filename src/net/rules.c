@@ -270,16 +270,21 @@ static void add_above(struct strbuf *out, const struct prefix *above, size_t cou
 	rules_set_end(&set);
 }
 
-/* What a guest that is cut sends to anybody but its host, and what comes from the world: as far as this is seen from
- * L0, and from a deeper host. */
+/*
+ * What a guest that is cut sends to anybody but its host, and what comes from the world: as far as this is seen from
+ * L0, and from a deeper host. Errors (ICMP) do not go up: which connection one is about is for its sender to say, and
+ * it would leave with that of somebody who is not cut, or whose port is published.
+ */
 static void add_cut_chains(struct strbuf *out, bool outermost)
 {
 	strbuf_add(out, "\tchain leaves_cut {\n"
 			"\t\toifname \"" NET_ADMIN "\" ct state established ct direction reply return\n"
+			"\t\toifname \"" NET_ADMIN "\" drop\n"
 			"\t\tip saddr . ip daddr . meta l4proto . th dport @allow4 return\n"
 			"\t\tip6 saddr . ip6 daddr . meta l4proto . th dport @allow6 return\n");
 	if (!outermost)
 		strbuf_add(out, "\t\toifname \"" NET_WORLD "\" ct state established ct direction reply return\n"
+				"\t\toifname \"" NET_WORLD "\" ct state related drop\n"
 				"\t\toifname \"" NET_WORLD "\" meta l4proto { tcp, udp } th dport { 53, 853 } drop\n"
 				"\t\toifname \"" NET_WORLD "\" meta mark & " CUT_ALONE " == " CUT
 				" meta mark & " CUT_STRICT " == " CUT " ip daddr @above4 return\n"

@@ -363,8 +363,7 @@ static pset addresses_of_l0(const struct asking *asking, uint8_t family)
 
 /*
  * Answers by which a published port of the guest, or of one in it, is served: what the file publishes to others than
- * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published; errors
- * that are about what came for these, from that address.
+ * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published.
  */
 static pset published_answers(struct asking *asking, const struct guest *guest)
 {
@@ -383,7 +382,6 @@ static pset published_answers(struct asking *asking, const struct guest *guest)
 
 			if (ip_is_loopback(&address))
 				continue;
-			served = pset_or(space, served, pset_kind(space, PSET_STATE, PSET_RELATED));
 			set = pset_or(space, set, pset_and(space, from, served));
 		}
 	return pset_and(space, set, pset_value(space, PSET_DIRECTION, 1));

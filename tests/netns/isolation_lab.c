@@ -141,22 +141,6 @@ void frame_ethernet(struct frame *f, const uint8_t to[6], const uint8_t from[6],
 	frame_put(f, &type, 2);
 }
 
-uint32_t checksum_add(const void *data, size_t length, uint32_t start)
-{
-	const uint8_t *p = data;
-
-	for (size_t i = 0; i < length; i++)
-		start += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	return start;
-}
-
-uint16_t checksum_fold(uint32_t total)
-{
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return htons((uint16_t)~total);
-}
-
 void frame_ip4(struct frame *f, const uint8_t to_mac[6], const uint8_t from_mac[6], const char *from, const char *to,
 	       uint8_t protocol, const void *payload, size_t length)
 {

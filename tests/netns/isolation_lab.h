@@ -64,10 +64,6 @@ void frame_advert(struct frame *f, const struct peer *peer, const char *from, co
 /* "Go that way instead" (RFC 4861, section 4.5), which only a router may say. */
 void frame_redirect(struct frame *f, const struct peer *peer, const char *from, const char *text);
 
-/* The internet checksum: RFC 1071. */
-uint32_t checksum_add(const void *data, size_t length, uint32_t start);
-uint16_t checksum_fold(uint32_t total);
-
 /* Whether a frame that one guest puts on its cable comes out at another's. The fence is an honest frame behind it. */
 bool frame_passes(const struct peer *from, const struct peer *to, const struct frame *frame, const char *text);
 

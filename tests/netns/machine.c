@@ -653,6 +653,22 @@ void tcp_close(struct talk *talk)
 
 /* Frames */
 
+uint32_t checksum_add(const void *data, size_t length, uint32_t start)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < length; i++)
+		start += i % 2 ? p[i] : (uint32_t)p[i] << 8;
+	return start;
+}
+
+uint16_t checksum_fold(uint32_t total)
+{
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return htons((uint16_t)~total);
+}
+
 void frame_send(const struct peer *peer, const void *frame, size_t length)
 {
 	char buffer[VNET_HEADER + FRAME_SIZE] = {0};

@@ -105,6 +105,10 @@ bool tcp_open_by(struct talk *talk, int from, const char *outside, uint16_t as, 
 bool tcp_say(int from, int to, const char *text); /* false unless it arrives within 10 s */
 void tcp_close(struct talk *talk);
 
+/* The internet checksum: RFC 1071. */
+uint32_t checksum_add(const void *data, size_t length, uint32_t start);
+uint16_t checksum_fold(uint32_t total);
+
 /* Raw frames of a guest, put on its cable as they are: by a guest that does as it likes. */
 void frame_send(const struct peer *peer, const void *frame, size_t length);
 /* A socket that sees all frames that arrive in a namespace's eth0. */

@@ -14,6 +14,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/icmp.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -221,11 +223,12 @@ struct session {
 	struct peer *guest;
 	struct talk kept;
 	int client, server; /* UDP: a client in the world, and the guest */
+	int world;	    /* its namespace */
 };
 
 static struct session session_begin(struct fixture *f)
 {
-	struct session s = {.guest = peer_new(f->m, f->net, f->a)};
+	struct session s = {.guest = peer_new(f->m, f->net, f->a), .world = f->m->world};
 	char seen[80];
 
 	assert_true(tcp_open_by(&s.kept, f->m->home, "203.0.113.2", AS, s.guest->netns, "192.168.122.10", RDP));
@@ -295,6 +298,76 @@ static void a_cut_guest_answers_and_no_more(void **state)
 	assert_int_equal(udp_send(s.client, "203.0.113.2", AS, "sealed"), 0);
 	assert_false(tcp_say(s.kept.client, s.kept.server, "sealed"));
 	assert_true(udp_silent(s.server));
+	tcp_close(&s.kept);
+	close(s.client);
+	close(s.server);
+}
+
+/*
+ * "No such host", about a datagram of a session of somebody else's, with a text behind it: connection tracking takes it
+ * for a part of that session, whoever sends it.
+ */
+static void send_forged_error(const struct peer *peer, uint16_t port, const char *text)
+{
+	struct {
+		struct icmphdr icmp;
+		struct iphdr ip;
+		struct udphdr udp;
+		char text[64];
+	} error = {.icmp.type = ICMP_DEST_UNREACH,
+		   .icmp.code = ICMP_HOST_UNREACH,
+		   .ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP, .tot_len = htons(92)},
+		   .udp = {.source = htons(port), .dest = htons(RDP), .len = htons(72)}};
+	struct sockaddr_in gateway = {.sin_family = AF_INET};
+	int fd = socket_in(peer->netns, AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+	assert_int_equal(inet_pton(AF_INET, "192.168.122.1", &error.ip.saddr), 1);
+	assert_int_equal(inet_pton(AF_INET, "192.168.122.10", &error.ip.daddr), 1);
+	gateway.sin_addr.s_addr = error.ip.saddr;
+	snprintf(error.text, sizeof(error.text), "%s", text);
+	error.icmp.checksum = checksum_fold(checksum_add(&error, sizeof(error), 0));
+	assert_int_equal(sendto(fd, &error, sizeof(error), 0, (struct sockaddr *)&gateway, sizeof(gateway)),
+			 sizeof(error));
+	close(fd);
+}
+
+/* Behind it the guest whose session it is sends an honest answer. */
+static bool error_gets_out(struct session *s, const struct peer *forger, uint16_t port, const char *text)
+{
+	int world = frame_listen(s->world);
+	bool seen;
+
+	send_forged_error(forger, port, text);
+	assert_int_equal(udp_send(s->server, "192.168.122.1", port, "fence"), 0);
+	seen = frame_seen_before(world, text, "fence");
+	udp_expect(s->client, "fence", NULL);
+	close(world);
+	return seen;
+}
+
+/* What a guest that is cut says of its neighbour's session would leave with that. */
+static void a_cut_guest_forges_no_errors(void **state)
+{
+	struct fixture *f = *state;
+	struct session s;
+	struct peer *hv;
+	uint16_t port;
+
+	machine_forward(true);
+	publish(f, f->a, RDP, IPPROTO_TCP, AS, "203.0.113.2");
+	publish(f, f->a, RDP, IPPROTO_UDP, AS, "203.0.113.2");
+	make_all(f);
+	hv = peer_new(f->m, f->net, f->hv); /* the relay serves it before the one that sends the fence */
+	s = session_begin(f);
+	peer_do(hv, "ping -c 1 -W 10 192.168.122.1 >/dev/null"); /* so that no packet waits for who that is */
+	assert_int_equal(udp_send(s.client, "203.0.113.2", AS, "again"), 0);
+	port = answer_and_see(s.server, "answer");
+	udp_expect(s.client, "answer", NULL);
+	assert_true(error_gets_out(&s, hv, port, "from an open guest"));
+	hold(f, f->hv, WORLD_CUT, NEIGHBOURS_KEEP);
+	assert_false(error_gets_out(&s, hv, port, "from a cut guest"));
+	hold(f, f->a, WORLD_CUT, NEIGHBOURS_KEEP); /* nor about what is its own */
+	assert_false(error_gets_out(&s, s.guest, port, "from the guest itself"));
 	tcp_close(&s.kept);
 	close(s.client);
 	close(s.server);
@@ -584,6 +657,7 @@ static int tests(void)
 		TEST(the_machine_itself_reaches_it_without_forwarding),
 		TEST(the_world_reaches_what_was_meant_for_it),
 		TEST(a_cut_guest_answers_and_no_more),
+		TEST(a_cut_guest_forges_no_errors),
 		TEST(nobody_gets_round_the_address),
 		TEST(nothing_begins_on_the_inside),
 		TEST(loopback_is_not_reached_by_cable),
