@@ -41,6 +41,14 @@ int into_open(struct arena *arena, const struct folders *folders, const struct l
 
 	if (guest->transport == TRANSPORT_SSH)
 		return open_ssh(arena, folders, lab, guest, ret, err);
+	if (guest->adopted) {
+		error_set(err, EOPNOTSUPP, "%s is adopted: its guest agent is libvirt's to ask", guest->path);
+		error_hint(err,
+			   "with transport: ssh and an address in the lab file nestvisor asks it by ssh; virsh -c %s "
+			   "qemu-agent-command %s '{\"execute\": \"guest-ping\"}' asks the agent",
+			   lab->adopted, guest->adopted);
+		return -EOPNOTSUPP;
+	}
 	socket = folders_guest_file(arena, folders, guest->name, "qga");
 	if (!file_exists(arena_printf(arena, "%s.in", socket))) {
 		error_set(err, ENOENT, "%s is not running", guest->path);

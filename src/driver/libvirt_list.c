@@ -39,8 +39,14 @@ static int fail(const struct listing *listing, const char *what, struct error **
 {
 	const virError *said = listing->lib->virGetLastError();
 
-	return error_set(err, EIO, "%s at %s: %s", what, listing->uri,
-			 said && said->message ? said->message : "libvirt does not say why");
+	int r = error_set(err, EIO, "%s at %s: %s", what, listing->uri,
+			  said && said->message ? said->message : "libvirt does not say why");
+
+	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_SYSTEM_ERROR))
+		error_hint(err,
+			   "is libvirtd running, and may you use it? virsh -c %s uri; nestvisor doctor looks into it",
+			   listing->uri);
+	return r;
 }
 
 static void add(struct listing *listing, const char *kind, const char *name, const char *xml)

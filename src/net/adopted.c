@@ -4,9 +4,10 @@
  *
  *   tap ──▶ bridge prerouting: a mark says how the guest is held
  *            ├─ bridge forward: to neighbours of the lab alone, as far as the guest may have those
- *            └─ to this machine itself: inet input, answers to what this machine began, and its address (DHCP,
- * neighbour discovery); inet forward: nothing inet forward marks what comes in from elsewhere; bridge output keeps that
- * from the taps of guests that are held
+ *            └─ bridge input, where what leaves the bridge is marked once more (br_netfilter, where it is loaded, shows
+ *               bridged packets to inet forward, too); then, to this machine itself: inet input, answers to what this
+ * machine began, and its address (DHCP, neighbour discovery); inet forward: nothing inet forward marks what comes in
+ * from elsewhere; bridge output keeps that from the taps of guests that are held
  *
  * A held guest is known by its tap and, so that it is held from its first packet on when its domain is started anew
  * with another tap, by its MAC address. Every chain comes before those of others (libvirt's among them), whose "accept"
@@ -30,6 +31,7 @@
 #define HELD	"0x10000000"
 #define ALONE	"0x20000000" /* neighbours: drop */
 #define STRICT	"0x40000000" /* neighbours: those that are held, too */
+#define RISEN	"0x08000000" /* it is held, and left the bridge: this machine receives or routes it */
 #define FOREIGN "0x80000000" /* it came through this machine */
 
 void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t count)
@@ -175,6 +177,8 @@ static void put_bridge_table(const struct writer *w, const char *table)
 			"\t\tiifname != @held_taps oifname @strict_taps drop\n"
 			"\t\tmeta mark & " HELD " == " HELD " oifname != @lab_taps drop\n"
 			"\t\tiifname != @lab_taps oifname @cut_taps drop\n"
+			"\t}\n\tchain input {\n\t\ttype filter hook input priority -350\n"
+			"\t\tmeta mark & " HELD " == " HELD " meta mark set meta mark | " RISEN "\n"
 			"\t}\n\tchain output {\n\t\ttype filter hook output priority -350\n"
 			"\t\toifname @sealed_taps drop\n\t\tether daddr @sealed_macs drop\n"
 			"\t\tmeta mark & " FOREIGN " == " FOREIGN " oifname @cut_taps drop\n"
@@ -211,9 +215,9 @@ static void put_inet_table(const struct writer *w, const char *table)
 			   "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return\n"
 			   "\t\tdrop\n\t}\n"
 			   "\tchain input {\n\t\ttype filter hook input priority -350\n"
-			   "\t\tiifname @bridges meta mark & " HELD " == " HELD " jump held\n\t}\n"
+			   "\t\tiifname @bridges meta mark & " RISEN " == " RISEN " jump held\n\t}\n"
 			   "\tchain forward {\n\t\ttype filter hook forward priority -350\n"
-			   "\t\tiifname @bridges meta mark & " HELD " == " HELD " drop\n"
+			   "\t\tiifname @bridges meta mark & " RISEN " == " RISEN " drop\n"
 			   "\t\toifname @bridges meta mark set meta mark | " FOREIGN "\n\t}\n}\n");
 }
 

@@ -1,0 +1,172 @@
+#!/bin/bash
+# Domains and networks that nestvisor did not make, in a libvirtd of this machine's own (tests/lib/libvirtd): adopted, compared,
+# cut, sealed and opened, and never changed.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/../lib/check.sh"
+. "$here/../lib/libvirtd"
+nestvisor=$(readlink -f "$1")
+for program in libvirtd virtlogd virsh; do
+	command -v $program > /dev/null || { skip "everything" "$program is not installed"; exit 77; }
+done
+nv() { timeout 120 "$nestvisor" "$@"; }
+virsh() { timeout 60 virsh -q -c qemu:///system "$@"; }
+image=$(nv image micro --json) || { echo "not ok - the image micro"; exit 1; }
+cd "$(mktemp -d /run/test/adopt.XXXXXX)" || exit 1
+
+# ─── without libvirt ───
+library=$(ldconfig -p | sed -n 's/.*libvirt\.so\.0 .*=> //p' | head -n1)
+check "without libvirt's library adopt says so" says "libvirt.so.0 is missing" unshare --mount sh -c "mount --bind /dev/null $library && $nestvisor adopt"
+libvirtd_prepare || { echo "not ok - a libvirtd of this machine's own"; exit 1; }
+check "without libvirtd adopt fails" status 1 nv adopt
+check "and says what libvirt says" says "Failed to connect socket" nv adopt
+check "libvirtd runs" libvirtd_start
+check "with nothing in it adopt says so" says "neither a domain nor a network" nv adopt
+chmod 0700 /run/libvirt
+check "who may not use libvirt's socket is told" says "Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups "$nestvisor" adopt
+check "and where to look" says "nestvisor doctor" setpriv --reuid=65534 --regid=65534 --clear-groups "$nestvisor" adopt
+chmod 0755 /run/libvirt
+check "bad words for a libvirt" says "nonsense:///" nv adopt nonsense:///
+
+# ─── twelve domains and what libvirt's own tests have of networks ───
+network() { # NAME MODE SUBNET
+	printf "<network><name>%s</name>%s<bridge name='virbr-%s' stp='on' delay='0'/><ip address='%s.1' netmask='255.255.255.0'><dhcp><range start='%s.100' end='%s.254'/></dhcp></ip></network>\n" "$1" "$2" "$1" "$3" "$3" "$3" > "$1.xml"
+	virsh net-define "$1.xml"
+}
+check "the network default" network default "<forward mode='nat'/>" 192.168.122
+check "an isolated one" network closed "" 192.168.77
+defined=0
+for xml in "$here"/../data/adopt/*.xml; do
+	check "libvirt takes ${xml##*/}" virsh define "$xml"
+	defined=$((defined + 1))
+done
+networks=0
+for xml in "$here"/../../../shared/data/libvirt/networkxml2xmlin/*.xml; do # the kernel need not have what they want
+	[ -f "$xml" ] && sed -e '/<uuid>/d' -e 's/<name>default</<name>second</' "$xml" > other.xml && virsh net-define other.xml > /dev/null 2>&1 && networks=$((networks + 1))
+done
+[ $networks -gt 0 ] || skip "networks of libvirt's own tests" "../shared/data is missing"
+virsh dumpxml --inactive debian > debian.before
+virsh list --all --name > domains.before
+adopt() { nv adopt --name mine > mine.nest.yaml; }
+check "adopt writes them" adopt
+check "all of them, $defined" says "$defined" grep -c "^    adopted: " <(sed -n '/^guests:/,$p' mine.nest.yaml)
+check "with what it does not know as comments" says "<watchdog> is not taken over: a lab file has no word for it" cat mine.nest.yaml
+check "and a NIC that no lab has" says "it is of type direct" cat mine.nest.yaml
+check "the file is valid on this machine" nv validate mine.nest.yaml
+check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "status knows that they are off" says "libvirt says: shut off" nv status mine.nest.yaml
+check "graph draws them" says "direct-kernel" nv graph --lab mine.nest.yaml
+check "up says that they are as libvirt has them" says "as libvirt has it: $defined guests" nv up mine.nest.yaml
+check "and again nothing to do" status 0 nv plan mine.nest.yaml
+check "down leaves them" nv down mine
+check "all of them" says "$(cat domains.before)" virsh list --all --name
+check "as they were" diff debian.before <(virsh dumpxml --inactive debian)
+
+# ─── a mark, on request ───
+check "adopt --mark" nv adopt --name mine --mark
+check "puts one on" says "mine/debian" virsh metadata debian urn:nestvisor:adopted:1
+check "which changes nothing for plan" status 0 nv plan mine.nest.yaml
+check "adopt --unmark" nv adopt --name mine --unmark
+check "takes it off" status 1 virsh metadata debian urn:nestvisor:adopted:1
+check "and nothing is left of it" diff debian.before <(virsh dumpxml --inactive debian)
+check "of another's libvirt none can be marked" status 2 nv adopt test:///default --mark
+
+# ─── changed by their owner ───
+check "somebody gives a domain more memory" virsh setmaxmem debian 2G --config
+check "plan shows it" says "memory 1024 MiB → 2048 MiB" nv plan mine.nest.yaml
+check "up does not change it back" says "changes none that it did not make" nv up mine.nest.yaml
+check "it still has what its owner wants" says "2097152" virsh dumpxml --inactive debian
+check "somebody undefines one" virsh undefine console
+check "plan shows that" says "libvirt has no such domain" nv plan mine.nest.yaml
+check "status, too" says "absent" nv status mine.nest.yaml
+check "adopted anew" adopt
+check "there is nothing to do" status 0 nv plan mine.nest.yaml
+for domain in $(virsh list --all --name); do virsh undefine --nvram "$domain" > /dev/null; done
+for other in $(virsh net-list --all --name); do [ "$other" = default ] || virsh net-undefine "$other" > /dev/null; done
+
+# ─── two that run ───
+guest() { # NAME NUMBER
+	python3 - "$image" "$@" > "$1.xml" <<- 'P'
+		import json, sys
+		image, name, number = json.loads(sys.argv[1]), *sys.argv[2:]
+		mac = "52:54:00:aa:00:" + number
+		print(f"""<domain type='qemu'><name>{name}</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>
+		<os><type arch='x86_64' machine='q35'>hvm</type><kernel>{image['kernel']}</kernel><initrd>{image['initrd']}</initrd>
+		<cmdline>console=ttyS0 quiet {image['append']} nestvisor.name={name} nestvisor.nic={mac},192.168.122.{number}/24,192.168.122.1,-,-,1500</cmdline></os>
+		<features><acpi/></features><cpu mode='maximum'/>
+		<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><serial type='file'><source path='/run/test/{name}.console'/></serial>
+		<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel><memballoon model='none'/>
+		<interface type='network'><source network='default'/><mac address='{mac}'/><model type='virtio'/></interface></devices></domain>""")
+	P
+	virsh define "$1.xml"
+}
+inside() { # NAME WORDS: as its agent runs it
+	python3 - "$@" <<- 'P'
+		import json, subprocess, sys, time
+		def ask(what, **arguments):
+		    done = subprocess.run(["virsh", "-q", "-c", "qemu:///system", "qemu-agent-command", sys.argv[1], json.dumps({"execute": what, "arguments": arguments})], capture_output=True, text=True, timeout=60)
+		    return json.loads(done.stdout)["return"] if done.returncode == 0 else sys.exit(done.stderr)
+		pid = ask("guest-exec", path="/bin/sh", arg=["-c", sys.argv[2]], **{"capture-output": True})["pid"]
+		while not (status := ask("guest-exec-status", pid=pid))["exited"]:
+		    time.sleep(0.1)
+		print(status)
+		sys.exit(status["exitcode"])
+	P
+}
+l0_pings() { ping -c1 -W5 "$1"; }
+check "the network runs" virsh net-start default
+check "a guest web" guest web 50
+check "a guest db" guest db 51
+check "web runs" virsh start web
+check "db runs" virsh start db
+check "web answers" until_true 120 inside web true
+check "db answers" until_true 120 inside db true
+check "it pings the world" inside web "ping -c1 -W5 203.0.113.1"
+nft list tables > rules.before
+check "adopt" adopt
+check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "status shows that they run" says "2 of 2 guests running" nv status mine.nest.yaml
+check "cut needs no up" nv cut --lab mine.nest.yaml --no-verify web
+check "web does not ping the world" status 1 inside web "ping -c1 -W2 203.0.113.1"
+check "nor does it ask this machine anything" status 1 inside web "ping -c1 -W2 192.168.122.1"
+check "nor its names" status 1 inside web "nslookup example.org 192.168.122.1"
+check "this machine reaches web" l0_pings 192.168.122.50
+check "web reaches its neighbour" inside web "ping -c1 -W5 192.168.122.51"
+check "db pings the world" inside db "ping -c1 -W5 203.0.113.1"
+check "status says who is cut, by the lab's name" says "cut" nv status mine
+check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "its owner starts web anew" sh -c "virsh -q -c qemu:///system destroy web && virsh -q -c qemu:///system start web"
+check "web answers" until_true 120 inside web true
+check "by its MAC address it is held from the first packet on" status 1 inside web "ping -c1 -W2 203.0.113.1"
+check "plan tells that the rules know another tap" status 3 nv plan mine.nest.yaml
+check "up holds it again" nv up mine.nest.yaml
+check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "by its tap, whatever address it takes" status 1 inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:99; ip link set eth0 up; ip route replace default via 192.168.122.1; ping -c1 -W2 203.0.113.1"
+inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:50; ip link set eth0 up; ip route replace default via 192.168.122.1" > /dev/null
+check "alone it does not reach its neighbour" nv cut --lab mine --no-verify --neighbours drop web
+check "nor that one it" status 1 inside db "ping -c1 -W2 192.168.122.50"
+check "but this machine does" until_true 60 l0_pings 192.168.122.50 # which remembers the other address for a while
+check "seal" nv seal --lab mine --no-verify web
+check "nothing reaches web" status 1 l0_pings 192.168.122.50
+check "open for a while is refused aloud" says "neither opened for a while" nv open --lab mine --no-verify --for 10m web
+sed -e 's/^lab: mine/lab: allowed/' -e 's/mac: "52:54:00:aa:00:50"/address: 192.168.122.50, &/' mine.nest.yaml > allowed.nest.yaml
+check "and something allowed" says "neither opened for a while" nv cut --lab allowed.nest.yaml --no-verify --allow 203.0.113.1 web
+check "which leaves nothing" nv down allowed
+check "exec says whose the agent is" says "its guest agent is libvirt's to ask" nv exec --lab mine web -- true
+check "open" nv open --lab mine --no-verify web
+check "web pings the world" inside web "ping -c1 -W5 203.0.113.1"
+check "no rule is left" diff rules.before <(nft list tables)
+check "cut once more" nv cut --lab mine --no-verify --all
+check "a NIC by macvtap is plugged into db" virsh attach-interface db direct wan --model virtio --live
+check "db cannot be held, and that is said" says "db cannot be held: its NIC of type direct" nv cut --lab mine --no-verify --strict db
+check "down" nv down mine
+check "opens all" diff rules.before <(nft list tables)
+check "and web and db run" says "db" virsh list --name
+check "libvirtd is killed" libvirtd_kill
+check "status says that it is not known" says "unknown" nv status mine.nest.yaml
+check "plan fails" status 1 nv plan mine.nest.yaml
+check "cut promises nothing" status 1 nv cut --lab mine.nest.yaml --no-verify web
+check "libvirtd is back" libvirtd_start
+check "and web is open, as was said" inside web "ping -c1 -W5 203.0.113.1"
+virsh destroy web; virsh destroy db
+finish
