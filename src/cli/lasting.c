@@ -467,15 +467,6 @@ static bool same_form(const struct permanent *a, const struct permanent *b)
 	return same_text(a->file, b->file) && same_text(a->text, b->text);
 }
 
-/* The first of its ways that is one on that host. */
-static const struct permanent *choose_way(const struct fixing *fixing, const struct change *change)
-{
-	for (size_t i = 0; i < change->permanent_count; i++)
-		if (holds(fixing, change->host, change->permanent[i].needs))
-			return &change->permanent[i];
-	return NULL;
-}
-
 /* What has no file to go into there, or does not fit into it, is done by a unit of its own where there is systemd. */
 static int by_service(struct fixing *fixing, struct foreseen *foreseen, const struct change *change, struct error **err)
 {
@@ -495,6 +486,29 @@ static bool is_known_file_problem(int r)
 	return r == -ENOENT || r == -ENOTSUP || r == -EEXIST || r == -EINVAL;
 }
 
+/* The first of its ways that is one on that host; *ret NULL: none is. */
+static int by_a_way(struct fixing *fixing, struct foreseen *foreseen, struct change *const *changes, size_t at,
+		    const struct permanent **chosen, struct error **err)
+{
+	const struct change *change = changes[at];
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < change->permanent_count && is_known_file_problem(r); i++) {
+		if (!holds(fixing, change->host, change->permanent[i].needs))
+			continue;
+		chosen[at] = &change->permanent[i];
+		for (size_t j = 0; j < at; j++)
+			if (chosen[j] && strcmp(changes[j]->host, change->host) == 0 &&
+			    same_form(chosen[j], chosen[at]))
+				return 0; /* the file holds both */
+		error_freep(err);
+		r = carry_out(fixing, foreseen, change->host, chosen[at], err);
+	}
+	if (r < 0)
+		chosen[at] = NULL;
+	return r;
+}
+
 static int add_one(struct fixing *fixing, struct foreseen *foreseen, struct change *const *changes, size_t at,
 		   const struct permanent **chosen, struct error **err)
 {
@@ -511,11 +525,7 @@ static int add_one(struct fixing *fixing, struct foreseen *foreseen, struct chan
 	if (change->permanent_count && change->permanent[0].placing == PLACE_NOWHERE)
 		return error_set(err, ENOTSUP, "%s cannot be made to last on %s: %s", change->command, change->host,
 				 change->permanent[0].text);
-	chosen[at] = choose_way(fixing, change);
-	for (size_t i = 0; i < at && chosen[at]; i++)
-		if (chosen[i] && strcmp(changes[i]->host, change->host) == 0 && same_form(chosen[i], chosen[at]))
-			return 0; /* the file holds both */
-	r = chosen[at] ? carry_out(fixing, foreseen, change->host, chosen[at], err) : -ENOENT;
+	r = by_a_way(fixing, foreseen, changes, at, chosen, err);
 	return is_known_file_problem(r) ? by_service(fixing, foreseen, change, err) : r;
 }
 

@@ -479,12 +479,18 @@ struct change *change_rule(const struct change_site *site, const struct table *t
 			   uint32_t before, const struct rule_wish *wish)
 {
 	const struct chain *docker = table->backend == BACKEND_NFTABLES ? NULL : place_of_docker(table, chain, before);
+	struct change *change;
 
 	if (docker) {
 		chain = docker;
 		before = docker->rule_count ? 1 : 0;
 	}
-	return rule_new(site, table->backend, table->family, table->name, chain->name, before, wish);
+	change = rule_new(site, table->backend, table->family, table->name, chain->name, before, wish);
+	if (change && before && before <= chain->rule_count)
+		change->rule.behind = chain->rules[before - 1].text;
+	if (change && change->rule.behind && strchr(change->rule.behind, '\n'))
+		change->rule.behind = NULL;
+	return change;
 }
 
 static const struct chain *nat_chain(const struct table *table, enum hook hook)

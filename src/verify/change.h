@@ -68,8 +68,9 @@ struct change {
 			enum backend backend;
 			enum family family;
 			const char *table, *chain;
-			uint32_t before; /* the index of the rule it goes in front of; 0: at the end */
-			bool created;	 /* the table is not there yet */
+			uint32_t before;    /* the index of the rule it goes in front of; 0: at the end */
+			const char *behind; /* that rule, as its host tells it, in one line; NULL: none */
+			bool created;	    /* the table is not there yet */
 			const struct rule_wish *wish;
 			const char *text; /* "-s 10.0.0.1/32 -j ACCEPT", "ip saddr 10.0.0.1 accept" */
 		} rule;

@@ -95,9 +95,14 @@ static bool in_wsl(const struct subject *subject)
 	       (facts->kernel.release && strcasestr(facts->kernel.release, "microsoft"));
 }
 
+static bool is_rule_change(const struct change *change)
+{
+	return change->kind == CHANGE_RULE || change->kind == CHANGE_NAT;
+}
+
 static bool is_rule(const struct subject *subject)
 {
-	return subject->change->kind == CHANGE_RULE || subject->change->kind == CHANGE_NAT;
+	return is_rule_change(subject->change);
 }
 
 static bool is_route(const struct subject *subject)
@@ -149,6 +154,20 @@ static const char *no_file(const struct subject *subject __attribute__((unused))
 	return NULL;
 }
 
+/* libvirt puts its rules in front of all others whenever it starts the network: what must stand before them is put
+ * there once more. */
+static const char *first_in_chain(struct arena *arena, const struct change *change, const char *between)
+{
+	const char *option = strstr(change->command, change->rule.before ? " -I " : " -A ");
+	char *program;
+
+	if (!option || change->rule.backend == BACKEND_NFTABLES || change->rule.family == FAMILY_BRIDGE)
+		return change->command;
+	program = arena_strndup(arena, change->command, (size_t)(option - change->command));
+	return arena_printf(arena, "%s -D %s %s 2>/dev/null%s%s -I %s %s", program, change->rule.chain,
+			    change->rule.text, between, program, change->rule.chain, change->rule.text);
+}
+
 /* ---- WSL ---- */
 
 static const char *wsl_file(const struct subject *subject __attribute__((unused)))
@@ -166,20 +185,38 @@ static void put_escaped(const char *text, struct strbuf *out)
 	}
 }
 
-/* There is one command; what it did before, it still does. Interfaces come up some seconds later. */
+/* The same so that it does no harm to be done twice; `between` goes between its commands. */
+static const char *made_once(struct arena *arena, const struct change *change, const char *between)
+{
+	static const char add[] = " route add ";
+	const char *at = change->kind == CHANGE_ROUTE ? strstr(change->command, add) : NULL;
+
+	if (is_rule_change(change))
+		return first_in_chain(arena, change, between);
+	if (!at)
+		return change->command;
+	return arena_printf(arena, "%.*s route replace %s", (int)(at - change->command), change->command,
+			    at + sizeof(add) - 1);
+}
+
+/*
+ * There is one command; what it did before, it still does. Interfaces and bridges come up some seconds after it is run,
+ * so each change is tried once a second, for a minute, in the background.
+ */
 static void write_wsl(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
 	const struct setting *old = facts_wslconf(subject->host, "boot", "command");
 
 	strbuf_add(out, "[boot]\ncommand = \"");
-	if (old && *old->value) {
-		put_escaped(old->value, out);
-		strbuf_add(out, "; ");
-	}
-	strbuf_add(out, "sleep 5");
 	for (size_t i = 0; i < members->count; i++) {
-		strbuf_add(out, " && ");
-		put_escaped(members->items[i]->command, out);
+		strbuf_add(out,
+			   i ? " (for nestvisor_fix in $(seq 60); do { " : "(for nestvisor_fix in $(seq 60); do { ");
+		put_escaped(made_once(subject->arena, members->items[i], "; "), out);
+		strbuf_add(out, "; } && break; sleep 1; done) &");
+	}
+	if (old && *old->value) {
+		strbuf_add_char(out, ' ');
+		put_escaped(old->value, out);
 	}
 	strbuf_add(out, "\"\n");
 }
@@ -196,28 +233,11 @@ static const char *hook_file(const struct subject *subject __attribute__((unused
 	return "/etc/libvirt/hooks/network";
 }
 
-/* libvirt puts its rules in front of all others whenever it starts the network: what must stand before them is put
- * there once more. */
-static const char *first_in_chain(struct arena *arena, const struct change *change)
-{
-	const char *option = strstr(change->command, change->rule.before ? " -I " : " -A ");
-	char *program;
-
-	if (!option || change->rule.backend == BACKEND_NFTABLES || change->rule.family == FAMILY_BRIDGE)
-		return change->command;
-	program = arena_strndup(arena, change->command, (size_t)(option - change->command));
-	return arena_printf(arena, "%s -C %s %s 2>/dev/null || %s -I %s %s", program, change->rule.chain,
-			    change->rule.text, program, change->rule.chain, change->rule.text);
-}
-
 static void write_hook(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
 	strbuf_add(out, "#!/bin/sh\nif [ \"$2\" = started ]; then\n");
 	for (size_t i = 0; i < members->count; i++) {
-		const struct change *change = members->items[i];
-		bool rule = change->kind == CHANGE_RULE || change->kind == CHANGE_NAT;
-
-		strbuf_printf(out, "  %s\n", rule ? first_in_chain(subject->arena, change) : change->command);
+		strbuf_printf(out, "  %s\n", made_once(subject->arena, members->items[i], "\n  "));
 	}
 	strbuf_add(out, "fi\nexit 0\n");
 }
@@ -295,11 +315,19 @@ static void write_netplan(const struct subject *subject, const struct members *m
 		put_netplan_kind(subject, members, kinds[i], out);
 }
 
+/* Of an interface that netplan does not configure it would make one without addresses. */
+static void more_netplan(const struct subject *subject, struct permanent *permanent)
+{
+	permanent->needs = arena_printf(subject->arena,
+					"command -v netplan && grep -qsE '^ +\"?%s\"?:' /etc/netplan/*.yaml "
+					"/run/netplan/*.yaml /lib/netplan/*.yaml",
+					device_of(subject->change));
+}
+
 static bool has_network_manager(const struct subject *subject)
 {
-	return is_route(subject) && !has_netplan(subject) &&
-	       (is_red_hat(subject->host) || has_node(subject->host, "/etc/NetworkManager") ||
-		has_program(subject->host, "NetworkManager"));
+	return is_route(subject) && (is_red_hat(subject->host) || has_node(subject->host, "/etc/NetworkManager") ||
+				     has_program(subject->host, "NetworkManager"));
 }
 
 static void write_network_manager(const struct subject *subject, const struct members *members, struct strbuf *out)
@@ -312,7 +340,7 @@ static void write_network_manager(const struct subject *subject, const struct me
 	(void)subject;
 	strbuf_printf(out,
 		      "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show %s)\" +ipv%c.routes "
-		      "\"%s%s%s%s%s\" && nmcli device reapply %s\n",
+		      "\"%s%s%s%s%s\" && nmcli device reapply %s",
 		      device, route->family == AF_INET6 ? '6' : '4', prefix_format(&route->to, to),
 		      route->nexthops[0].via.family ? " " : "",
 		      route->nexthops[0].via.family ? ip_format(&route->nexthops[0].via, via) : "",
@@ -326,6 +354,11 @@ static void more_network_manager(const struct subject *subject, struct permanent
 	if (plus)
 		plus[1] = '-';
 	permanent->undo = undo;
+	/* What NetworkManager has found by itself, or netplan has made for it, is kept in /run. */
+	permanent->needs = arena_printf(
+		subject->arena,
+		"nmcli -t -f DEVICE,FILENAME connection show --active 2>/dev/null | grep -qE '^%s:/(etc|usr)/'",
+		device_of(subject->change));
 }
 
 /* Debian's own; also what is taken for it where nothing is known. */
@@ -347,11 +380,10 @@ static const char *ifupdown_file(const struct subject *subject __attribute__((un
 
 static void write_ifupdown(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
-	(void)subject;
 	strbuf_add(out, "#!/bin/sh\n");
 	for (size_t i = 0; i < members->count; i++)
 		strbuf_printf(out, "[ \"$IFACE\" != \"%s\" ] || %s\n", device_of(members->items[i]),
-			      members->items[i]->command);
+			      made_once(subject->arena, members->items[i], "; "));
 	strbuf_add(out, "exit 0\n");
 }
 
@@ -491,22 +523,10 @@ static const char *persistent_file(const struct subject *subject)
 	return subject->change->rule.family == FAMILY_IP6 ? "/etc/iptables/rules.v6" : "/etc/iptables/rules.v4";
 }
 
-/* The rule that it goes in front of; NULL: it is the last. */
-static const char *rule_behind(const struct subject *subject)
-{
-	const struct chain *chain = chain_of(subject);
-	uint32_t before = subject->change->rule.before;
-
-	if (!chain || !before || before > chain->rule_count || !chain->rules[before - 1].text ||
-	    strchr(chain->rules[before - 1].text, '\n'))
-		return NULL;
-	return chain->rules[before - 1].text;
-}
-
 static void write_saved_rule(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
 	const struct change *change = members->items[0];
-	const char *behind = rule_behind(subject);
+	const char *behind = change->rule.behind;
 
 	if (behind)
 		strbuf_printf(out, "# in *%s, in front of: %s\n", change->rule.table, behind);
@@ -515,15 +535,25 @@ static void write_saved_rule(const struct subject *subject, const struct members
 	strbuf_printf(out, "-A %s %s\n", change->rule.chain, change->rule.text);
 }
 
+/* libvirt comes later and puts its rules in front of those that were loaded, but for those that it finds there. */
+static const char *saved_with_libvirts(const struct subject *subject, const struct permanent *permanent)
+{
+	if (!permanent->before || strchr(permanent->before, '\''))
+		return "false";
+	return arena_printf(subject->arena, "grep -qF -e '%s' %s", permanent->before, permanent->file);
+}
+
 static void more_saved_rule(const struct subject *subject, struct permanent *permanent)
 {
 	const struct change *change = subject->change;
 
 	permanent->table = change->rule.table;
 	permanent->line = arena_printf(subject->arena, "-A %s %s", change->rule.chain, change->rule.text);
-	permanent->before = rule_behind(subject);
+	permanent->before = change->rule.behind;
 	permanent->check = arena_printf(subject->arena, "%s --test <\"$1\"",
 					change->rule.family == FAMILY_IP6 ? "ip6tables-restore" : "iptables-restore");
+	if (is_libvirt_rule(subject))
+		permanent->needs = saved_with_libvirts(subject, permanent);
 }
 
 static bool is_ebtables_rule(const struct subject *subject)
@@ -565,13 +595,12 @@ static const char *service_file(const struct subject *subject __attribute__((unu
 /* systemd reads '%', '$' and quotes itself; a shell reads the rest. */
 static void write_service(const struct subject *subject, const struct members *members, struct strbuf *out)
 {
-	(void)subject;
 	strbuf_add(out, "[Unit]\nDescription=Changes that nestvisor fix proposed\n"
 			"After=network-online.target docker.service firewalld.service libvirtd.service\n"
 			"Wants=network-online.target\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n");
 	for (size_t i = 0; i < members->count; i++) {
 		strbuf_add(out, "ExecStart=/bin/sh -c \"");
-		put_escaped(members->items[i]->command, out);
+		put_escaped(made_once(subject->arena, members->items[i], "; "), out);
 		strbuf_add(out, "\"\n");
 	}
 	strbuf_add(out, "\n[Install]\nWantedBy=multi-user.target\n");
@@ -614,17 +643,22 @@ static void write_own(const struct subject *subject, const struct members *membe
 		strbuf_add(out, "the lab file decides: `nestvisor up` makes this host anew");
 }
 
+/* What libvirt's own rules stand in front of is put there anew whenever libvirt does the same, in WSL, too. */
+static bool in_wsl_itself(const struct subject *subject)
+{
+	return in_wsl(subject) && !is_libvirt_rule(subject);
+}
+
 static const struct form forms[] = {
 	{"lab file", is_made_anew, no_file, write_own, .alone = true, .last = true, .placing = PLACE_NOWHERE,
 	 .needs = "false"},
-	{"wsl.conf", in_wsl, wsl_file, write_wsl, .last = true, .placing = PLACE_SETTING},
+	{"wsl.conf", in_wsl_itself, wsl_file, write_wsl, .last = true, .placing = PLACE_SETTING},
 	{"libvirt hook", is_libvirt_route, hook_file, write_hook, .last = true, .placing = PLACE_SCRIPT,
 	 .needs = "[ -d /etc/libvirt ]", .executable = true},
-	{"netplan", has_netplan, netplan_file, write_netplan, .last = true, .placing = PLACE_OWN,
-	 .needs = "[ -d /etc/netplan ]", .then = "chmod 600 \"$1\" && netplan generate",
-	 .undo = "rm -f \"$1\"; netplan generate"},
+	{"netplan", has_netplan, netplan_file, write_netplan, .placing = PLACE_OWN, .more = more_netplan,
+	 .then = "chmod 600 \"$1\" && netplan generate", .undo = "rm -f \"$1\"; netplan generate"},
 	{"NetworkManager", has_network_manager, no_file, write_network_manager, .alone = true, .placing = PLACE_COMMAND,
-	 .needs = "nmcli -t general status >/dev/null 2>&1", .more = more_network_manager},
+	 .more = more_network_manager},
 	{"ifupdown", has_ifupdown, ifupdown_file, write_ifupdown, .placing = PLACE_SCRIPT,
 	 .needs = "[ -d /etc/network/if-up.d ] && command -v ifup >/dev/null", .executable = true},
 	{"systemd-networkd", has_networkd, no_file, write_networkd, .alone = true, .placing = PLACE_LINES,

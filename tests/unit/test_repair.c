@@ -360,6 +360,10 @@ static void finish(struct lasting *lasting)
 	arena_free(lasting->arena);
 }
 
+#define WSL_LOOP(command) "(for nestvisor_fix in $(seq 60); do { " command "; } && break; sleep 1; done) &"
+#define WSL_LOOPS                                                                                                      \
+	WSL_LOOP("ip route replace 10.2.0.0/16 via 10.0.0.1 dev eth0") " " WSL_LOOP("sysctl -w net.ipv4.ip_forward=1")
+
 static void test_wsl(void **state)
 {
 	static struct setting old = {.section = "boot", .key = "command", .value = "echo \"hi\""};
@@ -371,14 +375,10 @@ static void test_wsl(void **state)
 	add_route(&lasting, "10.2.0.0/16", "10.0.0.1", "eth0");
 	lasting.changes[lasting.count++] = change_sysctl(&lasting.site, "net.ipv4.ip_forward", 1);
 	for (size_t i = 0; i < 2; i++)
-		check_lasting(&lasting, i, "wsl.conf",
-			      "[boot]\ncommand = \"sleep 5 && ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0 && "
-			      "sysctl -w net.ipv4.ip_forward=1\"\n");
+		check_lasting(&lasting, i, "wsl.conf", "[boot]\ncommand = \"" WSL_LOOPS "\"\n");
 	lasting.bundle->hosts[0]->wslconf = &old;
 	lasting.bundle->hosts[0]->wslconf_count = 1;
-	check_lasting(&lasting, 0, "wsl.conf",
-		      "[boot]\ncommand = \"echo \\\"hi\\\"; sleep 5 && ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0 "
-		      "&& sysctl -w net.ipv4.ip_forward=1\"\n");
+	check_lasting(&lasting, 0, "wsl.conf", "[boot]\ncommand = \"" WSL_LOOPS " echo \\\"hi\\\"\"\n");
 	lasting.bundle->hosts[0]->wslconf_count = 0;
 	finish(&lasting);
 }
@@ -401,13 +401,13 @@ static void test_routes_last(void **state)
 	assert_int_equal(lasting.changes[0]->permanent_count, 1);
 	lasting.bundle->hosts[0]->distribution.id = "debian";
 	check_lasting(&lasting, 1, "ifupdown",
-		      "#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0\n"
-		      "[ \"$IFACE\" != \"eth1\" ] || ip route add 10.4.0.0/16 via 10.1.0.1 dev eth1\n"
-		      "[ \"$IFACE\" != \"eth0\" ] || ip route add 10.3.0.0/16 via 10.0.0.1 dev eth0\nexit 0\n");
+		      "#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route replace 10.2.0.0/16 via 10.0.0.1 dev eth0\n"
+		      "[ \"$IFACE\" != \"eth1\" ] || ip route replace 10.4.0.0/16 via 10.1.0.1 dev eth1\n"
+		      "[ \"$IFACE\" != \"eth0\" ] || ip route replace 10.3.0.0/16 via 10.0.0.1 dev eth0\nexit 0\n");
 	lasting.bundle->hosts[0]->distribution.id = "fedora";
 	check_lasting(&lasting, 1, "NetworkManager",
 		      "nmcli connection modify \"$(nmcli -g GENERAL.CONNECTION device show eth1)\" +ipv4.routes "
-		      "\"10.4.0.0/16 10.1.0.1\" && nmcli device reapply eth1\n");
+		      "\"10.4.0.0/16 10.1.0.1\" && nmcli device reapply eth1");
 	finish(&lasting);
 }
 
@@ -434,9 +434,9 @@ static void test_lab_decides(void **state)
 		lasting.changes[lasting.count++] = &rules[i];
 	}
 	lasting.made = others;
-	check_lasting(
-		&lasting, 0, "ifupdown",
-		"#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route add 10.2.0.0/16 via 10.0.0.1 dev eth0\nexit 0\n");
+	check_lasting(&lasting, 0, "ifupdown",
+		      "#!/bin/sh\n[ \"$IFACE\" != \"eth0\" ] || ip route replace 10.2.0.0/16 via 10.0.0.1 dev "
+		      "eth0\nexit 0\n");
 	check_lasting(&lasting, 1, "lab file",
 		      "the lab file decides (publish, world, uplink): `nestvisor up` makes these rules anew");
 	assert_int_equal(rules[0].permanent_count, 1);
