@@ -20,26 +20,67 @@ static void put_packet(const struct repair_view *view, struct strbuf *out)
 	strbuf_add(out, ")");
 }
 
-/* Under the heading, those that vary from packet to packet, or those that do not. */
+/* The same as it is with the changes: a host may send it from another address then. */
+static void put_packet_after(const struct repair_view *view, struct strbuf *out)
+{
+	struct packet packet = *view->packet;
+	struct repair_view after = *view;
+
+	if (view->repair->after->source.family)
+		packet.src = view->repair->after->source;
+	after.packet = &packet;
+	put_packet(&after, out);
+}
+
+/* "wsl2" of "wsl2: the policy rules are the usual ones"; 0: it is about no host. */
+static size_t host_length(const char *text)
+{
+	size_t length = strcspn(text, ": ");
+
+	return length && text[length] == ':' && text[length + 1] == ' ' ? length : 0;
+}
+
+static void put_fact(const struct assumption *fact, size_t host, const struct style *style, struct strbuf *out)
+{
+	strbuf_add(out, host ? "  - " : "- ");
+	text_safe(out, fact->text + (host ? host + 2 : 0), false);
+	if (fact->command) {
+		strbuf_add(out, " (");
+		text_paint(out, style, COLOUR_DIM, fact->command);
+		strbuf_add(out, ")");
+	}
+	strbuf_add_char(out, '\n');
+}
+
+static bool same_host(const struct assumption *a, const struct assumption *b)
+{
+	size_t length = host_length(a->text);
+
+	return length && length == host_length(b->text) && memcmp(a->text, b->text, length) == 0;
+}
+
+/* Under the heading, those that vary from packet to packet, or those that do not; host by host. */
 static void put_list(const char *heading, bool varies, const struct assumption *list, size_t count,
 		     const struct style *style, struct strbuf *out)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
-		if (list[i].varies != varies)
+		size_t host = host_length(list[i].text);
+		bool done = list[i].varies != varies;
+
+		for (size_t j = 0; j < i && !done; j++)
+			done = list[j].varies == varies && same_host(&list[i], &list[j]);
+		if (done)
 			continue;
 		if (!any)
 			strbuf_printf(out, "\n%s\n", heading);
 		any = true;
-		strbuf_add(out, "- ");
-		text_safe(out, list[i].text, false);
-		if (list[i].command) {
-			strbuf_add(out, " (");
-			text_paint(out, style, COLOUR_DIM, list[i].command);
-			strbuf_add(out, ")");
-		}
-		strbuf_add_char(out, '\n');
+		if (host)
+			strbuf_printf(out, "on %.*s\n", (int)host, list[i].text);
+		for (size_t j = i; j < count; j++)
+			if (j == i || (list[j].varies == varies && same_host(&list[i], &list[j])))
+				put_fact(&list[j], host, style, out);
 	}
 }
 
@@ -144,17 +185,20 @@ static const char *opening(const struct cause *causes, size_t number)
 	return " And then: ";
 }
 
-static void put_cause(const struct cause *causes, size_t number, struct strbuf *out)
+static void put_sentence(const char *start, const struct cause *cause, struct strbuf *out)
 {
-	const struct cause *cause = &causes[number];
 	char source[ORIGIN_TEXT_SIZE];
 	const char *from = source_of(cause->origin, source);
 
-	strbuf_add(out, opening(causes, number));
+	strbuf_add(out, start);
 	text_safe(out, cause->what, false);
 	if (from)
 		strbuf_printf(out, " [%s]", from);
-	strbuf_add_char(out, '.');
+}
+
+static unsigned width_of(const struct style *style)
+{
+	return style->columns && style->columns < WIDTH ? style->columns : WIDTH;
 }
 
 static void put_mending(const struct repair *repair, struct strbuf *out)
@@ -200,9 +244,11 @@ void why_text(const struct repair_view *view, const struct style *style, struct 
 	strbuf_add(out, ".\n\n");
 	if (view->isolated.guest)
 		put_isolation(&view->isolated, &paragraph);
-	for (size_t i = 0; i < repair->cause_count && !view->isolated.guest; i++)
-		put_cause(repair->causes, i, &paragraph);
-	text_fill(out, paragraph.text, 0, style->columns && style->columns < WIDTH ? style->columns : WIDTH);
+	for (size_t i = 0; i < repair->cause_count && !view->isolated.guest; i++) {
+		put_sentence(opening(repair->causes, i), &repair->causes[i], &paragraph);
+		strbuf_add_char(&paragraph, '.');
+	}
+	text_fill(out, paragraph.text, 0, width_of(style));
 	if (!view->isolated.guest) /* which is as it is meant to be */
 		put_mending(repair, out);
 	put_hearing(repair, out);
@@ -276,6 +322,30 @@ static bool is_shown_later(const struct repair *repair, size_t change, const str
 	return false;
 }
 
+/* What it mends. */
+static void put_reason(const struct repair *repair, const struct change *change, const struct style *style,
+		       struct strbuf *out)
+{
+	for (size_t i = 0; i < repair->cause_count; i++) {
+		const struct cause *cause = &repair->causes[i];
+		cleanup_strbuf struct strbuf text = {0};
+
+		if (!cause->change || !change_equal(cause->change, change))
+			continue;
+		put_sentence(cause->reply ? "because the answer does not come back: " : "because ", cause, &text);
+		text_fill(out, text.text, 2, width_of(style));
+	}
+}
+
+/* " (netfilter-persistent)", where the file's name does not say it. */
+static void put_how(const struct permanent *permanent, struct strbuf *out)
+{
+	const char *name = permanent->file ? strrchr(permanent->file, '/') : NULL;
+
+	if (!name || strcmp(name + 1, permanent->how) != 0)
+		strbuf_printf(out, " (%s)", permanent->how);
+}
+
 static void put_change(const struct repair *repair, size_t number, const struct style *style, struct strbuf *out)
 {
 	const struct change *change = repair->changes[number];
@@ -285,6 +355,7 @@ static void put_change(const struct repair *repair, size_t number, const struct 
 	strbuf_printf(out, " (%s)\n  ", change_kind_word(change->kind));
 	text_paint(out, style, COLOUR_GREEN, change->command);
 	strbuf_add_char(out, '\n');
+	put_reason(repair, change, style, out);
 	for (size_t i = 0; i < change->permanent_count; i++) {
 		const struct permanent *permanent = &change->permanent[i];
 		bool later = is_shown_later(repair, number, permanent);
@@ -295,9 +366,10 @@ static void put_change(const struct repair *repair, size_t number, const struct 
 			strbuf_add_char(out, '\n');
 			continue;
 		}
-		strbuf_printf(out, "  %s it lasts%s%s (%s)%s\n", i ? "or so that" : "so that",
-			      permanent->file ? ", in " : "", permanent->file ? permanent->file : "", permanent->how,
-			      later ? ": see below" : ":");
+		strbuf_printf(out, "  %s it lasts%s%s", i ? "or so that" : "so that", permanent->file ? ", in " : "",
+			      permanent->file ? permanent->file : "");
+		put_how(permanent, out);
+		strbuf_add(out, later ? ": see below\n" : ":\n");
 		if (!later)
 			put_indented(permanent->text, out);
 	}
@@ -356,7 +428,7 @@ void fix_text(const struct repair_view *view, const struct style *style, struct 
 	}
 	strbuf_printf(out, "%zu change%s, with which %s reaches %s", repair->change_count,
 		      repair->change_count == 1 ? "" : "s", view->from, view->to);
-	put_packet(view, out);
+	put_packet_after(view, out);
 	strbuf_add(out, repair->after_reply ? ", and the answer comes back:\n" : ":\n");
 	for (size_t i = 0; i < repair->change_count; i++)
 		put_change(repair, i, style, out);
