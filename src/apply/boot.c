@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "base/strbuf.h"
 #include "image/install.h"
+#include "model/windows.h"
 #include "net/net.h"
 
 #include <errno.h>
@@ -242,6 +243,14 @@ static unsigned cpus_of(const struct session *s, const struct guest *guest, enum
 	return 1;
 }
 
+static void say_who_sees_inside(const struct session *s, const struct guest *guest)
+{
+	if (guest->nested && windows_version(guest->os))
+		report(s->reporter, REPORT_NOTE, guest->path,
+		       "sees svm or vmx: guests that it runs are Windows' own affair; nestvisor does not see them, and a "
+		       "cut of it cuts them, too");
+}
+
 int boot_guest(struct session *s, const struct boot *boot, struct driver_state *ret, struct error **err)
 {
 	const struct guest *guest = boot->guest;
@@ -278,6 +287,7 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 
 	for (size_t i = 0; i < guest->nic_count; i++)
 		nics[i].tap_fd = -1;
+	say_who_sees_inside(s, guest);
 	r = dir_make(run_dir, 0700, err);
 	if (r == 0)
 		r = add_disks(s, arena, boot, &d, err);

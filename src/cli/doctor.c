@@ -14,11 +14,13 @@
 static int add_patients(struct invocation *inv, struct patients *patients)
 {
 	const char *facts = invocation_string(inv, "facts"), *root = invocation_string(inv, "root"),
-		   *given = invocation_operand(inv, 0);
+		   *given = invocation_operand(inv, 0), *xml = invocation_string(inv, "xml");
 	bool probe = !invocation_flag(inv, "no-probe");
 	struct lab *lab;
 	int status;
 
+	if (xml)
+		return patients_add_definition(patients, xml);
 	if (facts)
 		return patients_add_bundle(patients, facts);
 	if (root)
@@ -182,12 +184,15 @@ static int undo(struct invocation *inv)
 
 static int run(struct invocation *inv)
 {
-	bool elsewhere = invocation_string(inv, "facts") || invocation_string(inv, "root");
+	int places =
+		!!invocation_string(inv, "facts") + !!invocation_string(inv, "root") + !!invocation_string(inv, "xml");
+	bool elsewhere = places > 0;
 
-	if (invocation_string(inv, "facts") && invocation_string(inv, "root"))
-		return invocation_usage(inv, "--facts and --root are two places to look at: give one of them");
+	if (places > 1)
+		return invocation_usage(inv, "--facts, --root and --xml are places to look at: give one of them");
 	if (elsewhere && invocation_operand(inv, 0))
-		return invocation_usage(inv, "a lab, --facts and --root are places to look at: give one of them");
+		return invocation_usage(inv,
+					"a lab, --facts, --root and --xml are places to look at: give one of them");
 	elsewhere = elsewhere || invocation_operand(inv, 0);
 	if (elsewhere && (invocation_flag(inv, "fix") || invocation_flag(inv, "undo")))
 		return invocation_usage(
@@ -246,6 +251,13 @@ const struct command command_doctor = {
 			 .help = "examine the host whose root folder this is: a mounted disk, a container",
 			 .complete = COMPLETE_FOLDER,
 			 .no_env = true},
+			{.name = "xml",
+			 .kind = OPTION_STRING,
+			 .argument = "FILE",
+			 .help = "examine one guest by its libvirt definition, - for standard input: of a guest with "
+				 "Windows each setting that it lacks, why it matters and who says so",
+			 .complete = COMPLETE_FILE,
+			 .no_env = true},
 			{.name = "no-probe", .help = "do not boot a guest to see whether KVM works"},
 			{.name = "fix", .help = "mend what can be mended safely, after asking", .no_env = true},
 			{.name = "yes", .letter = 'y', .help = "do not ask"},
@@ -259,6 +271,7 @@ const struct command command_doctor = {
 			{"nestvisor doctor --fix", "switch on what is switched off, after asking"},
 			{"nestvisor doctor first.nest.yaml", "every layer of a lab, whether it runs or not"},
 			{"nestvisor doctor --facts bundle/", "of hosts that somebody captured"},
+			{"virsh dumpxml win11 | nestvisor doctor --xml -", "of one guest's definition"},
 			{}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "nothing fails"},
 						    {EXIT_FAILED, "something fails"},

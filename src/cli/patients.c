@@ -20,7 +20,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ASK_MS = 20000 };
+enum { ASK_MS = 20000, DEFINITION_LIMIT = 4 << 20 };
 
 void patients_open(struct invocation *inv, struct patients *ret)
 {
@@ -75,6 +75,32 @@ static const char *last_part(struct arena *arena, const char *path)
 	for (start = end; start > 0 && path[start - 1] != '/'; start--)
 		continue;
 	return arena_strndup(arena, path + start, end - start);
+}
+
+int patients_add_definition(struct patients *patients, const char *path)
+{
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *text = NULL;
+	struct patient *patient;
+	struct bundle *bundle;
+	const char *document;
+	size_t length;
+
+	if (file_read(path, DEFINITION_LIMIT, &text, &length, &err) < 0)
+		return invocation_fail_as(patients->inv, EXIT_USAGE, &err);
+	bundle = bundle_from_text("domain.xml", text, length);
+	keep_bundle(patients, bundle);
+	document = bundle->host_count == 1 && bundle->hosts[0]->document_count == 1
+			   ? bundle->hosts[0]->documents[0].kind
+			   : NULL;
+	if (!document || strcmp(document, "domain") != 0) {
+		error_set(&err, EINVAL, "%s is not the definition of a guest", path);
+		error_hint(&err, "virsh dumpxml GUEST prints it");
+		return invocation_fail_as(patients->inv, EXIT_USAGE, &err);
+	}
+	patient = examination_add(patients->examination, "the definition", bundle->hosts[0]);
+	patient->captured = patient->definitions = true;
+	return EXIT_DONE;
 }
 
 int patients_add_root(struct patients *patients, const char *path)

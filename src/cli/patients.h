@@ -28,6 +28,8 @@ void patients_close(struct patients *patients);
  */
 int patients_add_this_host(struct patients *patients, bool probe);
 int patients_add_bundle(struct patients *patients, const char *path);
+/* One libvirt definition of a guest, as virsh dumpxml prints it; - is standard input. */
+int patients_add_definition(struct patients *patients, const char *path);
 int patients_add_root(struct patients *patients, const char *path);
 /*
  * This host and every guest of the lab that has guests. Those that run are asked through their agents; for the others,

@@ -310,6 +310,10 @@ static void check_firmware(struct build *b, const struct guest *guest)
 			b->problems,
 			guest_spot(b, guest, guest->firmware != FIRMWARE_UEFI_SECURE ? GUEST_FIRMWARE : GUEST_TPM),
 			"leave it out", "Windows 11 asks for UEFI with Secure Boot and for a TPM");
+	if (windows_version(guest->os) && guest->nested && guest->hypervisor_hidden)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_HYPERVISOR), "leave it out",
+				 "Hyper-V inside \"%s\" wants the enlightenments that a hidden hypervisor does not show",
+				 guest->path);
 	if (guest->tpm && guest->firmware == FIRMWARE_BIOS)
 		problems_warning(b->problems, guest_spot(b, guest, GUEST_TPM), "add firmware: uefi-secure",
 				 "without UEFI nothing is measured into the TPM of \"%s\"", guest->path);

@@ -105,7 +105,8 @@ void examination_run(struct examination *examination)
 {
 	for (size_t i = 0; i < examination->patient_count; i++)
 		for (const struct check *const *check = doctor_checks; *check; check++)
-			(*check)->look(*check, examination, examination->patients[i]);
+			if (!examination->patients[i]->definitions || (*check)->of_definitions)
+				(*check)->look(*check, examination, examination->patients[i]);
 	sort(examination);
 }
 

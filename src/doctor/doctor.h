@@ -46,6 +46,7 @@ struct check {
 	enum severity severity;
 	const char *matters; /* one sentence that a beginner understands */
 	enum afterwards after;
+	bool of_definitions; /* it looks at the definitions of libvirt's guests */
 	bool fixable;	    /* doctor --fix may apply it */
 	const char *manual; /* the place in docs/doctor.md: "kvm-nested"; NULL: the id with a dash */
 	const void *data;   /* its own, for look functions that several checks share */
@@ -68,6 +69,8 @@ struct patient {
 	const struct facts *facts;
 	bool captured;		     /* its facts were captured, or lie in a folder: --fix is for others */
 	bool derived;		     /* it does not run: its facts are what it will see */
+	bool definitions;	     /* its facts are definitions of libvirt's guests alone: only checks of these have
+				      * something to say, and they say it of each setting by itself */
 	const char *unreachable;     /* it runs and could not be asked: why; facts are derived then */
 	const struct patient *outer; /* the host it runs on, where that is a patient, too */
 	const struct guest *guest;   /* of the lab; NULL: L0, or no lab */

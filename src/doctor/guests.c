@@ -26,6 +26,9 @@ struct question {
 	void (*mend)(struct examination *examination, struct finding *finding, const char *guest);
 };
 
+static bool look_settings(const struct check *check, struct examination *examination, const struct patient *patient,
+			  const struct document *document);
+
 struct survey {
 	size_t fine, bad, unreadable;
 	struct strbuf list;
@@ -74,6 +77,8 @@ static void look_guests(const struct check *check, struct examination *examinati
 	for (size_t i = 0; i < facts->document_count; i++)
 		if (facts->documents[i].kind && strcmp(facts->documents[i].kind, "domain") == 0) {
 			domains++;
+			if (patient->definitions && look_settings(check, examination, patient, &facts->documents[i]))
+				continue;
 			ask_one(question, examination->arena, facts, &facts->documents[i], &survey);
 		}
 	if (domains == 0) {
@@ -115,17 +120,38 @@ unsigned domain_windows(struct xml *xml)
 				       : 0;
 }
 
-/* The rows of model/windows.h that a guest lacks, one after the other; returns how many those are. */
-static size_t list_lacking(struct xml *xml, bool required, struct strbuf *what)
+static bool sees_extension(struct xml *xml, const struct facts *facts);
+
+/* Whether a row of model/windows.h is for this guest. */
+static bool concerns(const struct windows_setting *setting, struct xml *xml, const struct facts *facts)
 {
+	const struct processor_kind *kind = look_processor_kind(facts);
 	bool emulated = xml_has(xml, "/domain/@type = 'qemu'");
+
+	if (!(setting->versions & domain_windows(xml)))
+		return false;
+	switch (setting->when) {
+	case WINDOWS_ALWAYS:
+		return true;
+	case WINDOWS_UNDER_KVM:
+		return !emulated;
+	case WINDOWS_NESTED:
+		return !emulated && sees_extension(xml, facts);
+	case WINDOWS_NESTED_INTEL:
+		return !emulated && sees_extension(xml, facts) && kind && strcmp(kind->flag, "vmx") == 0;
+	}
+	return false;
+}
+
+/* The rows that a guest lacks, one after the other; returns how many those are. */
+static size_t list_lacking(struct xml *xml, const struct facts *facts, bool required, struct strbuf *what)
+{
 	size_t count = 0;
 
 	for (size_t i = 0; i < windows_setting_count; i++) {
 		const struct windows_setting *setting = &windows_settings[i];
 
-		if (setting->required != required || !(setting->versions & domain_windows(xml)) ||
-		    setting->when > (emulated ? WINDOWS_ALWAYS : WINDOWS_UNDER_KVM) ||
+		if (setting->required != required || !concerns(setting, xml, facts) ||
 		    xml_has(xml, "%s", setting->libvirt))
 			continue;
 		strbuf_printf(what, "%s%s",
@@ -143,7 +169,7 @@ static enum judgement ask_windows_11(struct xml *xml, struct arena *arena, const
 {
 	if (domain_windows(xml) != WINDOWS_11)
 		return JUDGED_NOT;
-	return list_lacking(xml, true, what) ? JUDGED_BAD : JUDGED_FINE;
+	return list_lacking(xml, facts, true, what) ? JUDGED_BAD : JUDGED_FINE;
 }
 
 static void mend_windows_11(struct examination *examination, struct finding *finding, const char *guest)
@@ -173,6 +199,7 @@ const struct check check_guest_windows_11 = {
 	.severity = SEVERITY_ADVICE,
 	.matters = "Its installer refuses a machine without them, and updates may refuse it later.",
 	.data = &windows_11,
+	.of_definitions = true,
 	.look = look_guests,
 };
 
@@ -180,16 +207,16 @@ const struct check check_guest_windows_11 = {
 static bool sees_extension(struct xml *xml, const struct facts *facts)
 {
 	const struct processor_kind *kind = look_processor_kind(facts);
-	const char *flag = kind ? kind->flag : "vmx";
 
 	if (xml_has(xml, "/domain/cpu/feature[(@name = 'vmx' or @name = 'svm') and (@policy = 'require' or @policy = "
 			 "'force' or "
 			 "not(@policy))]"))
 		return true;
+	/* Where it is not known which processor it is for, either of them will do. */
 	return xml_has(xml,
 		       "/domain/cpu[(@mode = 'host-passthrough' or @mode = 'host-model' or @mode = 'maximum') and "
-		       "not(feature[@name = '%s' and (@policy = 'disable' or @policy = 'forbid')])]",
-		       flag);
+		       "not(feature[(@name = '%s' or @name = '%s') and (@policy = 'disable' or @policy = 'forbid')])]",
+		       kind ? kind->flag : "vmx", kind ? kind->flag : "svm");
 }
 
 /*
@@ -235,6 +262,7 @@ const struct check check_guest_hyperv = {
 		   "often ends "
 		   "in a boot loop.",
 	.data = &hyperv,
+	.of_definitions = true,
 	.look = look_guests,
 };
 
@@ -244,7 +272,7 @@ static enum judgement ask_windows_settings(struct xml *xml, struct arena *arena,
 {
 	if (!domain_windows(xml) || xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']"))
 		return JUDGED_NOT;
-	return list_lacking(xml, false, what) ? JUDGED_BAD : JUDGED_FINE;
+	return list_lacking(xml, facts, false, what) ? JUDGED_BAD : JUDGED_FINE;
 }
 
 static void mend_windows_settings(struct examination *examination, struct finding *finding, const char *guest)
@@ -278,8 +306,43 @@ const struct check check_guest_windows_settings = {
 		"Without them each timer, interrupt and lock is an exit to the hypervisor, and in a guest of a guest "
 		"each exit is many; time drifts, and a CPU that was not run for a while is a blue screen.",
 	.data = &windows_settings_asked,
+	.of_definitions = true,
 	.look = look_guests,
 };
+
+/* One row of the table for one guest: what it is for, and who says so. */
+static void tell_setting(const struct check *check, struct examination *examination, const struct patient *patient,
+			 const struct windows_setting *setting, const char *guest, bool has)
+{
+	enum result bad = setting->required ? RESULT_FAIL : RESULT_WARN;
+	struct finding *finding = finding_add(check, examination, patient, has ? RESULT_PASS : bad, "%s %s %s: %s",
+					      guest, has ? "has" : "lacks", setting->name, setting->reason);
+
+	finding_evidence(examination, finding, NULL, "%s", setting->source);
+	if (!has)
+		finding_remedy(examination, finding, "virt-xml %s %s%s", guest, setting->required ? "" : "--edit ",
+			       setting->mend);
+}
+
+/* Of one definition that somebody handed us every row is told, with its reason and its source. */
+static bool look_settings(const struct check *check, struct examination *examination, const struct patient *patient,
+			  const struct document *document)
+{
+	cleanup_xml struct xml *xml = NULL;
+	bool required = check == &check_guest_windows_11;
+
+	if ((!required && check != &check_guest_windows_settings) ||
+	    xml_open(document->text, strlen(document->text), &xml, NULL) < 0)
+		return false;
+	if (xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']") && !required)
+		return false;
+	for (size_t i = 0; i < windows_setting_count; i++)
+		if (windows_settings[i].required == required && concerns(&windows_settings[i], xml, patient->facts))
+			tell_setting(check, examination, patient, &windows_settings[i],
+				     document->name ? document->name : "GUEST",
+				     xml_has(xml, "%s", windows_settings[i].libvirt));
+	return true;
+}
 
 static enum judgement ask_virtio(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
 {
@@ -320,6 +383,7 @@ const struct check check_guest_virtio = {
 	.matters =
 		"An emulated disk exits dozens of times for each request, and in a guest of a guest each exit is many.",
 	.data = &virtio,
+	.of_definitions = true,
 	.look = look_guests,
 };
 
@@ -359,6 +423,7 @@ const struct check check_guest_devices = {
 		"Emulated devices are the code of QEMU in which most breakouts were found; what is not there cannot be "
 		"attacked.",
 	.data = &devices,
+	.of_definitions = true,
 	.look = look_guests,
 };
 
@@ -391,6 +456,7 @@ const struct check check_guest_nested = {
 	.severity = SEVERITY_NOTE,
 	.matters = "Nesting is the part of KVM with the most holes; a guest that does not need it should not reach it.",
 	.data = &extension,
+	.of_definitions = true,
 	.look = look_guests,
 };
 
@@ -424,5 +490,6 @@ const struct check check_guest_cpu = {
 		   "protects "
 		   "itself.",
 	.data = &cpu,
+	.of_definitions = true,
 	.look = look_guests,
 };
