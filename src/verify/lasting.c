@@ -481,15 +481,27 @@ static const char *ufw_file(const struct subject *subject)
 }
 
 /* ufw's own chains of that name are asked before those that its users fill, and before its policy. */
-static void write_ufw(const struct subject *subject, const struct members *members, struct strbuf *out)
+static const char *ufw_rule(struct arena *arena, const struct change *change)
 {
-	const struct change *change = members->items[0];
-	char *chain = arena_strdup(subject->arena, change->rule.chain);
+	char *chain = arena_strdup(arena, change->rule.chain);
 
 	for (char *c = chain; *c; c++)
 		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
-	strbuf_printf(out, "-A ufw%s-before-%s %s\n", change->rule.family == FAMILY_IP6 ? "6" : "", chain,
-		      change->rule.text);
+	return arena_printf(arena, "ufw%s-before-%s %s", change->rule.family == FAMILY_IP6 ? "6" : "", chain,
+			    change->rule.text);
+}
+
+static void write_ufw(const struct subject *subject, const struct members *members, struct strbuf *out)
+{
+	strbuf_printf(out, "-A %s\n", ufw_rule(subject->arena, members->items[0]));
+}
+
+/* Once ufw has loaded it, it is in force there as well. */
+static void more_ufw(const struct subject *subject, struct permanent *permanent)
+{
+	permanent->undo = arena_printf(subject->arena, "%s -D %s 2>/dev/null || true",
+				       subject->change->rule.family == FAMILY_IP6 ? "ip6tables" : "iptables",
+				       ufw_rule(subject->arena, subject->change));
 }
 
 static bool is_firewalld_rule(const struct subject *subject)
@@ -667,7 +679,7 @@ static const struct form forms[] = {
 	{"sysctl.d", is_sysctl, sysctl_file, write_sysctl, .last = true, .placing = PLACE_LINES,
 	 .needs = "[ -d /etc/sysctl.d ]"},
 	{"ufw", is_ufw_rule, ufw_file, write_ufw, .alone = true, .last = true, .placing = PLACE_UFW,
-	 .needs = "[ -e /etc/ufw/before.rules ]"},
+	 .needs = "[ -e /etc/ufw/before.rules ]", .more = more_ufw},
 	{"iptables-services", is_iptables_services, services_file, write_saved_rule, .alone = true,
 	 .placing = PLACE_SAVED, .needs = "[ -e /etc/sysconfig/iptables ]", .more = more_saved_rule},
 	{"netfilter-persistent", is_netfilter_persistent, persistent_file, write_saved_rule, .alone = true,
