@@ -39,19 +39,54 @@ static const char *file_in(struct arena *arena, const char *folder, const char *
 	return arena_printf(arena, "%s/%s", folder, name);
 }
 
+/*
+ * A cut must not wait for a disk, and one that was called done must outlast whatever happens to the machine. So what is
+ * said goes into isolation.next first, where everybody finds it who asks while the machine runs, a command after this
+ * one was killed included. Then the rules are switched; and before the change is called done it is on the disk, under
+ * its own name. If the machine goes down in between, its rules go with it, nothing was promised, and isolation.json
+ * is still what it was; isolation.next may be there in part, which is then no JSON, or not at all.
+ *
+ * It is never the rules first: somebody who asks then would be told of an open guest that it is cut, and `up` would
+ * take the change back. And whoever finds isolation.next, since a command goes on or was killed, waits for the disk
+ * before telling anybody what is in it.
+ */
+static const char *next_file(struct arena *arena, const struct folders *folders)
+{
+	return file_in(arena, folders->state, "isolation.next");
+}
+
+static const char *kept_file(struct arena *arena, const struct folders *folders)
+{
+	return file_in(arena, folders->state, "isolation.json");
+}
+
+static int read_said(const struct folders *folders, struct arena *arena, json_t **ret, struct error **err)
+{
+	const char *next = next_file(arena, folders), *path = kept_file(arena, folders);
+	cleanup_error struct error *problem = NULL;
+	int r;
+
+	if (json_read_file(next, FILE_LIMIT, ret, NULL) < 0)
+		return file_exists(path) ? json_read_file(path, FILE_LIMIT, ret, err) : 0;
+	r = file_sync(next, &problem);
+	/* Gone: its command has just ended, and has waited. */
+	return r < 0 && r != -ENOENT ? error_move(err, &problem) : 0;
+}
+
 int isolate_load(const struct folders *folders, const struct lab *lab, struct isolation **ret, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_isolation struct isolation *isolation = isolation_new(lab);
-	const char *path = file_in(arena, folders->state, "isolation.json");
 	struct isolation_clock clock;
 	cleanup_json json_t *json = NULL;
-	int r = file_exists(path) ? json_read_file(path, FILE_LIMIT, &json, err) : 0;
+	int r = read_said(folders, arena, &json, err);
 
 	isolation_clock_read(&clock);
 	if (r == 0 && json)
 		r = isolation_read(isolation, json, &clock, err);
 	if (r < 0) {
+		const char *path = kept_file(arena, folders);
+
 		/* Without it nobody knows who is to be cut, and guessing "nobody" would open them. */
 		error_hint(err, "what was said at run time is lost: remove %s and say it again", path);
 		return error_wrap(err, "cannot read %s", path);
@@ -63,12 +98,55 @@ int isolate_load(const struct folders *folders, const struct lab *lab, struct is
 static int save(const struct folders *folders, const struct isolation *isolation, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
+	cleanup_free char *text = NULL;
 	struct isolation_clock clock;
 	cleanup_json json_t *json = NULL;
 
 	isolation_clock_read(&clock);
 	json = isolation_json(isolation, NULL, &clock, false);
-	return json_write_file(file_in(arena, folders->state, "isolation.json"), json, err);
+	text = json_text(json);
+	return file_write_soon(next_file(arena, folders), text, strlen(text), 0600, err);
+}
+
+static int settle(const struct folders *folders, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	return file_settle(next_file(arena, folders), kept_file(arena, folders), err);
+}
+
+/* The same beside what else there is to do; with the lock, which ends with it. */
+struct settling {
+	const struct folders *folders;
+	int *lock_fd;
+	pthread_t thread;
+	bool threaded;
+	struct error *err;
+	int result;
+};
+
+static void *settle_beside(void *data)
+{
+	struct settling *settling = data;
+
+	settling->result = settle(settling->folders, &settling->err);
+	return NULL;
+}
+
+static void settle_begin(struct settling *settling)
+{
+	settling->threaded = pthread_create(&settling->thread, NULL, settle_beside, settling) == 0;
+	if (!settling->threaded)
+		settle_beside(settling);
+}
+
+static int settle_end(struct settling *settling, struct error **err)
+{
+	if (settling->threaded)
+		pthread_join(settling->thread, NULL);
+	close(*settling->lock_fd);
+	*settling->lock_fd = -1;
+	return settling->result < 0 ? error_move(err, &settling->err) : 0;
 }
 
 static int lock(const struct folders *folders, struct cancel *cancel, int *ret_fd, struct error **err)
@@ -301,12 +379,13 @@ static bool is_asked(const struct isolate_request *request, const struct guest *
  */
 static int go_inward(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
 		     const struct isolation *before, const struct isolation *isolation, struct net *net,
-		     long long started_ns, struct cancel *cancel, struct isolate_result *ret, struct error **err)
+		     struct settling *settling, long long started_ns, struct cancel *cancel, struct isolate_result *ret,
+		     struct error **err)
 {
 	const struct host *root = isolation->lab->root;
 	struct visit *visits = arena_alloc(arena, (root->guest_count + 1) * sizeof(*visits));
 	size_t count = 0;
-	int r = 0;
+	int r = 0, kept;
 
 	for (size_t i = 0; i < root->guest_count; i++) {
 		const struct guest *guest = root->guests[i];
@@ -326,6 +405,8 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 	}
 	if (net_namespace_exists(net))
 		r = net_end_flows(net, before, isolation, &ret->flows, err);
+	kept = settle_end(settling, r == 0 ? err : NULL);
+	r = r < 0 ? r : kept;
 	for (size_t i = 0; i < count; i++) {
 		if (visits[i].threaded)
 			pthread_join(visits[i].thread, NULL);
@@ -352,6 +433,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		     const struct isolation *before, const struct isolation *after, int *lock_fd, struct cancel *cancel,
 		     long long started_ns, struct isolate_result *ret, struct error **err)
 {
+	struct settling settling = {.folders = folders, .lock_fd = lock_fd};
 	struct libvirt_adopted adopted;
 	struct isolate_layer *here;
 	struct net *net = NULL;
@@ -363,16 +445,15 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		r = save(folders, after, err);
 	if (r == 0)
 		r = switch_here(net, before, after, ret, err);
-	close(*lock_fd);
-	*lock_fd = -1;
 	if (r == 0) {
+		settle_begin(&settling);
 		ret->isolation = after;
 		ret->complete = true;
 		here = arena_push(arena, ret->layers, ret->layer_count);
 		*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
 					       .outcome = ISOLATE_DONE,
 					       .ms = ms_since(started_ns)};
-		r = go_inward(arena, folders, request, before, after, net, started_ns, cancel, ret, err);
+		r = go_inward(arena, folders, request, before, after, net, &settling, started_ns, cancel, ret, err);
 	}
 	net_close(net);
 	return r;
@@ -583,6 +664,8 @@ int isolate_adopt(struct session *session, const char *said, struct error **err)
 		r = take(isolation, json, &newer, err);
 	if (r == 0 && newer)
 		r = save(&session->folders, isolation, err);
+	if (r == 0 && newer)
+		r = settle(&session->folders, err);
 	if (r < 0)
 		return r;
 	net_set_isolation(session->net, isolation);

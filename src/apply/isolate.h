@@ -2,9 +2,11 @@
  * Isolation at run time: which guests are cut, sealed or opened for a while in place of what the lab file says, kept so
  * that nothing forgets it, and made real at every layer.
  *
- *   /var/lib/nestvisor/<lab>/isolation.json   what was said (model/isolation.h); survives reboots, and `down
- * --keep-disks` /var/lib/nestvisor/<lab>/audit.log        who said what when, and what became of it: a JSON object a
- * line /run/nestvisor/<lab>/isolation.lock       held for milliseconds by whoever changes the above or the rules
+ *   /var/lib/nestvisor/<lab>/isolation.json   what was said (model/isolation.h); survives reboots, and
+ *                                             `down --keep-disks`
+ *   /var/lib/nestvisor/<lab>/isolation.next   the same of a change that goes on or was killed: it counts instead
+ *   /var/lib/nestvisor/<lab>/audit.log        who said what when, and what became of it: a JSON object a line
+ *   /run/nestvisor/<lab>/isolation.lock       held for milliseconds by whoever changes the above or the rules
  *   /run/nestvisor/<lab>/isolation.done       which hosts below have what was said: {"hv1": a hash of it}
  *
  * The order of a change: it is written down; it is in force at this host, the outermost one that can see the guest;

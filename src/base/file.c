@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,7 +128,8 @@ static int set_mode(int fd, mode_t mode)
 	return errno == EPERM && (geteuid() == 0 || st.st_uid == geteuid()) ? 0 : -errno;
 }
 
-int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
+static int write_and_rename(const char *path, const void *data, size_t length, mode_t mode, bool sync,
+			    struct error **err)
 {
 	cleanup_free char *temporary = NULL;
 	cleanup_close int fd = -1;
@@ -139,13 +141,59 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	if (fd < 0)
 		return error_errno(err, errno, "cannot write %s", path);
 	r = write_all(fd, data, length);
-	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+	if (r == 0 && (fchmod(fd, mode) < 0 || (sync && fsync(fd) < 0) || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0) {
 		unlink(temporary);
 		return error_errno(err, r, "cannot write %s", path);
 	}
 	return 0;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
+{
+	return write_and_rename(path, data, length, mode, true, err);
+}
+
+int file_write_soon(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
+{
+	return write_and_rename(path, data, length, mode, false, err);
+}
+
+static int sync_one(const char *path, int flags)
+{
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int sync_folder_of(const char *path)
+{
+	cleanup_free char *name = strdup(path);
+
+	if (!name)
+		abort();
+	return sync_one(dirname(name), O_DIRECTORY);
+}
+
+int file_sync(const char *path, struct error **err)
+{
+	int r = sync_one(path, 0);
+
+	if (r == 0)
+		r = sync_folder_of(path);
+	return r < 0 ? error_errno(err, r, "cannot write %s", path) : 0;
+}
+
+int file_settle(const char *soon, const char *path, struct error **err)
+{
+	int r = sync_one(soon, 0);
+
+	if (r == 0 && rename(soon, path) < 0)
+		r = -errno;
+	if (r == 0)
+		r = sync_folder_of(path);
+	return r < 0 ? error_errno(err, r, "cannot write %s", path) : 0;
 }
 
 int file_open_regular(const char *path, int *ret_fd, struct error **err)

@@ -1,4 +1,5 @@
-/* Files and folders: whole reads, atomic writes, trees, locks. Paths are used as they are; nothing here starts a shell. */
+/* Files and folders: whole reads, atomic writes, trees, locks. Paths are used as they are; nothing here starts a shell.
+ */
 #ifndef NESTVISOR_BASE_FILE_H
 #define NESTVISOR_BASE_FILE_H
 
@@ -10,22 +11,33 @@ struct cancel;
 struct error;
 struct reporter;
 
-/* Reads a whole file of at most `limit` bytes (-EFBIG beyond), or standard input for "-". The data gets a NUL after its end. */
+/* Reads a whole file of at most `limit` bytes (-EFBIG beyond), or standard input for "-". The data gets a NUL after its
+ * end. */
 int file_read(const char *path, size_t limit, char **ret_data, size_t *ret_length, struct error **err);
 int file_read_fd(int fd, const char *name, size_t limit, char **ret_data, size_t *ret_length, struct error **err);
 
-/* Writes to a temporary file in the same folder, syncs and renames: afterwards there is the old file or the new, never a part. */
+/* Writes to a temporary file in the same folder, syncs and renames: afterwards there is the old file or the new, never
+ * a part. */
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err);
+/*
+ * The same without waiting for the disk: whoever reads it while the machine runs finds all of it; after a power cut it
+ * may be there in part. file_sync waits for the disk with the file and its name in the folder; file_settle does and
+ * gives it another name.
+ */
+int file_write_soon(const char *path, const void *data, size_t length, mode_t mode, struct error **err);
+int file_sync(const char *path, struct error **err);
+int file_settle(const char *soon, const char *path, struct error **err);
 
 /* A regular file, to be read: -ELOOP for a symbolic link, -EINVAL for whatever else is there. */
 int file_open_regular(const char *path, int *ret_fd, struct error **err);
 
 /*
- * Makes a new file (-EEXIST where there is one) and waits until it is on disk. Owner, mode and extended attributes, thus
- * POSIX ACLs and SELinux labels, are those of the regular file `like`; where that does not exist, `mode` holds. So a
- * file that is somebody else's is replaced: written beside it, then renamed.
+ * Makes a new file (-EEXIST where there is one) and waits until it is on disk. Owner, mode and extended attributes,
+ * thus POSIX ACLs and SELinux labels, are those of the regular file `like`; where that does not exist, `mode` holds. So
+ * a file that is somebody else's is replaced: written beside it, then renamed.
  */
-int file_write_like(const char *path, const char *like, const void *data, size_t length, mode_t mode, struct error **err);
+int file_write_like(const char *path, const char *like, const void *data, size_t length, mode_t mode,
+		    struct error **err);
 
 /* Writes to an existing file such as one under /proc/sys or /sys, in one write(2). */
 int file_poke(const char *path, const char *text, struct error **err);
@@ -53,7 +65,7 @@ void hash_bytes(const void *data, size_t length, char ret[HASH_TEXT_SIZE]);
  * reporting the holder once; -EBUSY with the holder in the message when it could not be had. Close the descriptor to
  * release it.
  */
-int file_lock(const char *path, const char *what, int wait_ms, struct reporter *reporter, struct cancel *cancel, int *ret_fd,
-	      struct error **err);
+int file_lock(const char *path, const char *what, int wait_ms, struct reporter *reporter, struct cancel *cancel,
+	      int *ret_fd, struct error **err);
 
 #endif

@@ -805,6 +805,30 @@ static void a_cut_outlives_the_network(void **state)
 	assert_false(is_said_cut(f, &at));
 }
 
+/* The machine goes down while a change is written down: what was called done before it is what holds. */
+static void a_change_that_was_not_written_out(void **state)
+{
+	static const char file[] = "/var/lib/nestvisor/cut-test/isolation.next";
+	struct fixture *f = *state;
+	long long at;
+
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	machine_do("! test -e %s && head -c 60 /var/lib/nestvisor/cut-test/isolation.json > %s", file, file);
+	assert_true(is_said_cut(f, &at));
+	must_end_with(f, 0, "open b --lab cut-test --no-verify");
+	assert_true(is_said_cut(f, &at));
+	machine_do("! test -e %s", file);
+	/* The command was killed before it waited for the disk, and the machine goes on. */
+	must_end_with(f, 0, "open a --lab cut-test --no-verify");
+	machine_do("cp /var/lib/nestvisor/cut-test/isolation.json %s", file);
+	must_end_with(f, 0, "cut a --lab cut-test --no-verify");
+	machine_do("! test -e %s && cp /var/lib/nestvisor/cut-test/isolation.json %s && "
+		   "echo '{}' > /var/lib/nestvisor/cut-test/isolation.json",
+		   file, file);
+	assert_true(is_said_cut(f, &at));
+	assert_false(leaks(f));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static int tests(void)
@@ -816,6 +840,7 @@ static int tests(void)
 		TEST(rules_that_somebody_flushed),
 		TEST(tables_of_others),
 		TEST(a_cut_outlives_the_network),
+		TEST(a_change_that_was_not_written_out),
 	};
 
 	if (!getenv("NESTVISOR")) {
