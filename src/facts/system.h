@@ -127,7 +127,7 @@ struct log_line {
 
 /* XML of libvirt, as it is. */
 struct document {
-	const char *kind; /* "domain", "network", "nwfilter", … */
+	const char *kind; /* the root element: "domain", "network", "filter", … */
 	const char *name;
 	const char *text;
 	struct origin origin;

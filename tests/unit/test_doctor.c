@@ -11,8 +11,10 @@
 
 #include <dirent.h>
 
-static const char *const cases[] = {"amd",	 "arm",	  "docker-firewalld", "fedora",	    "firmware",
-				    "inside-l1", "intel", "old-kernel",	      "virtualbox", "wsl2"};
+static const char *const cases[] = {
+	"amd",	 "arm",		 "docker-firewalld", "fedora",	    "firmware",	  "inside-l1",
+	"intel", "libvirt-fine", "libvirt-modular",  "libvirt-off", "old-kernel", "virtualbox",
+	"wsl2"};
 enum { CASES = sizeof(cases) / sizeof(*cases) };
 
 static struct bundle *load_case(const char *name)
