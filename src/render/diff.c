@@ -383,57 +383,65 @@ static bool is_like(const struct diff_change *one, const struct diff_change *oth
 	       same_text(one->after, other->after);
 }
 
-/* What stands behind who asks. */
-static void change_text(const struct diff_lab *diff, size_t first, bool verbose, struct strbuf *out)
+/* A change of one asker's; those of others that read the same go with it. */
+struct told {
+	const struct diff_change *change;
+	struct strbuf what, why; /* behind who asks; what decided */
+	bool done;
+};
+
+static void tell_change(const struct diff_lab *diff, size_t first, struct told *ret)
 {
 	const struct diff_change *change = &diff->changes[first];
 	char service[REACH_SERVICE_TEXT_SIZE];
 
-	strbuf_add(out, " → ");
-	text_safe(out, change->to, false);
-	strbuf_add(out, change->family ? " (IPv6): " : ": ");
+	ret->change = change;
+	strbuf_add(&ret->what, " → ");
+	text_safe(&ret->what, change->to, false);
+	strbuf_add(&ret->what, change->family ? " (IPv6): " : ": ");
 	for (size_t i = first; i < diff->change_count; i++)
 		if (is_like(change, &diff->changes[i]))
-			strbuf_printf(out, "%s%s", i == first ? "" : ", ",
+			strbuf_printf(&ret->what, "%s%s", i == first ? "" : ", ",
 				      reach_service_text(&diff->changes[i].service, service));
-	strbuf_printf(out, " (%s, was %s)\n", reach_verdict_word(change->after_verdict),
+	strbuf_printf(&ret->what, " (%s, was %s)\n", reach_verdict_word(change->after_verdict),
 		      reach_verdict_word(change->before_verdict));
+	strbuf_add(&ret->why, "");
 	if (!change->packet.family)
 		return;
-	if (verbose) {
-		strbuf_add(out, "    for example ");
-		packet_format(&change->packet, out);
-		strbuf_add_char(out, '\n');
-	}
-	strbuf_add(out, "    before: ");
-	text_safe(out, change->before, false);
-	strbuf_add(out, "\n    after:  ");
-	text_safe(out, change->after, false);
-	strbuf_add_char(out, '\n');
+	strbuf_add(&ret->why, "    before: ");
+	text_safe(&ret->why, change->before, false);
+	strbuf_add(&ret->why, "\n    after:  ");
+	text_safe(&ret->why, change->after, false);
+	strbuf_add_char(&ret->why, '\n');
 }
 
-/* A change of one asker's; those of others that read the same go with it. */
-struct told {
-	const char *from;
-	struct strbuf text;
-	bool done;
-};
+static bool reads_like(const struct told *one, const struct told *other)
+{
+	return strcmp(one->what.text, other->what.text) == 0 && strcmp(one->why.text, other->why.text) == 0;
+}
 
-static void put_together(struct told *told, size_t count, struct strbuf *out)
+/* The packet is that of the first of them; `verbose`: each has a line of its own. */
+static void put_together(struct told *told, size_t count, bool verbose, struct strbuf *out)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (told[i].done)
 			continue;
 		strbuf_add(out, "  ");
-		text_safe(out, told[i].from, false);
-		for (size_t j = i + 1; j < count; j++) {
-			if (told[j].done || strcmp(told[i].text.text, told[j].text.text) != 0)
+		text_safe(out, told[i].change->from, false);
+		for (size_t j = i + 1; j < count && !verbose; j++) {
+			if (told[j].done || !reads_like(&told[i], &told[j]))
 				continue;
 			strbuf_add(out, ", ");
-			text_safe(out, told[j].from, false);
+			text_safe(out, told[j].change->from, false);
 			told[j].done = true;
 		}
-		strbuf_add(out, told[i].text.text);
+		strbuf_add(out, told[i].what.text);
+		if (told[i].change->packet.family) {
+			strbuf_add(out, "    for example ");
+			packet_format(&told[i].change->packet, out);
+			strbuf_add_char(out, '\n');
+		}
+		strbuf_add(out, told[i].why.text);
 	}
 }
 
@@ -461,14 +469,15 @@ static void put_kind(const struct diff_lab *diff, enum diff_kind kind, const str
 			known = is_like(&diff->changes[i], &diff->changes[j]);
 		if (known)
 			continue;
-		told[count].from = diff->changes[i].from;
-		change_text(diff, i, verbose, &told[count++].text);
+		tell_change(diff, i, &told[count++]);
 	}
 	if (count)
 		put_title(kind, style, out);
-	put_together(told, count, out);
-	for (size_t i = 0; i < count; i++)
-		strbuf_freep(&told[i].text);
+	put_together(told, count, verbose, out);
+	for (size_t i = 0; i < count; i++) {
+		strbuf_freep(&told[i].what);
+		strbuf_freep(&told[i].why);
+	}
 	free(told);
 }
 
@@ -486,7 +495,8 @@ static void put_unknown(const struct diff_lab *diff, struct strbuf *out)
 	strbuf_printf(out, "%s: %s", diff->unknown.family ? " (IPv6)" : "",
 		      reach_service_text(&diff->unknown.service, service));
 	if (diff->unknown_count > 1)
-		strbuf_printf(out, " and %zu more questions", diff->unknown_count - 1);
+		strbuf_printf(out, " and %zu more question%s", diff->unknown_count - 1,
+			      diff->unknown_count == 2 ? "" : "s");
 	strbuf_add(out, "; `nestvisor reach` says what each depends on.\n");
 }
 

@@ -10,7 +10,7 @@
 json_t *diff_hooks_json(const struct diff_hook *const *diffs, size_t count);
 json_t *diff_lab_json(const struct diff_lab *diff);
 void diff_hooks_text(const struct diff_hook *const *diffs, size_t count, const struct style *style, struct strbuf *out);
-/* `verbose`: with the packet and the rules of every single one. */
+/* `verbose`: a line, and a packet, for everybody who asks. */
 void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool verbose, struct strbuf *out);
 
 #endif
