@@ -221,16 +221,16 @@ const struct command command_diff = {
 	.name = "diff",
 	.group = GROUP_PROVE,
 	.summary = "which packets newly get through, or no longer do, by two sets of facts",
-	.description = "Compares two sets of captured facts, or captured ones with what the hosts say now, by what "
-		       "they do and "
-		       "not by how they are written: rules in another order that let the same through are the same.\n\n"
-		       "Of several hosts: who reaches whom on which ports, as `nestvisor reach` tells it, with a "
-		       "packet for each "
-		       "change that gets through in one of the two only, and the rules that decide it before and "
-		       "after. What is known of neither is counted in a line of its own. Of one host, or with --at: "
-		       "the rules of "
-		       "each hook, or of --hook alone, "
-		       "exactly; classes of packets that get through now or no longer do, for new connections.",
+	.description =
+		"Compares two sets of captured facts, or captured ones with what the hosts say now, by what "
+		"they do and "
+		"not by how they are written: rules in another order that let the same through are the same.\n\n"
+		"Of several hosts: who reaches whom on which ports, as `nestvisor reach` tells it; for each "
+		"change a packet that gets through in one of the two only, and the rules that decide it before "
+		"and after. What is known of neither is counted in a line of its own. Of one host, or with --at: "
+		"the rules of "
+		"each hook, or of --hook alone, "
+		"exactly; classes of packets that get through now or no longer do, for new connections.",
 	.operands =
 		(const struct command_operand[]){
 			{.name = "BEFORE",
