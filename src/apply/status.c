@@ -21,7 +21,7 @@
 
 enum {
 	ANSWER_MS = 3000,
-	NESTED_ANSWER_MS = 10000, /* of a host that asks hosts of its own */
+	NESTED_ANSWER_MS = 10000, /* of a host that asks hosts or a libvirt of its own */
 };
 
 static json_t *state_of(struct session *s, const struct guest *guest)
@@ -178,10 +178,10 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 	}
 }
 
-static bool has_third_layer(const struct host *host)
+static bool asks_others(const struct host *host)
 {
 	for (size_t i = 0; i < host->guest_count; i++)
-		if (host->guests[i]->host)
+		if (host->guests[i]->host || host->guests[i]->libvirt)
 			return true;
 	return false;
 }
@@ -192,7 +192,7 @@ static int ask_host(struct session *s, struct transport *t, const struct guest *
 	const char *argv[] = {"nestvisor", "status", "--json", s->lab->name, NULL};
 	cleanup_output struct process_output output = {0};
 	cleanup_json json_t *answer = NULL;
-	int r = transport_run(t, argv, NULL, 0, has_third_layer(guest->host) ? NESTED_ANSWER_MS : ANSWER_MS, s->cancel,
+	int r = transport_run(t, argv, NULL, 0, asks_others(guest->host) ? NESTED_ANSWER_MS : ANSWER_MS, s->cancel,
 			      &output, err);
 
 	if (r == 0)

@@ -213,11 +213,10 @@ static int fetch_images_of(struct up *up, const struct guest *guest, struct erro
 
 static int refuse_overwriting(const char *path, const char *why, struct error **err)
 {
-	int r = error_set(err, EEXIST, "%s: somebody else has changed it, and that would be overwritten: %s", path,
-			  why);
+	int r = error_set(err, EEXIST, "%s: a change of somebody else's would be overwritten: %s", path, why);
 
-	error_hint(err, "say the same in the lab file; or nestvisor up --overwrite, which makes it again what that "
-			"says");
+	error_hint(err,
+		   "say the same in the lab file; or nestvisor up --overwrite, which makes it again what that says");
 	return r;
 }
 

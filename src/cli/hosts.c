@@ -351,7 +351,7 @@ int hosts_argv(const struct hosts *hosts, const char *host, const char *const *a
 	return r;
 }
 
-/* The micro image lives in memory; of a lab's network nothing is kept anywhere. */
+/* Some images live in memory; of a lab's network nothing is kept anywhere. */
 const char *const *hosts_made_anew(const struct hosts *hosts, const struct bundle *bundle)
 {
 	const char **names = arena_alloc(hosts->arena, (bundle->host_count + 1) * sizeof(*names));
@@ -361,7 +361,7 @@ const char *const *hosts_made_anew(const struct hosts *hosts, const struct bundl
 		struct collect_target target;
 
 		if (find(hosts, bundle->hosts[i]->name, &target) &&
-		    (target.namespace || (target.guest && strcmp(target.guest->image, "micro") == 0)))
+		    (target.namespace || (target.guest && image_lives_in_memory(target.guest->image))))
 			names[count++] = bundle->hosts[i]->name;
 	}
 	names[count] = NULL;

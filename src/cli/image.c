@@ -115,13 +115,14 @@ const struct command command_image = {
 	.summary = "makes an image, if it is not there yet, and says where its files are",
 	.description = "`up` makes the images that a lab needs by itself; this is for making them beforehand. Built in "
 		       "are `micro`, a "
-		       "kernel and a small system in memory, and `debian-12`, a normal system; a path names a qcow2 or "
+		       "kernel and a small system in memory, `micro-libvirt`, which has a libvirtd besides, and "
+		       "`debian-12`, a normal system; a path names a qcow2 or "
 		       "raw disk of "
 		       "your own, which is checked. Of an ISO with Windows it says which editions and languages can be "
 		       "installed from it.",
 	.operands =
-		(const struct command_operand[]){{"IMAGE", "micro, debian-12, or the path of a disk", COMPLETE_FILE},
-						 {0}},
+		(const struct command_operand[]){
+			{"IMAGE", "micro, micro-libvirt, debian-12, or the path of a disk", COMPLETE_FILE}, {0}},
 	.examples =
 		(const struct command_example[]){{"nestvisor image debian-12", "makes it, or says that it is there"},
 						 {"nestvisor image Win11.iso", "which editions it has"},

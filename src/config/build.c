@@ -235,7 +235,7 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 
 	guest->cpus = (unsigned)guest_number(b, guest, GUEST_CPUS);
 	guest->memory = memory ? memory->value.number : UINT64_C(256) << 20;
-	if (!memory && strcmp(image_name, "micro") != 0)
+	if (!memory && !image_lives_in_memory(image_name))
 		guest->memory = UINT64_C(1) << (install ? 32 : 30);
 	guest->disk = guest_number(b, guest, GUEST_DISK);
 	set_install(b, guest, install);

@@ -286,9 +286,9 @@ static void check_image(struct build *b, const struct guest *guest)
 		problems_error(b->problems, guest_spot(b, guest, GUEST_OS),
 			       "name a disk as its image, such as win11.qcow2",
 			       "\"%s\" is %s, but the image %s is Linux", guest->path, guest->os, guest->image);
-	if (strcmp(guest->image, "micro") == 0 && guest->disk && said(b->guest_nodes[guest->index], GUEST_DISK))
+	if (image_lives_in_memory(guest->image) && guest->disk && said(b->guest_nodes[guest->index], GUEST_DISK))
 		problems_warning(b->problems, guest_spot(b, guest, GUEST_DISK), "leave it out, or take another image",
-				 "the image micro lives in memory: the disk is ignored");
+				 "the image %s lives in memory: the disk is ignored", guest->image);
 	if (builtin && guest->seed == SEED_CLOUD_INIT)
 		problems_error(b->problems, guest_spot(b, guest, GUEST_SEED), "leave it out",
 			       "the image %s knows no cloud-init", guest->image);
@@ -301,10 +301,10 @@ static void check_image(struct build *b, const struct guest *guest)
 /* The kernel of `micro` gets its modules without their signatures, and Secure Boot wants those. */
 static void check_firmware(struct build *b, const struct guest *guest)
 {
-	if (guest->firmware != FIRMWARE_BIOS && strcmp(guest->image, "micro") == 0 &&
+	if (guest->firmware != FIRMWARE_BIOS && image_lives_in_memory(guest->image) &&
 	    !windows_version(guest->os)) /* which is a mistake of its own */
 		problems_error(b->problems, guest_spot(b, guest, GUEST_FIRMWARE), "take image: debian-12",
-			       "the image micro does not boot by UEFI");
+			       "the image %s does not boot by UEFI", guest->image);
 	if (windows_version(guest->os) == WINDOWS_11 && (guest->firmware != FIRMWARE_UEFI_SECURE || !guest->tpm))
 		problems_warning(
 			b->problems,
@@ -319,7 +319,7 @@ static void check_firmware(struct build *b, const struct guest *guest)
 				 "without UEFI nothing is measured into the TPM of \"%s\"", guest->path);
 }
 
-/* A deeper host has no libvirt: it runs nestvisor. */
+/* Of the images that nestvisor makes one has a libvirtd; whether a disk of the user's has is seen when it is asked. */
 static void check_driver(struct build *b, const struct guest *guest)
 {
 	int key = strcmp(guest->os, "linux") != 0    ? GUEST_OS
@@ -328,12 +328,14 @@ static void check_driver(struct build *b, const struct guest *guest)
 		  : guest->display		     ? GUEST_DISPLAY
 						     : -1;
 
+	const struct guest *host = guest->parent->guest;
+
 	if (!guest->libvirt)
 		return;
-	if (guest->layer > 1)
-		problems_error(b->problems, guest_spot(b, guest, GUEST_DRIVER),
-			       "write driver at the top of the file, where it holds for the guests of L0",
-			       "\"%s\" cannot be libvirt's: there is one at L0 alone", guest->path);
+	if (host && value_is_builtin_image(host->image) && strcmp(host->image, "micro-libvirt") != 0)
+		problems_error(b->problems, guest_spot(b, guest, GUEST_DRIVER), "give its host image: micro-libvirt",
+			       "\"%s\" cannot be libvirt's: the image %s of its host \"%s\" has no libvirtd",
+			       guest->path, host->image, host->path);
 	if (key >= 0)
 		problems_error(b->problems, guest_spot(b, guest, key), "with driver: qemu it can",
 			       "a guest of libvirt's cannot have %s yet", schema_guest.keys[key].name);

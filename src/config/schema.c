@@ -416,7 +416,7 @@ static const struct key guest_keys[] = {
 	[GUEST_SEED] = {.name = "seed",
 			.flags = KEY_IN_DEFAULTS,
 			CHOICE(seeds),
-			.otherwise = "native for the images micro and debian-12, none for Windows, else agent",
+			.otherwise = "native for the images micro, micro-libvirt and debian-12, none for Windows, else agent",
 			.description = "How it is told its name and addresses.",
 			.example = "cloud-init"},
 	[GUEST_TRANSPORT] = {.name = "transport",
@@ -442,7 +442,8 @@ static const struct key guest_keys[] = {
 			  .flags = KEY_IN_DEFAULTS,
 			  KIND(VALUE_DRIVER),
 			  .otherwise = "of a guest of L0 what the lab says, else qemu",
-			  .description = "What starts it.",
+			  .description = "What starts it. Of a guest of a guest, the libvirt of its host, which then "
+					 "has image: micro-libvirt or a libvirtd of its own.",
 			  .example = "qemu:///system"},
 	[GUEST_ADOPTED] =
 		{.name = "adopted",
@@ -463,7 +464,7 @@ const struct object schema_guest =
 	OBJECT("guest", "a guest", "GUESTS",
 	       "A guest is a virtual machine. Its path names it everywhere: hv1/a is the guest a of the guest hv1. One "
 	       "that has guests or "
-	       "networks of its own is a host, and runs nestvisor: images micro and debian-12 have it.",
+	       "networks of its own is a host, and runs nestvisor: images micro, micro-libvirt and debian-12 have it.",
 	       guest_keys);
 
 const struct object schema_defaults = {

@@ -23,6 +23,7 @@ static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
 
 const struct choice value_builtin_images[] = {
 	{"micro", "a small hypervisor and guest, all in memory, ready in seconds", NULL},
+	{"micro-libvirt", "micro, and a libvirtd where it has guests of its own", NULL},
 	{"debian-12", "a normal Debian 12 with systemd and sshd", NULL},
 	{NULL, NULL, NULL},
 };
@@ -161,7 +162,7 @@ static bool parse_image(const struct value_rule *rule, const char *text, struct 
 	for (const struct choice *c = value_builtin_images; c->name; c++)
 		spelling_try(&spelling, c->name);
 	complaint->message =
-		"is not an image: neither micro nor debian-12, nor the path of a disk, which holds a \"/\" or ends in "
+		"is not an image: neither micro, micro-libvirt nor debian-12, nor the path of a disk, which holds a \"/\" or ends in "
 		".qcow2, .raw or .img";
 	complaint->hint = did_you_mean(problems, spelling.best);
 	return false;
@@ -552,7 +553,7 @@ static const struct {
 	[VALUE_PATH] = {"path", "a guest's path such as hv1/a", parse_path, schema_path},
 	[VALUE_TEXT] = {"text", "a word", parse_text, schema_text},
 	[VALUE_FILE] = {"file", "a file's path", parse_file, schema_text},
-	[VALUE_IMAGE] = {"image", "micro, debian-12 or the path of a disk", parse_image, schema_image},
+	[VALUE_IMAGE] = {"image", "micro, micro-libvirt, debian-12 or the path of a disk", parse_image, schema_image},
 	[VALUE_DRIVER] = {"driver", "qemu, libvirt or a libvirt's URI such as qemu:///system", parse_driver,
 			  schema_driver},
 	[VALUE_INTEGER] = {"number", NULL, parse_integer, schema_integer},

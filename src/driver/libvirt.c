@@ -416,7 +416,10 @@ static int define_as(struct talk *talk, const char *xml, unsigned flags, struct 
 	return 0;
 }
 
-/* What libvirt makes of it is noted, so that what others make of that is seen. */
+/*
+ * What libvirt makes of it is noted, so that what others make of that is seen. Its schema would tell of a fault of
+ * ours; a deeper host, which gets the same XML, has none, for reading it takes long on an emulated CPU.
+ */
 static int define(struct talk *talk, const struct driver_guest *guest, const struct profile *profile,
 		  struct error **err)
 {
@@ -425,7 +428,7 @@ static int define(struct talk *talk, const struct driver_guest *guest, const str
 
 	if (r == 0)
 		r = define_as(talk, libvirt_domain_xml(talk->arena, guest, profile, emulator),
-			      VIR_DOMAIN_DEFINE_VALIDATE, err);
+			      guest->layer > 1 ? 0 : VIR_DOMAIN_DEFINE_VALIDATE, err);
 	if (r == 0)
 		r = dump(talk, VIR_DOMAIN_XML_INACTIVE, &talk->definition, err);
 	return r < 0 ? r : write_record(talk, guest->run_dir, err);

@@ -21,7 +21,7 @@ static const char *escaped(struct arena *arena, const char *text)
 
 const char *libvirt_domain_name(struct arena *arena, const struct driver_guest *guest)
 {
-	return arena_printf(arena, "%s:%s", guest->lab, guest->path);
+	return arena_printf(arena, "%s:%s", guest->lab, guest->name);
 }
 
 const char *libvirt_mark(struct arena *arena, const char *lab, const char *path)

@@ -20,6 +20,10 @@
 static const char *const micro_files[] = {"micro.sh",	"library.sh", "init",	       "inittab", "fstab",
 					  "profile",	"network",    "dhcp",	       "agent",	  "late",
 					  "hypervisor", "shutdown",   "modprobe.conf", NULL};
+static const char *const micro_libvirt_files[] = {
+	"micro-libvirt.sh", "micro.sh",	     "library.sh", "init",  "inittab", "fstab",
+	"profile",	    "network",	     "dhcp",	   "agent", "late",    "hypervisor",
+	"shutdown",	    "modprobe.conf", NULL};
 static const struct image_program micro_programs[] = {
 	{"apt-get", "apt"}, {"dpkg-deb", "dpkg"}, {"lz4", "lz4"}, {"mke2fs", "e2fsprogs"}, {NULL, NULL}};
 
@@ -46,6 +50,15 @@ static const struct image_recipe recipes[] = {
 	 .programs = micro_programs,
 	 .needs_space = 450 << 20,
 	 .append = "cryptomgr.notests lsm=capability", /* both only cost time at its start */
+	 .nestvisor_prefix = ""},
+	{.name = "micro-libvirt",
+	 .kind = IMAGE_KERNEL,
+	 .script = "micro-libvirt.sh",
+	 .files = micro_libvirt_files,
+	 .table = embedded_files,
+	 .programs = micro_programs,
+	 .needs_space = 800 << 20,
+	 .append = "cryptomgr.notests lsm=capability",
 	 .nestvisor_prefix = ""},
 	{.name = "debian-12",
 	 .kind = IMAGE_DISK_KERNEL,

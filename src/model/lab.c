@@ -93,6 +93,11 @@ void lab_index_paths(struct lab *lab)
 	lab->index = index;
 }
 
+bool image_lives_in_memory(const char *image)
+{
+	return strcmp(image, "micro") == 0 || strcmp(image, "micro-libvirt") == 0;
+}
+
 struct guest *lab_find_guest(const struct lab *lab, const char *path)
 {
 	if (lab->index) {

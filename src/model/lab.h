@@ -218,6 +218,7 @@ static inline void lab_freep(struct lab **lab)
 #define cleanup_lab __attribute__((cleanup(lab_freep)))
 
 struct guest *lab_find_guest(const struct lab *lab, const char *path);     /* NULL: none */
+bool image_lives_in_memory(const char *image); /* one that nestvisor makes and that has no disk: micro, micro-libvirt */
 struct network *lab_find_network(const struct lab *lab, const char *path); /* NULL: none */
 
 /*

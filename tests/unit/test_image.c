@@ -323,6 +323,7 @@ static void test_other_times_are_no_damage(void **state)
 static void test_builtin_names(void **state)
 {
 	assert_true(image_is_builtin("micro"));
+	assert_true(image_is_builtin("micro-libvirt"));
 	assert_true(image_is_builtin("debian-12"));
 	assert_false(image_is_builtin("./micro"));
 	assert_false(image_is_builtin(""));

@@ -206,6 +206,10 @@ static void test_names(void **state)
 
 	assert_string_equal(libvirt_domain_name(arena, &guest), "first:hv1");
 	assert_string_equal(libvirt_mark(arena, "first", "hv1"), "first/hv1");
+	/* In L1 it is the guest's own name, for libvirt takes no slash, and its host has no other of that name. */
+	guest.path = "hv1/a";
+	guest.name = "a";
+	assert_string_equal(libvirt_domain_name(arena, &guest), "first:a");
 }
 
 /* ─── what others change ─── */
