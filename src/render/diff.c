@@ -20,9 +20,14 @@ enum { MOST_VALUES = 8, KIND_COUNT = sizeof(kinds) / sizeof(*kinds) };
 
 /* ---- packets ---- */
 
+static uint8_t family_in(const struct packet_values *values)
+{
+	return values->fields[PSET_FAMILY] == PSET_IP4 ? AF_INET : AF_INET6;
+}
+
 static uint8_t family_of(const struct diff_class *class)
 {
-	return class->witness.fields[PSET_FAMILY] == PSET_IP4 ? AF_INET : AF_INET6;
+	return family_in(&class->witness);
 }
 
 static bool is_name(enum pset_field field)
@@ -92,10 +97,10 @@ static bool is_asked(const struct diff_class *class, enum pset_field field)
 	       (values->count > 1 || values->items[0].first != 0 || values->items[0].last != pset_field_last(field));
 }
 
-static struct packet witness_packet(const struct diff_class *class)
+static struct packet packet_in(const struct packet_values *values)
 {
-	const wide *fields = class->witness.fields;
-	uint8_t family = family_of(class);
+	const wide *fields = values->fields;
+	uint8_t family = family_in(values);
 
 	return (struct packet){.family = family,
 			       .protocol = (uint8_t)fields[PSET_PROTOCOL],
@@ -104,6 +109,11 @@ static struct packet witness_packet(const struct diff_class *class)
 			       .sport = port_of((uint16_t)fields[PSET_SPORT]),
 			       .dport = port_of((uint16_t)fields[PSET_DPORT]),
 			       .icmp_type = (uint8_t)fields[PSET_ICMP_TYPE]};
+}
+
+static struct packet witness_packet(const struct diff_class *class)
+{
+	return packet_in(&class->witness);
 }
 
 /* All that are asked are first packets of a connection, whole. */
@@ -214,6 +224,7 @@ json_t *diff_hooks_json(const struct diff_hook *const *diffs, size_t count)
 {
 	json_t *answer = json_pack("{s:[], s:[]}", "hooks", "changes");
 	bool same = true, more = false;
+	int unknown = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		json_array_append_new(json_object_get(answer, "hooks"), json_string(hook_name(diffs[i]->hook)));
@@ -222,9 +233,11 @@ json_t *diff_hooks_json(const struct diff_hook *const *diffs, size_t count)
 					      class_json(diffs[i], &diffs[i]->classes[j]));
 		same = same && diffs[i]->class_count == 0;
 		more = more || diffs[i]->more;
+		unknown += diffs[i]->unknown;
 	}
 	json_object_set_new(answer, "same", json_boolean(same));
 	json_object_set_new(answer, "more", json_boolean(more));
+	json_object_set_new(answer, "unknown", json_integer(unknown));
 	return answer;
 }
 
@@ -292,8 +305,10 @@ static void put_same(const struct diff_hook *const *diffs, size_t count, struct 
 {
 	cleanup_strbuf struct strbuf same = {};
 	size_t same_count = 0;
+	bool unknown = false;
 
 	for (size_t i = 0; i < count; i++) {
+		unknown = unknown || diffs[i]->unknown;
 		if (diffs[i]->class_count)
 			continue;
 		strbuf_printf(&same, "%s%s", same_count++ ? ", " : "", hook_name(diffs[i]->hook));
@@ -302,11 +317,35 @@ static void put_same(const struct diff_hook *const *diffs, size_t count, struct 
 		return;
 	strbuf_add(out, out->length ? "\n" : "");
 	if (count == 1)
-		strbuf_add(out, "Both let the same packets through.\n");
+		strbuf_add(out, "Both let the same packets through");
 	else if (same_count == count)
-		strbuf_add(out, "Both let the same packets through, at every hook.\n");
+		strbuf_add(out, "Both let the same packets through, at every hook");
 	else
-		strbuf_printf(out, "The same packets get through at: %s.\n", same.text);
+		strbuf_printf(out, "The same packets get through at: %s", same.text);
+	strbuf_add(out, unknown ? ", as far as is known.\n" : ".\n");
+}
+
+/* Nothing can be said of these, and nobody should take that for "the same". */
+static void put_unknown_packets(const struct diff_hook *const *diffs, size_t count, struct strbuf *out)
+{
+	const struct diff_hook *first = NULL;
+	cleanup_strbuf struct strbuf hooks = {};
+	struct packet packet;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!diffs[i]->unknown)
+			continue;
+		strbuf_printf(&hooks, "%s%s", first ? ", " : "", hook_name(diffs[i]->hook));
+		first = first ? first : diffs[i];
+	}
+	if (!first)
+		return;
+	packet = packet_in(&first->unknown_witness);
+	strbuf_printf(out,
+		      "\nNot known of some packets in either, as what no packet shows decides (hook %s): for example ",
+		      hooks.text);
+	packet_format(&packet, out);
+	strbuf_add(out, ".\n");
 }
 
 void diff_hooks_text(const struct diff_hook *const *diffs, size_t count, const struct style *style, struct strbuf *out)
@@ -325,6 +364,7 @@ void diff_hooks_text(const struct diff_hook *const *diffs, size_t count, const s
 		strbuf_add(out, changes.text);
 	}
 	put_same(diffs, count, out);
+	put_unknown_packets(diffs, count, out);
 }
 
 /* ---- all hosts ---- */
@@ -507,7 +547,7 @@ void diff_lab_text(const struct diff_lab *diff, const struct style *style, bool 
 	put_hosts(diff->gone, diff->gone_count, "\nHosts that are gone: ", out);
 	put_hosts(diff->come, diff->come_count, "\nHosts that have come: ", out);
 	if (is_same(diff))
-		strbuf_add(out, diff->unknown_count ? "Who reaches whom is the same, as far as it is known.\n"
+		strbuf_add(out, diff->unknown_count ? "Who reaches whom is the same, as far as is known.\n"
 						    : "Who reaches whom is the same.\n");
 	put_unknown(diff, out);
 }

@@ -148,7 +148,7 @@ static const struct schema schemas[] = {
 			"hooks": {"type": "array", "description": "one host's rules: the hooks that were compared", "items": {"enum": ["forward", "input", "output", "prerouting", "postrouting"]}},
 			"gone": {"type": "array", "description": "hosts that only the first facts hold", "items": {"type": "string"}},
 			"come": {"type": "array", "description": "hosts that only the second facts hold", "items": {"type": "string"}},
-			"unknown": {"type": "integer", "minimum": 0, "description": "all hosts: how many questions cannot be answered in either, so that they may have changed"}
+			"unknown": {"type": "integer", "minimum": 0, "description": "how many questions cannot be answered in either, so that they may have changed; of one host's rules: at how many hooks there are such packets"}
 		},
 		"required": ["same", "changes", "more"]
 	})},

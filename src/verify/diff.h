@@ -55,6 +55,9 @@ struct diff_hook {
 	struct diff_class *classes;
 	size_t class_count;
 	bool more; /* there are more than DIFF_CLASSES of a kind */
+	/* Of some packets neither is known, so that it may have changed: one of them. */
+	bool unknown;
+	struct packet_values unknown_witness;
 };
 
 /* Of new connections' first packets. -E2BIG: too large for the memory. */

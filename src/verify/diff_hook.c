@@ -198,6 +198,17 @@ static void add_classes(struct differing *differing, pset set, enum diff_kind ki
 	}
 }
 
+static void note_unknown(struct differing *differing, struct bounds before, struct bounds after)
+{
+	struct space *space = differing->space;
+	pset unknown =
+		pset_and(space, pset_minus(space, before.may, before.must), pset_minus(space, after.may, after.must));
+
+	if (!differing->diff->unknown)
+		differing->diff->unknown =
+			pset_pick(space, pset_and(space, differing->asked, unknown), &differing->diff->unknown_witness);
+}
+
 static void compare(struct differing *differing, enum stack_family family)
 {
 	struct space *space = differing->space;
@@ -216,6 +227,7 @@ static void compare(struct differing *differing, enum stack_family family)
 	unclear = pset_or(space, unclear, pset_minus(space, after.must, before.must));
 	unclear = pset_or(space, unclear, pset_minus(space, before.must, after.must));
 	unclear = pset_minus(space, pset_and(space, differing->asked, unclear), pset_or(space, opens, closes));
+	note_unknown(differing, before, after);
 	add_classes(differing, opens, DIFF_OPENS);
 	add_classes(differing, closes, DIFF_CLOSES);
 	add_classes(differing, unclear, DIFF_UNCLEAR);
