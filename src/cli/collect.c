@@ -42,12 +42,22 @@ static const char *network_name(struct arena *arena, const struct lab *lab, cons
 	return arena_printf(arena, "%s-lab-%s", host, lab->name);
 }
 
+/* The network of a lab that was adopted is the machine's own, so that host has no second half. */
+static bool is_one(const struct lab *lab, const struct host *host)
+{
+	return host->layer == 0 && lab->adopted;
+}
+
 static struct collect_target machine_of(struct arena *arena, const struct lab *lab, const struct host *host)
 {
 	struct collect_target target = {.lab = lab, .guest = host->guest};
 
 	target.name = host->layer == 0 ? "L0-root" : host->path;
 	target.alias = folder_alias(arena, target.name);
+	if (is_one(lab, host)) {
+		target.name = "L0";
+		target.alias = "L0-root";
+	}
 	return target;
 }
 
@@ -55,6 +65,8 @@ static struct collect_target network_of(struct arena *arena, const struct lab *l
 {
 	struct collect_target target = machine_of(arena, lab, host);
 
+	if (is_one(lab, host))
+		return target;
 	target.machine = target.name;
 	target.namespace = true;
 	if (host->layer == 0) {
@@ -93,7 +105,8 @@ static bool add_host(struct collect_list *list, const struct lab *lab, const str
 	if (!first && !is_called(&machine, word))
 		return false;
 	add(list, first ? &network : &machine);
-	add(list, first ? &machine : &network);
+	if (!is_one(lab, host))
+		add(list, first ? &machine : &network);
 	return true;
 }
 
@@ -174,8 +187,8 @@ static void add_below(struct collect_list *list, const struct lab *lab, const st
 		const struct guest *guest = host->guests[i];
 		struct collect_target target = guest_target(list->arena, lab, guest), network;
 
-		if (!matters(list, &target))
-			continue;
+		if (!matters(list, &target) || (guest->adopted && guest->transport == TRANSPORT_QGA))
+			continue; /* the agent of the latter is libvirt's to ask */
 		target.below = grouped && guest->host;
 		target.ends = list->ends;
 		add(list, &target);
@@ -193,7 +206,8 @@ void collect_add_lab(struct collect_list *list, const struct lab *lab, bool grou
 				    network = network_of(list->arena, lab, lab->root);
 
 	add(list, &network);
-	add(list, &machine);
+	if (!is_one(lab, lab->root))
+		add(list, &machine);
 	add_below(list, lab, lab->root, grouped);
 }
 

@@ -4,7 +4,12 @@
 #include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "cli/hosts.h"
+#include "driver/libvirt_adopted.h"
+
+#include <errno.h>
+#include <string.h>
 
 void verification_clear(struct verification *verification)
 {
@@ -32,6 +37,44 @@ static int load_isolation(struct arena *arena, const struct lab *lab, struct iso
 	return r < 0 ? r : isolate_load(&folders, lab, ret, err);
 }
 
+static bool has_nic(const struct guest *guest, const uint8_t mac[6])
+{
+	for (size_t i = 0; i < guest->nic_count; i++)
+		if (memcmp(guest->nics[i].mac, mac, 6) == 0)
+			return true;
+	return false;
+}
+
+/* Of a domain of libvirt's the file need not name all NICs; what goes out by another would not be seen. */
+static int check_adopted(const struct lab *lab, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct libvirt_adopted adopted;
+	int r = lab->adopted ? libvirt_adopted_look(lab, arena, &adopted, err) : 0;
+
+	if (r < 0 || !lab->adopted)
+		return r;
+	for (size_t i = 0; i < lab->root->guest_count; i++) {
+		const struct guest *guest = lab->root->guests[i];
+
+		for (size_t j = 0; j < adopted.domains[i].interface_count; j++) {
+			const struct adopted_interface *interface = &adopted.domains[i].interfaces[j];
+			char mac[MAC_TEXT_SIZE];
+
+			if (!adopted.domains[i].running || has_nic(guest, interface->mac))
+				continue;
+			r = error_set(err, ENODATA,
+				      "%s has a NIC (%s, %s) that the lab file does not name: what goes by it is not "
+				      "known, so "
+				      "nothing can be proved",
+				      guest->path, interface->type, mac_format(interface->mac, mac));
+			error_hint(err, "nestvisor adopt writes the file anew, and says of a NIC why it leaves it out");
+			return r;
+		}
+	}
+	return 0;
+}
+
 int verification_run(struct invocation *inv, const struct lab *lab, const struct isolation *isolation,
 		     struct bundle *facts, struct verification *ret)
 {
@@ -45,6 +88,8 @@ int verification_run(struct invocation *inv, const struct lab *lab, const struct
 		return invocation_fail(inv, &err);
 	if (!isolation)
 		input.isolation = said;
+	if (!facts && check_adopted(lab, &err) < 0)
+		return invocation_fail_as(inv, EXIT_UNKNOWN, &err);
 	status = facts ? EXIT_DONE : ask_hosts(inv, lab, ret);
 	if (status != EXIT_DONE)
 		return status;

@@ -135,6 +135,10 @@ check "web reaches its neighbour" inside web "ping -c1 -W5 192.168.122.51"
 check "db pings the world" inside db "ping -c1 -W5 203.0.113.1"
 check "status says who is cut, by the lab's name" says "cut" nv status mine
 check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "verify proves it, of the kernel's rules" status 0 nv verify mine.nest.yaml
+check "and says so" says "web is cut: it reaches nothing of the world" nv verify mine.nest.yaml
+check "cut says so, too" says "web is adopted: its guest agent is libvirt's to ask" nv cut --lab mine web
+check "doctor looks at the machine" says "libvirt.daemon" nv doctor mine.nest.yaml
 check "its owner starts web anew" sh -c "virsh -q -c qemu:///system destroy web && virsh -q -c qemu:///system start web"
 check "web answers" until_true 120 inside web true
 check "by its MAC address it is held from the first packet on" status 1 inside web "ping -c1 -W2 203.0.113.1"
@@ -158,6 +162,7 @@ check "web pings the world" inside web "ping -c1 -W5 203.0.113.1"
 check "no rule is left" diff rules.before <(nft list tables)
 check "cut once more" nv cut --lab mine --no-verify --all
 check "a NIC by macvtap is plugged into db" virsh attach-interface db direct wan --model virtio --live
+check "verify does not prove what it does not see" says "db has a NIC (direct" nv verify mine
 check "db cannot be held, and that is said" says "db cannot be held: its NIC of type direct" nv cut --lab mine --no-verify --strict db
 check "down" nv down mine
 check "opens all" diff rules.before <(nft list tables)
