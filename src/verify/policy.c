@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "model/publish.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -145,6 +144,12 @@ struct follower {
 	bool asked, learnt; /* spread_learn() */
 };
 
+struct followers {
+	struct follower **items;
+	size_t count;
+	bool learnt; /* one of them has */
+};
+
 static void take_over(struct asking *asking)
 {
 	for (size_t i = 0; i < asking->places.party_count; i++) {
@@ -161,19 +166,21 @@ static void take_over(struct asking *asking)
 static void begin(struct asking *asking)
 {
 	size_t size = asking->places.party_count * sizeof(*asking->compromised);
+	struct followers *followers = asking->followers;
 	struct follower *follower;
 
-	for (size_t i = 0; i < asking->follower_count; i++)
-		if (memcmp(asking->followers[i].compromised, asking->compromised, size) == 0) {
-			asking->follower = &asking->followers[i];
+	for (size_t i = 0; i < followers->count; i++)
+		if (memcmp(followers->items[i]->compromised, asking->compromised, size) == 0) {
+			asking->follower = followers->items[i];
 			asking->spread = asking->follower->spread;
 			return;
 		}
 	asking->spread = spread_new(asking->input->stack, asking->space);
 	take_over(asking);
-	follower = arena_push(asking->arena, asking->followers, asking->follower_count);
+	follower = arena_new_struct(asking->arena, struct follower);
 	*follower = (struct follower){.compromised = arena_alloc(asking->arena, size), .spread = asking->spread};
 	memcpy(follower->compromised, asking->compromised, size);
+	*arena_push(asking->arena, followers->items, followers->count) = follower;
 	asking->follower = follower;
 }
 
@@ -192,7 +199,7 @@ static void add_everybody(const struct asking *asking, struct sources *sources)
 	source_add_taken_over(asking, sources, PSET_FULL);
 }
 
-int asking_learn(const struct asking *asking, bool *ret_learnt)
+static int learn(const struct asking *asking)
 {
 	struct follower *follower = asking->follower;
 	struct sources sources = {};
@@ -200,7 +207,6 @@ int asking_learn(const struct asking *asking, bool *ret_learnt)
 	struct spread_start *starts;
 	int r;
 
-	*ret_learnt = follower->learnt;
 	if (follower->asked)
 		return 0;
 	follower->asked = true;
@@ -210,12 +216,64 @@ int asking_learn(const struct asking *asking, bool *ret_learnt)
 	starts = arena_alloc(asking->arena, (sources.count + 1) * sizeof(*starts));
 	for (size_t i = 0; i < sources.count; i++)
 		starts[i] = sources.items[i].start;
-	r = spread_learn(follower->spread, starts, sources.count, ret_learnt, &err);
-	follower->learnt = *ret_learnt;
+	r = spread_learn(follower->spread, starts, sources.count, &follower->learnt, &err);
 	/* Too much to be looked at is not known. Where memory is at its end, the next question says so. */
 	if (r < 0 && r != -E2BIG)
 		*asking->err = steal_pointer(&err);
 	return r == -E2BIG ? 0 : r;
+}
+
+/* Takes over those guests, too, that pass nothing on, if one of them is. True: there are more of them. */
+static bool take_over_leaves(struct asking *asking)
+{
+	const struct places *places = &asking->places;
+	bool any = false, more = false;
+
+	for (size_t i = 0; i < places->party_count; i++)
+		any = any || (asking->compromised[i] && !places->parties[i].host);
+	for (size_t i = 0; any && i < places->party_count; i++) {
+		more = more || (!asking->compromised[i] && !places->parties[i].host);
+		asking->compromised[i] = asking->compromised[i] || !places->parties[i].host;
+	}
+	return more;
+}
+
+/*
+ * What everybody may begin has whatever comes out of those guests' cables in it, whoever of them is taken over; so it
+ * is asked once for all of them.
+ */
+static int learn_with_others(const struct asking *asking)
+{
+	size_t size = asking->places.party_count * sizeof(*asking->compromised);
+	struct follower *follower = asking->follower;
+	struct asking other = *asking;
+	int r;
+
+	other.compromised = arena_alloc(asking->arena, size);
+	memcpy(other.compromised, asking->compromised, size);
+	if (follower->asked || !take_over_leaves(&other))
+		return learn(asking);
+	begin(&other);
+	follower->asked = true;
+	r = learn(&other);
+	follower->learnt = other.follower->learnt;
+	if (follower->learnt)
+		spread_learn_from(follower->spread, other.spread);
+	return r;
+}
+
+int asking_learn(const struct asking *asking, bool *ret_learnt)
+{
+	int r = learn_with_others(asking);
+
+	*ret_learnt = asking->follower->learnt;
+	asking->followers->learnt = asking->followers->learnt || *ret_learnt;
+	return r;
+}
+
+bool asking_has_learnt(const struct asking *asking)
+{
+	return asking->followers->learnt;
 }
 
 static void compromise(struct asking *asking, const struct guest *guest)
@@ -316,6 +374,7 @@ static int ask_deny(struct asking *asking, const struct policy *line, struct pol
 		source_missing_part(asking, &sources, &line->to);
 	aim.packets = set_of_ports(asking->space, line);
 	aim.resolvers = true;
+	aim.kept_known = published_sessions(asking, &line->to);
 	if (line->from.kind == ENDPOINT_GUEST && line->to.kind == ENDPOINT_WORLD)
 		aim.guest = line->from.guest;
 	add_senders(asking, &sources, &line->from, sent_freely(asking->space));
@@ -349,44 +408,6 @@ static pset allowed_places(struct asking *asking, const struct guest *guest)
 	return set;
 }
 
-/* L0's own addresses of the family, at which a port that is published at all of them is asked for (fib daddr type
- * local); where only the lab's network on it was captured, what leaves that. */
-static pset addresses_of_l0(const struct asking *asking, uint8_t family)
-{
-	const struct party *root = places_root(&asking->places);
-	const struct stack_host *host = root->machine ? root->machine : root->network;
-	pset own = host ? set_of_host(asking, host) : PSET_EMPTY;
-
-	return pset_and(asking->space, own,
-			pset_kind(asking->space, PSET_FAMILY, family == AF_INET ? PSET_IP4 : PSET_IP6));
-}
-
-/*
- * Answers by which a published port of the guest, or of one in it, is served: what the file publishes to others than
- * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published.
- */
-static pset published_answers(struct asking *asking, const struct guest *guest)
-{
-	struct space *space = asking->space;
-	const struct lab *lab = asking->input->lab;
-	pset set = PSET_EMPTY;
-
-	for (size_t i = 0; i < lab->guest_count; i++)
-		for (size_t j = 0; guest_is_in(lab->guests[i], guest) && j < lab->guests[i]->publish_count; j++) {
-			const struct publish *publish = &lab->guests[i]->publish[j];
-			struct ip address = publish_address(publish);
-			pset from = publish_is_any(&address) ? addresses_of_l0(asking, address.family)
-							     : set_of_address(space, PSET_SADDR, &address);
-			pset served = pset_and(space, pset_value(space, PSET_PROTOCOL, publish->protocol),
-					       pset_value(space, PSET_SPORT, publish_as(publish)));
-
-			if (ip_is_loopback(&address))
-				continue;
-			set = pset_or(space, set, pset_and(space, from, served));
-		}
-	return pset_and(space, set, pset_value(space, PSET_DIRECTION, 1));
-}
-
 /* Whoever is in the guest does what he likes: the guest is taken over, and its cables carry anything. */
 static int ask_out(struct asking *asking, const struct guest *guest, struct aim *aim, struct policy_verdict *verdict)
 {
@@ -401,7 +422,8 @@ static int ask_out(struct asking *asking, const struct guest *guest, struct aim 
 static int ask_in(struct asking *asking, const struct guest *guest, struct policy_verdict *verdict)
 {
 	const struct places *places = &asking->places;
-	const struct aim aim = {.kind = AIM_GUEST, .guest = guest, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	const struct aim aim = {
+		.kind = AIM_GUEST, .guest = guest, .packets = PSET_FULL, .kept = PSET_EMPTY, .kept_known = PSET_EMPTY};
 	struct sources sources = {};
 
 	source_add_world(asking, &sources, PSET_FULL);
@@ -421,7 +443,7 @@ static int ask_in(struct asking *asking, const struct guest *guest, struct polic
 
 static int ask_isolation(struct asking *asking, const struct promise *promise, struct policy_verdict *verdict)
 {
-	struct aim aim = {.guest = promise->guest, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	struct aim aim = {.guest = promise->guest, .packets = PSET_FULL, .kept = PSET_EMPTY, .kept_known = PSET_EMPTY};
 	int r;
 
 	if (promise->kind == PROMISE_CUT) {
@@ -443,7 +465,11 @@ static int ask_isolation(struct asking *asking, const struct promise *promise, s
 static int ask_inside(struct asking *asking, const struct network *network, struct policy_verdict *verdict)
 {
 	const struct lab *lab = asking->input->lab;
-	const struct aim aim = {.kind = AIM_ELSEWHERE, .network = network, .packets = PSET_FULL, .kept = PSET_EMPTY};
+	const struct aim aim = {.kind = AIM_ELSEWHERE,
+				.network = network,
+				.packets = PSET_FULL,
+				.kept = PSET_EMPTY,
+				.kept_known = PSET_EMPTY};
 	struct sources sources = {};
 
 	for (size_t i = 0; i < lab->guest_count; i++)
@@ -456,25 +482,6 @@ static int ask_inside(struct asking *asking, const struct network *network, stru
 		}
 	begin(asking);
 	return ask_none(asking, &sources, &aim, verdict);
-}
-
-/* The ports by which the guest, if it is a host, sends on to guests below it: these are theirs. */
-static pset published_ports(const struct asking *asking, const struct guest *guest)
-{
-	struct space *space = asking->space;
-	cleanup_free struct published *list = NULL;
-	size_t count = guest->host ? published_below(asking->input->lab, guest->host, &list) : 0;
-	pset set = PSET_EMPTY;
-
-	for (size_t i = 0; i < count; i++) {
-		bool four = publish_address(list[i].publish).family == AF_INET;
-		pset one = pset_and(space, pset_value(space, PSET_PROTOCOL, list[i].publish->protocol),
-				    pset_value(space, PSET_DPORT, list[i].port));
-
-		set = pset_or(space, set,
-			      pset_and(space, one, pset_kind(space, PSET_FAMILY, four ? PSET_IP4 : PSET_IP6)));
-	}
-	return set;
 }
 
 /* What the guest itself does with it is its own business. */
@@ -545,7 +552,8 @@ int policy_verify(const struct policy_input *input, struct arena *arena, struct 
 {
 	size_t memory = input->memory ? input->memory : (size_t)USUAL_MEMORY;
 	cleanup_space struct space *space = pset_space_new(memory, err);
-	struct asking asking = {.input = input, .space = space, .arena = arena, .err = err};
+	struct followers followers = {};
+	struct asking asking = {.input = input, .space = space, .arena = arena, .followers = &followers, .err = err};
 	int r;
 
 	if (!space)
@@ -554,8 +562,8 @@ int policy_verify(const struct policy_input *input, struct arena *arena, struct 
 	places_find(&asking.places, input->lab, input->stack, arena);
 	asking.compromised = arena_alloc(arena, asking.places.party_count * sizeof(*asking.compromised));
 	r = verify_all(&asking);
-	for (size_t i = 0; i < asking.follower_count; i++)
-		spread_free(asking.followers[i].spread);
+	for (size_t i = 0; i < followers.count; i++)
+		spread_free(followers.items[i]->spread);
 	*ret = asking.report;
 	return r;
 }

@@ -106,7 +106,8 @@ bool aim_at(const struct asking *asking, const struct endpoint *to, struct aim *
 			    .network = to->network,
 			    .prefix = &to->prefix,
 			    .packets = PSET_FULL,
-			    .kept = PSET_EMPTY};
+			    .kept = PSET_EMPTY,
+			    .kept_known = PSET_EMPTY};
 	if (to->kind == ENDPOINT_L0)
 		return asking->input->lab->root->layer == 0;
 	return to->kind != ENDPOINT_GUEST || to->guest;

@@ -422,7 +422,7 @@ static int find_breaks(const struct inquiry *inquiry, const struct sources *sour
 		if (!pset_is_empty(start.packets))
 			starts[start_count++] = start;
 	}
-	r = spread_follow_gathered(asking->spread, starts, start_count, &ends, &count, asking->err);
+	r = spread_follow_arriving(asking->spread, starts, start_count, &ends, &count, asking->err);
 	if (r < 0)
 		return r;
 	look_at_hosts(inquiry, ends, count);
@@ -433,13 +433,22 @@ static int find_breaks(const struct inquiry *inquiry, const struct sources *sour
 }
 
 /* Where what hosts may know of connections is too much, the tables that they told are asked what there is. */
-static int follow_known(const struct inquiry *inquiry, const struct sources *sources, bool *ret_found)
+static int follow_known(const struct inquiry *asked, const struct sources *sources, bool *ret_found)
 {
-	const struct asking *asking = inquiry->asking;
-	struct breaks breaks;
+	const struct asking *asking = asked->asking;
+	struct aim aim = *asked->aim;
+	struct inquiry known = *asked;
+	const struct inquiry *inquiry = &known;
+	struct breaks breaks = {};
 	bool learnt = false, more;
-	int r = find_breaks(inquiry, sources, &breaks);
+	int r = 0;
 
+	aim.kept = pset_or(asking->space, aim.kept, aim.kept_known);
+	known.aim = &aim;
+	if (asking_has_learnt(asking)) /* as before, it will take that */
+		r = asking_learn(asking, &learnt);
+	if (r == 0 && !learnt)
+		r = find_breaks(inquiry, sources, &breaks);
 	if (r == 0 && breaks.count)
 		r = asking_learn(asking, &learnt);
 	if (r < 0)

@@ -78,13 +78,15 @@ struct aim {
 	const struct guest *guest;
 	const struct network *network;
 	const struct prefix *prefix;
-	bool resolvers; /* and whoever asks the world for names */
-	bool door;	/* of AIM_GUEST: at it, whatever it does with them */
-	pset packets;	/* as they are at the end: only these count */
-	pset kept;	/* of AIM_WORLD: places of the world that are allowed */
+	bool resolvers;	 /* and whoever asks the world for names */
+	bool door;	 /* of AIM_GUEST: at it, whatever it does with them */
+	pset packets;	 /* as they are at the end: only these count */
+	pset kept;	 /* these do not: places of the world that are allowed, say */
+	pset kept_known; /* nor, of connections that were there before, these */
 };
 
 struct follower;
+struct followers;
 
 /* One question's way through both engines. */
 struct asking {
@@ -95,9 +97,8 @@ struct asking {
 	struct policy_report *report;
 	struct spread *spread; /* in which just these are taken over: */
 	bool *compromised;     /* by party */
-	struct follower *followers;
+	struct followers *followers;
 	struct follower *follower; /* whose `spread` that is */
-	size_t follower_count;
 	struct error **err;
 };
 
@@ -105,6 +106,8 @@ struct asking {
  * What hosts know of connections, for those who are taken over now (spread_learn()). False: it could not be said.
  */
 int asking_learn(const struct asking *asking, bool *ret_learnt);
+/* That decided of a promise before, and so may of the next. */
+bool asking_has_learnt(const struct asking *asking);
 
 void asking_assume(const struct asking *asking, const char *text, const char *command);
 
@@ -164,6 +167,22 @@ void source_add_cables(const struct asking *asking, struct sources *sources, con
 void source_add_world(const struct asking *asking, struct sources *sources, pset packets);
 /* Whatever hosts that were taken over send to those that were not. */
 void source_add_taken_over(const struct asking *asking, struct sources *sources, pset packets);
+
+/* ---- policy_publish.c: what the file publishes ---- */
+
+/*
+ * Answers by which a published port of the guest, or of one in it, is served: what the file publishes to others than
+ * this machine stays so while the guest is cut. They leave L0 from the address and the port that are published.
+ */
+pset published_answers(const struct asking *asking, const struct guest *guest);
+/* The ports by which the guest, if it is a host, sends on to guests below it: these are theirs. */
+pset published_ports(const struct asking *asking, const struct guest *guest);
+/*
+ * Of sessions at ports that are published to others than this machine and lead to the guest `to` or through it, or
+ * through L0: packets behind the first, and errors about them, which a host on the way may take in itself. What is not
+ * to come to `to` does not mean these; that they are left out is among the report's assumptions.
+ */
+pset published_sessions(const struct asking *asking, const struct endpoint *to);
 
 /* ---- policy_ask.c: proofs, and witnesses that both engines agree on ---- */
 

@@ -162,7 +162,7 @@ static struct spread_end *add_end(struct spread *spread, const struct stream *st
 void spread_end_at(struct spread *spread, const struct stream *stream, struct bounds packets, enum spread_fate fate,
 		   enum spread_reason reason)
 {
-	if (!bounds_are_empty(packets))
+	if (!spread_omits(spread, fate) && !bounds_are_empty(packets))
 		add_end(spread, stream, packets, fate)->reason = reason;
 }
 
@@ -183,7 +183,7 @@ void spread_end_by(struct spread *spread, const struct stream *stream, struct bo
 {
 	struct spread_end *end;
 
-	if (bounds_are_empty(packets))
+	if (spread_omits(spread, fate) || bounds_are_empty(packets))
 		return;
 	end = add_end(spread, stream, packets, fate);
 	end->hook = hook;
@@ -194,7 +194,8 @@ void spread_end_by(struct spread *spread, const struct stream *stream, struct bo
 
 void spread_lose(struct spread *spread, struct stream *stream, pset set, enum spread_reason reason)
 {
-	spread_end_at(spread, stream, bounds_in(spread->space, stream->packets, set), SPREAD_LOST, reason);
+	if (!spread_omits(spread, SPREAD_LOST))
+		spread_end_at(spread, stream, bounds_in(spread->space, stream->packets, set), SPREAD_LOST, reason);
 	stream->packets = bounds_out(spread->space, stream->packets, set);
 }
 
@@ -666,6 +667,17 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
 				   MOST_STAYS);
 	*ret = spread->ends;
 	*ret_count = spread->end_count;
+	return result;
+}
+
+int spread_follow_arriving(struct spread *spread, const struct spread_start *starts, size_t start_count,
+			   const struct spread_end **ret, size_t *ret_count, struct error **err)
+{
+	int result;
+
+	spread->omits_stopped = true;
+	result = spread_follow_gathered(spread, starts, start_count, ret, ret_count, err);
+	spread->omits_stopped = false;
 	return result;
 }
 

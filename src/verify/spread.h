@@ -134,6 +134,9 @@ bool spread_is_taken_over(const struct spread *spread, const struct stack_host *
  */
 int spread_learn(struct spread *spread, const struct spread_start *starts, size_t start_count, bool *ret_learnt,
 		 struct error **err);
+/* The same, from one over the same space and stack that has learnt: whose packets are all that these would be, and
+ * more. */
+void spread_learn_from(struct spread *spread, const struct spread *other);
 /*
  * From then on, packets of connections that were there before (spread_start.connections) are held to those, or not.
  * What the next question is about may begin more: it is to be asked again until that is all.
@@ -143,6 +146,8 @@ bool spread_begins_more(struct spread *spread); /* since the last time that this
 enum { SPREAD_MOST_ROUNDS = 8 };
 /* Are they, at this host: was its table asked? */
 bool spread_is_told(const struct spread *spread, const struct stack_host *host);
+/* Errors that connection tracking takes for a part of the connection which they are about. */
+pset spread_icmp_errors(struct space *space);
 /* Is there one of the packets, either way, in an entry of such a host's table, as it leaves the host? */
 bool spread_lists(const struct spread *spread, const struct stack_host *host, pset packets);
 
@@ -158,6 +163,9 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
  * back from the ends.
  */
 int spread_follow_gathered(struct spread *spread, const struct spread_start *starts, size_t start_count,
+			   const struct spread_end **ret, size_t *ret_count, struct error **err);
+/* The same, without the ends of what is dropped, rejected and lost. */
+int spread_follow_arriving(struct spread *spread, const struct spread_start *starts, size_t start_count,
 			   const struct spread_end **ret, size_t *ret_count, struct error **err);
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);
 

@@ -16,6 +16,7 @@ struct been {
 	struct been_at {
 		size_t host;
 		pset origins;
+		pset known; /* packets of the connections that they may have begun there, either way, as they come */
 	} at[];
 };
 
@@ -24,12 +25,32 @@ static struct been *been_new(struct spread *spread, size_t most)
 	return arena_alloc(spread->arena, sizeof(struct been) + most * sizeof(struct been_at));
 }
 
-static pset spread_been_at(const struct been *been, const struct stack_host *host)
+static struct been_at been_at(const struct been *been, const struct stack_host *host)
 {
 	for (size_t i = 0; been && i < been->count; i++)
 		if (been->at[i].host == host->number)
-			return been->at[i].origins;
-	return PSET_EMPTY;
+			return been->at[i];
+	return (struct been_at){host->number, PSET_EMPTY, PSET_EMPTY};
+}
+
+static const struct been *been_add(struct spread *spread, const struct been *been, const struct stack_host *host,
+				   pset origins, pset known)
+{
+	struct been *here = been_new(spread, 1);
+
+	here->count = 1;
+	here->at[0] = (struct been_at){host->number, origins, known};
+	return spread_been_either(spread, been, here);
+}
+
+/* What connection tracking tells packets by, and whose they are. */
+static pset of_connections(struct space *space, pset packets)
+{
+	static const pset_fields told = PSET_BIT(PSET_FAMILY) | PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SADDR) |
+					PSET_BIT(PSET_DADDR) | PSET_BIT(PSET_SPORT) | PSET_BIT(PSET_DPORT) |
+					PSET_BIT(PSET_ORIGIN);
+
+	return pset_forget(space, packets, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1));
 }
 
 const struct been *spread_been_either(struct spread *spread, const struct been *one, const struct been *other)
@@ -47,7 +68,8 @@ const struct been *spread_been_either(struct spread *spread, const struct been *
 
 		both->at[both->count++] = (struct been_at){
 			left ? a->host : b->host,
-			pset_or(spread->space, left ? a->origins : PSET_EMPTY, right ? b->origins : PSET_EMPTY)};
+			pset_or(spread->space, left ? a->origins : PSET_EMPTY, right ? b->origins : PSET_EMPTY),
+			pset_or(spread->space, left ? a->known : PSET_EMPTY, right ? b->known : PSET_EMPTY)};
 		i += left;
 		j += right;
 	}
@@ -56,15 +78,27 @@ const struct been *spread_been_either(struct spread *spread, const struct been *
 
 void spread_note_been(struct spread *spread, struct stream *stream)
 {
-	struct been *here;
+	struct space *space = spread->space;
+	struct been_at before = been_at(stream->been, stream->host);
+	pset came;
 
-	stream->back = spread_been_at(stream->been, stream->host);
+	stream->back = before.origins;
+	stream->known = PSET_EMPTY;
 	if (!stream->host->translates[stream->family])
 		return;
-	here = been_new(spread, 1);
-	here->count = 1;
-	here->at[0] = (struct been_at){stream->host->number, stream->origins};
-	stream->been = spread_been_either(spread, stream->been, here);
+	came = of_connections(space, stream->packets.may);
+	stream->known = pset_and(space, came, before.known);
+	stream->been = been_add(spread, stream->been, stream->host, stream->origins, came);
+}
+
+void spread_note_left(struct spread *spread, struct stream *stream)
+{
+	const struct stack_host *host = stream->hop == SIZE_MAX ? NULL : spread->hops[stream->hop].host;
+
+	if (!host || !host->translates[stream->family])
+		return;
+	stream->been = been_add(spread, stream->been, host, PSET_EMPTY,
+				pset_exchange_ends(spread->space, of_connections(spread->space, stream->packets.may)));
 }
 
 /* ---- those that wait ---- */
@@ -78,8 +112,12 @@ static bool is_same_place(const struct stream *one, const struct stream *other)
 	       one->translated[1] == other->translated[1];
 }
 
-void spread_hand_on(struct spread *spread, const struct stream *stream)
+void spread_hand_on(struct spread *spread, const struct stream *leaving)
 {
+	struct stream left = *leaving;
+	const struct stream *stream = &left;
+
+	spread_note_left(spread, &left);
 	if (!spread->gathers) {
 		spread_arrive(spread, stream);
 		return;

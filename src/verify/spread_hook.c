@@ -200,7 +200,7 @@ static void accept_packets(struct run *run, struct bounds packets, effect done)
 static void end_packets(struct run *run, enum end_kind kind, enum spread_fate fate)
 {
 	struct end *ends;
-	size_t count = chains_ends(run->chains, run->function, kind, &ends);
+	size_t count = spread_omits(run->spread, fate) ? 0 : chains_ends(run->chains, run->function, kind, &ends);
 
 	for (size_t i = 0; i < count; i++)
 		spread_end_by(run->spread, run->stream, named(run->spread->space, coming_to(run, ends[i]), run->links),
@@ -310,24 +310,27 @@ static void run_nat_chain(struct spread *spread, struct stream *stream, const st
 	pset asked = pset_and(spread->space, pset_kind(spread->space, PSET_STATE, PSET_NEW),
 			      pset_masked(spread->space, PSET_STATUS, 0, status_bit(source)));
 	struct bounds others;
+	pset back;
 
 	if (stream->translated[source])
 		return;
 	others = bounds_out(spread->space, stream->packets, asked);
-	/* what was here before may still be known, and is translated as it was then */
-	others.may = pset_or(spread->space, others.may, pset_and(spread->space, stream->packets.may, stream->back));
-	stream->packets.must = pset_minus(spread->space, stream->packets.must, stream->back);
+	/* What was here before and is still known is translated as it was then. Its destination may be another by now.
+	 */
+	back = source && !pset_is_empty(stream->known) ? stream->back : stream->known;
+	others.may = pset_or(spread->space, others.may, pset_and(spread->space, stream->packets.may, back));
+	stream->packets.must = pset_minus(spread->space, stream->packets.must, back);
 	stream->packets = bounds_in(spread->space, stream->packets, asked);
 	run_chain(spread, stream, stream->family, chain, others, ret_again);
 }
 
 void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
-		    struct stream *ret_translated)
+		    struct stream *ret_rest, struct stream *ret_translated)
 {
 	const struct bounds nothing = {PSET_EMPTY, PSET_EMPTY};
-	struct stream rest = *stream;
 
-	run_chain(spread, &rest, rest.family, chain, nothing, ret_translated);
+	*ret_rest = *stream;
+	run_chain(spread, ret_rest, stream->family, chain, nothing, ret_translated);
 }
 
 /* ---- hooks ---- */

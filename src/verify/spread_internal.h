@@ -78,6 +78,7 @@ struct stream {
 	const struct been *been; /* hosts that translate and that some of them were at; NULL: none yet */
 	pset origins;		 /* whose they may be: a set over PSET_ORIGIN */
 	pset back;		 /* of these, whose packets were at this host before */
+	pset known;		 /* as they came: those of connections that they began here then */
 	unsigned depth;		 /* hosts so far */
 	unsigned state;		 /* PSET_NEW, PSET_INVALID: what connection tracking is to find the packets */
 	unsigned fragment;	 /* PSET_WHOLE and so on: what they are between hosts */
@@ -110,6 +111,7 @@ struct spread {
 	size_t end_count;
 	struct spread_clashes *clashes; /* spread_unique.c: of each host and family; NULL: not looked for yet */
 	struct spread_table *tables;	/* of connections, of each host; NULL: not looked at, see spread_learn() */
+	bool omits_stopped;		/* see spread_follow_arriving() */
 	bool notes;			/* what begins is noted there */
 	bool only_listed;		/* of it the entries alone count */
 	bool both_ways;			/* packets of known connections are asked about in both directions */
@@ -163,6 +165,12 @@ void spread_add_change(struct spread *spread, struct changes *changes, const str
 /* Does this host call IP's chains for frames that it bridges? */
 enum truth spread_calls_ip(const struct stack_host *host, const struct stack_link *bridge, enum stack_family family);
 
+/* Is nobody to be told of packets that end so? */
+static inline bool spread_omits(const struct spread *spread, enum spread_fate fate)
+{
+	return spread->omits_stopped && (fate == SPREAD_DROPPED || fate == SPREAD_REJECTED || fate == SPREAD_LOST);
+}
+
 /* ---- spread_nat.c ---- */
 
 /* What a nat statement makes of packets: change->after. */
@@ -199,10 +207,10 @@ pset spread_entered_known(struct spread *spread, pset set);
  * answer to one. `ret_again`: where those go that were translated; NULL: with the others.
  */
 void spread_translate_known(struct spread *spread, struct stream *stream, enum hook hook, struct stream *ret_again);
-/* A nat chain of that hook, asked as if the packets were first ones: what it translates comes back in `ret_translated`.
- */
+/* A nat chain of that hook, asked as if the packets were first ones: what it translates comes back in `ret_translated`,
+ * the others in `ret_rest`. */
 void spread_run_nat(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
-		    struct stream *ret_translated);
+		    struct stream *ret_rest, struct stream *ret_translated);
 /* They come to a host: only those that were not there yet go on. What became of the others is known already. */
 void spread_visit_known(struct spread *spread, struct stream *stream);
 /* Chains of that hook by which the host offers connections to a flowtable: their packets pass by the rules. */
@@ -299,6 +307,8 @@ void spread_refuse_martians(struct spread *spread, struct stream *stream);
 const struct been *spread_been_either(struct spread *spread, const struct been *one, const struct been *other);
 /* The stream's packets come to its host; sets stream->back where that translates. */
 void spread_note_been(struct spread *spread, struct stream *stream);
+/* They have left the host of their last hop: what answers them is known there. */
+void spread_note_left(struct spread *spread, struct stream *stream);
 /* Packets come to a host from another one: at once, or with the others that come there (spread_arrive()). */
 void spread_hand_on(struct spread *spread, const struct stream *stream);
 /* Those that wait go on, each to the next host at most. */

@@ -86,27 +86,48 @@ static const struct stack_hook *hook_of(const struct stream *stream, enum hook h
 
 /* ---- as a first packet ---- */
 
+static void add_stream(struct spread *spread, struct changes *changes, const struct stream *before,
+		       const struct stream *after)
+{
+	struct change change = {
+		.before = before->packets, .after = after->packets, .inner = after->passage, .outer = before->passage};
+
+	spread_add_change(spread, changes, &change);
+}
+
 static void translate_as_first(struct gathering *gathering, enum hook hook)
 {
-	struct space *space = gathering->spread->space;
 	const struct stack_hook *chains = hook_of(gathering->stream, hook);
 	struct stream original = *gathering->stream;
 
-	original.packets.may = pset_and(space, original.packets.may, pset_value(space, PSET_DIRECTION, 0));
-	if (spread_is_told(gathering->spread, original.host))
-		original.packets.may = pset_and(space, original.packets.may, spread_first_ones(gathering->spread));
+	original.packets.may = pset_and(gathering->spread->space, original.packets.may,
+					pset_value(gathering->spread->space, PSET_DIRECTION, 0));
 	for (size_t i = 0; i < chains->count; i++) {
-		struct stream translated;
-		struct change change;
+		struct stream rest, translated;
 
 		if (chains->chains[i]->chain->type != CHAIN_NAT)
 			continue;
-		spread_run_nat(gathering->spread, &original, chains->chains[i], &translated);
-		change = (struct change){.before = original.packets,
-					 .after = translated.packets,
-					 .inner = translated.passage,
-					 .outer = original.passage};
-		spread_add_change(gathering->spread, &gathering->changes, &change);
+		spread_run_nat(gathering->spread, &original, chains->chains[i], &rest, &translated);
+		add_stream(gathering->spread, &gathering->changes, &original, &translated);
+	}
+}
+
+/*
+ * Where the table was told, what is in none of its entries is a first packet, and goes through the chains as such: one
+ * after the other, until one translates it. The others stay; `*ret_rest` are these.
+ */
+static void translate_first_ones(struct gathering *gathering, enum hook hook, struct stream *ret_rest)
+{
+	const struct stack_hook *chains = hook_of(gathering->stream, hook);
+	const struct stream original = *ret_rest;
+
+	for (size_t i = 0; i < chains->count && !bounds_are_empty(ret_rest->packets); i++) {
+		struct stream asked = *ret_rest, translated;
+
+		if (chains->chains[i]->chain->type != CHAIN_NAT)
+			continue;
+		spread_run_nat(gathering->spread, &asked, chains->chains[i], ret_rest, &translated);
+		add_stream(gathering->spread, &gathering->changes, &original, &translated);
 	}
 }
 
@@ -174,31 +195,73 @@ static void become(struct spread *spread, struct stream *stream, const struct ch
 	spread_pass(spread, stream, changes->items, changes->count);
 }
 
+/* Of first packets that no chain has translated. */
+static void change_ports(struct spread *spread, struct stream *stream)
+{
+	struct change same = {.before = stream->packets, .after = stream->packets};
+	struct changes changes = {};
+
+	spread_change_ports(spread, stream, true, &changes);
+	if (changes.count == 0)
+		return;
+	spread_add_change(spread, &changes, &same);
+	become(spread, stream, &changes);
+}
+
+/* Where the table was told: of what is in it the entries say how. `*kept`: what rules did to those that no rule
+ * translated. Returns those that nothing was done to. */
+static struct bounds translate_told(struct gathering *gathering, enum hook hook, struct changes *kept)
+{
+	struct spread *spread = gathering->spread;
+	struct space *space = spread->space;
+	const struct stream *stream = gathering->stream;
+	pset first = pset_and(space, spread_first_ones(spread), pset_value(space, PSET_DIRECTION, 0));
+	pset told = spread_translate_told(spread, stream, is_source_hook(hook), &gathering->changes);
+	struct bounds same = bounds_out(space, stream->packets, pset_or(space, first, told));
+	struct stream original = *stream, rest;
+
+	original.packets = bounds_in(space, original.packets, first);
+	rest = original;
+	translate_first_ones(gathering, hook, &rest);
+	if (is_source_hook(hook))
+		change_ports(spread, &rest);
+	if (rest.passage == stream->passage)
+		return bounds_or(space, same, rest.packets);
+	add_stream(spread, kept, &original, &rest);
+	return same;
+}
+
+static void translate_any(struct gathering *gathering, enum hook hook)
+{
+	translate_as_first(gathering, hook);
+	translate_as_answer(gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
+	translate_as_answer(gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
+	spread_change_ports(gathering->spread, gathering->stream, is_source_hook(hook), &gathering->changes);
+}
+
 void spread_translate_known(struct spread *spread, struct stream *stream, enum hook hook, struct stream *ret_again)
 {
 	struct gathering gathering = {.spread = spread, .stream = stream};
 	struct change same = {.before = stream->packets, .after = stream->packets};
+	struct changes kept = {};
 
-	translate_as_first(&gathering, hook);
-	if (spread_is_told(spread, stream->host)) {
-		pset told = spread_translate_told(spread, stream, is_source_hook(hook), &gathering.changes);
-
-		same.before = same.after = bounds_out(spread->space, stream->packets, told);
-	} else {
-		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_PREROUTING : HOOK_POSTROUTING);
-		translate_as_answer(&gathering, is_source_hook(hook) ? HOOK_OUTPUT : HOOK_INPUT);
-		spread_change_ports(spread, stream, is_source_hook(hook), &gathering.changes);
-	}
+	if (spread_is_told(spread, stream->host))
+		same.before = same.after = translate_told(&gathering, hook, &kept);
+	else
+		translate_any(&gathering, hook);
 	if (ret_again) {
 		*ret_again = *stream;
 		become(spread, ret_again, &gathering.changes);
+	} else {
+		for (size_t i = 0; i < gathering.changes.count; i++)
+			spread_add_change(spread, &kept, &gathering.changes.items[i]);
+	}
+	if (kept.count == 0) {
 		stream->packets = same.after;
 		return;
 	}
-	if (gathering.changes.count == 0)
-		return;
-	spread_add_change(spread, &gathering.changes, &same);
-	become(spread, stream, &gathering.changes);
+	spread_add_change(spread, &kept, &same);
+	become(spread, stream, &kept);
 }
 
 static bool offers(const struct rule *rule)

@@ -280,6 +280,7 @@ void spread_join(struct spread *spread, struct stream *stream)
 	const struct access *access;
 	const struct segment *segment;
 	struct bounds packets;
+	struct stream left;
 	struct batch *batch;
 	pset joining;
 
@@ -298,10 +299,13 @@ void spread_join(struct spread *spread, struct stream *stream)
 	packets = bounds_in(spread->space, stream->packets, joining);
 	if (bounds_are_empty(packets))
 		return;
+	left = *stream;
+	left.packets = packets;
+	spread_note_left(spread, &left);
 	stream->packets = bounds_out(spread->space, stream->packets, joining);
 	batch = find_batch(spread, access->segment, stream);
 	*arena_push(spread->arena, batch->joined, batch->count) =
-		(struct joined){packets, stream->hop, stream->been, stream->origins};
+		(struct joined){packets, stream->hop, left.been, stream->origins};
 }
 
 static void receive(struct spread *spread, const struct batch *batch, const struct member *member)

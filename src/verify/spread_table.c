@@ -204,7 +204,7 @@ static pset of_types(struct space *space, unsigned family, wide protocol, const 
 }
 
 /* icmp_error_message() and icmpv6_error_message(), nf_conntrack_proto_icmp.c and icmpv6.c. */
-static pset icmp_errors(struct space *space)
+pset spread_icmp_errors(struct space *space)
 {
 	static const struct interval four[] = {{3, 5}, {11, 12}}, six[] = {{0, 127}};
 
@@ -217,7 +217,7 @@ static pset errors_about(struct space *space, pset packets, bool back)
 {
 	pset_fields others = PSET_BIT(PSET_PROTOCOL) | PSET_BIT(PSET_SPORT) | PSET_BIT(PSET_DPORT) |
 			     PSET_BIT(PSET_CT_SPORT) | PSET_BIT(PSET_CT_DPORT) | PSET_BIT(PSET_SADDR);
-	pset set = pset_and(space, pset_forget(space, packets, others), icmp_errors(space));
+	pset set = pset_and(space, pset_forget(space, packets, others), spread_icmp_errors(space));
 
 	set = pset_and(space, set, pset_value(space, PSET_DIRECTION, back));
 	return pset_and(space, set, pset_kind(space, PSET_STATE, PSET_RELATED));
@@ -239,7 +239,7 @@ static pset coming(struct space *space, pset connections, bool back)
 	if (!back) /* nobody has answered yet */
 		states = pset_or(space, states, pset_kind(space, PSET_STATE, PSET_NEW));
 	states = pset_and(space, states, pset_value(space, PSET_DIRECTION, back));
-	return pset_or(space, pset_minus(space, pset_and(space, set, states), icmp_errors(space)),
+	return pset_or(space, pset_minus(space, pset_and(space, set, states), spread_icmp_errors(space)),
 		       errors_about(space, set, back));
 }
 
@@ -384,7 +384,7 @@ static int follow_states(struct spread *spread, const struct spread_start *start
 		if (!pset_is_empty(start.packets))
 			some[some_count++] = start;
 	}
-	return spread_follow_gathered(spread, some, some_count, &ends, &end_count, err);
+	return spread_follow_arriving(spread, some, some_count, &ends, &end_count, err);
 }
 
 static bool has_entries(const struct spread *spread)
@@ -419,6 +419,18 @@ int spread_learn(struct spread *spread, const struct spread_start *starts, size_
 	spread_confine_all(spread, false);
 	*ret_learnt = r == 0 && !more;
 	return r;
+}
+
+void spread_learn_from(struct spread *spread, const struct spread *other)
+{
+	size_t count = spread->stack->host_count;
+
+	spread->tables = arena_alloc(spread->kept, (count + 1) * sizeof(*spread->tables));
+	memcpy(spread->tables, other->tables, count * sizeof(*spread->tables));
+	for (size_t i = 0; i < count; i++)
+		spread->tables[i].told =
+			spread->tables[i].told && !spread_is_taken_over(spread, &spread->stack->hosts[i]);
+	spread_begins_more(spread);
 }
 
 void spread_confine_all(struct spread *spread, bool confine)

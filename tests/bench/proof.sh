@@ -1,6 +1,6 @@
 #!/bin/bash
-# proof.sh NESTVISOR WHOLE_PROCESS: `reach` of a real firewall and of made-up labs, and `path` through real and sample stacks, each as
-# a whole process.
+# proof.sh NESTVISOR WHOLE_PROCESS: `reach` of a real firewall and of made-up labs, `path` through real and sample stacks, and `verify`
+# of labs that ran, each as a whole process.
 set -eu
 here=$(dirname "$(readlink -f "$0")")
 nestvisor=$(readlink -f "$1")
@@ -42,3 +42,10 @@ for kind in routed flat; do
 done
 measure 1000 0 'reach: the matrix of 200 hosts of 50 rules, 14 bridges' "$nestvisor" reach --facts "$folder/routed"
 measure 2000 0 'reach: the same, one bridge' "$nestvisor" reach --facts "$folder/flat"
+
+labs=$here/../fixtures
+lab_verify() { # MS WHAT FIXTURE
+	measure "$1" 0 "$2" "$nestvisor" verify "$labs/$3/first.nest.yaml" --facts "$labs/$3"
+}
+lab_verify 100 'verify: the first lab, a guest cut; its facts are read, too' verify
+lab_verify 100 'verify: with published ports and two guests cut' published
