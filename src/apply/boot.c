@@ -230,24 +230,22 @@ static int plug_nics(void *data, struct error **err)
 	return r;
 }
 
-/*
- * Two virtual CPUs of an emulated one that run guests at the same time lose each other's interrupts, and end in a
- * triple fault (QEMU before 10.2 changes interrupt_request without a lock in its SVM; seen in one run of ten).
- */
 static unsigned cpus_of(const struct session *s, const struct guest *guest, enum accelerator accelerator)
 {
-	if (accelerator == ACCEL_KVM || guest->cpus == 1 || !(guest->nested || guest->host))
-		return guest->cpus;
-	report(s->reporter, REPORT_NOTE, guest->path, "has one CPU for its %u: more do not nest under emulation",
-	       guest->cpus);
-	return 1;
+	unsigned cpus = guest_cpus(guest, accelerator != ACCEL_KVM);
+
+	if (cpus != guest->cpus)
+		report(s->reporter, REPORT_NOTE, guest->path,
+		       "has one CPU for its %u: more do not nest under emulation", guest->cpus);
+	return cpus;
 }
 
 static void say_who_sees_inside(const struct session *s, const struct guest *guest)
 {
 	if (guest->nested && windows_version(guest->os))
 		report(s->reporter, REPORT_NOTE, guest->path,
-		       "sees svm or vmx: guests that it runs are Windows' own affair; nestvisor does not see them, and a "
+		       "sees svm or vmx: guests that it runs are Windows' own affair; nestvisor does not see them, and "
+		       "a "
 		       "cut of it cuts them, too");
 }
 

@@ -106,6 +106,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 	actual.rules_same = seen.namespace_exists && !(status.changed & HOST_RULES);
 	actual.uplink_differs = status.changed & HOST_UPLINK;
 	actual.routes_differ = status.changed & HOST_ROUTES;
+	actual.sysctls_differ = status.changed & HOST_SYSCTLS;
 	/* Without a namespace the status does not ask; what is to be made is asked for all the same. */
 	actual.publish_same = !(status.changed & HOST_PUBLISH);
 	if (!seen.namespace_exists)

@@ -16,6 +16,7 @@
 #include "plan/plan.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -186,44 +187,90 @@ static bool asks_others(const struct host *host)
 	return false;
 }
 
-static int ask_host(struct session *s, struct transport *t, const struct guest *guest, struct lab_status *status,
-		    struct error **err)
+/* Hosts are asked at the same time, each by a thread with an arena of its own; one after the other takes what they say.
+ */
+struct question {
+	struct session *s;
+	const struct guest *guest;
+	struct arena *arena;
+	struct process_output output;
+	struct error *err;
+	int result;
+	pthread_t thread;
+	bool threaded;
+};
+
+static void *ask_host(void *data)
 {
+	struct question *q = data;
+	const struct session *s = q->s;
 	const char *argv[] = {"nestvisor", "status", "--json", s->lab->name, NULL};
-	cleanup_output struct process_output output = {0};
+	cleanup_transport struct transport *t = NULL;
+
+	q->result = into_open(q->arena, &s->folders, s->lab, q->guest, s->cancel, &t, &q->err);
+	if (q->result == 0)
+		q->result = transport_run(t, argv, NULL, 0, asks_others(q->guest->host) ? NESTED_ANSWER_MS : ANSWER_MS,
+					  s->cancel, &q->output, &q->err);
+	return NULL;
+}
+
+static int take_answer(struct question *q, struct lab_status *status)
+{
 	cleanup_json json_t *answer = NULL;
-	int r = transport_run(t, argv, NULL, 0, asks_others(guest->host) ? NESTED_ANSWER_MS : ANSWER_MS, s->cancel,
-			      &output, err);
+	int r = q->result;
 
 	if (r == 0)
-		r = json_parse(output.out, output.out_length, "the answer of its nestvisor", &answer, err);
+		r = json_parse(q->output.out, q->output.out_length, "the answer of its nestvisor", &answer, &q->err);
 	if (r < 0)
 		return r;
-	mark_below(s, guest->host, GUEST_ABSENT, NULL, status);
-	status->guests[guest->index].changed =
+	mark_below(q->s, q->guest->host, GUEST_ABSENT, NULL, status);
+	status->guests[q->guest->index].changed =
 		parse_changed(json_object_get(json_object_get(answer, "host"), "changed"));
-	take_answers(s, json_object_get(answer, "guests"), status);
+	take_answers(q->s, json_object_get(answer, "guests"), status);
 	return 0;
 }
 
-static void look_below(struct session *s, const struct guest *guest, struct lab_status *status)
+static void end_question(struct question *q, struct lab_status *status)
 {
-	enum guest_state state = status->guests[guest->index].state;
-	cleanup_transport struct transport *t = NULL;
-	cleanup_error struct error *err = NULL;
 	int r;
 
-	if (state != GUEST_RUNNING) {
-		mark_below(s, guest->host, state == GUEST_UNKNOWN ? GUEST_UNKNOWN : GUEST_DEAD,
-			   arena_printf(s->arena, "%s is %s", guest->path, guest_state_name(state)), status);
-		return;
-	}
-	r = into_open(s->arena, &s->folders, s->lab, guest, s->cancel, &t, &err);
-	if (r == 0)
-		r = ask_host(s, t, guest, status, &err);
+	if (q->threaded)
+		pthread_join(q->thread, NULL);
+	r = take_answer(q, status);
 	if (r < 0)
-		mark_below(s, guest->host, GUEST_UNKNOWN, arena_strdup(s->arena, err ? err->message : strerror(-r)),
-			   status);
+		mark_below(q->s, q->guest->host, GUEST_UNKNOWN,
+			   arena_strdup(q->s->arena, q->err ? q->err->message : strerror(-r)), status);
+	process_output_clear(&q->output);
+	error_free(q->err);
+	arena_free(q->arena);
+}
+
+static void look_below(struct session *s, struct lab_status *status)
+{
+	const struct host *root = s->lab->root;
+	struct question *questions = arena_alloc(s->arena, (root->guest_count + 1) * sizeof(*questions));
+	size_t count = 0;
+
+	for (size_t i = 0; i < root->guest_count; i++) {
+		const struct guest *guest = root->guests[i];
+		enum guest_state state = status->guests[guest->index].state;
+		struct question *q = &questions[count];
+
+		if (!guest->host || !guest->host->guest_count)
+			continue;
+		if (state != GUEST_RUNNING) {
+			mark_below(s, guest->host, state == GUEST_UNKNOWN ? GUEST_UNKNOWN : GUEST_DEAD,
+				   arena_printf(s->arena, "%s is %s", guest->path, guest_state_name(state)), status);
+			continue;
+		}
+		*q = (struct question){.s = s, .guest = guest, .arena = arena_new()};
+		q->threaded = pthread_create(&q->thread, NULL, ask_host, q) == 0;
+		if (!q->threaded)
+			ask_host(q);
+		count++;
+	}
+	for (size_t i = 0; i < count; i++)
+		end_question(&questions[i], status);
 }
 
 /* ─── this host's network ─── */
@@ -269,6 +316,8 @@ static int check_network(struct session *s, unsigned *changed, struct error **er
 		return 0;
 	}
 	r = check_part(net_check_rules, s->net, HOST_RULES, changed, err);
+	if (r == 0)
+		r = check_part(net_check_namespace, s->net, HOST_SYSCTLS, changed, err);
 	if (r == 0)
 		r = check_part(net_check_publish, s->net, HOST_PUBLISH, changed, err);
 	if (r == 0)
@@ -320,9 +369,8 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 			look_adopted(session, i, &ret->guests[guest->index]);
 		else
 			look_direct(session, guest, &ret->guests[guest->index]);
-		if (guest->host && guest->host->guest_count)
-			look_below(session, guest, ret);
 	}
+	look_below(session, ret);
 	look_for_drift(session, ret);
 	r = check_network(session, &ret->changed, err);
 	ret->isolation = session->isolation;

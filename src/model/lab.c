@@ -163,3 +163,8 @@ void lab_free(struct lab *lab)
 	if (lab)
 		arena_free(lab->arena);
 }
+
+unsigned guest_cpus(const struct guest *guest, bool emulated)
+{
+	return emulated && (guest->nested || guest->host) ? 1 : guest->cpus;
+}

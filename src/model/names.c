@@ -114,7 +114,7 @@ const char *encapsulation_name(enum encapsulation encapsulation)
 const char *host_part_name(unsigned place)
 {
 	static const char *const names[HOST_PART_COUNT] = {"namespace", "rules",  "networks",
-							   "routes",	"uplink", "publish"};
+							   "routes",	"uplink", "publish", "sysctls"};
 
 	return place < HOST_PART_COUNT ? names[place] : "?";
 }

@@ -23,8 +23,9 @@ enum host_part {
 	HOST_ROUTES = 8, /* to the networks of deeper hosts */
 	HOST_UPLINK = 16, /* addresses, routes and rules of the way out */
 	HOST_PUBLISH = 32, /* the way in for published ports */
+	HOST_SYSCTLS = 64, /* forwarding, rp_filter and the like of the lab's namespace */
 };
-enum { HOST_PART_COUNT = 6 };
+enum { HOST_PART_COUNT = 7 };
 
 /*
  * What somebody else has changed of a guest that another program defines for nestvisor (libvirt: virsh, virt-manager).

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -58,6 +60,17 @@ static const struct setting {
 	{"/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0", true},
 	{"/proc/sys/net/bridge/bridge-nf-call-arptables", "0", true},
 };
+
+/*
+ * What `all` does not decide for interfaces that are there: each has a switch of its own for forwarding, and where its
+ * rp_filter is larger (2: loose), it is that which counts.
+ */
+static const struct setting of_interfaces[] = {
+	{"forwarding", "1", false},
+	{"rp_filter", "1", false},
+};
+
+#define INTERFACES "/proc/sys/net/ipv4/conf"
 
 static char *path_of(const char *name)
 {
@@ -119,9 +132,47 @@ static int raise_loopback(void)
 	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
+/* -ENOENT where the kernel has no such sysctl. */
+static int is_set(const char *path, const char *value, bool *ret_same)
+{
+	cleanup_free char *text = NULL;
+	size_t length;
+	int r = file_read(path, 64, &text, &length, NULL);
+
+	*ret_same = r == 0 && strncmp(text, value, strlen(value)) == 0 && text[strlen(value)] == '\n';
+	return r;
+}
+
+/* The interfaces' own: those that differ are set, or (`fix` is false) only told. */
+static int visit_interfaces(bool fix, bool *ret_same, struct error **err)
+{
+	cleanup_closedir DIR *dir = opendir(INTERFACES);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (!dir)
+		return error_errno(err, errno, "cannot read the folder %s", INTERFACES);
+	while (r == 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || strcmp(entry->d_name, "lo") == 0)
+			continue;
+		for (size_t i = 0; r == 0 && i < sizeof(of_interfaces) / sizeof(*of_interfaces); i++) {
+			char path[sizeof(INTERFACES) + 2 * sizeof(entry->d_name)];
+			bool same;
+
+			snprintf(path, sizeof(path), INTERFACES "/%s/%s", entry->d_name, of_interfaces[i].path);
+			if (is_set(path, of_interfaces[i].value, &same) == -ENOENT || same)
+				continue; /* it has gone meanwhile */
+			*ret_same = false;
+			r = fix ? file_poke(path, of_interfaces[i].value, err) : 0;
+		}
+	}
+	return r;
+}
+
 /* In the namespace. */
 static int set_up(struct error **err)
 {
+	bool same;
 	int r = raise_loopback();
 
 	if (r < 0)
@@ -131,7 +182,25 @@ static int set_up(struct error **err)
 		if (r < 0 && !(r == -ENOENT && settings[i].optional))
 			return file_poke(settings[i].path, settings[i].value, err);
 	}
-	return 0;
+	return visit_interfaces(true, &same, err);
+}
+
+int netns_check(int netns, bool *ret_same, struct error **err)
+{
+	struct netns_visit visit;
+	int r = netns_enter(netns, &visit, err);
+
+	*ret_same = false;
+	if (r < 0)
+		return r;
+	*ret_same = true;
+	for (size_t i = 0; *ret_same && i < sizeof(settings) / sizeof(*settings); i++)
+		if (is_set(settings[i].path, settings[i].value, ret_same) == -ENOENT && settings[i].optional)
+			*ret_same = true;
+	if (*ret_same)
+		r = visit_interfaces(false, ret_same, err);
+	netns_leave(&visit);
+	return r;
 }
 
 struct making {

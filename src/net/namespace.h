@@ -4,6 +4,7 @@
 
 #include "base/netns.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct error;
@@ -13,6 +14,9 @@ int netns_open(const char *name, int *ret_fd, struct error **err);
 
 /* Makes it where it is missing. It gets its name only once it is set up, so a named one is never half made. */
 int netns_make(const char *name, int *ret_fd, struct error **err);
+
+/* Whether its sysctls are those that netns_make sets, which it does each time it is called. */
+int netns_check(int netns, bool *ret_same, struct error **err);
 
 /* Takes the name away; the namespace goes with its last user. None of that name is success. */
 int netns_remove(const char *name, struct error **err);

@@ -99,6 +99,17 @@ int net_make_namespace(struct net *net, struct error **err)
 	return r;
 }
 
+int net_check_namespace(struct net *net, bool *ret_same, struct error **err)
+{
+	int r;
+
+	*ret_same = false;
+	pthread_mutex_lock(&net->mutex);
+	r = net->netns < 0 ? 0 : netns_check(net->netns, ret_same, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "namespace") : 0;
+}
+
 int net_netns_fd(const struct net *net)
 {
 	return net->netns;

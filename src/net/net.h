@@ -43,6 +43,8 @@ void net_close(struct net *net);
 /* The namespace, its loopback and its sysctls (forwarding for both families, no redirects). net_netns_fd is -1 before
  * it exists. */
 int net_make_namespace(struct net *net, struct error **err);
+/* Whether it is there and its sysctls are those. */
+int net_check_namespace(struct net *net, bool *ret_same, struct error **err);
 int net_netns_fd(const struct net *net);
 bool net_namespace_exists(const struct net *net);
 

@@ -102,10 +102,12 @@ static bool holds_route(const struct route *routes, size_t count, const struct r
 	return false;
 }
 
-static int add_route(struct netlink *nl, const struct route *route, struct error **err)
+static int add_route(struct netlink *nl, const struct route *route, bool replace, struct error **err)
 {
 	char to[PREFIX_TEXT_SIZE], via[IP_TEXT_SIZE];
-	int r = netlink_ask(nl, route_request(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route), NULL, NULL);
+	int r = netlink_ask(
+		nl, route_request(nl, RTM_NEWROUTE, NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL), route), NULL,
+		NULL);
 
 	if (r == 0)
 		return 0;
@@ -156,7 +158,7 @@ int route_check(struct netlink *nl, const struct route *wanted, size_t count, co
 }
 
 int route_set(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
-	      size_t interface_count, struct error **err)
+	      size_t interface_count, bool alone, struct error **err)
 {
 	cleanup_free struct route *there = NULL;
 	size_t ours = 0;
@@ -170,6 +172,6 @@ int route_set(struct netlink *nl, const struct route *wanted, size_t count, cons
 	}
 	for (size_t i = 0; r == 0 && i < count; i++)
 		if (!holds_route(there, ours, &wanted[i]))
-			r = add_route(nl, &wanted[i], err);
+			r = add_route(nl, &wanted[i], alone, err);
 	return r;
 }

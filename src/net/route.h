@@ -24,10 +24,11 @@ int route_list(struct netlink *nl, struct route **ret, size_t *ret_count, struct
 
 /*
  * Makes the routes that carry our mark and leave by one of the given interfaces exactly these: missing ones are added,
- * stale ones removed, others left alone. A route to the same prefix that is not ours is a failure.
+ * stale ones removed, others left alone. A route to the same prefix that is not ours is a failure, or, where `alone`
+ * (in a lab's namespace, in which nobody else has a say), replaced.
  */
 int route_set(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
-	      size_t interface_count, struct error **err);
+	      size_t interface_count, bool alone, struct error **err);
 /* Whether they are these already. */
 int route_check(struct netlink *nl, const struct route *wanted, size_t count, const int *interfaces,
 		size_t interface_count, bool *ret_same, struct error **err);

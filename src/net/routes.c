@@ -96,7 +96,7 @@ static int make_routes(struct net *net, struct error **err)
 	if (missing)
 		return error_set(err, ENODEV, "the way behind %s leads over the bridge %s, which is not there",
 				 missing->guest->path, missing->network->bridge);
-	r = route_set(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count, err);
+	r = route_set(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count, true, err);
 	return r < 0 ? r : net_refresh_uplink(net, nl, err);
 }
 

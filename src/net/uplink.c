@@ -99,7 +99,7 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 	if (r < 0)
 		return r;
 	routes = outer_routes(net, transit, outer.index, &count);
-	return route_set(root, routes, count, &outer.index, 1, err);
+	return route_set(root, routes, count, &outer.index, 1, false, err);
 }
 
 /* Checks the rules in the root namespace, and loads them where they differ and `load` says so. */
@@ -187,7 +187,7 @@ static int set_up_inner(struct net *net, struct netlink *inside, const struct ne
 	if (r == 0)
 		r = veth_set_addresses(inside, &world, addresses, err);
 	count = inner_routes(net, inside, transit, way6, world.index, routes);
-	return r < 0 ? r : route_set(inside, routes, count, &world.index, 1, err);
+	return r < 0 ? r : route_set(inside, routes, count, &world.index, 1, true, err);
 }
 
 static int remove_root_rules(const struct net_names *names, const char *record, struct error **err)

@@ -486,10 +486,12 @@ static void tell_host_changes(struct builder *b, bool again)
 {
 	if (again)
 		add_change(b, PLAN_CHANGE, "host", b->lab->root->path, "an earlier run did not end");
-	else if (b->namespace != NO_STEP)
+	else if (!b->actual->namespace_exists)
 		add_change(b, PLAN_CREATE, "namespace", b->lab->root->path, "it is gone");
-	if (again || b->namespace != NO_STEP)
+	if (again || !b->actual->namespace_exists)
 		return;
+	if (b->actual->sysctls_differ)
+		add_change(b, PLAN_CHANGE, "sysctls", b->lab->root->path, "they are not those of the lab");
 	if (b->uplink != NO_STEP)
 		add_change(b, PLAN_CHANGE, "uplink", b->lab->root->path,
 			   b->actual->uplink_exists ? "its addresses, routes or rules are not those of the lab"
@@ -519,7 +521,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 
 		networks_change = !before || !json_equal(json_object_get(before, "spec"), spec);
 	}
-	if (!actual->namespace_exists || again)
+	if (!actual->namespace_exists || actual->sysctls_differ || again)
 		b.namespace = add_step(&b, STEP_NAMESPACE, NULL, NULL);
 	if (!actual->rules_same || again) {
 		b.rules = add_step(&b, STEP_RULES, NULL, NULL);

@@ -20,6 +20,7 @@ struct plan_actual {
 	bool namespace_exists, uplink_exists;
 	bool rules_same;
 	bool uplink_differs, routes_differ;
+	bool sysctls_differ; /* of the lab's namespace */
 	bool publish_same; /* the way in for published ports is as the lab says, also where there are none */
 	const bool *isolation_lags; /* by guest->index: a host that does not know what was said at run time; NULL: none */
 	const char (*interfaces)[INTERFACE_NAME_SIZE]; /* in the lab's namespace */

@@ -594,7 +594,7 @@ static const struct schema schemas[] = {
 		"required": ["lab", "host", "networks", "guests"],
 		"$defs": {
 			"changed": {"type": "array", "description": "what, on this host, is not as nestvisor made it; up mends it",
-				"items": {"enum": ["namespace", "rules", "networks", "routes", "uplink", "publish"]}},
+				"items": {"enum": ["namespace", "rules", "networks", "routes", "uplink", "publish", "sysctls"]}},
 			"network": {"type": "object", "required": ["name", "path", "host", "subnets", "gateways", "uplink", "mtu"], "properties": {
 				"name": {"type": "string"},
 				"path": {"type": "string"},

@@ -63,7 +63,9 @@ static void add_guest(struct table *table, const struct lab_status *status, cons
 	table_cell(table, state_colour(now_is->state), guest_state_name(now_is->state));
 	table_cell(table, world_colour(world), world_name(world));
 	table_cell(table, COLOUR_NONE, addresses.text);
-	table_cellf(table, COLOUR_NONE, "%u", guest->cpus);
+	/* Of one that does not run: what its file says. */
+	table_cellf(table, COLOUR_NONE, "%u",
+		    guest_cpus(guest, runs && now_is->accelerator && strcmp(now_is->accelerator, "tcg") == 0));
 	table_cell(table, COLOUR_NONE, text_bytes(guest->memory, memory));
 	table_cell(table, COLOUR_NONE, runs ? now_is->accelerator : NULL);
 	table_cell(table, COLOUR_NONE, up);

@@ -63,6 +63,16 @@ check "its neighbour is not out" not out hv1/b
 check "status says so" not_as_made uplink
 check "up mends it" mended
 check "its neighbour is out" out hv1/b
+check "somebody leads L1's way out elsewhere" in_l1 ip route replace default via 192.168.124.91
+check "its neighbour is not out" not out hv1/b
+check "status says so" not_as_made uplink
+check "up mends it" mended
+check "its neighbour is out" out hv1/b
+check "somebody switches forwarding off in L1, and looser checks on" in_l1 sh -c "
+	echo 0 > /proc/sys/net/ipv4/conf/inner/forwarding; echo 2 > /proc/sys/net/ipv4/conf/world/rp_filter"
+check "status says so" not_as_made sysctls
+check "up mends it" mended
+check "its neighbour is out" out hv1/b
 check "somebody takes the addresses of L1's network" in_l1 ip address flush dev inner
 check "status says so" not_as_made "networks, uplink"
 check "up mends it" mended

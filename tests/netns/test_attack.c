@@ -72,9 +72,40 @@ static void resolver_stop(struct resolver *r, int netns)
 
 /* ─── what is seen ─── */
 
+enum { SEEN_MOST = 24, SEEN_BYTES = 96 };
+
 struct sight {
 	size_t bytes, own; /* of all that is somebody's; of those with the attempt's word in them */
+	/* The first ones, to be shown where there should be none. */
+	struct {
+		const char *where;
+		size_t length;
+		uint8_t start[SEEN_BYTES];
+	} seen[SEEN_MOST];
+	size_t count;
 };
+
+static void note(struct sight *sight, const char *where, const uint8_t *frame, size_t length)
+{
+	if (sight->count == SEEN_MOST)
+		return;
+	sight->seen[sight->count].where = where;
+	sight->seen[sight->count].length = length;
+	memcpy(sight->seen[sight->count].start, frame, length < SEEN_BYTES ? length : SEEN_BYTES);
+	sight->count++;
+}
+
+static void show(const struct sight *sight)
+{
+	for (size_t i = 0; i < sight->count; i++) {
+		size_t length = sight->seen[i].length;
+
+		printf("  at %s, %zu bytes: ", sight->seen[i].where, length);
+		for (size_t j = 0; j < length && j < SEEN_BYTES; j++)
+			printf("%02x", sight->seen[i].start[j]);
+		printf("\n");
+	}
+}
 
 /* What the machine says by itself on its own links, and the fences of guests that are open. */
 static bool is_noise(const uint8_t *frame, size_t length)
@@ -92,7 +123,7 @@ static bool is_noise(const uint8_t *frame, size_t length)
 	return false;
 }
 
-static void look(int fd, const char *word, struct sight *sight, bool *ret_fence)
+static void look(int fd, const char *where, const char *word, struct sight *sight, bool *ret_fence)
 {
 	uint8_t frame[65536];
 	struct sockaddr_ll from;
@@ -110,6 +141,7 @@ static void look(int fd, const char *word, struct sight *sight, bool *ret_fence)
 		if (is_noise(frame, (size_t)n))
 			continue;
 		sight->bytes += (size_t)n;
+		note(sight, where, frame, (size_t)n);
 		if (memmem(frame, (size_t)n, word, strlen(word)))
 			sight->own += (size_t)n;
 	}
@@ -124,9 +156,9 @@ static void forget(const struct watch *watch)
 {
 	struct sight sight = {0};
 
-	look(watch->world, "", &sight, NULL);
-	look(watch->uplink, "", &sight, NULL);
-	look(watch->neighbour, "", &sight, NULL);
+	look(watch->world, "world", "", &sight, NULL);
+	look(watch->uplink, "uplink", "", &sight, NULL);
+	look(watch->neighbour, "neighbour", "", &sight, NULL);
 }
 
 static void wait_on(int fd, long long deadline)
@@ -153,10 +185,11 @@ static void fence(struct attack *a, const struct watch *watch, struct sight *sig
 	dns_ask(a->f->ps->netns, "192.168.122.1", name, false, text);
 	assert_string_equal(text, "3");
 	assert_int_equal(udp_send(far, WORLD4, PORT, "FENCE"), 0);
-	for (look(watch->world, a->word, sight, &seen); !seen; look(watch->world, a->word, sight, &seen))
+	for (look(watch->world, "world", a->word, sight, &seen); !seen;
+	     look(watch->world, "world", a->word, sight, &seen))
 		wait_on(watch->world, deadline);
-	look(watch->uplink, a->word, sight, NULL);
-	look(watch->neighbour, a->word, at_neighbour, NULL);
+	look(watch->uplink, "uplink", a->word, sight, NULL);
+	look(watch->neighbour, "neighbour", a->word, at_neighbour, NULL);
 	close(far);
 }
 
@@ -205,8 +238,8 @@ static struct sight attempt(struct field *field, const struct way *way, const st
 	while (must_come && world.own == 0 && clock_ms() < deadline) {
 		struct pollfd p = {.fd = field->watch.world, .events = POLLIN};
 
-		look(field->watch.uplink, a->word, &world, NULL);
-		look(field->watch.world, a->word, &world, NULL);
+		look(field->watch.uplink, "uplink", a->word, &world, NULL);
+		look(field->watch.world, "world", a->word, &world, NULL);
 		if (world.own == 0)
 			poll(&p, 1, 100);
 	}
@@ -221,6 +254,7 @@ static void expect(struct field *field, const struct way *way, const char *mode,
 		return;
 	field->failures++;
 	printf("FAILED: %s, %s: %zu bytes got out, %zu of them its own\n", way->name, mode, sight->bytes, sight->own);
+	show(sight);
 }
 
 static const char *note_of(const struct way *way)
