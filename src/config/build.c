@@ -338,6 +338,8 @@ static void add_root(struct build *b)
 
 	if (said(b->root, LAB_ISOLATION))
 		lab->isolation = arena_strdup(lab->arena, said(b->root, LAB_ISOLATION)->text);
+	if (said(b->root, LAB_ROUTERS))
+		lab->routers = arena_strdup(lab->arena, said(b->root, LAB_ROUTERS)->text);
 	root->path = at ? arena_strdup(lab->arena, at->text) : "";
 	for (const char *p = root->path; *p; p++)
 		root->layer += p == root->path || *p == '/';

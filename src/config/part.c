@@ -290,6 +290,24 @@ static json_t *policy_json(const struct policy *policy)
 	return json_pack("{s:o}", policy->verb == POLICY_ALLOW ? "allow" : "deny", rule);
 }
 
+/* The gateways of the networks that the host is a guest of: published ports are asked for with these. */
+static void set_routers(json_t *json, const struct guest *guest)
+{
+	cleanup_strbuf struct strbuf text = {0};
+
+	for (size_t i = 0; i < guest->nic_count; i++) {
+		const struct network *network = guest->nics[i].network;
+		const struct ip *gateways[] = {&network->gateway4, &network->gateway6};
+		char address[IP_TEXT_SIZE];
+
+		for (size_t j = 0; j < 2; j++)
+			if (gateways[j]->family)
+				strbuf_printf(&text, "%s%s", text.length ? " " : "", ip_format(gateways[j], address));
+	}
+	if (text.length)
+		set_text(json, "routers", text.text);
+}
+
 json_t *config_part(const struct lab *lab, const struct host *host)
 {
 	struct whose whose = {.lab = lab};
@@ -302,7 +320,10 @@ json_t *config_part(const struct lab *lab, const struct host *host)
 	set_text(json, "lab", lab->name);
 	if (*host->path)
 		set_text(json, "at", host->path);
+	if (host != lab->root)
+		set_routers(json, host->guest);
 	if (host == lab->root) {
+		set_text(json, "routers", lab->routers);
 		set_text(json, "isolation", lab->isolation);
 		set_text(json, "driver", lab->adopted); /* else each guest says its own */
 	}

@@ -189,6 +189,7 @@ struct lab {
 	const char *file;     /* as named by the user; "-" for standard input */
 	const char *adopted;  /* the URI of the libvirt that has all guests and networks of L0 already; NULL: they are
 				 nestvisor's. Bridges and taps are then those of libvirt_attach (driver/libvirt_adopted.h). */
+	const char *routers; /* in a part: the addresses of the layer above in the host's networks, with blanks between; NULL: not said */
 	const char *isolation; /* in a part: what was said at run time, as JSON (model/isolation.h); NULL: not said */
 	struct host *root;    /* the host this program runs on */
 	struct guest **guests; /* all of them, parents before children, in the file's order */

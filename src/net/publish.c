@@ -169,20 +169,36 @@ static const char translations[] = "\t\tdnat ip to ip daddr . meta l4proto . th 
 				   "\t\tfib daddr type local dnat ip to meta l4proto . th dport map @any4\n"
 				   "\t\tfib daddr type local dnat ip6 to meta l4proto . th dport map @any6\n";
 
+/* The words of the text that are addresses of the family. */
+static void add_said_routers(const char *text, uint8_t family, struct strbuf *routers)
+{
+	while (text && *text) {
+		size_t length = strcspn(text, " ");
+		char word[IP_TEXT_SIZE];
+		struct ip ip;
+
+		snprintf(word, sizeof(word), "%.*s", (int)length, text);
+		if (ip_parse(word, &ip) && ip.family == family)
+			strbuf_printf(routers, "%s%s", routers->length ? ", " : "", word);
+		text += length + (text[length] == ' ');
+	}
+}
+
 /*
- * On a deeper host: nobody but the layer above, which is its router and asks with that address (nobody on that network
- * can take it: rules.c). Where it is not known from the routes what the layer above asks with, all of the host's
- * network may: a host without a default route of the family is on a network without a way out, whose gateway nothing
- * here names, and a router that is only known by its link-local address asks with another.
+ * On a deeper host: nobody but the layer above, which asks with its address in the host's network (nobody on that
+ * network can take it: rules.c). Its part says which. A part of an older nestvisor does not; then it is the host's
+ * routers, and all of the host's network where these are not known, or only by a link-local address.
  */
 static int add_askers(const struct net *net, struct netlink *root, uint8_t family, struct strbuf *out,
 		      struct error **err)
 {
 	cleanup_free struct route *routes = NULL;
 	cleanup_strbuf struct strbuf routers = {0};
+	const char *said = net->lab->routers;
 	size_t count = 0;
-	int r = net->lab->root->layer > 0 ? route_list(root, &routes, &count, err) : 0;
+	int r = net->lab->root->layer > 0 && !said ? route_list(root, &routes, &count, err) : 0;
 
+	add_said_routers(said, family, &routers);
 	for (size_t i = 0; i < count; i++) {
 		const struct route *route = &routes[i];
 		char text[IP_TEXT_SIZE];
@@ -196,6 +212,8 @@ static int add_askers(const struct net *net, struct netlink *root, uint8_t famil
 	}
 	if (routers.length)
 		strbuf_printf(out, "\t\t%s saddr != { %s } accept\n", family == AF_INET ? "ip" : "ip6", routers.text);
+	else if (said) /* it has no address of the family there */
+		strbuf_printf(out, "\t\tmeta nfproto %s accept\n", family == AF_INET ? "ipv4" : "ipv6");
 	return r;
 }
 

@@ -552,6 +552,26 @@ static void a_deeper_host_sends_it_on(void **state)
 	assert_false(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
 }
 
+/* A host on a network without a way out has no default route: its part says who may ask. */
+static void a_deeper_host_without_a_router(void **state)
+{
+	struct fixture *f = *state;
+	struct peer *c;
+	struct talk talk;
+
+	machine_forward(false);
+	machine_do("ip route del default; ip -6 route del default");
+	publish(f, f->c, RDP, IPPROTO_TCP, 61234, "0.0.0.0");
+	f->lab->routers = "2001:db8::1 203.0.113.1";
+	make_all(f);
+	c = peer_new(f->m, f->net, f->c);
+	assert_true(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
+	tcp_close(&talk);
+	machine_do("ip -n world addr add 203.0.113.9/24 dev eth0");
+	machine_do("ip -n world route replace 203.0.113.2 dev eth0 src 203.0.113.9");
+	assert_false(tcp_open_by(&talk, f->m->world, "203.0.113.2", 61234, c->netns, "192.168.50.10", RDP));
+}
+
 static void what_goes_leaves_nothing_behind(void **state)
 {
 	struct fixture *f = *state;
@@ -663,6 +683,7 @@ static int tests(void)
 		TEST(loopback_is_not_reached_by_cable),
 		TEST(a_deep_guest_is_reached_through_its_host),
 		cmocka_unit_test_setup_teardown(a_deeper_host_sends_it_on, set_up_nested, tear_down),
+		cmocka_unit_test_setup_teardown(a_deeper_host_without_a_router, set_up_nested, tear_down),
 		TEST(what_goes_leaves_nothing_behind),
 		TEST(a_port_that_somebody_has_is_refused),
 		TEST(two_labs_do_not_publish_at_one_port),
