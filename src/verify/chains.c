@@ -63,12 +63,20 @@ static enum truth recent_matches(const struct statement *statement)
 	return set ? truth_of(!set->negated) : TRUTH_UNKNOWN;
 }
 
+/* Of a later fragment it is not known what a rule takes for the transport's header (stack_reads_fragments). */
+static bool is_misread(const struct hop *hop, const struct statement *statement)
+{
+	return hop->packet.fragment == FRAGMENT_LATER && statement->kind == STATEMENT_MATCH;
+}
+
 /* Is it usual, for the first packet of its kind, that the condition holds? */
-static bool is_usual(const struct statement *statement)
+static bool is_usual(const struct hop *hop, const struct statement *statement)
 {
 	static const char *const unless_often[] = {"connlimit", "connbytes", "recent"};
 	const char *name;
 
+	if (is_misread(hop, statement))
+		return statement->match.op == MATCH_NEQ;
 	if (statement->kind != STATEMENT_CONDITION)
 		return true;
 	if (statement->condition.negated || argument(statement, "hashlimit-above") ||
@@ -96,7 +104,7 @@ static enum truth condition(struct hop *hop, const struct statement *statement)
 }
 
 /* What the answer depends on, "on the rate (limit)"; *ret_varies: on which no capture has anything to say. */
-static const char *reason_text(struct walk *walk, const struct statement *statement, bool *ret_varies)
+static const char *reason_text(struct hop *hop, const struct statement *statement, bool *ret_varies)
 {
 	static const char *const reasons[] = {
 		[CONDITION_NONE] = "on what no packet shows",
@@ -115,12 +123,14 @@ static const char *reason_text(struct walk *walk, const struct statement *statem
 	*ret_varies = statement->kind == STATEMENT_SET_UPDATE;
 	if (statement->kind == STATEMENT_SET_UPDATE)
 		return reasons[CONDITION_RATE];
+	if (is_misread(hop, statement))
+		return "on what a later fragment holds where others have a header";
 	if (statement->kind != STATEMENT_CONDITION)
 		return "on a value that is not known";
 	reason = statement->condition.reason;
 	*ret_varies = reason <= CONDITION_LOCAL;
 	return *ret_varies && statement->condition.name
-		       ? walk_text(walk, "%s (%s)", reasons[reason], statement->condition.name)
+		       ? walk_text(hop->walk, "%s (%s)", reasons[reason], statement->condition.name)
 		       : reasons[reason];
 }
 
@@ -153,7 +163,7 @@ static void add_effect(struct ruling_rule *it, const char *effect)
 /* Does the rule apply? Asked only where something comes of it. */
 static bool applies(struct ruling_rule *it)
 {
-	const struct hop *hop = it->scene.hop;
+	struct hop *hop = it->scene.hop;
 	const struct statement *unsure = it->unsure;
 	bool usual, varies;
 	const char *reason;
@@ -161,8 +171,8 @@ static bool applies(struct ruling_rule *it)
 	if (!unsure)
 		return true;
 	it->unsure = NULL;
-	usual = is_usual(unsure);
-	reason = reason_text(hop->walk, unsure, &varies);
+	usual = is_usual(hop, unsure);
+	reason = reason_text(hop, unsure, &varies);
 	return (walk_decide(hop->walk, 2, usual ? "it does" : "it does not", varies ? WALK_VARIES : NULL,
 			    "%s: whether rule %u of chain %s, \"%s\", matches: it depends %s", hop->host->name,
 			    it->rule->index, it->scene.chain->chain->name, it->rule->text ? it->rule->text : "",
@@ -213,6 +223,7 @@ static bool take_verdict_map(struct ruling_rule *it, const struct statement *sta
 	struct walk *walk = it->scene.hop->walk;
 	struct values key = evaluate_values(&it->scene, statement->verdict_map.key);
 	struct found_element found[16];
+	bool none = it->scene.hop->packet.fragment == FRAGMENT_LATER; /* is usual */
 	size_t count;
 	unsigned taken = 0;
 
@@ -223,9 +234,11 @@ static bool take_verdict_map(struct ruling_rule *it, const struct statement *sta
 	if (count == 0)
 		return false; /* the rule ends where nothing is found (nft_lookup_eval) */
 	if (found[0].truth != TRUTH_YES)
-		taken = walk_decide(walk, (unsigned)count + 1, "the first", NULL,
+		taken = walk_decide(walk, (unsigned)count + 1, none ? "none" : "the first", NULL,
 				    "%s: which element rule %u of chain %s finds", it->scene.hop->host->name,
 				    it->rule->index, it->scene.chain->chain->name);
+	if (none && found[0].truth != TRUTH_YES)
+		taken = (taken + (unsigned)count) % ((unsigned)count + 1);
 	if (taken >= count || !found[taken].element->data)
 		return false;
 	return take_verdict(it, &found[taken].element->data->verdict);

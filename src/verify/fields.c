@@ -46,23 +46,37 @@ static bool is_v4(const struct hop *hop)
 	return hop->packet.family == AF_INET;
 }
 
-/* Ports of a protocol; none in later fragments. */
-static struct value port_value(const struct hop *hop, uint8_t protocol, bool source)
+/* A later fragment has none of the transport's header; what a rule takes for that cannot be said. */
+static struct value of_later_fragment(const struct scene *scene, enum field field, uint8_t protocol)
 {
-	const struct packet *packet = &hop->packet;
+	uint16_t first, last;
 
-	if (packet->fragment == FRAGMENT_LATER || (protocol && packet->protocol != protocol))
+	if ((protocol && scene->hop->packet.protocol != protocol) || !stack_reads_fragments(scene->chain->table, field))
+		return absent;
+	if (is_v4(scene->hop) || !stack_read_in_fragments6(field, &first, &last))
+		return unknown;
+	return (struct value){.kind = VALUE_RANGE, .low = first, .high = last};
+}
+
+/* `protocol` 0: any. */
+static struct value port_value(const struct scene *scene, enum field field, uint8_t protocol, bool source)
+{
+	const struct packet *packet = &scene->hop->packet;
+
+	if (packet->fragment == FRAGMENT_LATER)
+		return of_later_fragment(scene, field, protocol);
+	if (protocol && packet->protocol != protocol)
 		return absent;
 	if (!packet_has_ports(packet)) /* whatever stands where others have ports */
 		return unknown;
 	return of_ports(source ? &packet->sport : &packet->dport);
 }
 
-static struct value transport_value(const struct hop *hop, uint8_t protocol, struct value value)
+static struct value transport_value(const struct scene *scene, enum field field, uint8_t protocol, struct value value)
 {
-	if (hop->packet.fragment == FRAGMENT_LATER || hop->packet.protocol != protocol)
-		return absent;
-	return value;
+	if (scene->hop->packet.fragment == FRAGMENT_LATER)
+		return of_later_fragment(scene, field, protocol);
+	return scene->hop->packet.protocol == protocol ? value : absent;
 }
 
 static struct value of_family(const struct hop *hop, bool v4, struct value value)
@@ -373,11 +387,11 @@ static struct value icmp_value(const struct hop *hop, enum field field)
 
 /* Of a protocol of which only the ports are looked at: the source's is the first of its fields, the other comes next.
  */
-static struct value other_value(const struct hop *hop, uint8_t protocol, enum field field, enum field first)
+static struct value other_value(const struct scene *scene, uint8_t protocol, enum field field, enum field first)
 {
 	if (field == first || field == first + 1)
-		return port_value(hop, protocol, field == first);
-	return transport_value(hop, protocol, unknown);
+		return port_value(scene, field, protocol, field == first);
+	return transport_value(scene, field, protocol, unknown);
 }
 
 static struct value tcp_value(const struct hop *hop, enum field field)
@@ -447,27 +461,27 @@ struct value field_value(const struct scene *scene, const struct expr *expr)
 	if (field >= FIELD_IP6_VERSION && field <= FIELD_IP6_DADDR)
 		return of_family(hop, false, ip6_value(hop, field));
 	if (field >= FIELD_ICMP_TYPE && field <= FIELD_ICMP_MTU)
-		return transport_value(hop, PROTOCOL_ICMP, icmp_value(hop, field));
+		return transport_value(scene, field, PROTOCOL_ICMP, icmp_value(hop, field));
 	if (field >= FIELD_ICMPV6_TYPE && field <= FIELD_ICMPV6_DADDR)
-		return transport_value(hop, PROTOCOL_ICMPV6, icmp_value(hop, field));
+		return transport_value(scene, field, PROTOCOL_ICMPV6, icmp_value(hop, field));
 	if (field >= FIELD_IGMP_TYPE && field <= FIELD_IGMP_GROUP)
-		return transport_value(hop, 2, unknown);
+		return transport_value(scene, field, 2, unknown);
 	if (field >= FIELD_TCP_SPORT && field <= FIELD_TCP_MSS)
-		return transport_value(hop, PROTOCOL_TCP, tcp_value(hop, field));
+		return transport_value(scene, field, PROTOCOL_TCP, tcp_value(hop, field));
 	if (field >= FIELD_UDP_SPORT && field <= FIELD_UDP_CHECKSUM)
-		return other_value(hop, PROTOCOL_UDP, field, FIELD_UDP_SPORT);
+		return other_value(scene, PROTOCOL_UDP, field, FIELD_UDP_SPORT);
 	if (field >= FIELD_UDPLITE_SPORT && field <= FIELD_UDPLITE_CHECKSUM)
-		return other_value(hop, PROTOCOL_UDPLITE, field, FIELD_UDPLITE_SPORT);
+		return other_value(scene, PROTOCOL_UDPLITE, field, FIELD_UDPLITE_SPORT);
 	if (field >= FIELD_SCTP_SPORT && field <= FIELD_SCTP_CHECKSUM)
-		return other_value(hop, PROTOCOL_SCTP, field, FIELD_SCTP_SPORT);
+		return other_value(scene, PROTOCOL_SCTP, field, FIELD_SCTP_SPORT);
 	if (field >= FIELD_DCCP_SPORT && field <= FIELD_DCCP_TYPE)
-		return other_value(hop, PROTOCOL_DCCP, field, FIELD_DCCP_SPORT);
+		return other_value(scene, PROTOCOL_DCCP, field, FIELD_DCCP_SPORT);
 	if (field == FIELD_TH_SPORT || field == FIELD_TH_DPORT)
-		return port_value(hop, 0, field == FIELD_TH_SPORT);
+		return port_value(scene, field, 0, field == FIELD_TH_SPORT);
 	if (field == FIELD_ESP_SPI || field == FIELD_ESP_SEQUENCE)
-		return transport_value(hop, 50, unknown);
+		return transport_value(scene, field, 50, unknown);
 	if (field >= FIELD_AH_NEXTHDR && field <= FIELD_AH_SEQUENCE)
-		return transport_value(hop, 51, unknown);
+		return transport_value(scene, field, 51, unknown);
 	if (field == FIELD_RT_NEXTHOP4 || field == FIELD_RT_NEXTHOP6)
 		return next_hop(hop, field == FIELD_RT_NEXTHOP4);
 	if (field == FIELD_RT_CLASSID || field == FIELD_RT_IPSEC)

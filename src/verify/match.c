@@ -371,7 +371,7 @@ static void match_one(const struct match_scope *scope, const struct statement *s
 		bounds = bounds_not(space, bounds);
 	for (size_t i = 0; i < selector->exist_count; i++)
 		conditions_add(space, ret, bounds_exactly(selector->exists[i]));
-	conditions_add(space, ret, bounds_within(space, bounds, selector->unsure));
+	conditions_add(space, ret, selector_within(scope, selector, bounds));
 }
 
 /* To addrtype of ip6tables an address is unicast also where it is the host's own (xt_addrtype.c, match_type6()). */

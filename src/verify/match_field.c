@@ -216,10 +216,13 @@ static struct bounds ports_exist(const struct match_scope *scope)
 	return (struct bounds){PSET_FULL, with_ports};
 }
 
-static void existence(const struct match_scope *scope, const struct meaning *meaning, struct selector *selector)
+static void existence(const struct match_scope *scope, enum field field, const struct meaning *meaning,
+		      struct selector *selector)
 {
 	struct space *space = scope->space;
-	pset set;
+	pset set, whole = pset_not(space, kind_set(scope, PSET_FRAGMENT, PSET_LATER_FRAGMENT));
+	uint16_t first, last;
+	bool reads_fragments = scope->table && stack_reads_fragments(scope->table, field);
 
 	if (meaning->needs & NEED_IP4)
 		needs(selector, kind_set(scope, PSET_FAMILY, PSET_IP4));
@@ -229,8 +232,8 @@ static void existence(const struct match_scope *scope, const struct meaning *mea
 		needs(selector, pset_not(space, kind_set(scope, PSET_FAMILY, PSET_OTHER_FAMILY)));
 	if (meaning->protocol)
 		needs(selector, one_value(scope, PSET_PROTOCOL, meaning->protocol));
-	if (meaning->needs & NEED_HEADER)
-		needs(selector, pset_not(space, kind_set(scope, PSET_FRAGMENT, PSET_LATER_FRAGMENT)));
+	if (meaning->needs & NEED_HEADER && !reads_fragments)
+		needs(selector, whole);
 	if (meaning->needs & NEED_TRACKED) {
 		set = pset_or(space, kind_set(scope, PSET_STATE, PSET_UNTRACKED),
 			      kind_set(scope, PSET_STATE, PSET_INVALID));
@@ -240,6 +243,11 @@ static void existence(const struct match_scope *scope, const struct meaning *mea
 		needs(selector,
 		      match_values(scope, (struct pset_bits){meaning->field, 0, 1}, &(struct interval){0, 0}, 1));
 	selector->unsure = meaning->needs & NEED_PORTS ? ports_exist(scope) : bounds_exactly(PSET_FULL);
+	if (meaning->needs & NEED_HEADER && reads_fragments) {
+		selector->unsure = bounds_and(space, selector->unsure, (struct bounds){PSET_FULL, whole});
+		if (stack_read_in_fragments6(field, &first, &last))
+			selector->read6 = (struct interval){first, last};
+	}
 }
 
 struct bounds selector_exists(const struct match_scope *scope, const struct selector *selector)
@@ -249,6 +257,22 @@ struct bounds selector_exists(const struct match_scope *scope, const struct sele
 	for (size_t i = 0; i < selector->exist_count; i++)
 		all = bounds_and(scope->space, all, bounds_exactly(selector->exists[i]));
 	return all;
+}
+
+struct bounds selector_within(const struct match_scope *scope, const struct selector *selector, struct bounds bounds)
+{
+	struct space *space = scope->space;
+	struct bounds within = bounds_within(space, bounds, selector->unsure);
+	pset later, found;
+
+	if (!selector->read6.last)
+		return within;
+	later = pset_and(space, kind_set(scope, PSET_FAMILY, PSET_IP6),
+			 kind_set(scope, PSET_FRAGMENT, PSET_LATER_FRAGMENT));
+	found = pset_interval(space, selector->bits.field, selector->read6.first, selector->read6.last);
+	found = pset_forget(space, pset_and(space, bounds.may, found), PSET_BIT(selector->bits.field));
+	within.may = pset_minus(space, within.may, pset_minus(space, later, found));
+	return within;
 }
 
 static struct selector of_field(const struct match_scope *scope, const struct expr *expr, enum field field)
@@ -270,7 +294,7 @@ static struct selector of_field(const struct match_scope *scope, const struct ex
 	selector.mask = ~(wide)0 >> (128 - selector.bits.count);
 	if (meaning.coding == CODING_KIND)
 		selector.mask = ~(wide)0;
-	existence(scope, &meaning, &selector);
+	existence(scope, field, &meaning, &selector);
 	return selector;
 }
 

@@ -33,6 +33,8 @@ struct selector {
 	size_t exist_count;
 	struct bounds unsure;	/* and this */
 	struct selector *other; /* either of two: source or destination port */
+	/* What is read for it in later fragments of IPv6 (stack_reads_fragments()); 0, 0: anything. */
+	struct interval read6;
 };
 
 /* Of a field, or of a field with bits masked, flipped and shifted. CODING_NONE: not to be decided. */
@@ -40,5 +42,8 @@ struct selector selector_of(const struct match_scope *scope, const struct expr *
 
 /* The packets that have the field. */
 struct bounds selector_exists(const struct match_scope *scope, const struct selector *selector);
+
+/* What was found of a selector's values, for packets that have it. */
+struct bounds selector_within(const struct match_scope *scope, const struct selector *selector, struct bounds bounds);
 
 #endif

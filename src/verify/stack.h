@@ -81,6 +81,7 @@ struct stack_table {
 	size_t chain_count;
 	struct stack_set *sets; /* sorted by name */
 	size_t set_count;
+	bool meets_fragments; /* nothing has put packets together before all of its chains */
 };
 
 /* Which list of base chains a packet runs through. A table of family inet is in the first two. */
@@ -254,6 +255,16 @@ struct stack_link *stack_link(const struct stack_host *host, const char *name);
 struct stack_chain *stack_chain(const struct stack_table *table, const char *name);
 struct stack_set *stack_set(const struct stack_table *table, const char *name);
 struct stack_set *stack_ipset(const struct stack_host *host, const char *name);
+
+/*
+ * Whether a rule there reads a field of the transport's header in later fragments, too, which have none: whatever bytes
+ * stand where it would be. nftables does for what it compares itself (nft_payload_fast_eval), and iptables-nft leaves
+ * the ports and flags of `-p tcp` and `-p udp` to it (since 1.8.8). All others never match such packets.
+ */
+bool stack_reads_fragments(const struct stack_table *table, enum field field);
+/* In IPv6 it takes the network's header for the transport's there (nft_set_pktinfo_ipv6: thoff stays 0), which begins
+ * with the version: the values that are read then. False: any. */
+bool stack_read_in_fragments6(enum field field, uint16_t *ret_first, uint16_t *ret_last);
 
 /* Whether the rules of routing are those that Linux starts with (ip-rule(8)): local, main, default. */
 bool stack_routing_is_usual(const struct stack_routing *routing);

@@ -534,6 +534,69 @@ static void find_tracking(struct stack_host *host)
 	}
 }
 
+/* ---- fragments ---- */
+
+/* Connection tracking puts packets together at the hooks where they come in or are sent. */
+static bool is_behind_defragmenting(const struct chain *chain)
+{
+	switch (chain->hook) {
+	case HOOK_NONE: /* jumped to */
+	case HOOK_INPUT:
+	case HOOK_FORWARD:
+	case HOOK_POSTROUTING:
+		return true;
+	case HOOK_PREROUTING:
+	case HOOK_OUTPUT:
+		return chain->type == CHAIN_NAT || chain->priority > STACK_PRIORITY_DEFRAGMENT;
+	case HOOK_INGRESS:
+	case HOOK_EGRESS:
+	case HOOK_BROUTING:
+		break;
+	}
+	return false;
+}
+
+static bool meets_fragments(const struct stack_host *host, const struct stack_table *table)
+{
+	enum family family = table->table->family;
+	bool ip4 = family == FAMILY_IP || family == FAMILY_INET, ip6 = family == FAMILY_IP6 || family == FAMILY_INET;
+
+	if ((!ip4 && !ip6) || (ip4 && !host->tracks4) || (ip6 && !host->tracks6))
+		return true;
+	for (size_t i = 0; i < table->chain_count; i++)
+		if (!is_behind_defragmenting(table->chains[i].chain))
+			return true;
+	return false;
+}
+
+bool stack_reads_fragments(const struct stack_table *table, enum field field)
+{
+	if (!table->meets_fragments)
+		return false;
+	switch (table->table->backend) {
+	case BACKEND_NFTABLES:
+		return true;
+	case BACKEND_XTABLES:
+	case BACKEND_XTABLES_NFT:
+		return field == FIELD_TCP_SPORT || field == FIELD_TCP_DPORT || field == FIELD_TCP_FLAGS ||
+		       field == FIELD_UDP_SPORT || field == FIELD_UDP_DPORT;
+	case BACKEND_NONE:
+	case BACKEND_XTABLES_LEGACY:
+		break;
+	}
+	return false;
+}
+
+bool stack_read_in_fragments6(enum field field, uint16_t *ret_first, uint16_t *ret_last)
+{
+	bool port = field == FIELD_TCP_SPORT || field == FIELD_UDP_SPORT || field == FIELD_UDPLITE_SPORT ||
+		    field == FIELD_SCTP_SPORT || field == FIELD_DCCP_SPORT || field == FIELD_TH_SPORT;
+
+	*ret_first = port ? 0x6000 : 0x60;
+	*ret_last = port ? 0x6fff : 0x6f;
+	return port || field == FIELD_ICMPV6_TYPE;
+}
+
 /* ---- what was not captured ---- */
 
 static bool covers_all(const struct ruleset *ruleset, bool xtables, enum family family)
@@ -598,5 +661,7 @@ void stack_build_rules(struct stack_host *host)
 	host->ipset_count = ruleset->ipset_count;
 	build_hooks(host);
 	find_tracking(host);
+	for (size_t i = 0; i < host->table_count; i++)
+		host->tables[i].meets_fragments = meets_fragments(host, &host->tables[i]);
 	find_gaps(host);
 }

@@ -80,14 +80,15 @@ def kind(question):
 
 class Coverage:
     def __init__(self):
-        self.stacks, self.packets, self.waiting = 0, 0, 0
+        self.stacks, self.packets, self.waiting, self.misread = 0, 0, 0, 0
         self.counts = {name: collections.Counter() for name in ("verdicts", "engines", "kinds", "kinds delivered", "stacks", "stack packets", "rule stacks", "rule packets", "rule met", "rule decided")}
 
     def add(self, scenario, asked, answers, told):
         self.stacks += 1
-        known = [(q, a, t) for q, a, t in zip(asked, answers, told) if "_waits" not in a]
+        known = [(q, a, t) for q, a, t in zip(asked, answers, told) if "_waits" not in a and "_misread" not in a]
         self.packets += len(known)
-        self.waiting += len(asked) - len(known)
+        self.waiting += sum("_waits" in a for a in answers)
+        self.misread += sum("_misread" in a for a in answers)
         count = self.counts
         texts = list(rules_of(scenario))
         for name, holds in STACK:
@@ -112,7 +113,8 @@ class Coverage:
                     count["rule decided"][name] += 1
 
     def join(self, other):
-        self.stacks, self.packets, self.waiting = self.stacks + other.stacks, self.packets + other.packets, self.waiting + other.waiting
+        self.stacks, self.packets = self.stacks + other.stacks, self.packets + other.packets
+        self.waiting, self.misread = self.waiting + other.waiting, self.misread + other.misread
         for name, counter in other.counts.items():
             self.counts[name].update(counter)
 
@@ -120,7 +122,8 @@ class Coverage:
         count, lines = self.counts, []
         lines.append("%-44s %8s %10s" % ("packets", "sent", "delivered"))
         lines += ["  %-42s %8d %10d" % (name, number, count["kinds delivered"][name]) for name, number in count["kinds"].most_common()]
-        lines.append("  %s; %d pieces waited for others that were stopped, and are not counted" % (", ".join("%d %s" % (n, v) for v, n in count["verdicts"].most_common()), self.waiting))
+        lines.append("  %s; %d pieces waited for others that were stopped, and of %d some bytes were taken for ports: these are not counted" % (
+            ", ".join("%d %s" % (n, v) for v, n in count["verdicts"].most_common()), self.waiting, self.misread))
         if count["engines"]:
             lines.append("  interpreter and sets: " + ", ".join("%d %s" % (number, word) for word, number in count["engines"].most_common()))
         lines.append("%-44s %8s %10s" % ("stacks with", "stacks", "packets"))

@@ -356,6 +356,9 @@ class Generator:
             rules.append("-A POSTROUTING %s -o %s -j SNAT --to-source %s" % (self.pick("", "-p tcp --dport 80", "-s " + (self.net4() if family == 4 else self.net6())), self.pick(self.names(host, None)), to()))
         if self.chance(0.1):
             rules.append("-A INPUT -p tcp --dport %d -j SNAT --to-source %s" % (self.pick(PORTS), to()))
+        if self.chance(0.15):  # what may make answers to two connections look the same
+            rules.insert(0, self.pick("-A POSTROUTING -p %s -j SNAT --to-source %s" % (self.pick("tcp", "udp", "47"), to()), "-A POSTROUTING -p tcp -j SNAT --to-source " + with_port().replace(":22", ":500").replace(":80", ":1023"),
+                                      "-A POSTROUTING -p udp -j SNAT --to-source %s-502" % with_port().replace(":22", ":500").replace(":80", ":500"), "-A INPUT -j SNAT --to-source " + to(), "-A PREROUTING -j DNAT --to-destination " + to(), "-A POSTROUTING -j MASQUERADE --random"))
         return rules
 
     # nft
@@ -504,6 +507,8 @@ class Generator:
                          "ip daddr %s tcp dport { %d, %d } redirect" % (self.pick(self.addresses4 + REMOTE4), *self.random.sample(PORTS, 2)),
                          "ip protocol tcp dnat%s to %stcp dport map { 80 : %s . 22, 8080 : %s . 80 }" % (word, "addr . port " if False else "", to(), to())) for _ in range(self.pick(0, 1, 2))]
         post = [self.pick("oifname \"%s\" masquerade" % up, "ip saddr %s oifname \"%s\" snat%s to %s" % (self.net4(), self.pick(self.names(host, None)), word, to()), "ip saddr 192.168.0.0/16 ip daddr != 192.168.0.0/16 masquerade") for _ in range(self.pick(0, 1, 1))]
+        if self.chance(0.15):  # what may make answers to two connections look the same
+            post.insert(0, self.pick("meta l4proto %s snat%s to %s" % (self.pick("tcp", "udp", "gre"), word, to()), "meta l4proto tcp snat%s to %s:%d" % (word, to(), self.pick(500, 1023)), "meta l4proto { tcp, udp } snat%s to %s:500-502" % (word, to()), "masquerade fully-random"))
         out = ["ip daddr %s tcp dport %d dnat%s to %s" % (self.pick(self.addresses4 + REMOTE4), self.pick(PORTS), word, to())] if self.chance(0.3) else []
         chains = [{"name": "pre", "head": "type nat hook prerouting priority dstnat; policy accept;", "rules": pre}, {"name": "post", "head": "type nat hook postrouting priority srcnat; policy accept;", "rules": post},
                   {"name": "out", "head": "type nat hook output priority -100; policy accept;", "rules": out}]
