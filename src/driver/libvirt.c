@@ -39,7 +39,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { QUIT_MS = 5000, RECORD_LIMIT = 4 << 20 };
+enum { QUIT_MS = 5000, ANSWER_MS = 5000, RECORD_LIMIT = 4 << 20 };
 
 #define DOMAIN_FILE "domain"
 static const char *const files[] = {"pid", "qga.in", "qga.out", "qga.lock", "console"};
@@ -615,7 +615,7 @@ static void keep_connection(struct talk *kept, struct talk *talk)
 	talk->connection = NULL;
 }
 
-static void libvirt_drift(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+static void ask_drift(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
 {
 	cleanup_talk struct talk connected = {0};
 
@@ -639,6 +639,11 @@ static void libvirt_drift(struct arena *arena, const char *const *run_dirs, size
 			ret[i].unknown = arena_strdup(arena, err->message);
 		keep_connection(&connected, &talk);
 	}
+}
+
+static void libvirt_drift(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+{
+	libvirt_ask_in_time(ask_drift, ANSWER_MS, arena, run_dirs, count, ret);
 }
 
 /* Its name may be another's now; nothing else of what it was is needed. */

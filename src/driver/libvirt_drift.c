@@ -5,8 +5,10 @@
 #include "base/diff.h"
 #include "base/strbuf.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { PHRASE_LENGTH = 240 }; /* of one change: more is cut off */
 
@@ -196,4 +198,116 @@ void libvirt_compare(struct arena *arena, const char *before, const char *after,
 	for (size_t j = 0; j < is.count; j++)
 		if (!is.list[j].matched)
 			tell_one(arena, "added:", is.list[j].text, changes);
+}
+
+/* ─── in time ─── */
+
+/* Belongs to the asker and to the thread; whoever is last frees it. */
+struct question {
+	pthread_mutex_t mutex;
+	pthread_cond_t answered;
+	bool done, abandoned;
+	struct arena *arena;
+	libvirt_ask *ask;
+	const char **run_dirs;
+	size_t count;
+	struct guest_drift *answers;
+};
+
+static void question_free(struct question *question)
+{
+	pthread_mutex_destroy(&question->mutex);
+	pthread_cond_destroy(&question->answered);
+	arena_free(question->arena);
+	free(question);
+}
+
+static struct question *question_new(libvirt_ask *ask, const char *const *run_dirs, size_t count)
+{
+	struct question *question = calloc(1, sizeof(*question));
+	pthread_condattr_t clock;
+
+	if (!question)
+		abort();
+	*question = (struct question){.arena = arena_new(), .ask = ask, .count = count};
+	pthread_mutex_init(&question->mutex, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&question->answered, &clock);
+	pthread_condattr_destroy(&clock);
+	question->run_dirs = arena_alloc(question->arena, (count + 1) * sizeof(*question->run_dirs));
+	question->answers = arena_alloc(question->arena, (count + 1) * sizeof(*question->answers));
+	for (size_t i = 0; i < count; i++)
+		question->run_dirs[i] = arena_strdup(question->arena, run_dirs[i]);
+	return question;
+}
+
+static void *put_question(void *data)
+{
+	struct question *question = data;
+	bool abandoned;
+
+	question->ask(question->arena, question->run_dirs, question->count, question->answers);
+	pthread_mutex_lock(&question->mutex);
+	question->done = true;
+	abandoned = question->abandoned;
+	pthread_cond_signal(&question->answered);
+	pthread_mutex_unlock(&question->mutex);
+	if (abandoned)
+		question_free(question);
+	return NULL;
+}
+
+static bool wait_for_answer(struct question *question, unsigned limit_ms)
+{
+	struct timespec end;
+	bool done;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+	end.tv_sec += (time_t)(limit_ms / 1000) + end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&question->mutex);
+	while (!question->done && pthread_cond_timedwait(&question->answered, &question->mutex, &end) == 0)
+		;
+	done = question->done;
+	question->abandoned = !done;
+	pthread_mutex_unlock(&question->mutex);
+	return done;
+}
+
+static struct guest_drift copy_drift(struct arena *arena, const struct guest_drift *from)
+{
+	const char **changes = arena_alloc(arena, (from->count + 1) * sizeof(*changes));
+	struct guest_drift copy = *from;
+
+	for (size_t i = 0; i < from->count; i++)
+		changes[i] = arena_strdup(arena, from->changes[i]);
+	copy.changes = changes;
+	copy.unknown = from->unknown ? arena_strdup(arena, from->unknown) : NULL;
+	return copy;
+}
+
+void libvirt_ask_in_time(libvirt_ask *ask, unsigned limit_ms, struct arena *arena, const char *const *run_dirs,
+			 size_t count, struct guest_drift *ret)
+{
+	struct question *question = question_new(ask, run_dirs, count);
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, put_question, question) != 0) {
+		question_free(question);
+		ask(arena, run_dirs, count, ret);
+		return;
+	}
+	pthread_detach(thread);
+	if (!wait_for_answer(question, limit_ms)) {
+		for (size_t i = 0; i < count; i++)
+			ret[i] = (struct guest_drift){
+				.unknown =
+					arena_printf(arena, "libvirtd has not answered within %u s", limit_ms / 1000)};
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		ret[i] = copy_drift(arena, &question->answers[i]);
+	question_free(question);
 }

@@ -6,6 +6,8 @@
 #ifndef NESTVISOR_DRIVER_LIBVIRT_DRIFT_H
 #define NESTVISOR_DRIVER_LIBVIRT_DRIFT_H
 
+#include "model/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,5 +26,15 @@ struct libvirt_changes {
  */
 void libvirt_compare(struct arena *arena, const char *before, const char *after, bool running,
 		     struct libvirt_changes *changes);
+
+/* As driver.h's drift. */
+typedef void libvirt_ask(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret);
+
+/*
+ * The same with a limit in time, for libvirt's API has none: a libvirtd that hangs must not keep anybody from
+ * seeing what runs. The question then stays in a thread of its own, and ends with the program.
+ */
+void libvirt_ask_in_time(libvirt_ask *ask, unsigned limit_ms, struct arena *arena, const char *const *run_dirs,
+			 size_t count, struct guest_drift *ret);
 
 #endif

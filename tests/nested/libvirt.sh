@@ -196,6 +196,14 @@ dies_during() {
 	cat died.out
 	return $result
 }
+check "a libvirtd that hangs" kill -STOP "$(cat /run/libvirtd.pid)"
+hung_status() { timeout 30 "$nestvisor" status small > hung.out; }
+check "keeps nobody from seeing what runs" hung_status
+check "which runs" grep -q '^a .*running' hung.out
+check "and what is not known" grep -q "whether somebody else has changed it is not known: libvirtd has not answered" hung.out
+check "cut does not wait for it" timeout 30 "$nestvisor" cut --lab small a --no-verify
+check "nor does open" timeout 30 "$nestvisor" open --lab small a --no-verify
+check "it goes on" kill -CONT "$(cat /run/libvirtd.pid)"
 check "libvirtd dies while status asks it" dies_during status small
 check "it says so" says "whether somebody else has changed it is not known: " cat died.out
 check "once" test "$(grep -c 'not known' died.out)" = 1

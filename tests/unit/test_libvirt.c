@@ -290,6 +290,37 @@ static void test_changes_of_its_own(void **state)
 	assert_changes("      <alias name='net0'/>\n", "", false, "interface: <alias name='net0'/> → nothing");
 }
 
+/* Answers come as they are, from a thread of its own; of one that does not come it is said that it does not. */
+static void answer(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char **changes = arena_alloc(arena, sizeof(*changes));
+
+		changes[0] = arena_printf(arena, "of %s", run_dirs[i]);
+		ret[i] = (struct guest_drift){.changes = changes, .count = 1, .of_machine = i == 1};
+	}
+}
+
+static void hang(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+{
+	pause();
+}
+
+static void test_in_time(void **state)
+{
+	static const char *const run_dirs[] = {"/run/a", "/run/b"};
+	cleanup_arena struct arena *arena = arena_new();
+	struct guest_drift drifts[2];
+
+	libvirt_ask_in_time(answer, 60000, arena, run_dirs, 2, drifts);
+	assert_string_equal(drifts[0].changes[0], "of /run/a");
+	assert_string_equal(drifts[1].changes[0], "of /run/b");
+	assert_true(drifts[1].of_machine && !drifts[0].of_machine && !drifts[0].unknown);
+	libvirt_ask_in_time(hang, 10, arena, run_dirs, 2, drifts);
+	assert_int_equal(drifts[1].count, 0);
+	assert_non_null(strstr(drifts[1].unknown, "has not answered"));
+}
+
 /* A long one is cut off between characters. */
 static void test_long_change(void **state)
 {
@@ -493,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_changes_of_its_own),
 		cmocka_unit_test(test_long_change),
+		cmocka_unit_test(test_in_time),
 		cmocka_unit_test(test_driver_of),
 		cmocka_unit_test(test_schema_refuses),
 		cmocka_unit_test(test_no_libvirtd),
