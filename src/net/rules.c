@@ -221,11 +221,16 @@ static void add_mac_chains(struct strbuf *out)
 	rules_add_mode_chains(out, "mac_from", "\t\tether saddr @mac_open return\n", NULL, NULL);
 }
 
-static bool has_networks_behind(const struct lab *lab, uint8_t family)
+static bool is_behind(const struct lab *lab, const struct network *network, uint8_t family)
+{
+	return network->owner != lab->root && reach_subnet(network, family)->ip.family &&
+	       reach_entry(lab->root, network, family);
+}
+
+bool rules_has_behind(const struct lab *lab, uint8_t family)
 {
 	for (size_t i = 0; i < lab->network_count; i++)
-		if (lab->networks[i]->owner != lab->root && reach_subnet(lab->networks[i], family)->ip.family &&
-		    reach_entry(lab->root, lab->networks[i], family))
+		if (is_behind(lab, lab->networks[i], family))
 			return true;
 	return false;
 }
@@ -236,7 +241,7 @@ static void add_ways(struct strbuf *out, const struct lab *lab, uint8_t family, 
 	int digit = family == AF_INET ? 4 : 6;
 
 	strbuf_printf(out, "\t\t%s %s vmap @%s%d\n", protocol, field, map, digit);
-	if (has_networks_behind(lab, family))
+	if (rules_has_behind(lab, family))
 		strbuf_printf(out, "\t\t%s %s vmap @%s_net%d\n", protocol, field, map, digit);
 }
 
@@ -341,6 +346,61 @@ static void add_prerouting(const struct lab *lab, struct strbuf *out)
 		      DNSMASQ_CUT_PORT);
 }
 
+static bool has_isolated_networks(const struct host *root)
+{
+	for (size_t i = 0; i < root->network_count; i++)
+		if (root->networks[i]->uplink == UPLINK_NONE)
+			return true;
+	return false;
+}
+
+/*
+ * What most packets are: of a flow that is known, and of a sender that is KNOWN and not cut. To whom they go is asked
+ * where they come out, by the tap (bridge, output), as strictly as by the address; where guests have networks behind
+ * them, it is only for these that the address must be asked. Whatever else there may be is asked only in labs that have
+ * it.
+ */
+static void add_common(const struct lab *lab, struct strbuf *out)
+{
+	const bool behind4 = rules_has_behind(lab, AF_INET), behind6 = rules_has_behind(lab, AF_INET6);
+	const char *common = "\t\tmeta mark & " KNOWN_CUT " == " KNOWN " ct state established,related ";
+	const char *ways = has_isolated_networks(lab->root) ? "iifname @connected oifname @connected"
+							    : "oifname != \"" NET_ADMIN "\"";
+
+	if (!behind4 && !behind6) {
+		strbuf_printf(out, "%s%s accept\n", common, ways);
+		return;
+	}
+	strbuf_printf(out, "%s%s %s accept\n", common, ways, behind4 ? "ip daddr != @behind4" : "meta nfproto ipv4");
+	strbuf_printf(out, "%s%s %s accept\n", common, ways, behind6 ? "ip6 daddr != @behind6" : "meta nfproto ipv6");
+}
+
+/* Within another one, which says as much: intervals of a set do not overlap. */
+static bool is_within_another(const struct lab *lab, size_t i, uint8_t family)
+{
+	const struct prefix *subnet = reach_subnet(lab->networks[i], family);
+
+	for (size_t j = 0; j < lab->network_count; j++) {
+		const struct prefix *other = reach_subnet(lab->networks[j], family);
+
+		if (j != i && is_behind(lab, lab->networks[j], family) && prefix_overlaps(other, subnet) &&
+		    (other->length < subnet->length || (other->length == subnet->length && j < i)))
+			return true;
+	}
+	return false;
+}
+
+static void add_behind(struct strbuf *out, const struct lab *lab, const char *name, uint8_t family)
+{
+	struct set set = rules_set_begin(out, name, family == AF_INET ? "ipv4_addr" : "ipv6_addr", true);
+	char text[PREFIX_TEXT_SIZE];
+
+	for (size_t i = 0; i < lab->network_count; i++)
+		if (is_behind(lab, lab->networks[i], family) && !is_within_another(lab, i, family))
+			rules_set_add(&set, "%s", rules_element_of(reach_subnet(lab->networks[i], family), text));
+	rules_set_end(&set);
+}
+
 static void add_forward(const struct lab *lab, struct strbuf *out)
 {
 	add_fit_chain(out);
@@ -350,12 +410,12 @@ static void add_forward(const struct lab *lab, struct strbuf *out)
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " oifname != { \"" NET_WORLD "\", \"" NET_ADMIN
 			"\" } drop\n\t}\n"
 			"\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n"
-			"\t\tiifname \"" NET_WORLD "\" jump from_world\n");
+			"\t\ttcp flags & (syn | rst) == syn jump fit\n");
+	add_common(lab, out);
+	strbuf_add(out, "\t\tiifname \"" NET_WORLD "\" jump from_world\n");
 	rules_add_to(out, lab, AF_INET);
 	strbuf_add(out, "\t\tmeta nfproto ipv6 jump to_address6\n"
 			"\t\tmeta mark & " CUT " == " CUT " jump sender_cut\n"
-			"\t\ttcp flags & (syn | rst) == syn jump fit\n"
-			/* What most packets are, as early as they may be known to be it. */
 			"\t\tct state established,related iifname @connected oifname @connected accept\n"
 			/* Published ports: what administrators begin, and its answers; nothing else takes that way. */
 			"\t\tiifname \"" NET_ADMIN "\" ct status dnat ct direction original accept\n"
@@ -475,6 +535,8 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 		add_above(out, above, above_count, "above4", AF_INET);
 		add_above(out, above, above_count, "above6", AF_INET6);
 	}
+	add_behind(out, lab, "behind4", AF_INET);
+	add_behind(out, lab, "behind6", AF_INET6);
 	add_asker_chains(lab, out);
 	add_mac_chains(out);
 	rules_add_address_chains(out);

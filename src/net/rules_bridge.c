@@ -362,12 +362,15 @@ static void add_from_taps(struct strbuf *out)
 
 static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 {
+	const bool behind = rules_has_behind(lab, AF_INET) || rules_has_behind(lab, AF_INET6);
+
 	add_from_taps(out);
 	rules_add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to",
 			      "\t\toifname @tap_open return\n");
 	rules_add_address_chains(out);
 	rules_add_address6_chains(out, lab, "");
-	/* Only what is behind a guest is not KNOWN by the tap that it comes from. */
+	/* In here an address says something of guests of deeper layers only (elements.c), and none of these is KNOWN by
+	 * the tap that it comes from. */
 	strbuf_add(out, "\tchain from_behind {\n");
 	rules_add_from(out, lab, AF_INET);
 	strbuf_add(out, "\t\tmeta protocol ip6 jump from_address6\n"
@@ -377,12 +380,15 @@ static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
 			"\t}\n"
 			"\tchain forward {\n"
-			"\t\ttype filter hook forward priority -300; policy accept;\n"
-			"\t\tmeta mark & " KNOWN " == 0 jump from_behind\n"
-			"\t\toifname vmap @tap_to\n");
-	rules_add_to(out, lab, AF_INET);
-	strbuf_add(out, "\t\tmeta protocol ip6 jump to_address6\n"
-			"\t\tmeta mark & " CUT " == " CUT " jump sender_cut\n"
+			"\t\ttype filter hook forward priority -300; policy accept;\n");
+	if (behind)
+		strbuf_add(out, "\t\tmeta mark & " KNOWN " == 0 jump from_behind\n");
+	strbuf_add(out, "\t\toifname vmap @tap_to\n");
+	if (behind) {
+		rules_add_to(out, lab, AF_INET);
+		strbuf_add(out, "\t\tmeta protocol ip6 jump to_address6\n");
+	}
+	strbuf_add(out, "\t\tmeta mark & " CUT " == " CUT " jump sender_cut\n"
 			"\t}\n");
 	strbuf_add(out, "\tchain output {\n"
 			"\t\ttype filter hook output priority -300; policy accept;\n"

@@ -25,6 +25,7 @@ struct nic;
 #define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
 #define STRICT_TO_CUT "0x00000028"
 #define KNOWN_GUEST   "0x00000050" /* KNOWN and FROM_GUEST */
+#define KNOWN_CUT     "0x00000041"
 #define OF_SENDER     "0x0000000d" /* CUT, ALONE, STRICT */
 
 /* A rule that adds bits to the packet's mark. */
@@ -61,6 +62,8 @@ void rules_add_mode_chains(struct strbuf *out, const char *from, const char *ope
 /* Those for addresses, of both families. */
 void rules_add_address_chains(struct strbuf *out);
 
+/* Whether the lab has networks of the family that are reached through guests of this host. */
+bool rules_has_behind(const struct lab *lab, uint8_t family);
 /*
  * The rules that lead to them from packets of a family. Those for networks behind guests of this host are there where
  * the lab has such networks: an interval costs a look though nothing be in it.
