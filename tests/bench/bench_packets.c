@@ -38,7 +38,7 @@
 #include <unistd.h>
 
 enum {
-	TURNS = 60, /* of four rounds */
+	TURNS = 150, /* of four rounds */
 	RESAMPLES = 2000,
 	STREAM_BYTES = 24 << 20,
 	WARM_BYTES = 2 << 20,
