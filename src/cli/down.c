@@ -1,11 +1,26 @@
 #include "apply/up.h"
 
+#include "apply/folders.h"
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/target.h"
+#include "config/config.h"
 #include "render/text.h"
 
 #include <errno.h>
+
+/* Whether what goes is nestvisor's rules alone: the guests of such a lab are libvirt's. */
+static bool is_adopted(const char *name)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_problems struct problems problems = {};
+	cleanup_lab struct lab *lab = NULL;
+	struct folders folders;
+
+	return folders_of(arena, name, &folders, NULL) == 0 &&
+	       config_load(folders.lab_file, NULL, &problems, &lab, NULL) == 0 && lab->adopted;
+}
 
 static int run(struct invocation *inv)
 {
@@ -13,11 +28,12 @@ static int run(struct invocation *inv)
 	cleanup_free char *name = NULL;
 	char duration[DURATION_TEXT_SIZE];
 	long long started = clock_ms();
-	bool was_there = false;
+	bool was_there = false, adopted;
 	int status = target_name(inv, invocation_operand(inv, 0), &name), r;
 
 	if (status != EXIT_DONE)
 		return status;
+	adopted = is_adopted(name);
 	r = apply_down(name, invocation_flag(inv, "keep-disks"), &was_there, inv->reporter, inv->cancel, &err);
 	if (r < 0)
 		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
@@ -26,6 +42,10 @@ static int run(struct invocation *inv)
 			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));
 	else if (!was_there)
 		invocation_print(inv, "%s: nothing of a lab with this name was there\n", name);
+	else if (adopted)
+		invocation_print(
+			inv, "%s: nobody of it is held any more; its domains and networks are as libvirt has them\n",
+			name);
 	else
 		invocation_print(inv, "%s: gone, in %s\n", name, text_duration(clock_ms() - started, duration));
 	return EXIT_DONE;

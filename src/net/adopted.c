@@ -164,7 +164,10 @@ static void put_bridge_table(const struct writer *w, const char *table)
 	put_set(w, "lab_taps", true, is_any);
 	put_set(w, "held_taps", true, is_held);
 	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n"
-			"\t\tiifname @sealed_taps drop\n\t\tether saddr @sealed_macs drop\n");
+			"\t\tiifname @sealed_taps drop\n\t\tether saddr @sealed_macs drop\n"
+			/* a VLAN device on the bridge would be another way up than the bridge */
+			"\t\tiifname @cut_taps ether type { 8021q, 8021ad } drop\n"
+			"\t\tether saddr @cut_macs ether type { 8021q, 8021ad } drop\n");
 	put_marking(out, "cut", HELD);
 	put_marking(out, "alone", ALONE);
 	put_marking(out, "strict", STRICT);
