@@ -112,6 +112,64 @@ static void test_escaping(void **state)
 	check_meaning(xml, "count(//*[namespace-uri()!='urn:schemas-microsoft-com:unattend'])", "0");
 }
 
+/* Whether xmllint finds it as Microsoft's reference has it (tests/data/unattend.rng). */
+static bool is_documented(const char *xml)
+{
+	cleanup_free char *schema = source_path("tests/data/unattend.rng");
+	const char *const argv[] = {"xmllint", "--nonet", "--noout", "--relaxng", schema, "-", NULL};
+	const struct process_spec spec = {.argv = argv, .netns = -1, .in = -1};
+	cleanup_output struct process_output output = {0};
+
+	assert_int_equal(process_run(&spec, xml, strlen(xml), 10000, NULL, &output, NULL), 0);
+	if (output.status != 0 && output.status != 3) /* 3: it does not validate */
+		fail_msg("xmllint ended with %d: %s", output.status, output.err);
+	return output.status == 0;
+}
+
+/* The same answers with one thing in them another. */
+static void check_undocumented(const char *what, const char *instead)
+{
+	cleanup_free char *xml = write_answers(&windows_11);
+	cleanup_strbuf struct strbuf changed = {0};
+	const char *at = strstr(xml, what);
+
+	if (!at)
+		fail_msg("there is no %s", what);
+	strbuf_add_bytes(&changed, xml, (size_t)(at - xml));
+	strbuf_add(&changed, instead);
+	strbuf_add(&changed, at + strlen(what));
+	if (is_documented(changed.text))
+		fail_msg("%s was taken for %s", instead, what);
+}
+
+/* By a second program: each setting is one that there is, in the reference's order, and has a value that it takes. */
+static void test_documented(void **state)
+{
+	static const struct unattend *const all[] = {&windows_11, &server};
+
+	if (!installed("xmllint")) {
+		print_message("skipped: xmllint is not installed\n");
+		skip();
+	}
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_free char *xml = write_answers(all[i]);
+
+		assert_true(is_documented(xml));
+	}
+	check_undocumented("<DiskID>0</DiskID>", "<DiskNumber>0</DiskNumber>");
+	check_undocumented("<Type>MSR</Type>", "<Type>Reserved</Type>");
+	check_undocumented("<WillWipeDisk>true</WillWipeDisk>", "<WillWipeDisk>yes</WillWipeDisk>");
+	check_undocumented("<ProtectYourPC>3</ProtectYourPC>", "<ProtectYourPC>4</ProtectYourPC>");
+	check_undocumented("pass=\"specialize\"", "pass=\"specialise\"");
+	check_undocumented("<component name=\"Microsoft-Windows-Setup\"",
+			   "<component name=\"Microsoft-Windows-SetUp\"");
+	check_undocumented("<LogonCount>1</LogonCount>", "<LogonCount>once</LogonCount>");
+	check_undocumented("<Enabled>true</Enabled>", "<Zeal>true</Zeal>");
+	check_undocumented("<UILanguage>en-US</UILanguage>\n      <UserLocale>en-US</UserLocale>",
+			   "<UserLocale>en-US</UserLocale>\n      <UILanguage>en-US</UILanguage>");
+	check_undocumented("wcm:action=\"add\"", "wcm:action=\"make\"");
+}
+
 /* The value of the attribute at the beginning of a line. */
 static void attribute(const char *line, const char *before, char ret[static 200])
 {
@@ -305,9 +363,9 @@ static void test_seed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_escaping), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_limits), cmocka_unit_test(test_refused),	cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_seed),
+		cmocka_unit_test(test_golden), cmocka_unit_test(test_escaping), cmocka_unit_test(test_documented),
+		cmocka_unit_test(test_order),  cmocka_unit_test(test_limits),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_layout), cmocka_unit_test(test_seed),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
