@@ -1,8 +1,8 @@
 /*
  * The fields that sets of packets are over, in the order in which diagrams ask them: PSET_FIELD(id, name, bits, how).
- * `how` they are asked: BITS in tests; RANGES in ranges, which have up to 64 bits; ADDRESS: 4 bits in tests, then 60
- * and 64 in ranges, so that nodes of many addresses do not become one long list. To be included with PSET_FIELD
- * defined. docs/architecture.md says how the order and the ways were found.
+ * `how` they are asked: BITS in tests; RANGES in ranges, which have up to 64 bits; ADDRESS: 4 bits in tests, then 60 and 64
+ * in ranges, so that nodes of many addresses do not become one long list. To be included with PSET_FIELD defined.
+ * docs/architecture.md says how the order and the ways were found.
  *
  * A field that a packet does not have is free in it: a packet without ports is in a set with every port, so whoever
  * makes a set from a rule also asks for the protocol. Where absence is something that rules ask about, it is a value of
@@ -24,7 +24,7 @@ PSET_FIELD(TTL, "ttl", 8, BITS)		    /* IPv6: hop limit */
 PSET_FIELD(LENGTH, "length", 16, RANGES)    /* of the packet from its IP header on */
 PSET_FIELD(OIF, "oif", 128, BITS)	    /* names, see wide_of_name(); empty: none */
 PSET_FIELD(OUT_PORT, "oif port", 128, BITS) /* the port of a bridge; empty: not bridged */
-PSET_FIELD(DADDR, "daddr", 128, ADDRESS)    /* IPv4: the first 32 bits */
+PSET_FIELD(DADDR, "daddr", 128, ADDRESS)	    /* IPv4: the first 32 bits */
 PSET_FIELD(SADDR, "saddr", 128, ADDRESS)
 PSET_FIELD(DPORT, "dport", 16, RANGES)
 PSET_FIELD(SPORT, "sport", 16, RANGES)

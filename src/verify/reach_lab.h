@@ -39,8 +39,7 @@ struct reach_lab_question {
 enum reach_verdict {
 	REACH_NONE,    /* no question: the end itself, or an end without an address of the family */
 	REACH_ALLOWED, /* every packet gets there */
-	REACH_PARTLY, /* some do: it depends on the source port (spread_usual_source_ports()), the address in the world,
-			 … */
+	REACH_PARTLY,  /* some do: it depends on the source port (spread_usual_source_ports()), the address in the world, … */
 	REACH_BLOCKED, /* none does */
 	REACH_UNKNOWN,
 	REACH_VERDICT_COUNT,
