@@ -163,6 +163,13 @@ static bool is_about(const struct promise *promise, const struct guest *const *g
 	return false;
 }
 
+static void print_suspended(struct invocation *inv, const struct policy_verdict *verdict, struct strbuf *out)
+{
+	text_paint(out, inv->style, COLOUR_YELLOW, policy_result_word(verdict->result));
+	strbuf_printf(out, ": %s: %s is %s\n", verdict->promise->text, verdict->isolated->path,
+		      world_name(verdict->world));
+}
+
 static void print_report(struct invocation *inv, const struct policy_report *report, const struct guest *const *guests,
 			 size_t count)
 {
@@ -172,6 +179,8 @@ static void print_report(struct invocation *inv, const struct policy_report *rep
 	for (size_t i = 0; i < report->verdict_count; i++) {
 		const struct policy_verdict *verdict = &report->verdicts[i];
 
+		if (verdict->result == POLICY_SUSPENDED)
+			print_suspended(inv, verdict, &out);
 		if (verdict->result == POLICY_PROVED || !is_about(verdict->promise, guests, count))
 			continue;
 		text_paint(&out, inv->style, verdict->result == POLICY_VIOLATED ? COLOUR_RED : COLOUR_YELLOW,

@@ -101,19 +101,12 @@ static bool is_dropped_by_lab(const struct repair *repair)
 	       lasting_is_labs_table(answer->chain->table->table->backend, answer->chain->table->table->name);
 }
 
-/* The guest of that name, or the outermost one around it that takes it along; NULL: it is open, towards that end. */
+/* The guest of that name, or the one around it that takes it along; NULL: it is open, towards that end. */
 static const struct guest *isolated_guest(const struct isolation *isolation, const char *name, const char *other)
 {
-	const struct guest *guest = lab_find_guest(isolation->lab, name), *found = NULL;
-	bool among = lab_find_guest(isolation->lab, other) != NULL;
+	const struct guest *guest = lab_find_guest(isolation->lab, name);
 
-	if (!guest || (among && isolation_world(isolation, guest) == WORLD_CUT &&
-		       isolation_effect(isolation, guest).neighbours == NEIGHBOURS_KEEP))
-		return NULL;
-	for (; guest; guest = guest->parent->guest)
-		if (isolation_world(isolation, guest) != WORLD_OPEN)
-			found = guest;
-	return found;
+	return guest ? isolation_keeps(isolation, guest, lab_find_guest(isolation->lab, other) != NULL) : NULL;
 }
 
 /* None: it is something else that stops it, or what holds cannot be read, which others tell. */

@@ -66,6 +66,9 @@ const struct command command_verify = {
 		"by "
 		"hop; or unknown, with the fact that is missing and how to get it. A violation is only said where two "
 		"independent implementations agree on the packet.\n\n"
+		"What is allowed but taken away by a guest that was cut or sealed at run time is suspended until "
+		"`open`, which "
+		"breaks nothing.\n\n"
 		"`even-if-compromised: [hosts]` in a line takes away every rule and route of those hosts and lets them "
 		"send any packet, with any address, MAC and VLAN: what do the others still guarantee?",
 	.operands =
@@ -80,7 +83,7 @@ const struct command command_verify = {
 			{}},
 	.statuses =
 		(const struct command_status[]){
-			{EXIT_DONE, "proved, all of it"},
+			{EXIT_DONE, "proved, all of it but what is suspended"},
 			{EXIT_FAILED, "violated"},
 			{EXIT_USAGE, "wrong usage, or no such lab"},
 			{EXIT_UNKNOWN,

@@ -151,6 +151,19 @@ bool isolation_same_setting(const struct isolation_setting *a, const struct isol
 	return true;
 }
 
+const struct guest *isolation_keeps(const struct isolation *isolation, const struct guest *guest, bool among)
+{
+	const struct guest *found = NULL;
+
+	if (among && isolation_world(isolation, guest) == WORLD_CUT &&
+	    isolation_effect(isolation, guest).neighbours == NEIGHBOURS_KEEP)
+		return NULL;
+	for (; guest; guest = guest->parent->guest)
+		if (isolation_world(isolation, guest) != WORLD_OPEN)
+			found = guest;
+	return found;
+}
+
 void isolation_set(struct isolation *isolation, const struct guest *guest, const struct isolation_setting *setting)
 {
 	struct isolation_setting *s = &isolation->settings[guest->index], file = of_file(guest);

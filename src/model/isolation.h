@@ -89,6 +89,10 @@ struct isolation_effect isolation_effect(const struct isolation *isolation, cons
 /* In one word: as it is now. */
 enum world isolation_world(const struct isolation *isolation, const struct guest *guest);
 
+/* Who keeps the guest from others: it, or the outermost one around it that is not open; NULL: nobody. `among`: from
+ * those of its lab, who are its neighbours or above it. */
+const struct guest *isolation_keeps(const struct isolation *isolation, const struct guest *guest, bool among);
+
 /* A setting in place of the present one. The allowances are copied. One that says what the lab file says is the file's.
  */
 void isolation_set(struct isolation *isolation, const struct guest *guest, const struct isolation_setting *setting);

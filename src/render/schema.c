@@ -472,14 +472,15 @@ static const struct schema schemas[] = {
 	})},
 	{"verify", 1, "what becomes of a lab's promises: its policy, and what its file implies", JSON({
 		"properties": {
-			"result": {"$ref": "#/$defs/result", "description": "the worst of them; unknown is better than violated"},
+			"result": {"$ref": "#/$defs/result", "description": "the worst of them; unknown is better than violated, and suspended is as good as proved"},
 			"policies": {"type": "array", "description": "the lines of the file, then what is implied",
-				"items": {"type": "object", "required": ["text", "implied", "line", "result", "why", "witness", "missing", "guarantees"], "properties": {
+				"items": {"type": "object", "required": ["text", "implied", "line", "result", "isolated", "why", "witness", "missing", "guarantees"], "properties": {
 					"text": {"type": "string"},
 					"implied": {"type": "boolean", "description": "by `world:`, by networks without uplink; no line of the policy"},
 					"line": {"type": ["integer", "null"], "description": "of the lab file; null: it is implied, or of a lab that runs no file here promises the same"},
-					"result": {"$ref": "#/$defs/result"},
-					"why": {"type": ["string", "null"], "description": "of a violation: where the witness ends"},
+					"result": {"enum": ["proved", "violated", "unknown", "suspended"], "description": "suspended: it is allowed, and does not hold as long as a guest stays cut or sealed that was so at run time"},
+					"isolated": {"$ref": "#/$defs/isolated"},
+					"why": {"type": ["string", "null"], "description": "of a violation, and of what is suspended: where the witness ends"},
 					"witness": {"type": ["object", "null"], "description": "a packet that breaks it and its way, as path gives it; of unknown, one that it depends on",
 						"required": ["from", "packet", "verdict", "hops"], "properties": {
 			"from": {"type": "string", "description": "who sends it"},
@@ -493,7 +494,8 @@ static const struct schema schemas[] = {
 			"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}
 		},
 		"required": ["result", "policies", "assumptions"],
-		"$defs": {"result": {"enum": ["proved", "violated", "unknown"]},
+		"$defs": {"isolated": {"type": ["object", "null"], "description": "of what is allowed and does not hold: the guest that is cut off; null: that is not why", "required": ["guest", "world"], "properties": {"guest": {"type": "string"}, "world": {"enum": ["cut", "sealed"]}}},
+			"result": {"enum": ["proved", "violated", "unknown"]},
 			) WAY_DEFINITIONS JSON(
 		}
 	})},

@@ -78,11 +78,22 @@ static void put_witness(const struct policy_verdict *verdict, const struct style
 	path_text(&path, style, out);
 }
 
+static void put_isolated(const struct policy_verdict *verdict, struct strbuf *out)
+{
+	strbuf_printf(out, "It does not hold because %s is %s", verdict->isolated->path, world_name(verdict->world));
+	if (verdict->result == POLICY_SUSPENDED)
+		strbuf_printf(out, ", until `nestvisor open %s`.\n", verdict->isolated->path);
+	else
+		strbuf_add(out, ", which the lab file says itself: it contradicts itself.\n");
+}
+
 static void put_verdict(const struct policy_verdict *verdict, const struct style *style, struct strbuf *out)
 {
 	if (verdict->result == POLICY_PROVED)
 		return;
 	put_heading(verdict, style, out);
+	if (verdict->isolated)
+		put_isolated(verdict, out);
 	if (verdict->result == POLICY_VIOLATED && verdict->witness)
 		put_witness(verdict, style, out);
 	if (verdict->guarantee_count > 0)
@@ -99,7 +110,7 @@ static void put_verdict(const struct policy_verdict *verdict, const struct style
 
 void verify_line(const struct policy_report *report, const struct style *style, struct strbuf *out)
 {
-	size_t counts[3] = {};
+	size_t counts[POLICY_SUSPENDED + 1] = {};
 
 	for (size_t i = 0; i < report->verdict_count; i++)
 		counts[report->verdicts[i].result]++;
@@ -110,6 +121,8 @@ void verify_line(const struct policy_report *report, const struct style *style, 
 		strbuf_printf(out, ", %zu violated", counts[POLICY_VIOLATED]);
 	if (counts[POLICY_UNKNOWN])
 		strbuf_printf(out, ", %zu unknown", counts[POLICY_UNKNOWN]);
+	if (counts[POLICY_SUSPENDED])
+		strbuf_printf(out, ", %zu suspended by what was cut or sealed", counts[POLICY_SUSPENDED]);
 	strbuf_add_char(out, '\n');
 }
 
@@ -157,17 +170,24 @@ static json_t *guarantees_json(const struct policy_verdict *verdict)
 	return list;
 }
 
+static json_t *isolated_json(const struct policy_verdict *verdict)
+{
+	if (!verdict->isolated)
+		return json_null();
+	return json_pack("{s:s, s:s}", "guest", verdict->isolated->path, "world", world_name(verdict->world));
+}
+
 static json_t *verdict_json(const struct policy_verdict *verdict)
 {
 	const struct promise *promise = verdict->promise;
 
 	return json_pack(
-		"{s:o, s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "text", text_json(promise->text), "implied",
+		"{s:o, s:b, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "text", text_json(promise->text), "implied",
 		!is_line(promise), "line",
 		is_line(promise) && promise->line->place.line ? json_integer(promise->line->place.line) : json_null(),
-		"result", policy_result_word(verdict->result), "why", text_json(verdict->why), "witness",
-		witness_json(verdict->witness), "missing", assumptions_json(verdict->missing, verdict->missing_count),
-		"guarantees", guarantees_json(verdict));
+		"result", policy_result_word(verdict->result), "isolated", isolated_json(verdict), "why",
+		text_json(verdict->why), "witness", witness_json(verdict->witness), "missing",
+		assumptions_json(verdict->missing, verdict->missing_count), "guarantees", guarantees_json(verdict));
 }
 
 json_t *verify_json(const struct policy_report *report)

@@ -15,7 +15,7 @@ enum { USUAL_MEMORY = 512 << 20 };
 
 const char *policy_result_word(enum policy_result result)
 {
-	static const char *const words[] = {"proved", "violated", "unknown"};
+	static const char *const words[] = {"proved", "violated", "unknown", "suspended"};
 
 	return words[result];
 }
@@ -496,14 +496,23 @@ static int ask_admin(struct asking *asking, const struct guest *guest, struct po
 
 /* ---- all of it ---- */
 
+static int ask_allow(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
+{
+	int r;
+
+	compromise_line(asking, line, verdict);
+	r = ask_way(asking, &line->from, &line->to, set_of_ports(asking->space, line), false, verdict);
+	if (r == 0)
+		verdict_suspend(asking, line, verdict);
+	return r;
+}
+
 static int ask(struct asking *asking, const struct promise *promise, struct policy_verdict *verdict)
 {
 	memset(asking->compromised, 0, asking->places.party_count * sizeof(*asking->compromised));
 	switch (promise->kind) {
 	case PROMISE_ALLOW:
-		compromise_line(asking, promise->line, verdict);
-		return ask_way(asking, &promise->line->from, &promise->line->to,
-			       set_of_ports(asking->space, promise->line), false, verdict);
+		return ask_allow(asking, promise->line, verdict);
 	case PROMISE_DENY:
 		return ask_deny(asking, promise->line, verdict);
 	case PROMISE_CUT:

@@ -39,6 +39,7 @@ enum policy_result {
 	POLICY_PROVED,
 	POLICY_VIOLATED,
 	POLICY_UNKNOWN,
+	POLICY_SUSPENDED, /* allowed, but for as long as a guest is cut or sealed that was so at run time */
 };
 
 /* A packet that breaks a promise. */
@@ -60,12 +61,14 @@ struct policy_verdict {
 		*witness;		  /* of a violation; of what is unknown, a packet that it depends on; or NULL */
 	const struct assumption *missing; /* of what is unknown: which facts, and how to get them */
 	size_t missing_count;
-	const char **guarantees; /* of a violation by hosts taken over: what the others still stop */
+	const struct guest *isolated; /* of what is allowed and does not hold: who is cut off; NULL: that is not why */
+	enum world world;	      /* how */
+	const char **guarantees;      /* of a violation by hosts taken over: what the others still stop */
 	size_t guarantee_count;
 };
 
 struct policy_report {
-	enum policy_result result; /* the worst; unknown is better than violated */
+	enum policy_result result; /* the worst; unknown is better than violated, and what is suspended is not bad */
 	struct policy_verdict *verdicts;
 	size_t verdict_count;
 	const struct assumption *assumptions; /* of all of it, each once */

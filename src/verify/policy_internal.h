@@ -168,6 +168,11 @@ void source_add_world(const struct asking *asking, struct sources *sources, pset
 /* Whatever hosts that were taken over send to those that were not. */
 void source_add_taken_over(const struct asking *asking, struct sources *sources, pset packets);
 
+/* ---- policy_suspend.c ---- */
+
+/* Of a line that is violated: because a guest is cut or sealed, at run time or by the file? */
+void verdict_suspend(const struct asking *asking, const struct policy *line, struct policy_verdict *verdict);
+
 /* ---- policy_publish.c: what the file publishes ---- */
 
 /*

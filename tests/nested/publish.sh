@@ -69,6 +69,7 @@ start_session 127.0.0.1 13389
 check "a session" session_lives
 check "cut" nv cut hv1/a hv1/b
 check "it is cut" not out hv1/a
+check "which is proved, with its sessions and all others that may begin" says "proved: 8 of 8 promises kept" nv verify
 check "the session lives" session_lives
 check "others begin" echoes "" 127.0.0.1 13389
 check "from the world, too, which is what was said" echoes world 203.0.113.2 10022

@@ -5,7 +5,7 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/../lib/check.sh"
 nestvisor=$(readlink -f "$1")
 work=$(mktemp -d /run/test/lab.XXXXXX)
-sed 's/^policy:/&\n  - deny: {from: hv1\/a, to: world, even-if-compromised: [hv1\/a]}\n  - deny: {from: hv1\/a, to: world, even-if-compromised: [hv1\/a, hv1]}/; s/      a: {/&world: cut, /' \
+sed 's/^policy:/&\n  - allow: {from: hv1\/b, to: world, port: 443\/tcp}\n  - deny: {from: hv1\/a, to: world, even-if-compromised: [hv1\/a]}\n  - deny: {from: hv1\/a, to: world, even-if-compromised: [hv1\/a, hv1]}/; s/      a: {/&world: cut, /' \
 	"$here/../../examples/first.nest.yaml" > "$work/first.nest.yaml"
 cd "$work" || exit 1
 nv() { "$nestvisor" "$@"; }
@@ -38,6 +38,13 @@ check "and the policy" result "allow: {from: L0, to: hv1/a, port: 22/tcp}" prove
 check "the administrator's way stays" result "L0 reaches hv1/a" proved
 check "with the hypervisor it is not, by the hypervisor's own packets" result "$with_host" violated "whoever has taken over hv1"
 check "and what still holds is said" says "an address of hv1/a" nv verify first
+check "cut at run time: what that takes away is suspended" says "suspended: allow: {from: hv1/b, to: world, port: 443/tcp}: hv1/b is cut" nv cut hv1/b
+ask
+check "and so it is for verify" result "allow: {from: hv1/b, to: world, port: 443/tcp}" suspended
+check "the cut itself is proved" result "hv1/b is cut: it reaches nothing of the world" proved
+check "open" nv open --no-verify hv1/b
+ask
+check "it holds again" result "allow: {from: hv1/b, to: world, port: 443/tcp}" proved
 check "all of it, captured" nv capture --lab first --timeout 300 -o first.tar
 check "what still holds of that, too" says "an address of hv1/a" nv verify first.nest.yaml --facts first.tar
 

@@ -711,6 +711,38 @@ static void test_published_and_cut(void **state)
 	expect_violated(&open, line, "hv1 takes it in");
 }
 
+/* What is allowed and the cut takes away: if that was said at run time, it is no violation; else the file says both. */
+static void test_suspended(void **state)
+{
+	static const char allow[] = "allow: {from: hv1/a, to: hv1/b}", other[] = "allow: {from: hv1/a, to: world}";
+	struct allowance place = {.to = {{AF_INET, {198, 51, 100, 7}}, 32}};
+	const struct edit edits[] = {{"hv1-lab-first", nft, "hook forward priority -300; policy accept;",
+				      "hook forward priority -300; policy drop;"},
+				     {}};
+	const struct isolation_setting at_run_time = {.world = WORLD_CUT, .allowed = &place, .allowed_count = 1};
+	cleanup_proof struct proof file = prove_with(allow, other, NULL, NULL, NULL),
+				   later = prove_with(allow, other, NULL, &at_run_time, "hv1/a"),
+				   broken = prove_with(NULL, NULL, edits, &at_run_time, "hv1/a");
+	char why[WHY_SIZE] = "";
+	cleanup_strbuf struct strbuf line = {}, text = {};
+	const struct style style = {.columns = 160};
+	const struct policy_verdict *verdict = expect(&later, other, POLICY_SUSPENDED);
+	cleanup_json json_t *json = verify_json(later.report);
+
+	assert_string_equal(verdict->isolated->path, "hv1/a");
+	assert_int_equal(later.report->result, POLICY_PROVED);
+	verify_line(later.report, &style, &line);
+	assert_string_equal(line.text, "proved: 6 of 7 promises kept, 1 suspended by what was cut or sealed\n");
+	verify_text(later.report, &style, false, &text);
+	assert_non_null(strstr(text.text, "It does not hold because hv1/a is cut, until `nestvisor open hv1/a`."));
+	if (!schema_fits("verify", json, why))
+		fail_msg("%s", why);
+	assert_string_equal(expect(&file, other, POLICY_VIOLATED)->isolated->path, "hv1/a");
+	assert_int_equal(file.report->result, POLICY_VIOLATED);
+	/* what the cut has no part in */
+	assert_null(expect(&broken, allow, POLICY_VIOLATED)->isolated);
+}
+
 /* What is published leads on through the host, which is no less reached; any other port that does is a break. */
 static void test_published(void **state)
 {
@@ -913,6 +945,7 @@ int main(void)
 		cmocka_unit_test(test_compromised),
 		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_published_and_cut),
+		cmocka_unit_test(test_suspended),
 		cmocka_unit_test(test_missing_host),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_open_twice),
