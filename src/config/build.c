@@ -198,7 +198,7 @@ static void set_install(struct build *b, struct guest *guest, const struct node 
 {
 	const struct object *object = schema_guest.keys[GUEST_INSTALL].object;
 	const struct node *iso = said(map, INSTALL_ISO), *virtio = said(map, INSTALL_VIRTIO);
-	const struct node *password = said(map, INSTALL_PASSWORD_FILE);
+	const struct node *password = said(map, INSTALL_PASSWORD_FILE), *build = said(map, INSTALL_BUILD);
 	struct install *install;
 
 	if (!iso || !virtio || !password)
@@ -215,6 +215,7 @@ static void set_install(struct build *b, struct guest *guest, const struct node 
 		.password_file = absolute_path(b, password->text),
 		.password = text_of(b, map, object, INSTALL_PASSWORD),
 		.product_key = text_of(b, map, object, INSTALL_PRODUCT_KEY),
+		.build = build ? (unsigned)build->value.number : 0,
 		.place = map->spot.place,
 	};
 	guest->install = install;

@@ -128,6 +128,7 @@ static const char *choice_name(int key, unsigned position)
  */
 struct whose {
 	const struct lab *lab;
+	bool part;		 /* it has "at" */
 	struct published *ports; /* NULL: it is the lab's root, and everything is as the file says */
 	size_t port_count;
 };
@@ -164,7 +165,8 @@ static void add_lists(const struct whose *whose, const struct guest *guest, json
 	json_object_set_new(json, "tags", tags);
 }
 
-static json_t *install_json(const struct guest *guest)
+/* What only a part may say is left out of the whole lab's own file. */
+static json_t *install_json(const struct guest *guest, bool part)
 {
 	const struct install *install = guest->install;
 	json_t *json = json_object();
@@ -174,6 +176,8 @@ static json_t *install_json(const struct guest *guest)
 	set_text(json, "virtio-id", install->virtio_id);
 	set_text(json, "edition", install->edition);
 	set_text(json, "language", install->language);
+	if (part)
+		json_object_set_new(json, "build", json_integer(install->build));
 	set_text(json, "keyboard", install->keyboard);
 	set_text(json, "time-zone", install->time_zone);
 	set_text(json, "user", install->user);
@@ -192,7 +196,7 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	if (guest->disk)
 		json_object_set_new(json, "disk", size_json(guest->disk));
 	if (guest->install)
-		json_object_set_new(json, "install", install_json(guest));
+		json_object_set_new(json, "install", install_json(guest, whose->part));
 	else
 		set_text(json, "image", guest->image);
 	set_text(json, "image-id", guest->image_id);
@@ -310,7 +314,7 @@ static void set_routers(json_t *json, const struct guest *guest)
 
 json_t *config_part(const struct lab *lab, const struct host *host)
 {
-	struct whose whose = {.lab = lab};
+	struct whose whose = {.lab = lab, .part = *host->path};
 	json_t *json, *policies = json_array();
 
 	if (host != lab->root)

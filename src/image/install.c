@@ -31,6 +31,7 @@ static struct unattend answers_of(struct arena *arena, const struct guest *guest
 
 	return (struct unattend){
 		.version = (enum windows_version)windows_version(guest->os),
+		.build = install->build,
 		.edition = install->edition ? install->edition : "",
 		.language = install->language ? install->language : "",
 		.keyboard = install->keyboard,
@@ -72,9 +73,10 @@ static int choose(struct arena *arena, struct guest *guest, enum install_part *r
 		return r;
 	install->edition = choice.edition->name;
 	install->language = choice.language;
+	install->build = choice.edition->build;
 	*ret_wrong = INSTALL_PART_VIRTIO;
 	r = medium_read(arena, install->virtio, &virtio, err);
-	return r < 0 ? r : medium_check_virtio(&virtio, version, err);
+	return r < 0 ? r : medium_check_virtio(&virtio, version, install->build, err);
 }
 
 int install_check(struct arena *arena, struct guest *guest, enum install_part *ret_wrong, struct error **err)

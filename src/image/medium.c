@@ -147,22 +147,16 @@ static int read_windows(struct arena *arena, struct volume *volume, struct mediu
 	return 0;
 }
 
-static void read_virtio(struct volume *volume, struct medium *medium)
+static void read_virtio(struct arena *arena, struct volume *volume, struct medium *medium)
 {
-	static const struct {
-		enum windows_version version;
-		const char *disk, *network;
-	} drivers[] = {
-		{WINDOWS_11, "viostor/w11/amd64/viostor.inf", "NetKVM/w11/amd64/netkvm.inf"},
-		{WINDOWS_10, "viostor/w10/amd64/viostor.inf", "NetKVM/w10/amd64/netkvm.inf"},
-		{WINDOWS_SERVER, "viostor/2k22/amd64/viostor.inf", "NetKVM/2k22/amd64/netkvm.inf"},
-	};
+	static const char *const folders[] = {"w11", "w10", "2k25", "2k22", "2k19", "2k16"};
 
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
-		if (volume_has(volume, drivers[i].disk) && volume_has(volume, drivers[i].network))
-			medium->drivers |= drivers[i].version;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (volume_has(volume, arena_printf(arena, "viostor/%s/amd64/viostor.inf", folders[i])) &&
+		    volume_has(volume, arena_printf(arena, "NetKVM/%s/amd64/netkvm.inf", folders[i])))
+			*arena_push(arena, medium->drivers, medium->driver_count) = folders[i];
 	medium->agent = volume_has(volume, "guest-agent/qemu-ga-x86_64.msi");
-	if (medium->drivers || medium->agent)
+	if (medium->driver_count || medium->agent)
 		medium->kind = MEDIUM_VIRTIO;
 }
 
@@ -196,7 +190,7 @@ int medium_read(struct arena *arena, const char *path, struct medium *ret, struc
 			       .size = volume->size};
 	r = read_windows(arena, volume, ret, err);
 	if (r == 0 && ret->kind == MEDIUM_OTHER)
-		read_virtio(volume, ret);
+		read_virtio(arena, volume, ret);
 	if (r == 0 && ret->kind == MEDIUM_OTHER)
 		ret->why = why_not(arena, volume);
 	return r;
@@ -349,8 +343,17 @@ int medium_choose(const struct medium *medium, enum windows_version version, con
 	return choose_language(medium, ret->edition, language, &ret->language, err);
 }
 
-int medium_check_virtio(const struct medium *medium, enum windows_version version, struct error **err)
+static bool has_drivers(const struct medium *medium, const char *folder)
 {
+	for (size_t i = 0; i < medium->driver_count; i++)
+		if (strcmp(medium->drivers[i], folder) == 0)
+			return true;
+	return false;
+}
+
+int medium_check_virtio(const struct medium *medium, enum windows_version version, unsigned build, struct error **err)
+{
+	const char *folder = windows_drivers(version, build);
 	cleanup_arena struct arena *arena = arena_new();
 	int r;
 
@@ -360,9 +363,10 @@ int medium_check_virtio(const struct medium *medium, enum windows_version versio
 		error_hint(err, "https://fedorapeople.org/groups/virt/virtio-win/direct-downloads/stable-virtio/");
 		return r;
 	}
-	if (!(medium->drivers & version))
-		return error_set(err, EMEDIUMTYPE, "%s has no drivers of disk and network for %s", medium->path,
-				 version_name(version));
+	if (!has_drivers(medium, folder))
+		return error_set(err, EMEDIUMTYPE,
+				 "%s has no drivers of disk and network for %s (viostor and NetKVM/%s)", medium->path,
+				 version_name(version), folder);
 	return medium->agent ? 0
 			     : error_set(err, EMEDIUMTYPE,
 					 "%s has no guest agent (guest-agent/qemu-ga-x86_64.msi), by which nestvisor "

@@ -44,7 +44,8 @@ struct medium {
 	struct medium_edition *editions;
 	size_t edition_count;
 	/* virtio-win: of which Windows it has the drivers of disk and network */
-	unsigned drivers; /* enum windows_version, or-ed */
+	const char **drivers; /* its folders of them: "w11" */
+	size_t driver_count;
 	bool agent;
 	/* other: why it is neither */
 	const char *why;
@@ -69,7 +70,7 @@ int medium_choose(const struct medium *medium, enum windows_version version, con
 		  struct medium_choice *ret, struct error **err);
 
 /* Whether it is virtio-win's, with the drivers of that Windows. */
-int medium_check_virtio(const struct medium *medium, enum windows_version version, struct error **err);
+int medium_check_virtio(const struct medium *medium, enum windows_version version, unsigned build, struct error **err);
 
 /* "Windows 11, build 26100, x64" */
 const char *medium_words(struct arena *arena, const struct medium *medium);

@@ -73,10 +73,10 @@ static void add_languages(struct writer *w, const struct unattend *a, bool setup
 }
 
 /* Folders of virtio-win. Setup passes over those that are not there. */
-static void add_drivers(struct writer *w, enum windows_version version)
+static void add_drivers(struct writer *w, const struct unattend *a)
 {
 	static const char *const drivers[] = {"NetKVM", "vioscsi", "viostor"};
-	const char *folder = version == WINDOWS_11 ? "w11" : version == WINDOWS_10 ? "w10" : "2k22";
+	const char *folder = windows_drivers(a->version, a->build);
 	int number = 0;
 
 	begin(w, "DriverPaths", "");
@@ -170,7 +170,7 @@ static void add_windows_pe(struct writer *w, const struct unattend *a)
 	add_languages(w, a, true);
 	end(w, "component");
 	begin_component(w, "Microsoft-Windows-PnpCustomizationsWinPE");
-	add_drivers(w, a->version);
+	add_drivers(w, a);
 	end(w, "component");
 	begin_component(w, "Microsoft-Windows-Setup");
 	add_disk(w);

@@ -20,6 +20,7 @@ struct strbuf;
 
 struct unattend {
 	enum windows_version version;
+	unsigned build; /* of a server, as its drivers differ; 0: not known */
 	const char *edition;	   /* the image's name on the medium: "Windows 11 Pro" */
 	const char *language;	   /* "de-DE": one that the medium has */
 	const char *keyboard;	   /* a language, or NULL: the same */

@@ -102,6 +102,7 @@ struct install {
 	const char *virtio;    /* path of the ISO of virtio-win */
 	const char *virtio_id; /* in a part: under which id the layer above carried it down */
 	const char *edition, *language; /* NULL: what the medium suggests; set once it was looked at */
+	unsigned build;                 /* of what is installed; 0 until the medium was looked at */
 	const char *keyboard;           /* NULL: the language's */
 	const char *time_zone, *user;
 	const char *password_file;

@@ -135,3 +135,10 @@ unsigned windows_version(const char *os)
 			return known[i].version;
 	return 0;
 }
+
+const char *windows_drivers(enum windows_version version, unsigned build)
+{
+	if (version != WINDOWS_SERVER)
+		return version == WINDOWS_11 ? "w11" : "w10";
+	return build >= 26100 ? "2k25" : build >= 20348 || build == 0 ? "2k22" : build >= 17763 ? "2k19" : "2k16";
+}

@@ -17,6 +17,9 @@ enum windows_version { WINDOWS_11 = 1, WINDOWS_10 = 2, WINDOWS_SERVER = 4 };
 /* Which Windows a lab file's `os` is; 0: none. */
 unsigned windows_version(const char *os);
 
+/* The folder of virtio-win's drivers for it: "w11"; of a server by its build, 0 for one that is not known: "2k22". */
+const char *windows_drivers(enum windows_version version, unsigned build);
+
 /* Where a setting belongs in QEMU's command line. */
 enum windows_place {
 	WINDOWS_GUEST,	 /* the guest's own keys: firmware, tpm, disks, nics */
