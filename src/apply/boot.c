@@ -1,6 +1,7 @@
 #include "apply/boot.h"
 
 #include "apply/into.h"
+#include "apply/isolate.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -199,9 +200,9 @@ static int add_nics(struct session *s, struct arena *arena, const struct guest *
 		int r;
 
 		if (guest->libvirt) {
-			char *name = arena_alloc(arena, NET_LOOSE_TAP_SIZE);
+			char *name = arena_alloc(arena, INTERFACE_NAME_SIZE);
 
-			net_loose_tap_name(nic, name);
+			nic_loose_tap(nic, name);
 			nics[i].tap = name;
 			r = net_make_loose_tap(s->net, nic, err);
 		} else {
@@ -216,18 +217,15 @@ static int add_nics(struct session *s, struct arena *arena, const struct guest *
 }
 
 struct plugging {
-	struct net *net;
+	struct session *session;
 	const struct guest *guest;
 };
 
 static int plug_nics(void *data, struct error **err)
 {
 	const struct plugging *plugging = data;
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < plugging->guest->nic_count; i++)
-		r = net_plug_tap(plugging->net, &plugging->guest->nics[i], err);
-	return r;
+	return isolate_plug(plugging->session, plugging->guest, err);
 }
 
 static unsigned cpus_of(const struct session *s, const struct guest *guest, enum accelerator accelerator)
@@ -255,7 +253,7 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 	cleanup_arena struct arena *arena = arena_new();
 	struct driver_nic *nics = arena_alloc(arena, (guest->nic_count ? guest->nic_count : 1) * sizeof(*nics));
 	const char *run_dir = folders_guest(arena, &s->folders, guest->name);
-	struct plugging plugging = {s->net, guest};
+	struct plugging plugging = {s, guest};
 	cleanup_free char *words = guest->seed == SEED_NATIVE ? seed_words(guest) : NULL;
 	struct driver_guest d = {.lab = s->lab->name,
 				 .path = guest->path,

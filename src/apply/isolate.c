@@ -2,6 +2,7 @@
 
 #include "apply/adopted.h"
 #include "apply/into.h"
+#include "apply/nwfilter.h"
 #include "apply/session.h"
 #include "base/arena.h"
 #include "base/cancel.h"
@@ -419,6 +420,58 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 
 /* ─── a change ─── */
 
+static void release_isolation(void *isolation)
+{
+	isolation_free(isolation);
+}
+
+/* Whether the change is about a guest of this host itself. */
+static bool is_named(const struct isolate_request *request, const struct guest *guest)
+{
+	for (size_t i = 0; request && i < request->guest_count; i++)
+		if (request->guests[i] == guest)
+			return true;
+	return !request;
+}
+
+/* What the rules hold while libvirt works: those, too, that its filter is to hold and does not know yet. NULL: libvirt
+ * has nothing to do that matters. */
+static struct isolation *until_filtered(struct arena *arena, const struct isolation *before,
+					const struct isolation *after)
+{
+	const struct host *root = after->lab->root;
+	struct isolation *held = NULL;
+
+	for (size_t i = 0; i < root->guest_count; i++) {
+		size_t index = root->guests[i]->index;
+		const struct isolation_setting *s = &after->settings[index];
+		struct isolation_setting by_rules = *s;
+
+		if (s->method != ISOLATION_NWFILTER || isolation_same_setting(&before->settings[index], s))
+			continue;
+		if (!held) {
+			held = isolation_copy(after);
+			arena_adopt(arena, held, release_isolation);
+		}
+		by_rules.method = ISOLATION_NFT;
+		isolation_set(held, root->guests[i], &by_rules);
+	}
+	return held;
+}
+
+static int filter_here(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+		       const struct isolation *after, struct net *net, struct error **err)
+{
+	const struct host *root = after->lab->root;
+	int r = 0;
+
+	for (size_t i = 0; i < root->guest_count && r == 0; i++)
+		if (root->guests[i]->libvirt)
+			r = nwfilter_put(arena, folders, net, after, root->guests[i],
+					 is_named(request, root->guests[i]), err);
+	return r;
+}
+
 /* In force at this host, with the lock held. A lab that is not up has no rules yet; it gets them before its guests. */
 static int switch_here(struct net *net, const struct isolation *before, const struct isolation *after,
 		       struct isolate_result *ret, struct error **err)
@@ -427,6 +480,27 @@ static int switch_here(struct net *net, const struct isolation *before, const st
 		return 0;
 	net_set_isolation(net, before);
 	return net_isolate(net, after, &ret->switched, err);
+}
+
+/* Written down and in force at this host. */
+static int put_in_force(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+			const struct isolation *before, const struct isolation *after, struct net *net,
+			struct isolate_result *ret, struct error **err)
+{
+	const struct isolation *held = until_filtered(arena, before, after);
+	struct net_switched more;
+	int r = save(folders, held ? held : after, err);
+
+	if (r == 0)
+		r = switch_here(net, before, held ? held : after, ret, err);
+	if (r == 0 && net_namespace_exists(net))
+		r = filter_here(arena, folders, request, after, net, err);
+	if (r < 0 && held)
+		error_hint(err, "until nwfilter does, nestvisor's own rules hold it: nestvisor isolate status");
+	if (r < 0 || !held)
+		return r;
+	r = save(folders, after, err);
+	return r < 0 || !net_namespace_exists(net) ? r : net_isolate(net, after, &more, err);
 }
 
 static int carry_out(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
@@ -442,9 +516,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 	if (r == 0) /* before anything is promised */
 		r = adopted_prepare(arena, after->lab, net, &adopted, err);
 	if (r == 0)
-		r = save(folders, after, err);
-	if (r == 0)
-		r = switch_here(net, before, after, ret, err);
+		r = put_in_force(arena, folders, request, before, after, net, ret, err);
 	if (r == 0) {
 		settle_begin(&settling);
 		ret->isolation = after;
@@ -457,11 +529,6 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 	}
 	net_close(net);
 	return r;
-}
-
-static void release_isolation(void *isolation)
-{
-	isolation_free(isolation);
 }
 
 /* The state before, and a copy of it to be changed; both live in the arena. */
@@ -687,4 +754,15 @@ int isolate_make_rules(struct session *session, struct error **err)
 	arena_adopt(session->arena, fresh, release_isolation); /* the network borrows it */
 	net_set_isolation(session->net, fresh);
 	return net_make_rules(session->net, err);
+}
+
+int isolate_plug(struct session *session, const struct guest *guest, struct error **err)
+{
+	cleanup_isolation struct isolation *isolation = NULL;
+	cleanup_close int lock_fd = -1;
+	int r = lock(&session->folders, session->cancel, &lock_fd, err);
+
+	if (r == 0)
+		r = isolate_load(&session->folders, session->lab, &isolation, err);
+	return r < 0 ? r : nwfilter_plug(&session->folders, session->net, isolation, guest, err);
 }

@@ -9,6 +9,10 @@
  *   /run/nestvisor/<lab>/isolation.lock       held for milliseconds by whoever changes the above or the rules
  *   /run/nestvisor/<lab>/isolation.done       which hosts below have what was said: {"hv1": a hash of it}
  *
+ * A guest of libvirt's may be held by nwfilter instead of the rules (nwfilter.h). Libvirt takes its time: until its
+ * filter stands the lab's rules hold the guest, and that is what is written down; so whoever is killed in between
+ * leaves a guest that is cut.
+ *
  * The order of a change: it is written down; it is in force at this host, the outermost one that can see the guest;
  * then, at the same time in all of them, the hosts below are told. It is done when all have answered, and never said to
  * be done before. A host that is down gets it with its part when it comes up. The lock is not the lab's: a change never
@@ -88,6 +92,12 @@ int isolate_adopt(struct session *session, const char *said, struct error **err)
 
 /* net_make_rules with what holds at this moment. */
 int isolate_make_rules(struct session *session, struct error **err);
+
+/*
+ * Brings the taps of a guest of libvirt's, which QEMU holds and whose CPUs do not run yet, to their networks; and where
+ * it is held by nwfilter, puts that on them. With what holds at this moment.
+ */
+int isolate_plug(struct session *session, const struct guest *guest, struct error **err);
 
 /* For the part of a guest that is a host: what to say to it; and that it has it. Frees nothing of what it is given. */
 json_t *isolate_part(const struct isolation *isolation, const struct guest *guest);

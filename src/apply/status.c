@@ -5,6 +5,7 @@
 #include "apply/adopted.h"
 #include "apply/into.h"
 #include "apply/isolate.h"
+#include "apply/nwfilter.h"
 #include "apply/session.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -332,6 +333,16 @@ static bool lacks_rules(unsigned changed)
 	return changed & (HOST_NAMESPACE | HOST_RULES);
 }
 
+/* Of libvirt's, which the rules do not make up for. */
+static bool lacks_filter(const struct session *s, const struct guest *guest, const struct lab_status *status)
+{
+	const struct isolation_setting *setting = &s->isolation->settings[guest->index];
+	enum guest_state state = status->guests[guest->index].state;
+
+	return setting->method == ISOLATION_NWFILTER && setting->world != WORLD_OPEN &&
+	       (state == GUEST_RUNNING || state == GUEST_STARTING) && !nwfilter_stands(guest);
+}
+
 /* The outermost host where what holds for a guest is not in force; NULL: none is known. */
 static const char *not_in_force(struct session *s, const struct guest *guest, const struct lab_status *status)
 {
@@ -340,7 +351,7 @@ static const char *not_in_force(struct session *s, const struct guest *guest, co
 
 	if (s->lab->adopted && !s->adopted && isolation_world(s->isolation, guest) != WORLD_OPEN)
 		return "L0"; /* nobody knows */
-	if (lacks_rules(status->changed))
+	if (lacks_rules(status->changed) || lacks_filter(s, first, status))
 		return *root->path ? root->path : "L0";
 	if (first == guest || status->guests[first->index].state != GUEST_RUNNING)
 		return NULL;

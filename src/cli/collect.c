@@ -5,6 +5,7 @@
 #include "cli/ask.h"
 #include "cli/target.h"
 
+#include <net/if.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -303,6 +304,13 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
+/* A tap that is lent to libvirt is on the machine itself (net_lend_tap); a cable has its name in the lab. */
+static bool is_lent(const struct lab *lab, const struct nic *nic, char ret_name[INTERFACE_NAME_SIZE])
+{
+	nic_loose_tap(nic, ret_name);
+	return nic->guest->libvirt && nic->guest->parent == lab->root && if_nametoindex(ret_name) != 0;
+}
+
 json_t *collect_cables(const struct lab *lab, const char *const *names, size_t count)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -314,13 +322,16 @@ json_t *collect_cables(const struct lab *lab, const char *const *names, size_t c
 
 		for (size_t j = 0; j < guest->nic_count; j++) {
 			const uint8_t *mac = guest->nics[j].mac;
-			char text[NAME_SIZE];
+			char text[NAME_SIZE], tap[INTERFACE_NAME_SIZE];
+			bool lent = is_lent(lab, &guest->nics[j], tap);
 
 			snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
 				 mac[4], mac[5]);
 			if (is_among(host, names, count) || is_among(guest->path, names, count))
 				json_array_append_new(
-					cables, json_pack("[s,s,s,s]", host, guest->nics[j].tap, guest->path, text));
+					cables,
+					json_pack("[s,s,s,s]", lent ? machine_of(arena, lab, guest->parent).name : host,
+						  lent ? tap : guest->nics[j].tap, guest->path, text));
 		}
 	}
 	return cables;

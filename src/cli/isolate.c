@@ -31,6 +31,7 @@ static void add_guest(struct table *table, const struct lab_status *now, const s
 	table_row(table);
 	table_cell(table, COLOUR_BOLD, guest->path);
 	table_cell(table, world_colour(world), world_name(world));
+	table_cell(table, COLOUR_NONE, isolation_method_name(s->method));
 	table_cell(table, COLOUR_NONE, until);
 	table_cell(table, COLOUR_NONE, effect.world == WORLD_CUT ? neighbours_name(effect.neighbours) : "");
 	table_cell(table, COLOUR_NONE, allowed.text);
@@ -43,7 +44,7 @@ static void add_guest(struct table *table, const struct lab_status *now, const s
 
 static int show(struct invocation *inv, const struct lab *lab, const struct lab_status *now)
 {
-	static const char *const headings[] = {"GUEST",	  "WORLD",   "UNTIL",	 "NEIGHBOURS",
+	static const char *const headings[] = {"GUEST",	  "WORLD",   "METHOD",	 "UNTIL", "NEIGHBOURS",
 					       "ALLOWED", "SAID BY", "IN FORCE", NULL};
 	cleanup_table struct table *table = table_new(headings);
 	cleanup_strbuf struct strbuf text = {0};

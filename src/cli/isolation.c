@@ -1,5 +1,6 @@
 #include "cli/isolation.h"
 
+#include "apply/nwfilter.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/strbuf.h"
@@ -69,6 +70,13 @@ static int choose_guests(struct invocation *inv, struct arena *arena, const stru
 	return status;
 }
 
+static enum isolation_method method_of(struct invocation *inv)
+{
+	const char *name = invocation_string(inv, "method");
+
+	return strcmp(name, isolation_method_name(ISOLATION_NWFILTER)) == 0 ? ISOLATION_NWFILTER : ISOLATION_NFT;
+}
+
 /* The command as it was given, as far as the log wants it. */
 static const char *words_of(struct invocation *inv, struct arena *arena, const char *more)
 {
@@ -82,6 +90,8 @@ static const char *words_of(struct invocation *inv, struct arena *arena, const c
 		words = arena_printf(arena, "%s --tag %s", words, tags[i]);
 	for (size_t i = 0; i < inv->operand_count; i++)
 		words = arena_printf(arena, "%s %s", words, inv->operands[i]);
+	if (method_of(inv) == ISOLATION_NWFILTER)
+		words = arena_printf(arena, "%s --method nwfilter", words);
 	return more ? arena_printf(arena, "%s%s", words, more) : words;
 }
 
@@ -105,9 +115,9 @@ json_t *isolation_guest_json(const struct isolation *isolation, const struct gue
 	const struct isolation_setting *s = &isolation->settings[guest->index];
 	struct isolation_effect effect = isolation_effect(isolation, guest);
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o, s:o}", "path", guest->path, "world",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o, s:o}", "path", guest->path, "world",
 			 world_name(isolation_world(isolation, guest)), "set", world_name(s->world), "file",
-			 world_name(guest->world), "open_until",
+			 world_name(guest->world), "method", isolation_method_name(s->method), "open_until",
 			 effect.open_ms > 0 ? json_integer(effect.open_until) : json_null(), "neighbours",
 			 neighbours_name(effect.neighbours), "allow", allowed_json(s), "at_run_time", s->at_run_time,
 			 "since", s->since ? json_integer(s->since) : json_null(), "by", text_json(s->by));
@@ -192,6 +202,8 @@ static void print_guest(struct invocation *inv, const struct guest *guest, const
 	}
 	if (world == WORLD_CUT && effect.neighbours != NEIGHBOURS_KEEP)
 		strbuf_printf(&more, ", neighbours: %s", neighbours_name(effect.neighbours));
+	if (result->isolation->settings[guest->index].method == ISOLATION_NWFILTER)
+		strbuf_add(&more, " by nwfilter");
 	if (effect.open_ms > 0) {
 		isolation_format_until(effect.open_until, until);
 		strbuf_printf(&more, " until %s", until);
@@ -240,27 +252,39 @@ int isolation_answer(struct invocation *inv, const struct lab *lab, const struct
 	return status;
 }
 
+/* What the command asks for, by the method that it names. */
+struct by_method {
+	const struct lab *lab;
+	enum isolation_method method;
+	isolate_edit edit;
+	void *data;
+};
+
+static int edit_by_method(void *data, const struct guest *guest, struct isolation_setting *ret, struct error **err)
+{
+	const struct by_method *by = data;
+	int r = by->edit(by->data, guest, ret, err);
+
+	ret->method = by->method;
+	return r < 0 ? r : nwfilter_check(by->lab, guest, ret, err);
+}
+
 int isolation_run(struct invocation *inv, const char *more, isolate_edit edit, void *data)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_error struct error *err = NULL;
 	cleanup_lab struct lab *lab = NULL;
-	struct isolate_request request = {.edit = edit, .data = data};
+	struct by_method by = {.method = method_of(inv), .edit = edit, .data = data};
+	struct isolate_request request = {.edit = edit_by_method, .data = &by};
 	struct isolate_result result;
 	struct choice choice;
 	int status = target_lab(inv, NULL, &lab), r;
 
-	/* The place for the other method, which is for domains that nestvisor did not make: nwfilters stand where libvirt
-	 * makes its taps, and a lab's taps are elsewhere, whoever started the guest. */
-	if (status == EXIT_DONE && strcmp(invocation_string(inv, "method"), "nwfilter") == 0)
-		return invocation_usage(inv,
-					"nwfilter is for networks of libvirt's, and those of lab %s are nestvisor's: "
-					"--method nft holds all of its guests",
-					lab->name);
 	if (status == EXIT_DONE)
 		status = choose_guests(inv, arena, lab, &choice);
 	if (status != EXIT_DONE)
 		return status;
+	by.lab = lab;
 	request.what = words_of(inv, arena, more);
 	request.guests = choice.guests;
 	request.guest_count = choice.count;

@@ -21,8 +21,9 @@
 #include "base/json.h"
 #include "driver/command.h"
 #include "driver/libvirt_drift.h"
+#include "driver/libvirt_filter.h"
 #include "driver/libvirt_internal.h"
-#include "driver/libvirt_library.h"
+#include "driver/libvirt_talk.h"
 #include "driver/libvirt_tap.h"
 #include "driver/libvirt_xml.h"
 #include "driver/postmortem.h"
@@ -47,17 +48,7 @@ static const char *const logs[] = {"console.log", "console.log.0", "console.log.
 
 enum { FILE_COUNT = sizeof(files) / sizeof(files[0]), LOG_COUNT = sizeof(logs) / sizeof(logs[0]) };
 
-/* One conversation with one libvirt about one domain. */
-struct talk {
-	const struct libvirt *lib;
-	struct arena *arena;
-	const char *uri, *name, *uuid, *mark, *run_dir;
-	const char *definition, *machine; /* libvirt's dumps of what nestvisor made; NULL: not made yet */
-	virConnectPtr connection;
-	virDomainPtr domain; /* NULL: there is none */
-};
-
-static void talk_end(struct talk *talk)
+void talk_end(struct talk *talk)
 {
 	if (talk->domain)
 		talk->lib->virDomainFree(talk->domain);
@@ -66,11 +57,8 @@ static void talk_end(struct talk *talk)
 	arena_free(talk->arena);
 	*talk = (struct talk){0};
 }
-#define cleanup_talk __attribute__((cleanup(talk_end)))
 
-/* Sets the error in libvirt's own words. */
-__attribute__((format(printf, 3, 4))) static int fail(const struct talk *talk, struct error **err, const char *format,
-						      ...)
+int talk_fail(const struct talk *talk, struct error **err, const char *format, ...)
 {
 	const virError *said = talk->lib->virGetLastError();
 	cleanup_free char *what = NULL;
@@ -88,14 +76,14 @@ __attribute__((format(printf, 3, 4))) static int fail(const struct talk *talk, s
 	return r;
 }
 
-static int open_connection(struct talk *talk, struct error **err)
+int talk_open(struct talk *talk, struct error **err)
 {
 	int r = libvirt_load(&talk->lib, err);
 
 	if (r < 0)
 		return r;
 	talk->connection = talk->lib->virConnectOpen(talk->uri);
-	return talk->connection ? 0 : fail(talk, err, "cannot connect");
+	return talk->connection ? 0 : talk_fail(talk, err, "cannot connect");
 }
 
 /* The text between the first tag and the next: the mark has no other form. */
@@ -118,7 +106,7 @@ static int check_mark(struct talk *talk, struct error **err)
 	if (mark_is(xml, talk->mark))
 		return 0;
 	if (said && said->code != VIR_ERR_NO_DOMAIN_METADATA)
-		return fail(talk, err, "cannot read whose the domain %s is", name);
+		return talk_fail(talk, err, "cannot read whose the domain %s is", name);
 	r = error_set(err, EPERM,
 		      "there is a domain %s at %s that does not bear nestvisor's mark of %s: it is left alone", name,
 		      talk->uri, talk->mark);
@@ -128,7 +116,7 @@ static int check_mark(struct talk *talk, struct error **err)
 }
 
 /* Finds the domain and makes sure that it is ours. Another's that is called the same is in our way. */
-static int find_domain(struct talk *talk, struct error **err)
+int talk_find_domain(struct talk *talk, struct error **err)
 {
 	const virError *said;
 
@@ -136,7 +124,7 @@ static int find_domain(struct talk *talk, struct error **err)
 	if (!talk->domain) {
 		said = talk->lib->virGetLastError();
 		if (said && said->code != VIR_ERR_NO_DOMAIN)
-			return fail(talk, err, "cannot look for the domain %s", talk->name);
+			return talk_fail(talk, err, "cannot look for the domain %s", talk->name);
 	}
 	return talk->domain ? check_mark(talk, err) : 0;
 }
@@ -283,14 +271,14 @@ static int destroy(struct talk *talk, struct error **err)
 	int state = VIR_DOMAIN_NOSTATE, reason;
 
 	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) < 0)
-		return fail(talk, err, "cannot ask how the domain %s is", talk->name);
+		return talk_fail(talk, err, "cannot ask how the domain %s is", talk->name);
 	if (state == VIR_DOMAIN_SHUTOFF ||
 	    talk->lib->virDomainDestroyFlags(talk->domain, VIR_DOMAIN_DESTROY_GRACEFUL) == 0 ||
 	    talk->lib->virDomainDestroy(talk->domain) == 0)
 		return 0;
 	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_SHUTOFF)
 		return 0; /* by itself, meanwhile */
-	return fail(talk, err, "cannot end the domain %s", talk->name);
+	return talk_fail(talk, err, "cannot end the domain %s", talk->name);
 }
 
 static int undefine(struct talk *talk, struct error **err)
@@ -305,7 +293,7 @@ static int undefine(struct talk *talk, struct error **err)
 	said = talk->lib->virGetLastError();
 	if (said && said->code == VIR_ERR_NO_DOMAIN) /* somebody undefined it while it ran, and it has ended */
 		return 0;
-	return fail(talk, err, "cannot undefine the domain %s", talk->name);
+	return talk_fail(talk, err, "cannot undefine the domain %s", talk->name);
 }
 
 /* ─── which domain it is ─── */
@@ -321,7 +309,7 @@ static int write_record(const struct talk *talk, const char *run_dir, struct err
 }
 
 /* -ENOENT: none was begun. */
-static int read_record(struct talk *talk, const char *run_dir, struct error **err)
+int talk_read_record(struct talk *talk, const char *run_dir, struct error **err)
 {
 	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
 	cleanup_json json_t *record = NULL;
@@ -342,14 +330,15 @@ static int read_record(struct talk *talk, const char *run_dir, struct error **er
 	return 0;
 }
 
-/* flags: VIR_DOMAIN_XML_INACTIVE for how it is defined, 0 for the machine that runs. */
+/* flags: VIR_DOMAIN_XML_INACTIVE for how it is defined, 0 for the machine that runs. Without what isolation puts there,
+ * which comes and goes. */
 static int dump(struct talk *talk, unsigned flags, const char **ret, struct error **err)
 {
 	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(talk->domain, flags);
 
 	if (!xml)
-		return fail(talk, err, "cannot ask what the domain %s is", talk->name);
-	*ret = arena_strdup(talk->arena, xml);
+		return talk_fail(talk, err, "cannot ask what the domain %s is", talk->name);
+	*ret = libvirt_filter_left_out(talk->arena, xml);
 	return 0;
 }
 
@@ -357,6 +346,7 @@ static void remove_files(const char *run_dir)
 {
 	static const char *const record[] = {DOMAIN_FILE};
 
+	libvirt_filter_forget(run_dir);
 	remove_listed(run_dir, files, FILE_COUNT);
 	remove_listed(run_dir, logs, LOG_COUNT);
 	remove_listed(run_dir, record, 1);
@@ -378,7 +368,7 @@ static int create(struct talk *talk, struct error **err)
 		error_hint(err, "libvirtd must run in the same network namespace as nestvisor");
 		return r;
 	}
-	return fail(talk, err, "the domain %s does not start", talk->name);
+	return talk_fail(talk, err, "the domain %s does not start", talk->name);
 }
 
 /* With its CPUs stopped; the taps are let go of, so that they end with their QEMU, and plugged; then it runs. */
@@ -400,7 +390,7 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 	if (r == 0) /* before it runs: no guest that runs is taken for a dead one, which need not be cut */
 		r = process_write_pid_file(pid_path, process, err);
 	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
-		r = fail(talk, err, "the domain %s does not run", talk->name);
+		r = talk_fail(talk, err, "the domain %s does not run", talk->name);
 	return r;
 }
 
@@ -409,7 +399,7 @@ static int define_as(struct talk *talk, const char *xml, unsigned flags, struct 
 	virDomainPtr domain = talk->lib->virDomainDefineXMLFlags(talk->connection, xml, flags);
 
 	if (!domain)
-		return fail(talk, err, "cannot define the domain %s", talk->name);
+		return talk_fail(talk, err, "cannot define the domain %s", talk->name);
 	if (talk->domain)
 		talk->lib->virDomainFree(talk->domain);
 	talk->domain = domain;
@@ -441,6 +431,7 @@ static void take_back(struct talk *talk, const char *run_dir)
 
 	if (talk->domain && (destroy(talk, NULL) < 0 || undefine(talk, NULL) < 0))
 		return;
+	libvirt_filter_forget(run_dir);
 	remove_listed(run_dir, files, FILE_COUNT);
 	remove_listed(run_dir, record, 1);
 }
@@ -472,9 +463,9 @@ static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel
 	talk.uuid = command_uuid(talk.arena, guest);
 	talk.mark = libvirt_mark(talk.arena, guest->lab, guest->path);
 	if (r == 0)
-		r = open_connection(&talk, err);
+		r = talk_open(&talk, err);
 	if (r == 0)
-		r = find_domain(&talk, err);
+		r = talk_find_domain(&talk, err);
 	if (r == 0)
 		r = check_name(&talk, err);
 	if (r == 0 && talk.domain) /* of a run that was killed */
@@ -508,9 +499,9 @@ static const char *ended_by(const char *run_dir)
 	cleanup_talk struct talk talk = {0};
 	int state = VIR_DOMAIN_NOSTATE, reason = 0;
 
-	if (read_record(&talk, run_dir, NULL) < 0 || open_connection(&talk, NULL) < 0 || find_domain(&talk, NULL) < 0 ||
-	    !talk.domain || talk.lib->virDomainGetState(talk.domain, &state, &reason, 0) < 0 ||
-	    state != VIR_DOMAIN_SHUTOFF)
+	if (talk_read_record(&talk, run_dir, NULL) < 0 || talk_open(&talk, NULL) < 0 ||
+	    talk_find_domain(&talk, NULL) < 0 || !talk.domain ||
+	    talk.lib->virDomainGetState(talk.domain, &state, &reason, 0) < 0 || state != VIR_DOMAIN_SHUTOFF)
 		return NULL;
 	return reason == VIR_DOMAIN_SHUTOFF_DESTROYED ? "destroyed"
 	       : reason == VIR_DOMAIN_SHUTOFF_CRASHED ? "crashed"
@@ -545,21 +536,22 @@ static int libvirt_stop(const char *run_dir, struct error **err)
 {
 	cleanup_talk struct talk talk = {0};
 	cleanup_error struct error *problem = NULL;
-	int r = read_record(&talk, run_dir, &problem);
+	int r = talk_read_record(&talk, run_dir, &problem);
 
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return error_move(err, &problem);
-	r = open_connection(&talk, err);
+	r = talk_open(&talk, err);
 	if (r == 0)
-		r = find_domain(&talk, err);
+		r = talk_find_domain(&talk, err);
 	if (r == 0 && talk.domain)
 		r = destroy(&talk, err);
 	if (r == 0 && talk.domain)
 		r = undefine(&talk, err);
 	if (r < 0)
 		return r;
+	libvirt_filter_undefine(&talk);
 	r = end_forgotten(&talk, err);
 	if (r == 0)
 		remove_files(run_dir);
@@ -579,7 +571,7 @@ static int find_drift(struct talk *talk, struct arena *arena, struct guest_drift
 	struct libvirt_changes changes = {0};
 	const char *now;
 	size_t of_definition;
-	int r = find_domain(talk, err);
+	int r = talk_find_domain(talk, err);
 
 	if (r == -EPERM) {
 		add_drift(&changes, arena, "nestvisor's mark was taken away");
@@ -622,7 +614,7 @@ static void ask_drift(struct arena *arena, const char *const *run_dirs, size_t c
 	for (size_t i = 0; i < count; i++) {
 		cleanup_talk struct talk talk = {0};
 		cleanup_error struct error *err = NULL;
-		int r = read_record(&talk, run_dirs[i], &err);
+		int r = talk_read_record(&talk, run_dirs[i], &err);
 
 		ret[i] = (struct guest_drift){0};
 		if (r == -ENOENT || (r == 0 && !talk.definition))
@@ -631,7 +623,7 @@ static void ask_drift(struct arena *arena, const char *const *run_dirs, size_t c
 			talk.lib = connected.lib;
 			talk.connection = connected.connection;
 		} else if (r == 0) {
-			r = open_connection(&talk, &err);
+			r = talk_open(&talk, &err);
 		}
 		if (r == 0)
 			r = find_drift(&talk, arena, &ret[i], &err);
@@ -650,12 +642,12 @@ static void libvirt_drift(struct arena *arena, const char *const *run_dirs, size
 static int libvirt_restore(const char *run_dir, struct error **err)
 {
 	cleanup_talk struct talk talk = {0};
-	int r = read_record(&talk, run_dir, err);
+	int r = talk_read_record(&talk, run_dir, err);
 
 	if (r == 0)
-		r = open_connection(&talk, err);
+		r = talk_open(&talk, err);
 	if (r == 0)
-		r = find_domain(&talk, err);
+		r = talk_find_domain(&talk, err);
 	if (r == 0 && !talk.definition)
 		r = error_set(err, ENOENT, "the domain %s was never defined", talk.name);
 	return r < 0 ? r : define_as(&talk, talk.definition, 0, err);

@@ -37,6 +37,12 @@ struct error;
 	F(virDomainGetState)                                                                                           \
 	F(virDomainIsActive)                                                                                           \
 	F(virDomainIsPersistent)                                                                                       \
+	F(virDomainUpdateDeviceFlags)                                                                                  \
+	F(virNWFilterLookupByName)                                                                                     \
+	F(virNWFilterGetUUIDString)                                                                                    \
+	F(virNWFilterDefineXML)                                                                                        \
+	F(virNWFilterUndefine)                                                                                         \
+	F(virNWFilterFree)                                                                                             \
 	F(virDomainResume)                                                                                             \
 	F(virDomainDestroy)                                                                                            \
 	F(virDomainDestroyFlags)                                                                                       \

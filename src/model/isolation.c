@@ -19,6 +19,13 @@ const char *neighbours_name(enum neighbours neighbours)
 	return neighbours_names[neighbours];
 }
 
+static const char *const method_names[] = {"nft", "nwfilter"};
+
+const char *isolation_method_name(enum isolation_method method)
+{
+	return method_names[method];
+}
+
 static long long monotonic_ms(void)
 {
 	struct timespec now;
@@ -94,7 +101,7 @@ static long long least(long long a, long long b)
 	return a < b ? a : b;
 }
 
-struct isolation_effect isolation_effect(const struct isolation *isolation, const struct guest *guest)
+static struct isolation_effect effect_of(const struct isolation *isolation, const struct guest *guest, bool rules_only)
 {
 	struct isolation_effect effect = {.world = WORLD_OPEN};
 	long long deadline = 0;
@@ -103,7 +110,7 @@ struct isolation_effect isolation_effect(const struct isolation *isolation, cons
 	for (; guest; guest = guest->parent->guest) {
 		const struct isolation_setting *s = &isolation->settings[guest->index];
 
-		if (s->world == WORLD_OPEN)
+		if (s->world == WORLD_OPEN || (rules_only && s->method != ISOLATION_NFT))
 			continue;
 		if (s->world > effect.world)
 			effect.world = s->world;
@@ -120,6 +127,16 @@ struct isolation_effect isolation_effect(const struct isolation *isolation, cons
 	if (closed != 1 || effect.world == WORLD_SEALED) /* what one of several keeps, the others do not */
 		effect.allowed_count = 0;
 	return effect;
+}
+
+struct isolation_effect isolation_effect(const struct isolation *isolation, const struct guest *guest)
+{
+	return effect_of(isolation, guest, false);
+}
+
+struct isolation_effect isolation_rules_effect(const struct isolation *isolation, const struct guest *guest)
+{
+	return effect_of(isolation, guest, true);
 }
 
 enum world isolation_world(const struct isolation *isolation, const struct guest *guest)
@@ -142,8 +159,8 @@ static bool same_allowance(const struct allowance *a, const struct allowance *b)
 
 bool isolation_same_setting(const struct isolation_setting *a, const struct isolation_setting *b)
 {
-	if (a->world != b->world || a->neighbours != b->neighbours || a->open_until != b->open_until ||
-	    a->allowed_count != b->allowed_count)
+	if (a->world != b->world || a->neighbours != b->neighbours || a->method != b->method ||
+	    a->open_until != b->open_until || a->allowed_count != b->allowed_count)
 		return false;
 	for (size_t i = 0; i < a->allowed_count; i++)
 		if (!same_allowance(&a->allowed[i], &b->allowed[i]))
@@ -248,6 +265,8 @@ static json_t *setting_json(const struct isolation_setting *s, const struct isol
 							 "asked", s->allowed[i].asked));
 	}
 	json_object_set_new(json, "allow", allowed);
+	if (s->method != ISOLATION_NFT)
+		json_object_set_new(json, "method", json_string(isolation_method_name(s->method)));
 	if (s->by)
 		json_object_set_new(json, "by", json_string(s->by));
 	if (s->open_until && portable)
@@ -331,12 +350,14 @@ static int read_setting(struct isolation *isolation, const struct guest *guest, 
 	const char *worlds[] = {world_name(WORLD_OPEN), world_name(WORLD_CUT), world_name(WORLD_SEALED)};
 	int world = find_name(json_get_string(json, "world", ""), worlds, 3);
 	int neighbours = find_name(json_get_string(json, "neighbours", ""), neighbours_names, 3);
+	int method = find_name(json_get_string(json, "method", method_names[ISOLATION_NFT]), method_names, 2);
 	struct isolation_setting *s = &isolation->settings[guest->index];
 
-	if (world < 0 || neighbours < 0)
+	if (world < 0 || neighbours < 0 || method < 0)
 		return error_set(err, EINVAL, "isolation: what is said of %s cannot be understood", guest->path);
 	*s = (struct isolation_setting){.world = (enum world)world,
 					.neighbours = (enum neighbours)neighbours,
+					.method = (enum isolation_method)method,
 					.at_run_time = true,
 					.since = json_get_integer(json, "since", 0),
 					.serial = (uint64_t)json_get_integer(json, "serial", 0),

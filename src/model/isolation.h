@@ -28,6 +28,13 @@ enum neighbours {
 	NEIGHBOURS_DROP, /* none; whoever is above it still reaches it */
 };
 
+/* By what a guest is held at the host that runs it. */
+enum isolation_method {
+	ISOLATION_NFT,	    /* the lab's own rules */
+	ISOLATION_NWFILTER, /* a filter of libvirt's on its interfaces; of libvirt's guests only */
+};
+const char *isolation_method_name(enum isolation_method method);
+
 /* A place of the world that a cut guest keeps. */
 struct allowance {
 	struct prefix to;
@@ -40,6 +47,7 @@ struct allowance {
 struct isolation_setting {
 	enum world world; /* during a timed opening: what it goes back to */
 	enum neighbours neighbours;
+	enum isolation_method method;
 	struct allowance *allowed;
 	size_t allowed_count;
 	long long
@@ -86,6 +94,8 @@ struct isolation_effect {
 	size_t allowed_count;
 };
 struct isolation_effect isolation_effect(const struct isolation *isolation, const struct guest *guest);
+/* The same, of those settings alone that the lab's own rules carry out. */
+struct isolation_effect isolation_rules_effect(const struct isolation *isolation, const struct guest *guest);
 /* In one word: as it is now. */
 enum world isolation_world(const struct isolation *isolation, const struct guest *guest);
 

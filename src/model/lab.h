@@ -246,6 +246,8 @@ void model_derive_mac(const char *lab, const char *path, unsigned nic, uint8_t r
  * "world", …) or that a tap could have.
  */
 void model_derive_interface(const char *name, const char *suffix, char ret[INTERFACE_NAME_SIZE]);
+/* What a nic's tap is called in the root namespace of its host, where libvirt has it or is to have it. */
+void nic_loose_tap(const struct nic *nic, char ret[INTERFACE_NAME_SIZE]);
 
 const char *uplink_name(enum uplink uplink);
 const char *world_name(enum world world);

@@ -135,3 +135,8 @@ const char *guest_state_name(enum guest_state state)
 	}
 	return "?";
 }
+
+void nic_loose_tap(const struct nic *nic, char ret[INTERFACE_NAME_SIZE])
+{
+	snprintf(ret, INTERFACE_NAME_SIZE, "nv%.8st%u", nic->guest->id, nic->index % 10000);
+}

@@ -35,7 +35,7 @@ const struct element_set element_sets[SET_COUNT] = {
 
 const char *element_mode_name(enum element_mode mode)
 {
-	static const char *const names[MODE_COUNT] = {"cut", "strict", "alone", "sealed"};
+	static const char *const names[MODE_COUNT] = {"names", "cut", "strict", "alone", "sealed"};
 
 	return names[mode];
 }
@@ -73,13 +73,25 @@ static void add_to(struct collector *c, enum element_set_id set, uint8_t tables,
 	}
 }
 
-static bool mode_of(const struct isolation_effect *effect, enum element_mode *ret)
+static bool mode_by_rules(const struct isolation_effect *effect, enum element_mode *ret)
 {
 	static const enum element_mode cut[] = {
 		[NEIGHBOURS_KEEP] = MODE_CUT, [NEIGHBOURS_CUT] = MODE_STRICT, [NEIGHBOURS_DROP] = MODE_ALONE};
 
 	*ret = effect->world == WORLD_SEALED ? MODE_SEALED : cut[effect->neighbours];
 	return effect->world != WORLD_OPEN;
+}
+
+/* False: it is open. */
+static bool mode_of(const struct isolation *isolation, const struct guest *guest, struct isolation_effect *ret_effect,
+		    enum element_mode *ret)
+{
+	*ret_effect = isolation_rules_effect(isolation, guest);
+	if (mode_by_rules(ret_effect, ret))
+		return true;
+	*ret_effect = isolation_effect(isolation, guest);
+	*ret = MODE_NAMES;
+	return ret_effect->world != WORLD_OPEN;
 }
 
 static void add_allowed(struct collector *c, const struct isolation_effect *effect, const struct ip *from)
@@ -102,7 +114,7 @@ static void add_address(struct collector *c, const struct guest *guest, const st
 	bool four = ip->family == AF_INET;
 	/* On a bridge, where a frame's tap says more, addresses are for what is behind the guests of this host, and a
 	 * guest that is merely cut has its neighbours. */
-	uint8_t tables = guest->parent == c->isolation->lab->root || mode == MODE_CUT ? IN_INET : BOTH;
+	uint8_t tables = guest->parent == c->isolation->lab->root || mode <= MODE_CUT ? IN_INET : BOTH;
 	struct element element = {
 		.mode = (uint8_t)mode, .from = *ip, .open_ms = effect->open_ms, .until = effect->open_until};
 
@@ -153,17 +165,19 @@ static void add_subnet(struct collector *c, const struct network *network, uint8
 {
 	const struct guest *owner = network->owner->guest;
 	const struct prefix *subnet = reach_subnet(network, family);
-	struct isolation_effect effect = isolation_effect(c->isolation, owner);
-	struct element element = {
-		.prefix = prefix_network(subnet), .open_ms = effect.open_ms, .until = effect.open_until};
+	struct element element = {.prefix = prefix_network(subnet)};
+	struct isolation_effect effect;
 	enum element_mode mode;
 	uint8_t tables;
 	bool four = family == AF_INET;
 
-	if (!subnet->ip.family || !mode_of(&effect, &mode) || !reach_entry(c->isolation->lab->root, network, family))
+	if (!subnet->ip.family || !mode_of(c->isolation, owner, &effect, &mode) ||
+	    !reach_entry(c->isolation->lab->root, network, family))
 		return;
+	element.open_ms = effect.open_ms;
+	element.until = effect.open_until;
 	element.mode = (uint8_t)mode;
-	tables = mode == MODE_CUT ? IN_INET : BOTH;
+	tables = mode <= MODE_CUT ? IN_INET : BOTH;
 	add_to(c, four ? SET_FROM_NET4 : SET_FROM_NET6, tables, element);
 	add_to(c, four ? SET_TO_NET4 : SET_TO_NET6, tables, element);
 	if (effect.open_until)
@@ -222,10 +236,10 @@ void elements_collect(const struct isolation *isolation, struct elements *ret)
 	*ret = (struct elements){0};
 	for (size_t i = 0; i < lab->guest_count; i++) {
 		const struct guest *guest = lab->guests[i];
-		struct isolation_effect effect = isolation_effect(isolation, guest);
+		struct isolation_effect effect;
 		enum element_mode mode;
 
-		if (!mode_of(&effect, &mode))
+		if (!mode_of(isolation, guest, &effect, &mode))
 			continue;
 		add_asker(&c, guest, &effect);
 		for (size_t j = 0; j < guest->nic_count; j++)

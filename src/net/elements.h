@@ -60,8 +60,9 @@ enum element_set_id {
 };
 extern const struct element_set element_sets[SET_COUNT];
 
-/* How a guest is held, in the order of strictness; the end of the chains' names. */
-enum element_mode { MODE_CUT, MODE_STRICT, MODE_ALONE, MODE_SEALED, MODE_COUNT };
+/* How a guest is held, in the order of strictness; the end of the chains' names. Who is held by somebody else's filter
+ * (ISOLATION_NWFILTER) is only told no more names than the lab's. */
+enum element_mode { MODE_NAMES, MODE_CUT, MODE_STRICT, MODE_ALONE, MODE_SEALED, MODE_COUNT };
 const char *element_mode_name(enum element_mode mode);
 
 /* A number for each guest of the lab that leaves the bits free by which the rules tell packets apart; never 0. */

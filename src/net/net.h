@@ -125,13 +125,20 @@ int net_end_flows(struct net *net, const struct isolation *before, const struct 
 int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err);
 /*
  * The same for a hypervisor that opens its taps by name in the host's root namespace (libvirt). net_make_loose_tap
- * makes one there, without a cable, that waits to be opened; net_plug_tap then takes it into the lab's namespace, under
- * the name that the lab knows it by, and onto its bridge. What is left of either from before is removed.
+ * makes one there, under nic_loose_tap's name, without a cable, that waits to be opened; net_plug_tap then takes it
+ * into the lab's namespace, under the name that the lab knows it by, and onto its bridge. What is left of either from
+ * before is removed.
  */
-enum { NET_LOOSE_TAP_SIZE = 16 };
-void net_loose_tap_name(const struct nic *nic, char ret[NET_LOOSE_TAP_SIZE]);
 int net_make_loose_tap(struct net *net, const struct nic *nic, struct error **err);
 int net_plug_tap(struct net *net, const struct nic *nic, struct error **err);
+
+/*
+ * Where libvirt itself is to filter a guest (nwfilter), its tap must be where libvirt is and on a bridge there: such a
+ * tap is lent. It is given back by the next start of the guest: net_make_loose_tap begins anew. Works on a loose tap
+ * and on the plugged one of a guest that runs, which misses what is sent in these milliseconds; on a lent one it does
+ * nothing.
+ */
+int net_lend_tap(struct net *net, const struct nic *nic, struct error **err);
 
 int net_remove_tap(struct net *net, const char *tap, struct error **err);
 

@@ -69,6 +69,11 @@ size_t net_tunnel_count(const struct network *network);
 /* network.c: taps that no network has got. */
 int net_remove_loose_taps(const struct net_names *names, struct error **err);
 
+/* lend.c: the bridge of a lent tap, by the name that the tap has in the lab; none is fine. */
+int net_remove_lent(struct net *net, struct netlink *root, const char *tap, struct error **err);
+
+int net_remove_lent_bridge(struct netlink *root, const struct link *bridge, struct error **err);
+
 /* dhcp.c */
 int net_end_dhcp(const char *run_dir, const char *bridge, struct error **err);
 

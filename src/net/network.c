@@ -32,7 +32,7 @@ void network_mac(const struct lab *lab, const struct network *network, uint8_t r
 	model_derive_mac(lab->name, network->path, BRIDGE_NIC, ret);
 }
 
-static int create_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], struct error **err)
+int network_create_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], struct error **err)
 {
 	struct nlmsghdr *request = link_create(nl, name);
 	struct link_kind kind;
@@ -117,7 +117,7 @@ static int make_network(struct net *net, const struct network *network, struct e
 	network_mac(net->lab, network, mac);
 	known = link_get(nl, network->bridge, &bridge);
 	if (known < 0) {
-		r = create_bridge(nl, network->bridge, mac, err);
+		r = network_create_bridge(nl, network->bridge, mac, err);
 		if (r == 0 && (r = link_get(nl, network->bridge, &bridge)) < 0)
 			netlink_fail(nl, r, err, "cannot find the bridge %s", network->bridge);
 	} else if (strcmp(bridge.kind, "bridge") != 0) {
@@ -217,7 +217,7 @@ static int create_tap(int netns, const char *name, bool lasting, int *ret_fd, st
 	return r;
 }
 
-static int plug_tap(struct net *net, struct netlink *nl, const struct nic *nic, struct error **err)
+int network_plug_tap(struct net *net, struct netlink *nl, const struct nic *nic, struct error **err)
 {
 	struct link tap, bridge;
 	struct nlmsghdr *request;
@@ -261,7 +261,7 @@ int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct err
 	if (r == 0)
 		r = create_tap(net->netns, nic->tap, false, &fd, err);
 	if (r == 0)
-		r = plug_tap(net, nl, nic, err);
+		r = network_plug_tap(net, nl, nic, err);
 	pthread_mutex_unlock(&net->mutex);
 	if (r < 0)
 		return error_wrap(err, "nic %u of %s", nic->index, nic->guest->path);
@@ -269,34 +269,34 @@ int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct err
 	return 0;
 }
 
-void net_loose_tap_name(const struct nic *nic, char ret[NET_LOOSE_TAP_SIZE])
-{
-	snprintf(ret, NET_LOOSE_TAP_SIZE, "nv%.8st%u", nic->guest->id, nic->index % 10000);
-}
-
-/* Removes a tap that nobody has open any more, or that is about to be nobody's. */
-static int remove_stale_tap(struct netlink *nl, const char *name, struct error **err)
+/* Removes a tap that nobody has open any more, or that is about to be nobody's; or the cable in its place (lend.c). */
+static int remove_stale_tap(const struct net *net, struct netlink *nl, const char *name, struct error **err)
 {
 	struct link link;
 
-	return link_get(nl, name, &link) == 0 && strcmp(link.kind, "tun") == 0 ? link_delete(nl, &link, err) : 0;
+	if (link_get(nl, name, &link) < 0 ||
+	    (strcmp(link.kind, "tun") != 0 && (strcmp(link.kind, "veth") != 0 || !net_is_ours(&net->names, &link))))
+		return 0;
+	return link_delete(nl, &link, err);
 }
 
 static int make_loose_tap(struct net *net, const struct nic *nic, struct error **err)
 {
 	cleanup_close int fd = -1;
-	char name[NET_LOOSE_TAP_SIZE], what[128];
+	char name[INTERFACE_NAME_SIZE], what[128];
 	struct netlink *inside, *root;
 	struct link tap;
 	int r = net_inside(net, &inside, err);
 
-	net_loose_tap_name(nic, name);
+	nic_loose_tap(nic, name);
 	if (r == 0)
-		r = remove_stale_tap(inside, nic->tap, err);
+		r = remove_stale_tap(net, inside, nic->tap, err);
 	if (r == 0)
 		r = net_root(net, &root, err);
 	if (r == 0)
-		r = remove_stale_tap(root, name, err);
+		r = remove_stale_tap(net, root, name, err);
+	if (r == 0)
+		r = net_remove_lent(net, root, nic->tap, err);
 	if (r == 0)
 		r = create_tap(-1, name, true, &fd, err);
 	if (r < 0)
@@ -337,10 +337,10 @@ static int move_tap(struct net *net, struct netlink *root, const char *from, con
 int net_plug_tap(struct net *net, const struct nic *nic, struct error **err)
 {
 	struct netlink *inside, *root;
-	char name[NET_LOOSE_TAP_SIZE];
+	char name[INTERFACE_NAME_SIZE];
 	int r;
 
-	net_loose_tap_name(nic, name);
+	nic_loose_tap(nic, name);
 	pthread_mutex_lock(&net->mutex);
 	r = net_inside(net, &inside, err);
 	if (r == 0)
@@ -348,12 +348,12 @@ int net_plug_tap(struct net *net, const struct nic *nic, struct error **err)
 	if (r == 0)
 		r = move_tap(net, root, name, nic->tap, err);
 	if (r == 0)
-		r = plug_tap(net, inside, nic, err);
+		r = network_plug_tap(net, inside, nic, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "nic %u of %s", nic->index, nic->guest->path) : 0;
 }
 
-/* Of starts that were killed before the tap came to its network. */
+/* Of starts that were killed before the tap came to its network, and of those that were lent. */
 int net_remove_loose_taps(const struct net_names *names, struct error **err)
 {
 	cleanup_free struct link *links = NULL;
@@ -367,22 +367,33 @@ int net_remove_loose_taps(const struct net_names *names, struct error **err)
 	for (size_t i = 0; r == 0 && i < count; i++)
 		if (net_is_ours(names, &links[i]) && strcmp(links[i].kind, "tun") == 0)
 			r = link_delete(&root, &links[i], err);
+		else if (net_is_ours(names, &links[i]) && strcmp(links[i].kind, "bridge") == 0)
+			r = net_remove_lent_bridge(&root, &links[i], err);
 	netlink_close(&root);
 	return r;
 }
 
-int net_remove_tap(struct net *net, const char *tap, struct error **err)
+static int remove_tap(struct net *net, const char *tap, struct error **err)
 {
-	struct netlink *nl;
-	struct link link;
+	struct netlink *inside, *root;
 	int r = 0;
 
+	if (net->netns < 0 || strcmp(tap, NET_WORLD) == 0 || strcmp(tap, NET_ADMIN) == 0)
+		return 0;
+	r = net_inside(net, &inside, err);
+	if (r == 0)
+		r = remove_stale_tap(net, inside, tap, err);
+	if (r == 0)
+		r = net_root(net, &root, err);
+	return r < 0 ? r : net_remove_lent(net, root, tap, err);
+}
+
+int net_remove_tap(struct net *net, const char *tap, struct error **err)
+{
+	int r;
+
 	pthread_mutex_lock(&net->mutex);
-	if (net->netns >= 0)
-		r = net_inside(net, &nl, err);
-	if (r == 0 && net->netns >= 0 && link_get(nl, tap, &link) == 0 && strcmp(link.kind, "tun") == 0 &&
-	    strcmp(tap, NET_WORLD) != 0)
-		r = link_delete(nl, &link, err);
+	r = remove_tap(net, tap, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r;
 }

@@ -28,6 +28,7 @@
  * its own; behind an uplink nat it cannot be told from its host's other guests here, and is the host's business.
  *
  * How a guest is held is the chain that the verdict maps lead to, "<from or to>_<mode>":
+ *   names   whatever somebody else lets pass (a filter of libvirt's); but of names only the lab's
  *   cut     nothing to the world, and nothing of it back
  *   strict  the same, and of the other guests only those that are cut, too
  *   alone   the same, and no other guest at all
@@ -189,6 +190,8 @@ void rules_add_mode_chains(struct strbuf *out, const char *from, const char *ope
 		enum element_mode mode;
 		const char *from, *to;
 	} rules[] = {
+		{MODE_NAMES, ADD_MARK(NAMES),
+		 "\t\tmeta mark & " FROM_WORLD " == " FROM_WORLD " meta l4proto { tcp, udp } th sport 53 drop\n"},
 		{MODE_CUT, ADD_MARK(CUT), "\t\tmeta mark & " FROM_WORLD " == " FROM_WORLD " drop\n" ADD_MARK(TO_CUT)},
 		{MODE_STRICT, ADD_MARK(CUT_STRICT),
 		 "\t\tmeta mark & " FROM_WORLD " == " FROM_WORLD " drop\n"
@@ -340,7 +343,7 @@ static void add_prerouting(const struct lab *lab, struct strbuf *out)
 	strbuf_printf(out,
 		      "\t\tmeta nfproto ipv6 jump from_address6\n"
 		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
-		      "\t\tmeta mark & " CUT " == " CUT " iifname @with_dns fib daddr type local "
+		      "\t\tmeta mark & " CUT_OR_NAMES " != 0 iifname @with_dns fib daddr type local "
 		      "meta l4proto { tcp, udp } th dport 53 redirect to :%d\n"
 		      "\t}\n",
 		      DNSMASQ_CUT_PORT);
@@ -486,7 +489,7 @@ static void add_host_chains(const struct lab *lab, struct strbuf *out)
 			"\t\ttype filter hook input priority 0; policy drop;\n"
 			"\t\tiifname \"lo\" accept\n"
 			"\t\tiifname @with_dns meta l4proto { tcp, udp } th dport 53 jump asks\n"
-			"\t\tmeta mark & " CUT " == " CUT " jump services_for_cut\n"
+			"\t\tmeta mark & " CUT_OR_NAMES " != 0 jump services_for_cut\n"
 			"\t\tct state established,related accept\n"
 			"\t\ticmp type { echo-request } accept\n"
 			"\t\ticmpv6 type { echo-request, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, "

@@ -19,6 +19,8 @@ struct nic;
 #define FROM_GUEST    "0x00000010" /* it came from a tap or a tunnel */
 #define TO_CUT	      "0x00000020" /* its receiver is cut */
 #define KNOWN	      "0x00000040" /* it has its tap's own addresses, and is whole: the tap has said all about its sender */
+#define NAMES	      "0x00000080" /* its sender is told the lab's names only */
+#define CUT_OR_NAMES  "0x00000081"
 #define CUT_STRICT    "0x00000009"
 #define CUT_ALONE     "0x00000005"
 #define CUT_OR_GUEST  "0x00000011"

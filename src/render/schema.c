@@ -410,11 +410,12 @@ static const struct schema schemas[] = {
 			"lab": {"type": "string"},
 			"complete": {"type": "boolean", "description": "in force at every host that runs"},
 			"guests": {"type": "array", "items": {"type": "object",
-				"required": ["path", "world", "set", "file", "open_until", "neighbours", "allow", "at_run_time", "since", "by"], "properties": {
+				"required": ["path", "world", "set", "file", "method", "open_until", "neighbours", "allow", "at_run_time", "since", "by"], "properties": {
 					"path": {"type": "string"},
 					"world": {"enum": ["open", "cut", "sealed"], "description": "what holds now, those that it lies in included"},
 					"set": {"enum": ["open", "cut", "sealed"], "description": "for the guest itself; what a timed opening goes back to"},
 					"file": {"enum": ["open", "cut", "sealed"], "description": "what the lab file says"},
+					"method": {"enum": ["nft", "nwfilter"], "description": "by what the host that runs it does so: its own rules, or a filter of libvirt's"},
 					"open_until": {"type": ["integer", "null"], "description": "seconds since the epoch: the end of a timed opening"},
 					"neighbours": {"enum": ["keep", "cut", "drop"], "description": "the lab's other guests: as before, only those that are cut, none"},
 					"allow": {"type": "array", "items": {"type": "object", "required": ["to", "asked"], "properties": {

@@ -95,6 +95,28 @@ bool guest_is_in(const struct guest *guest, const struct guest *above)
 	return false;
 }
 
+static bool is_veth(const struct stack_link *link)
+{
+	return link->link->kind && strcmp(link->link->kind, "veth") == 0;
+}
+
+/*
+ * A tap that is lent to libvirt (net_lend_tap) is a port of a bridge on the machine, and a veth has its place in the
+ * lab's network. NULL: it is where it usually is, or nobody knows.
+ */
+static struct stack_link *lent_tap(const struct party *owner, const struct nic *nic)
+{
+	const struct stack_link *place = owner->network ? stack_link(owner->network, nic->tap) : NULL;
+	char name[INTERFACE_NAME_SIZE];
+	struct stack_link *tap;
+
+	if (!owner->machine || !place || !is_veth(place))
+		return NULL;
+	nic_loose_tap(nic, name);
+	tap = stack_link(owner->machine, name);
+	return tap && tap->master ? tap : NULL;
+}
+
 bool places_cable(const struct places *places, const struct nic *nic, struct cable *ret)
 {
 	const struct party *owner = places_party(places, nic->guest->parent->guest);
@@ -103,21 +125,31 @@ bool places_cable(const struct places *places, const struct nic *nic, struct cab
 		return places_cable(places, &owner->guest->nics[0], ret);
 	*ret = (struct cable){.nic = nic};
 	if (owner->network) {
-		ret->tap = stack_link(owner->network, nic->tap);
+		ret->tap = lent_tap(owner, nic);
+		if (!ret->tap)
+			ret->tap = stack_link(owner->network, nic->tap);
 		ret->bridge = ret->tap ? ret->tap->master : NULL;
 	}
 	return ret->tap != NULL;
+}
+
+/* The link that a guest's nic is the other end of. */
+static bool is_tap_of(const struct party *party, const struct nic *nic, const struct stack_link *link)
+{
+	const struct stack_link *lent = lent_tap(party, nic);
+
+	return lent ? lent == link : link->host == party->network && strcmp(nic->tap, link->name) == 0;
 }
 
 const struct nic *places_tap(const struct places *places, const struct stack_link *link)
 {
 	const struct party *party = places_role(places, link->host);
 
-	if (!party || party->network != link->host)
+	if (!party || !party->host || (party->network != link->host && party->machine != link->host))
 		return NULL;
 	for (size_t i = 0; i < party->host->guest_count; i++)
 		for (size_t j = 0; j < party->host->guests[i]->nic_count; j++)
-			if (strcmp(party->host->guests[i]->nics[j].tap, link->name) == 0)
+			if (is_tap_of(party, &party->host->guests[i]->nics[j], link))
 				return &party->host->guests[i]->nics[j];
 	return NULL;
 }
@@ -145,11 +177,6 @@ static bool has_captured_end(const struct stack_link *link)
 const char *party_name(const struct party *party)
 {
 	return party->guest ? party->guest->path : "L0";
-}
-
-static bool is_veth(const struct stack_link *link)
-{
-	return link->link->kind && strcmp(link->link->kind, "veth") == 0;
 }
 
 /* A guest's own interface, be it a port of a bridge. */

@@ -7,6 +7,8 @@
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../lib/check.sh"
+. "$here/../lib/attack"
+pinged="192.168.122.10 192.168.122.20 192.168.124.91"
 nestvisor=$(readlink -f "$1")
 sender=$(readlink -f "$2")
 work=$(mktemp -d /run/test/lab.XXXXXX)
@@ -41,11 +43,7 @@ policy:
   - deny: {from: hv, to: world, even-if-compromised: [hv]}
 END
 
-# The world, the lab's resolver in it, and both captures.
-printf 'nameserver 203.0.113.1\n' > resolv.conf
-mount --bind resolv.conf /etc/resolv.conf
-ip netns exec world python3 "$here/world.py" lan world.frames serve &
-until_true 10 test -s world.frames
+attack_world "$here"
 
 enough() { # without these there is nothing to be seen
 	[ $failures = 0 ] && return
@@ -53,104 +51,18 @@ enough() { # without these there is nothing to be seen
 }
 check "up" nv up -q
 enough
-uplink=$(ip -o link show type veth | grep -o 'nv[0-9a-f]*w' | head -n1)
-python3 "$here/world.py" "$uplink" uplink.frames &
-until_true 10 test -s uplink.frames
-
-# Frames that were on their way when this is called have been counted when it returns: what a guest sent is ahead of its
-# answer to L0, and what was passed on is ahead of what another one sends now.
-fences=0
-fence() {
-	fences=$((fences + 1))
-	for address in 192.168.122.10 192.168.122.20 192.168.124.91; do
-		nv exec L0 -- ping -c1 -W5 -q $address
-	done >/dev/null
-	nv exec y -- nslookup "FENCE${fences}x.example.org" 203.0.113.1 >/dev/null 2>&1
-	until_true 10 grep -q "FENCE${fences}x" world.frames && until_true 10 grep -q "FENCE${fences}x" uplink.frames
-}
-lines() { wc -l < "$1"; }
-
-# judge NAME WAYS PHASE SINCE_WORLD SINCE_UPLINK: of the ways in this file, with the frames since these lines. PHASE 0,
-# open: those that are ways bring something out, the others nothing. 1, cut: nobody brings out anything.
-judge() {
-	python3 - "$@" <<-'END'
-	import sys
-	file, phase, since = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3:5]]
-	ways = [line.rstrip("\n").split("\t") for line in open(file) if "\t" in line]
-	seen, all_bytes = {}, 0
-	for name, start in zip(("world.frames", "uplink.frames"), since):
-	    for line in open(name).read().splitlines()[start:]:
-	        size, *words = line.split()
-	        if words[0].startswith("FENCE"):
-	            continue
-	        all_bytes += int(size)
-	        for word in words:
-	            seen[word] = seen.get(word, 0) + int(size)
-	        if phase:
-	            print("came out:", line)
-	works, wrong = 0, 0
-	for way in ways:
-	    word, kind, name, note = way[phase], way[2], way[3], way[4]
-	    bytes_out = seen.get(word, 0)
-	    right = bytes_out == 0 if phase or kind == "never" else bytes_out > 0
-	    works += kind == "out" and bytes_out > 0
-	    wrong += not right
-	    print(f"  {'' if right else 'FAILED '}{name:58} {bytes_out:6}  {note}")
-	print(f"{len(ways)} ways, {works} of them bring something out; {all_bytes} bytes in all")
-	sys.exit(wrong > 0 or (works < 24 if phase == 0 else all_bytes > 0))
-	END
-}
-
-# While it is open: what hosts ask in a guest's name is ahead of no fence, a resolver's own connections least of all.
-open_judge() { # NAME SINCE_WORLD SINCE_UPLINK
-	until_true 30 judge "$1" 0 "$2" "$3"
-	judge "$1" 0 "$2" "$3" > judged && cat judged && return
-	cat judged
-	grep FAILED judged # at the end, where it is seen
-	return 1
-}
+attack_uplink "$here"
 
 # ─── guests ───
 strip -o sender "$sender"
-gateway=$(nv exec L0 -- ip -br link show lan | awk '{print $3}')
-gateway_local=$(nv exec L0 -- ip -6 -br address show lan | grep -o 'fe80[^/]*')
-neighbour=$(nv exec y -- cat /sys/class/net/eth0/address)
-transit=$(ip -o -4 address show "$uplink" | awk '{sub("/.*", "", $4); print $4}')
-attack() { # GUEST WHO LETTER IPV4 IPV6: in its background; it says in /tmp/ready and /tmp/done how far it is
-	nv exec "$1" -- sh -c "rm -f /tmp/ready /tmp/go /tmp/done; /tmp/sender $2 $3 $4 $5 $gateway $neighbour $gateway_local $transit /tmp </dev/null >/tmp/ways 2>/tmp/problem &"
-}
-reached() { # GUEST FILE: it is there, and nothing has gone wrong
-	until_true 90 nv exec "$1" -- sh -c "test -e /tmp/$2 -o -s /tmp/problem" && nv exec "$1" -- sh -c "cat /tmp/problem; ! test -s /tmp/problem"
-}
 for guest in x hv/a; do
 	check "the ways out are copied into $guest" nv cp -q sender $guest:/tmp/sender
 done
 for address in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do nv exec x -- ping -c1 -W5 -q $address; done >/dev/null
 for address in 192.168.124.1 fd00:124::1 192.168.122.1 fd00:122::1; do nv exec hv/a -- ping -c1 -W5 -q $address; done >/dev/null
 
-# One after the other: protocols without ports have one flow to a place through NAT, whoever begins it; a cut ends it.
-round() { # GUEST WHO LETTER IPV4 IPV6
-	local guest=$1 letter=$3 world wire
-	world=$(lines world.frames) wire=$(lines uplink.frames)
-	attack "$@"
-	check "$guest has tried all ways while it was open" reached $guest ready
-	nv exec $guest -- cat /tmp/ways > $letter.ways
-	enough
-	check "all of that has arrived" fence
-	check "open: the ways of $guest are ways" open_judge $letter.ways "$world" "$wire"
-	output
-	check "cut" nv cut $guest
-	check "what came before has arrived" fence
-	world=$(lines world.frames) wire=$(lines uplink.frames)
-	nv exec $guest -- touch /tmp/go
-	check "$guest has tried all ways once more" reached $guest done
-	check "all that could arrive has arrived" fence
-	check "cut: nothing of $guest is in the world" judge $letter.ways 1 "$world" "$wire"
-	output | tail -n1
-	echo "# $SECONDS s"
-}
-round x direct x 192.168.122.10 fd00:122::10
-round hv/a deep a 192.168.124.91 fd00:124::91
+attack_round "nv cut" x direct x 192.168.122.10 fd00:122::10
+attack_round "nv cut" hv/a deep a 192.168.124.91 fd00:124::91
 
 # ─── the hypervisor is taken over ───
 

@@ -1,0 +1,32 @@
+/* One conversation with one libvirt about one guest's domain: what the files of the libvirt driver share. */
+#ifndef NESTVISOR_DRIVER_LIBVIRT_TALK_H
+#define NESTVISOR_DRIVER_LIBVIRT_TALK_H
+
+#include "driver/libvirt_library.h"
+
+struct arena;
+struct error;
+
+struct talk {
+	const struct libvirt *lib;
+	struct arena *arena;
+	const char *uri, *name, *uuid, *mark, *run_dir;
+	const char *definition, *machine; /* libvirt's dumps of what nestvisor made; NULL: not made yet */
+	virConnectPtr connection;
+	virDomainPtr domain; /* NULL: there is none */
+};
+
+void talk_end(struct talk *talk);
+#define cleanup_talk __attribute__((cleanup(talk_end)))
+
+/* Which domain of which libvirt it is, as its start wrote it down in run_dir. -ENOENT: none was begun. */
+int talk_read_record(struct talk *talk, const char *run_dir, struct error **err);
+int talk_open(struct talk *talk, struct error **err);
+/* Finds the domain and makes sure that it is ours (-EPERM). None is success, and leaves `domain` NULL. */
+int talk_find_domain(struct talk *talk, struct error **err);
+
+/* Sets the error in libvirt's own words; returns -EIO. */
+__attribute__((format(printf, 3, 4))) int talk_fail(const struct talk *talk, struct error **err, const char *format,
+						    ...);
+
+#endif
