@@ -130,7 +130,14 @@ const struct command command_cut = {
 		"too.\n\n"
 		"It lasts until `nestvisor open`, also when the guest, the lab or this machine is started again. A "
 		"guest "
-		"that does not run is cut when it starts. A sealed guest that --all or --tag takes along stays sealed.",
+		"that does not run is cut when it starts. A sealed guest that --all or --tag takes along stays "
+		"sealed.\n\n"
+		"--method nwfilter is for guests that a libvirt of this machine runs: libvirt's filter "
+		"nestvisor-cut on their interfaces then stops them, which virsh shows, and takes a third of a second, "
+		"during which the lab's rules hold them. What it keeps are the lab's addresses, so --allow, --strict "
+		"and "
+		"--neighbours drop are not for it. `nestvisor open` takes the filter away; with --method nwfilter it "
+		"leaves nestvisor-clean-traffic.",
 	.operands = ISOLATION_OPERANDS,
 	.options =
 		(const struct command_option[]){
@@ -150,6 +157,7 @@ const struct command command_cut = {
 			{"nestvisor cut hv1/win11", "one guest"},
 			{"nestvisor cut --tag victim --neighbours drop", "and from each other"},
 			{"nestvisor cut hv1/win11 --allow 198.51.100.7:443", "all but an update server"},
+			{"nestvisor cut win11 --method nwfilter", "by a filter of libvirt's, for a guest of libvirt's"},
 			{0}},
 	.statuses = ISOLATION_STATUSES,
 	.json = "isolation",

@@ -11,7 +11,8 @@
 #define ISOLATION_OPTIONS                                                                                              \
 	{"all", .help = "all guests of the lab, at every layer"}, PROOF_OPTION,                                        \
 		{"method", .kind = OPTION_CHOICE,                                                                      \
-		 .help = "by what it is done: nft at every host, or, for guests of libvirt, nwfilter",                 \
+		 .help = "by what it is done: nft at every host, or, for guests of libvirt at this one, nwfilter on "  \
+			 "their live interfaces",                 \
 		 .choices = (const char *const[]){"nft", "nwfilter", NULL}, .fallback = "nft"},                        \
 	{                                                                                                              \
 		"tag", 't', OPTION_STRING, "TAG", .help = "all guests with this tag; may be repeated",                 \

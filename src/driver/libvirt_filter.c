@@ -287,7 +287,9 @@ static int define_wanted(struct talk *talk, const struct libvirt_filter *filter,
 	return r < 0 || filter->none ? r : define(talk, filter->world, err);
 }
 
-static int put(struct talk *talk, const char *domain_xml, const struct libvirt_filter *filter, struct error **err)
+/* flags: VIR_DOMAIN_AFFECT_LIVE or VIR_DOMAIN_AFFECT_CONFIG, which have XML of their own (aliases, addresses). */
+static int put(struct talk *talk, unsigned flags, const char *domain_xml, const struct libvirt_filter *filter,
+	       struct error **err)
 {
 	char mac[MAC_TEXT_SIZE];
 	bool same;
@@ -300,13 +302,23 @@ static int put(struct talk *talk, const char *domain_xml, const struct libvirt_f
 	if (same)
 		return 0;
 	r = define_wanted(talk, filter, err);
-	if (r < 0)
+	if (r < 0 || talk->lib->virDomainUpdateDeviceFlags(talk->domain, xml, flags) == 0)
 		return r;
-	if (talk->lib->virDomainUpdateDeviceFlags(talk->domain, xml,
-						  VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG) == 0)
-		return 0;
-	return talk_fail(talk, err, "cannot put the nwfilter %s on the domain %s",
-			 filter->none ? "of none" : filters[filter->world].name, talk->name);
+	return filter->none ? talk_fail(talk, err, "cannot take the nwfilter off the domain %s", talk->name)
+			    : talk_fail(talk, err, "cannot put the nwfilter %s on the domain %s",
+					filters[filter->world].name, talk->name);
+}
+
+static int put_each(struct talk *talk, unsigned flags, const struct libvirt_filter *wanted, size_t count,
+		    struct error **err)
+{
+	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(
+		talk->domain, flags == VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
+	int r = xml ? 0 : talk_fail(talk, err, "cannot read the domain %s", talk->name);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = put(talk, flags, xml, &wanted[i], err);
+	return r;
 }
 
 static bool is_running(struct talk *talk)
@@ -319,16 +331,18 @@ static bool is_running(struct talk *talk)
 
 static int put_all(struct talk *talk, const struct libvirt_filter *wanted, size_t count, struct error **err)
 {
-	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(talk->domain, 0);
 	bool any = false;
-	int r = xml ? 0 : talk_fail(talk, err, "cannot read the domain %s", talk->name);
+	int r = 0;
 
 	for (size_t i = 0; i < count; i++)
 		any |= !wanted[i].none;
-	if (r == 0 && any)
+	if (any)
 		r = note(talk->run_dir, err);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = put(talk, xml, &wanted[i], err);
+	if (r == 0)
+		r = put_each(talk, VIR_DOMAIN_AFFECT_LIVE, wanted, count, err);
+	/* Somebody may have undefined it while it runs; nestvisor puts it on again when it starts it, anyway. */
+	if (r == 0 && talk->lib->virDomainIsPersistent(talk->domain) == 1)
+		r = put_each(talk, VIR_DOMAIN_AFFECT_CONFIG, wanted, count, err);
 	if (r == 0 && !any) {
 		libvirt_filter_undefine(talk);
 		libvirt_filter_forget(talk->run_dir);

@@ -28,7 +28,7 @@ struct nic;
 #define STRICT_TO_CUT "0x00000028"
 #define KNOWN_GUEST   "0x00000050" /* KNOWN and FROM_GUEST */
 #define KNOWN_CUT     "0x00000041"
-#define OF_SENDER     "0x0000000d" /* CUT, ALONE, STRICT */
+#define OF_SENDER     "0x0000008d" /* CUT, ALONE, STRICT, NAMES */
 
 /* A rule that adds bits to the packet's mark. */
 #define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"

@@ -11,6 +11,7 @@
 #include "driver/command.h"
 #include "driver/driver.h"
 #include "driver/libvirt_drift.h"
+#include "driver/libvirt_filter.h"
 #include "driver/libvirt_internal.h"
 #include "driver/libvirt_tap.h"
 #include "driver/libvirt_xml.h"
@@ -513,9 +514,119 @@ static void test_tap(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* ─── filters ─── */
+
+static const uint8_t first_mac[6] = {2, 0, 0, 0, 0, 1}, second_mac[6] = {2, 0, 0, 0, 0, 2};
+
+static const char two_interfaces[] = "<domain>\n"
+				     "  <devices>\n"
+				     "    <interface type='ethernet'>\n"
+				     "      <mac address='02:00:00:00:00:01'/>\n"
+				     "    </interface>\n"
+				     "    <interface type='ethernet'>\n"
+				     "      <mac address='02:00:00:00:00:02'/>\n"
+				     "      <filterref filter='nestvisor-clean-traffic'/>\n"
+				     "      <mtu size='1500'/>\n"
+				     "    </interface>\n"
+				     "  </devices>\n"
+				     "</domain>\n";
+
+static void a_filter_takes_the_place_of_another(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct libvirt_filter filter = {.world = WORLD_SEALED};
+	bool same = true;
+
+	memcpy(filter.mac, second_mac, 6);
+	assert_string_equal(libvirt_filter_interface(arena, two_interfaces, &filter, &same),
+			    "<interface type='ethernet'>\n"
+			    "      <mac address='02:00:00:00:00:02'/>\n"
+			    "      <filterref filter='nestvisor-sealed'/>\n"
+			    "      <mtu size='1500'/>\n"
+			    "    </interface>");
+	assert_false(same);
+	filter.world = WORLD_OPEN;
+	libvirt_filter_interface(arena, two_interfaces, &filter, &same);
+	assert_true(same);
+	filter.none = true;
+	assert_null(strstr(libvirt_filter_interface(arena, two_interfaces, &filter, &same), "filterref"));
+	assert_false(same);
+	memcpy(filter.mac, first_mac, 6);
+	libvirt_filter_interface(arena, two_interfaces, &filter, &same);
+	assert_true(same);
+	filter.mac[5] = 3;
+	assert_null(libvirt_filter_interface(arena, two_interfaces, &filter, &same));
+}
+
+static void what_a_cut_guest_keeps_is_a_parameter(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct prefix keep[2];
+	struct libvirt_filter filter = {.world = WORLD_CUT, .keep = keep, .keep_count = 2};
+	const char *xml, *domain;
+	bool same = true;
+
+	assert_true(prefix_parse("192.168.7.0/24", &keep[0]) && prefix_parse("fe80::/10", &keep[1]));
+	memcpy(filter.mac, first_mac, 6);
+	xml = libvirt_filter_interface(arena, two_interfaces, &filter, &same);
+	assert_false(same);
+	assert_non_null(strstr(xml, "<filterref filter='nestvisor-cut'><parameter name='KEEP4' value='192.168.7.0'/>"
+				    "<parameter name='KEEP6' value='fe80::'/><parameter name='KEEPLENGTH4' value='24'/>"
+				    "<parameter name='KEEPLENGTH6' value='10'/></filterref>"));
+	/* as libvirt gives it back */
+	domain = "<interface type='ethernet'>\n"
+		 "  <mac address='02:00:00:00:00:01'/>\n"
+		 "  <filterref filter='nestvisor-cut'>\n"
+		 "    <parameter name='KEEP4' value='192.168.7.0'/>\n"
+		 "    <parameter name='KEEP6' value='fe80::'/>\n"
+		 "    <parameter name='KEEPLENGTH4' value='24'/>\n"
+		 "    <parameter name='KEEPLENGTH6' value='10'/>\n"
+		 "  </filterref>\n"
+		 "</interface>\n";
+	libvirt_filter_interface(arena, domain, &filter, &same);
+	assert_true(same);
+	filter.keep_count = 1; /* another list is another filter */
+	libvirt_filter_interface(arena, domain, &filter, &same);
+	assert_false(same);
+}
+
+static void our_filters_are_no_drift(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const char *left = libvirt_filter_left_out(arena, two_interfaces);
+
+	assert_null(strstr(left, "filterref"));
+	assert_non_null(strstr(left, "00:02'/>\n      <mtu size='1500'/>\n"));
+	assert_string_equal(libvirt_filter_left_out(arena, left), left);
+	left = "<filterref filter='clean-traffic'/>\n"; /* somebody else's */
+	assert_string_equal(libvirt_filter_left_out(arena, left), left);
+}
+
+static void filters_are_what_libvirt_knows(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	for (enum world world = WORLD_OPEN; world <= WORLD_SEALED; world++) {
+		const char *xml = libvirt_filter_xml(arena, world);
+		const char *const argv[] = {
+			"xmllint",    "--nonet", "--noout", "--relaxng", "/usr/share/libvirt/schemas/nwfilter.rng",
+			"/dev/stdin", NULL};
+		const struct process_spec spec = {.argv = argv, .netns = -1, .in = -1, .out = -1, .err = -1};
+		cleanup_output struct process_output output = {0};
+
+		assert_int_equal(process_run(&spec, xml, strlen(xml), 60000, NULL, &output, NULL), 0);
+		if (output.status != 0)
+			fail_msg("%s: %s", libvirt_filter_name(world), output.err);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_filter_takes_the_place_of_another),
+		cmocka_unit_test(what_a_cut_guest_keeps_is_a_parameter),
+		cmocka_unit_test(our_filters_are_no_drift),
+		cmocka_unit_test(filters_are_what_libvirt_knows),
 		cmocka_unit_test(test_hypervisor),
 		cmocka_unit_test(test_kvm_disk),
 		cmocka_unit_test(test_plain),
