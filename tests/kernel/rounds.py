@@ -74,8 +74,8 @@ class Round:
         asked, answers = self.ask(questions, idle)
         told = self.program(asked)
         whys = [difference(a, t) for a, t in zip(answers, told)]
+        misread(asked, answers, told, whys)  # first: a piece may have waited for one of those
         waiting(asked, answers, whys)
-        misread(asked, answers, told, whys)
         return [row for row in zip(asked, answers, told, whys) if row[3]], asked, answers, told
 
 
