@@ -48,8 +48,8 @@ static const char *file_in(struct arena *arena, const char *folder, const char *
  * is still what it was; isolation.next may be there in part, which is then no JSON, or not at all.
  *
  * It is never the rules first: somebody who asks then would be told of an open guest that it is cut, and `up` would
- * take the change back. And whoever finds isolation.next, since a command goes on or was killed, waits for the disk
- * before telling anybody what is in it.
+ * take the change back. Whoever finds isolation.next, since a command goes on or was killed, waits for the disk before
+ * telling anybody what is in it; and the next change first gives it its name, for it is written over.
  */
 static const char *next_file(struct arena *arena, const struct folders *folders)
 {
@@ -61,39 +61,62 @@ static const char *kept_file(struct arena *arena, const struct folders *folders)
 	return file_in(arena, folders->state, "isolation.json");
 }
 
-static int read_said(const struct folders *folders, struct arena *arena, json_t **ret, struct error **err)
+static int read_said(const struct folders *folders, struct arena *arena, json_t **ret, const char **ret_file,
+		     struct error **err)
 {
-	const char *next = next_file(arena, folders), *path = kept_file(arena, folders);
-	cleanup_error struct error *problem = NULL;
-	int r;
+	const char *next = next_file(arena, folders), *kept = kept_file(arena, folders);
+	bool changing = json_read_file(next, FILE_LIMIT, ret, NULL) == 0;
 
-	if (json_read_file(next, FILE_LIMIT, ret, NULL) < 0)
-		return file_exists(path) ? json_read_file(path, FILE_LIMIT, ret, err) : 0;
-	r = file_sync(next, &problem);
-	/* Gone: its command has just ended, and has waited. */
-	return r < 0 && r != -ENOENT ? error_move(err, &problem) : 0;
+	*ret_file = changing ? next : kept;
+	return changing || !file_exists(kept) ? 0 : json_read_file(kept, FILE_LIMIT, ret, err);
 }
 
-int isolate_load(const struct folders *folders, const struct lab *lab, struct isolation **ret, struct error **err)
+/* *ret_file: which of the two it was in, in the arena. */
+static int load(const struct folders *folders, const struct lab *lab, struct arena *arena, struct isolation **ret,
+		const char **ret_file, struct error **err)
 {
-	cleanup_arena struct arena *arena = arena_new();
 	cleanup_isolation struct isolation *isolation = isolation_new(lab);
 	struct isolation_clock clock;
 	cleanup_json json_t *json = NULL;
-	int r = read_said(folders, arena, &json, err);
+	int r = read_said(folders, arena, &json, ret_file, err);
 
 	isolation_clock_read(&clock);
 	if (r == 0 && json)
 		r = isolation_read(isolation, json, &clock, err);
 	if (r < 0) {
-		const char *path = kept_file(arena, folders);
-
 		/* Without it nobody knows who is to be cut, and guessing "nobody" would open them. */
-		error_hint(err, "what was said at run time is lost: remove %s and say it again", path);
-		return error_wrap(err, "cannot read %s", path);
+		error_hint(err, "what was said at run time is lost: remove %s and say it again", *ret_file);
+		return error_wrap(err, "cannot read %s", *ret_file);
 	}
 	*ret = steal_pointer(&isolation);
 	return 0;
+}
+
+/* Waits for the disk with what was read there. A command that has just renamed it may still wait for the folder. */
+static int sync_said(const struct folders *folders, struct arena *arena, const char *file, struct error **err)
+{
+	cleanup_error struct error *problem = NULL;
+	int r = file_sync(file, &problem);
+
+	if (r == -ENOENT) {
+		error_freep(&problem);
+		r = file_sync(kept_file(arena, folders), &problem);
+	}
+	return r < 0 && r != -ENOENT ? error_move(err, &problem) : 0; /* nothing was ever said */
+}
+
+int isolate_load(const struct folders *folders, const struct lab *lab, struct isolation **ret, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_isolation struct isolation *isolation = NULL;
+	const char *file;
+	int r = load(folders, lab, arena, &isolation, &file, err);
+
+	if (r == 0)
+		r = sync_said(folders, arena, file, err);
+	if (r == 0)
+		*ret = steal_pointer(&isolation);
+	return r;
 }
 
 static int save(const struct folders *folders, const struct isolation *isolation, struct error **err)
@@ -156,6 +179,25 @@ static int lock(const struct folders *folders, struct cancel *cancel, int *ret_f
 
 	return file_lock(file_in(arena, folders->run, "isolation.lock"), "isolation", LOCK_MS, NULL, cancel, ret_fd,
 			 err);
+}
+
+/* For who is about to change it, or the rules. What is found in isolation.next is from one that was killed: nobody
+ * writes it now. */
+static int lock_and_load(const struct folders *folders, const struct lab *lab, struct cancel *cancel, int *ret_fd,
+			 struct isolation **ret, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_isolation struct isolation *isolation = NULL;
+	const char *file;
+	int r = lock(folders, cancel, ret_fd, err);
+
+	if (r == 0)
+		r = load(folders, lab, arena, &isolation, &file, err);
+	if (r == 0 && strcmp(file, next_file(arena, folders)) == 0)
+		r = settle(folders, err);
+	if (r == 0)
+		*ret = steal_pointer(&isolation);
+	return r;
 }
 
 /* ─── which hosts below have it ─── */
@@ -535,10 +577,8 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 static int begin(struct arena *arena, const struct folders *folders, const struct lab *lab, struct cancel *cancel,
 		 int *ret_lock, struct isolation **ret_before, struct isolation **ret_after, struct error **err)
 {
-	int r = lock(folders, cancel, ret_lock, err);
+	int r = lock_and_load(folders, lab, cancel, ret_lock, ret_before, err);
 
-	if (r == 0)
-		r = isolate_load(folders, lab, ret_before, err);
 	if (r < 0)
 		return r;
 	*ret_after = isolation_copy(*ret_before);
@@ -660,7 +700,7 @@ static int edit(const struct isolate_request *request, const char *by, struct is
 int isolate_change(struct arena *arena, const struct lab *lab, const struct isolate_request *request,
 		   struct cancel *cancel, struct isolate_result *ret, struct error **err)
 {
-	struct isolation *before, *after;
+	struct isolation *before = NULL, *after = NULL;
 	cleanup_close int lock_fd = -1;
 	long long started_ns = now_ns();
 	struct folders folders;
@@ -700,7 +740,7 @@ static int take(struct isolation *isolation, const json_t *said, bool *ret_newer
 int isolate_take(struct arena *arena, const struct lab *lab, const json_t *said, struct cancel *cancel,
 		 struct isolate_result *ret, struct error **err)
 {
-	struct isolation *before, *after;
+	struct isolation *before = NULL, *after = NULL;
 	cleanup_close int lock_fd = -1;
 	long long started_ns = now_ns();
 	struct folders folders;
@@ -724,9 +764,7 @@ int isolate_adopt(struct session *session, const char *said, struct error **err)
 	int r = json_parse(said, strlen(said), "isolation", &json, err);
 
 	if (r == 0)
-		r = lock(&session->folders, session->cancel, &lock_fd, err);
-	if (r == 0)
-		r = isolate_load(&session->folders, session->lab, &isolation, err);
+		r = lock_and_load(&session->folders, session->lab, session->cancel, &lock_fd, &isolation, err);
 	if (r == 0)
 		r = take(isolation, json, &newer, err);
 	if (r == 0 && newer)
@@ -745,10 +783,8 @@ int isolate_make_rules(struct session *session, struct error **err)
 {
 	cleanup_close int lock_fd = -1;
 	struct isolation *fresh = NULL;
-	int r = lock(&session->folders, session->cancel, &lock_fd, err);
+	int r = lock_and_load(&session->folders, session->lab, session->cancel, &lock_fd, &fresh, err);
 
-	if (r == 0)
-		r = isolate_load(&session->folders, session->lab, &fresh, err);
 	if (r < 0)
 		return r;
 	arena_adopt(session->arena, fresh, release_isolation); /* the network borrows it */
@@ -760,9 +796,7 @@ int isolate_plug(struct session *session, const struct guest *guest, struct erro
 {
 	cleanup_isolation struct isolation *isolation = NULL;
 	cleanup_close int lock_fd = -1;
-	int r = lock(&session->folders, session->cancel, &lock_fd, err);
+	int r = lock_and_load(&session->folders, session->lab, session->cancel, &lock_fd, &isolation, err);
 
-	if (r == 0)
-		r = isolate_load(&session->folders, session->lab, &isolation, err);
 	return r < 0 ? r : nwfilter_plug(&session->folders, session->net, isolation, guest, err);
 }

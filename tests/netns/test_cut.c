@@ -827,6 +827,19 @@ static void a_change_that_was_not_written_out(void **state)
 		   file, file);
 	assert_true(is_said_cut(f, &at));
 	assert_false(leaks(f));
+	/* Whoever begins a change keeps what was found before he writes anything, and be it nothing. */
+	must_end_with(f, 1, "cut b --method nwfilter --lab cut-test --no-verify");
+	machine_do("! test -e %s && grep -q cut /var/lib/nestvisor/cut-test/isolation.json", file);
+	assert_true(is_said_cut(f, &at));
+	/* What cannot be understood is named, and which of the two files it is. */
+	machine_do("echo '[]' > %s", file);
+	{
+		struct said said = run(f, "isolate status --lab cut-test", -1);
+
+		assert_non_null(strstr(json_get_string(json_object_get(said.answer, "error"), "hint", ""), file));
+		json_decref(said.answer);
+	}
+	machine_do("rm %s", file);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
