@@ -1,8 +1,8 @@
 /*
- * bench_packets [FILE.nft…]: what the standing rules of a lab cost what passes them, on a machine of its own
- * (tests/lib/machine): from a guest to one of another network, through the bridges of both and the host between them,
- * and to one of its own network, through one bridge. Each set of rules is compared with the lab's chains when nothing
- * is in them; those of the files, too, as the rules of before beside a change.
+ * bench_packets [FILE.nft…], or --rules 200|empty to print the rules: what the standing rules of a lab cost what passes
+ * them, on a machine of its own (tests/lib/machine): from a guest to one of another network, through the bridges of
+ * both and the host between them, and to one of its own network, through one bridge. Each set of rules is compared with
+ * the lab's chains when nothing is in them; those of the files, too, as the rules of before beside a change.
  *
  * A machine with others at it is never as fast twice, and a rate by itself tells no differences of a few percent here.
  * So the same work is done by turns, A B B A and B A A B, in rounds so short that the machine is the same throughout;
@@ -362,13 +362,21 @@ static void compare(int netns, const struct rules *rules, const char *base, cons
 	fflush(stdout);
 }
 
+static void print_rules(const char *which)
+{
+	cleanup_free char *text =
+		strcmp(which, "empty") == 0 ? empty_chains("", "", "") : rules_of((size_t)atoi(which));
+
+	fputs(text, stdout);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct work works[] = {
 		{"stream", stream, 0}, {"cached stream", hot_stream, 0}, {"UDP", datagrams, DATAGRAMS}};
 	static const struct receiver away = {"g1", ADDRESS_OF_G1}, near = {"g2", ADDRESS_OF_G2};
-	struct lab *lab = make_lab(GUESTS);
-	struct net *net = begin_lab(lab);
+	struct lab *lab;
+	struct net *net;
 	cleanup_free char *empty = empty_chains("", "", "");
 	struct rules sets[MOST_SETS] = {{"the lab's chains, empty, once more", empty_chains("", "", "")},
 					{"one look into a set", one_look()},
@@ -376,6 +384,14 @@ int main(int argc, char **argv)
 					{"rules of 200 guests", rules_of(GUESTS)}};
 	size_t count = 4;
 
+	if (argc == 3 && strcmp(argv[1], "--rules") == 0) {
+		print_rules(argv[2]);
+		return 0;
+	}
+	if (argc > 1 && *argv[1] == '-') {
+		errno = EINVAL;
+		die(argv[1], NULL);
+	}
 	for (int i = 1; i < argc && count < MOST_SETS; i++) {
 		struct error *err = NULL;
 		size_t length;
@@ -384,6 +400,8 @@ int main(int argc, char **argv)
 		if (file_read(argv[i], 16 << 20, &sets[count++].text, &length, &err) < 0)
 			die(argv[i], err);
 	}
+	lab = make_lab(GUESTS);
+	net = begin_lab(lab);
 	pin(0);
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < sizeof(works) / sizeof(*works); j++) {
