@@ -496,14 +496,40 @@ static int ask_admin(struct asking *asking, const struct guest *guest, struct po
 
 /* ---- all of it ---- */
 
+static int ask_line(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
+{
+	return ask_way(asking, &line->from, &line->to, set_of_ports(asking->space, line), false, verdict);
+}
+
 static int ask_allow(struct asking *asking, const struct policy *line, struct policy_verdict *verdict)
 {
 	int r;
 
 	compromise_line(asking, line, verdict);
-	r = ask_way(asking, &line->from, &line->to, set_of_ports(asking->space, line), false, verdict);
-	if (r == 0)
-		verdict_suspend(asking, line, verdict);
+	r = ask_line(asking, line, verdict);
+	return r == 0 ? verdict_suspend(asking, line, verdict) : r;
+}
+
+static void followers_clear(struct followers *followers)
+{
+	for (size_t i = 0; i < followers->count; i++)
+		spread_free(followers->items[i]->spread);
+}
+
+int asking_otherwise(const struct asking *asking, const struct policy_input *input, const struct policy *line,
+		     struct policy_verdict *verdict)
+{
+	struct followers followers = {};
+	struct asking other = *asking;
+	int r;
+
+	other.input = input;
+	other.followers = &followers;
+	places_find(&other.places, input->lab, input->stack, asking->arena);
+	begin(&other);
+	r = ask_line(&other, line, verdict);
+	followers_clear(&followers);
+	verdict->witness = NULL;
 	return r;
 }
 
@@ -571,8 +597,7 @@ int policy_verify(const struct policy_input *input, struct arena *arena, struct 
 	places_find(&asking.places, input->lab, input->stack, arena);
 	asking.compromised = arena_alloc(arena, asking.places.party_count * sizeof(*asking.compromised));
 	r = verify_all(&asking);
-	for (size_t i = 0; i < followers.count; i++)
-		spread_free(followers.items[i]->spread);
+	followers_clear(&followers);
 	*ret = asking.report;
 	return r;
 }

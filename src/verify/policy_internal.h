@@ -109,6 +109,10 @@ int asking_learn(const struct asking *asking, bool *ret_learnt);
 /* That decided of a promise before, and so may of the next. */
 bool asking_has_learnt(const struct asking *asking);
 
+/* What is allowed, asked of other facts or other isolation of the same lab. Nothing of the answer points into these. */
+int asking_otherwise(const struct asking *asking, const struct policy_input *input, const struct policy *line,
+		     struct policy_verdict *verdict);
+
 void asking_assume(const struct asking *asking, const char *text, const char *command);
 
 /* What an end of a line means. False: it is outside this part of the lab. */
@@ -170,8 +174,9 @@ void source_add_taken_over(const struct asking *asking, struct sources *sources,
 
 /* ---- policy_suspend.c ---- */
 
-/* Of a line that is violated: because a guest is cut or sealed, at run time or by the file? */
-void verdict_suspend(const struct asking *asking, const struct policy *line, struct policy_verdict *verdict);
+/* Of a line that is violated: because a guest is cut or sealed, by the file or at run time, and would it hold then once
+ * that guest is open? */
+int verdict_suspend(const struct asking *asking, const struct policy *line, struct policy_verdict *verdict);
 
 /* ---- policy_publish.c: what the file publishes ---- */
 

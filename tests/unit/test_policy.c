@@ -134,9 +134,9 @@ static void load_facts(struct proof *proof, const char *folder, const struct edi
 	proof->stack = stack_new(proof->bundle);
 }
 
-/* The lab's file with `from` in place of `to`; NULL: as it is. */
-static struct proof prove_in(const char *folder, const char *from, const char *to, const struct edit *edits,
-			     const struct isolation_setting *setting, const char *guest)
+/* The lab's file with these changes; NULL: as it is. */
+static struct proof prove_file(const char *folder, const struct edit *lines, const struct edit *edits,
+			       const struct isolation_setting *setting, const char *guest)
 {
 	cleanup_free char *path = NULL;
 	char *text;
@@ -146,8 +146,8 @@ static struct proof prove_in(const char *folder, const char *from, const char *t
 
 	path = fixture(arena_printf(proof.arena, "%sfirst.nest.yaml", folder));
 	text = read_text(path);
-	if (from)
-		text = replaced(text, &(struct edit){"the lab", "file", from, to});
+	for (; lines && lines->from; lines++)
+		text = replaced(text, lines);
 	proof.lab = load_fine(text);
 	free(text);
 	proof.isolation = isolation_new(proof.lab);
@@ -158,6 +158,21 @@ static struct proof prove_in(const char *folder, const char *from, const char *t
 	if (policy_verify(&input, proof.arena, &proof.report, &err) < 0)
 		fail_msg("%s", err->message);
 	return proof;
+}
+
+/* `from` there becomes `to`; NULL: nothing does. */
+static struct proof prove_in(const char *folder, const char *from, const char *to, const struct edit *edits,
+			     const struct isolation_setting *setting, const char *guest)
+{
+	const struct edit lines[] = {{"the lab", "file", from, to}, {}};
+
+	return prove_file(folder, lines, edits, setting, guest);
+}
+
+static struct proof prove_changed(const struct edit *lines, const struct edit *edits,
+				  const struct isolation_setting *setting, const char *guest)
+{
+	return prove_file("", lines, edits, setting, guest);
 }
 
 static struct proof prove_with(const char *from, const char *to, const struct edit *edits,
@@ -711,18 +726,23 @@ static void test_published_and_cut(void **state)
 	expect_violated(&open, line, "hv1 takes it in");
 }
 
+/* With it, the lab's file cuts nobody. */
+static const struct edit line_of_a = {"the lab", "file", "      a: {world: cut, ", "      a: {"};
+
 /* What is allowed and the cut takes away: if that was said at run time, it is no violation; else the file says both. */
 static void test_suspended(void **state)
 {
 	static const char allow[] = "allow: {from: hv1/a, to: hv1/b}", other[] = "allow: {from: hv1/a, to: world}";
-	struct allowance place = {.to = {{AF_INET, {198, 51, 100, 7}}, 32}};
 	const struct edit edits[] = {{"hv1-lab-first", nft, "hook forward priority -300; policy accept;",
 				      "hook forward priority -300; policy drop;"},
 				     {}};
-	const struct isolation_setting at_run_time = {.world = WORLD_CUT, .allowed = &place, .allowed_count = 1};
+	const struct isolation_setting at_run_time = {.world = WORLD_CUT};
 	cleanup_proof struct proof file = prove_with(allow, other, NULL, NULL, NULL),
-				   later = prove_with(allow, other, NULL, &at_run_time, "hv1/a"),
-				   broken = prove_with(NULL, NULL, edits, &at_run_time, "hv1/a");
+				   later = prove_changed(
+					   (const struct edit[]){line_of_a, {"the lab", "file", allow, other}, {}},
+					   NULL, &at_run_time, "hv1/a"),
+				   broken = prove_changed((const struct edit[]){line_of_a, {}}, edits, &at_run_time,
+							  "hv1/a");
 	char why[WHY_SIZE] = "";
 	cleanup_strbuf struct strbuf line = {}, text = {};
 	const struct style style = {.columns = 160};
@@ -741,6 +761,31 @@ static void test_suspended(void **state)
 	assert_int_equal(file.report->result, POLICY_VIOLATED);
 	/* what the cut has no part in */
 	assert_null(expect(&broken, allow, POLICY_VIOLATED)->isolated);
+}
+
+/*
+ * The cut stops the packet first, and would not be the last to: something behind it does, or the file cuts the guest as
+ * well. With an open guest that is violated, and so it is now.
+ */
+static void test_not_suspended(void **state)
+{
+	static const char allow[] = "allow: {from: hv1/a, to: hv1/b}", other[] = "allow: {from: hv1/a, to: world}";
+	static const char wall[] = "	chain wall {\n		type filter hook forward priority 10; policy accept;\n"
+				   "		ip saddr 192.168.124.91 drop\n	}\n	chain postrouting {";
+	const struct edit more[] = {{"L0", nft, "	chain postrouting {", wall}, {}};
+	const struct edit lines[] = {line_of_a, {"the lab", "file", allow, other}, {}},
+			  only_line[] = {{"the lab", "file", allow, other}, {}};
+	struct allowance place = {.to = {{AF_INET, {198, 51, 100, 7}}, 32}};
+	const struct isolation_setting cut = {.world = WORLD_CUT},
+				       but_for = {.world = WORLD_CUT, .allowed = &place, .allowed_count = 1};
+	cleanup_proof struct proof behind = prove_changed(lines, more, &cut, "hv1/a"),
+				   both = prove_changed(only_line, NULL, &but_for, "hv1/a");
+	const struct policy_verdict *verdict = expect(&behind, other, POLICY_VIOLATED);
+
+	assert_null(verdict->isolated);
+	assert_non_null(strstr(verdict->why, "; and with hv1/a open, it is dropped at L0"));
+	assert_int_equal(behind.report->result, POLICY_VIOLATED);
+	assert_string_equal(expect(&both, other, POLICY_VIOLATED)->isolated->path, "hv1/a");
 }
 
 /* What is published leads on through the host, which is no less reached; any other port that does is a break. */
@@ -946,6 +991,7 @@ int main(void)
 		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_published_and_cut),
 		cmocka_unit_test(test_suspended),
+		cmocka_unit_test(test_not_suspended),
 		cmocka_unit_test(test_missing_host),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_open_twice),
