@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/report.h"
+#include "config/config.h"
 #include "net/net.h"
 
 #include <string.h>
@@ -85,10 +86,22 @@ static void tell_unknown_drift(struct session *session, const struct lab_status 
 			       status->guests[i].drift.unknown);
 }
 
+struct lab *session_applied(const struct session *session)
+{
+	cleanup_problems struct problems problems = {};
+	struct lab *applied = NULL;
+
+	if (!file_exists(session->folders.lab_file) ||
+	    config_load(session->folders.lab_file, NULL, &problems, &applied, NULL) < 0)
+		return NULL;
+	return applied;
+}
+
 int session_plan(struct session *session, struct plan *ret, struct error **err)
 {
 	struct lab_status status;
 	struct net_actual seen = {0};
+	cleanup_lab struct lab *applied = session_applied(session);
 	struct plan_actual actual;
 	int r = session_status(session, &status, err);
 
@@ -102,6 +115,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 				      .uplink_exists = seen.uplink_exists,
 				      .interfaces = (const char(*)[INTERFACE_NAME_SIZE])seen.interfaces,
 				      .interface_count = seen.interface_count};
+	actual.applied = applied;
 	actual.isolation_lags = find_lags(session);
 	actual.rules_same = seen.namespace_exists && !(status.changed & HOST_RULES);
 	actual.uplink_differs = status.changed & HOST_UPLINK;

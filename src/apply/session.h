@@ -53,6 +53,9 @@ void session_close(struct session *session);
  */
 int session_status(struct session *session, struct lab_status *ret, struct error **err);
 
+/* The lab as it was applied last; NULL where it was not, or what is kept of it cannot be read. Freed by the caller. */
+struct lab *session_applied(const struct session *session);
+
 /* What is there and what is to be done. The plan is cleared by the caller. */
 int session_plan(struct session *session, struct plan *ret, struct error **err);
 

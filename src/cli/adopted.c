@@ -113,6 +113,8 @@ int adopted_changes(const struct lab *lab, struct session *session, struct arena
 {
 	struct comparison c = {.arena = arena};
 	cleanup_lab struct lab *now = NULL;
+	cleanup_lab struct lab *applied = session_applied(session);
+	struct plan_change policy;
 	struct lab_status status;
 	int r = adopt_again(lab, arena, &now, err);
 
@@ -124,6 +126,8 @@ int adopted_changes(const struct lab *lab, struct session *session, struct arena
 	compare_guests(&c, lab, now);
 	if (status.changed & HOST_RULES)
 		add(&c, PLAN_CHANGE, "rules", "", "who is cut or sealed is not in force as it was said");
+	if (plan_policy(arena, lab, applied, &policy))
+		*arena_push(arena, c.changes, c.count) = policy;
 	*ret = c.changes;
 	*ret_count = c.count;
 	return 0;

@@ -21,7 +21,7 @@ static int run(struct invocation *inv)
 	session.overwrite = invocation_flag(inv, "overwrite");
 	if (lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
-	if (!err && session_plan(&session, &plan, &err) == 0 && plan.step_count)
+	if (!err && session_plan(&session, &plan, &err) == 0 && (plan.step_count || plan.change_count))
 		apply_plan(&session, &plan, &err);
 	status = err ? EXIT_FAILED : EXIT_DONE;
 	if (inv->json)

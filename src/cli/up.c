@@ -65,14 +65,6 @@ static bool only_creates(const struct plan *plan)
 	return true;
 }
 
-/* What the file says and this version only checks: nobody shall believe that it holds. */
-static void say_what_is_not_done(struct invocation *inv, const struct lab *lab)
-{
-	if (lab->policy_count && inv->verbose)
-		invocation_note(inv, "the %zu policies are checked for names only: this version does not verify them",
-				lab->policy_count);
-}
-
 static int bring_up(struct invocation *inv, const struct lab *lab)
 {
 	cleanup_session struct session session = {.lock = -1};
@@ -100,7 +92,7 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 		if (inv->verbose || !only_creates(&plan))
 			invocation_print_text(inv, text.text);
 	}
-	if (r == 0 && plan.step_count)
+	if (r == 0 && (plan.step_count || plan.change_count))
 		r = apply_plan(&session, &plan, &err);
 	if (r == -ECANCELED) {
 		say_what_is_left(inv, &session);
@@ -108,13 +100,13 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 	}
 	if (r < 0)
 		return invocation_fail(inv, &err);
-	say_what_is_not_done(inv, lab);
 	return answer(inv, &session, &plan, started);
 }
 
-static bool is_rules(const struct plan_change *change)
+/* What is not libvirt's but ours. */
+static bool is_own(const struct plan_change *change)
 {
-	return strcmp(change->what, "rules") == 0;
+	return strcmp(change->what, "rules") == 0 || strcmp(change->what, "policy") == 0;
 }
 
 /* What libvirt has is as its owner wants it: what up can do for such a lab is to hold who is cut or sealed. */
@@ -132,7 +124,7 @@ static int hold_adopted(struct invocation *inv, const struct lab *lab)
 	if (r == 0)
 		r = adopted_changes(lab, &session, arena, &changes, &count, &err);
 	for (size_t i = 0; i < count; i++)
-		differences += !is_rules(&changes[i]);
+		differences += !is_own(&changes[i]);
 	if (r == 0 && differences) {
 		plan_text(changes, count, inv->style, &text);
 		if (!inv->json)
@@ -142,6 +134,10 @@ static int hold_adopted(struct invocation *inv, const struct lab *lab)
 			      "changes none that it did not make");
 		error_hint(&err, "virsh -c %s edit changes a domain; nestvisor adopt writes the file anew",
 			   lab->adopted);
+	}
+	if (r == 0 && count && !differences && !inv->json) {
+		plan_text(changes, count, inv->style, &text);
+		invocation_print_text(inv, text.text);
 	}
 	if (r == 0)
 		r = adopted_remember(&session.folders, lab, &err);
@@ -183,6 +179,7 @@ const struct command command_up = {
 		       "the nestvisor inside every guest that has guests, at every layer below.\n\n"
 		       "Running it again does nothing. A change that a guest only sees once it is started again "
 		       "restarts that guest; "
+		       "a change of the `policy` alone restarts nobody: it is what `nestvisor verify` asks from then on. "
 		       "`nestvisor plan` says beforehand which. A run that was killed is continued by the next.\n\n"
 		       "What somebody else has changed of a guest that is a libvirt's domain (virsh edit, "
 		       "virt-manager) is not "

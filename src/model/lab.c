@@ -150,6 +150,34 @@ static bool has_same_policies(const struct lab *lab, const struct lab *other)
 	return true;
 }
 
+/* Lines of `lab` that `other` has not, each of its lines standing for one. */
+static size_t count_lines_missing(const struct lab *lab, const struct lab *other)
+{
+	bool *taken = arena_alloc(lab->arena, other->policy_count + 1);
+	size_t missing = 0, j;
+
+	for (size_t i = 0; i < lab->policy_count; i++) {
+		for (j = 0; j < other->policy_count; j++)
+			if (!taken[j] && strcmp(lab->policies[i].text, other->policies[j].text) == 0)
+				break;
+		if (j < other->policy_count)
+			taken[j] = true;
+		else
+			missing++;
+	}
+	return missing;
+}
+
+bool lab_policy_differs(const struct lab *lab, const struct lab *other, size_t *ret_added, size_t *ret_removed)
+{
+	*ret_added = *ret_removed = 0;
+	if (has_same_policies(lab, other))
+		return false;
+	*ret_added = count_lines_missing(lab, other);
+	*ret_removed = count_lines_missing(other, lab);
+	return true;
+}
+
 void lab_take_policy_places(struct lab *lab, const struct lab *file)
 {
 	bool same = has_same_policies(lab, file);

@@ -224,6 +224,12 @@ bool image_lives_in_memory(const char *image); /* one that nestvisor makes and t
 struct network *lab_find_network(const struct lab *lab, const char *path); /* NULL: none */
 
 /*
+ * Whether the policy of `lab` is another than that of `other`, its order included: *ret_added lines are only in `lab`,
+ * *ret_removed only in `other`.
+ */
+bool lab_policy_differs(const struct lab *lab, const struct lab *other, size_t *ret_added, size_t *ret_removed);
+
+/*
  * The lines of `lab`'s policy stand where they stand in `file`, if that has the same lines in the same order; else, or
  * with NULL, nowhere: of a lab that was read from what no person wrote.
  */

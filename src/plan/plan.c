@@ -505,6 +505,21 @@ static void tell_host_changes(struct builder *b, bool again)
 		add_change(b, PLAN_CHANGE, "routes", b->lab->root->path, "they are not those of the lab");
 }
 
+bool plan_policy(struct arena *arena, const struct lab *lab, const struct lab *applied, struct plan_change *ret)
+{
+	size_t added, removed, count;
+	const char *why = "the same lines in another order";
+
+	if (!applied || !lab_policy_differs(lab, applied, &added, &removed))
+		return false;
+	count = added + removed;
+	if (count)
+		why = arena_printf(arena, "%zu line%s changed: %zu added, %zu removed", count, count == 1 ? "" : "s",
+				   added, removed);
+	*ret = (struct plan_change){.action = PLAN_CHANGE, .what = "policy", .path = "", .why = why};
+	return true;
+}
+
 int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
 	       struct error **err)
 {
@@ -513,6 +528,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	/* A run that was killed or failed may have left anything half made: what belongs to the host itself is made
 	 * anew. */
 	bool again = state_get(state, PLAN_UNFINISHED) != NULL, networks_change = again;
+	struct plan_change policy;
 
 	for (size_t i = 0; i < lab->root->network_count && !networks_change; i++) {
 		const struct network *network = lab->root->networks[i];
@@ -550,6 +566,8 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 		plan_routes(&b);
 	if (!lab_changed(&plan))
 		tell_host_changes(&b, again);
+	if (plan_policy(plan.arena, lab, actual->applied, &policy))
+		*arena_push(plan.arena, plan.changes, plan.change_count) = policy;
 	*ret = plan;
 	return 0;
 }

@@ -17,6 +17,7 @@
 /* What was found on this host; the guests of all depths come as a lab_status. */
 struct plan_actual {
 	const struct lab_status *status;
+	const struct lab *applied; /* as the last run remembered it; NULL: there was none */
 	bool namespace_exists, uplink_exists;
 	bool rules_same;
 	bool uplink_differs, routes_differ;
@@ -68,6 +69,12 @@ struct plan {
 	struct step *steps;
 	size_t step_count;
 };
+
+/*
+ * Where the policy is another than that of the lab as it was applied, what is to be said of it in ret; a change without
+ * a step, since a policy is what is proved and changes nothing that runs.
+ */
+bool plan_policy(struct arena *arena, const struct lab *lab, const struct lab *applied, struct plan_change *ret);
 
 int plan_build(const struct lab *lab, struct state *state, const struct plan_actual *actual, struct plan *ret,
 	       struct error **err);

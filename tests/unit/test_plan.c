@@ -373,6 +373,53 @@ static void test_only_rules_differ(void **state)
 	assert_true(has_step(f, "rules"));
 }
 
+/* Nothing runs otherwise for it, so there is no step; but `up` has it to take, and `plan` to say. */
+static void test_only_policy_differs(void **state)
+{
+	struct fixture *f = *state;
+	struct lab *applied = load(lab_text);
+	cleanup_json json_t *kept = NULL;
+	cleanup_free char *text = NULL;
+
+	f->actual.applied = applied;
+	change_lab(f, "guests:\n",
+		   "policy:\n"
+		   "  - deny: {from: hv1/a, to: world}\n"
+		   "  - allow: {from: L0, to: other}\n"
+		   "guests:\n");
+	all_up(f);
+	build(f);
+	assert_int_equal(f->plan.change_count, 1);
+	assert_string_equal(f->plan.changes[0].what, "policy");
+	assert_string_equal(f->plan.changes[0].why, "2 lines changed: 2 added, 0 removed");
+	assert_int_equal(f->plan.step_count, 0);
+
+	lab_free(applied);
+	applied = f->lab;
+	f->actual.applied = applied;
+	f->lab = load(lab_text);
+	change_lab(f, "guests:\n",
+		   "policy:\n  - deny: {from: hv1/b, to: world}\n  - allow: {from: L0, to: other}\nguests:\n");
+	build(f);
+	assert_string_equal(f->plan.changes[0].why, "2 lines changed: 1 added, 1 removed");
+	lab_free(applied);
+
+	/* What is kept of it says the same. */
+	change_lab(
+		f, "guests:\n",
+		"policy:\n"
+		"  - deny: {from: hv1/a, to: 10.1.0.0/16, port: [53/udp, 80-90, 443], even-if-compromised: [other]}\n"
+		"  - allow: {from: lab, to: hv1/inner}\n"
+		"guests:\n");
+	kept = config_part(f->lab, f->lab->root);
+	text = json_text(kept);
+	applied = load(text);
+	f->actual.applied = applied;
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+	lab_free(applied);
+}
+
 static void test_only_routes_differ(void **state)
 {
 	struct fixture *f = *state;
@@ -628,6 +675,7 @@ int main(void)
 		planned(test_namespace_lost_under_guests),
 		planned(test_only_rules_differ),
 		planned(test_only_publish_differs),
+		planned(test_only_policy_differs),
 		planned(test_only_routes_differ),
 		planned(test_only_uplink_differs),
 		planned(test_host_below_was_changed),
