@@ -198,6 +198,21 @@ const char *libvirt_filter_interface(struct arena *arena, const char *domain_xml
 			    (int)(length - before - there_length), there + there_length);
 }
 
+const char *libvirt_filter_of_another(struct arena *arena, const char *domain_xml, const struct libvirt_filter *filter)
+{
+	static const char begin[] = "<filterref filter='", ours[] = "nestvisor-";
+	size_t length;
+	const char *interface = find_interface(domain_xml, filter->mac, &length);
+	const char *there = interface ? find_reference(interface, length, &length) : NULL, *name, *end;
+
+	if (!there)
+		return NULL;
+	name = strncmp(there, begin, strlen(begin)) == 0 ? there + strlen(begin) : "";
+	end = strchr(name, '\'');
+	return strncmp(name, ours, strlen(ours)) == 0 ? NULL
+						      : arena_printf(arena, "%.*s", end ? (int)(end - name) : 0, name);
+}
+
 const char *libvirt_filter_left_out(struct arena *arena, const char *domain_xml)
 {
 	static const char ours[] = "<filterref filter='nestvisor-";
@@ -253,7 +268,21 @@ static void find_filter(struct talk *talk, enum world world, char ret[VIR_UUID_S
 		talk->lib->virNWFilterFree(filter);
 }
 
-/* One that is in use keeps its UUID when it is defined anew, for libvirt knows it by both. */
+/* Succeeds where no guest uses it: what is in use libvirt refuses to undefine. */
+static bool undefine(struct talk *talk, enum world world)
+{
+	virNWFilterPtr filter = talk->lib->virNWFilterLookupByName(talk->connection, filters[world].name);
+	bool done = filter && talk->lib->virNWFilterUndefine(filter) == 0;
+
+	if (filter)
+		talk->lib->virNWFilterFree(filter);
+	return done;
+}
+
+/*
+ * libvirt knows a filter by its name and its UUID, so one of another version that is in use keeps its UUID when it is
+ * defined anew: it is once more at each change, until no guest uses it, and then it gets its own.
+ */
 static int define(struct talk *talk, enum world world, struct error **err)
 {
 	char there[VIR_UUID_STRING_BUFLEN];
@@ -270,6 +299,8 @@ static int define(struct talk *talk, enum world world, struct error **err)
 		error_hint(err, "virsh -c %s nwfilter-undefine %s", talk->uri, filters[world].name);
 		return r;
 	}
+	if (there[0] && undefine(talk, world))
+		there[0] = '\0';
 	filter = talk->lib->virNWFilterDefineXML(talk->connection,
 						 definition(talk->arena, world, there[0] ? there : ours));
 	if (!filter)
@@ -294,8 +325,17 @@ static int put(struct talk *talk, unsigned flags, const char *domain_xml, const 
 	char mac[MAC_TEXT_SIZE];
 	bool same;
 	const char *xml = libvirt_filter_interface(talk->arena, domain_xml, filter, &same);
+	const char *other = libvirt_filter_of_another(talk->arena, domain_xml, filter);
 	int r;
 
+	if (other && filter->none)
+		return 0;
+	if (other)
+		return error_set(
+			err, EPERM,
+			"the domain %s has the nwfilter %s at the interface %s, which is not nestvisor's: it is "
+			"left alone",
+			talk->name, other, mac_format(filter->mac, mac));
 	if (!xml)
 		return error_set(err, ENODEV, "the domain %s has no interface %s any more", talk->name,
 				 mac_format(filter->mac, mac));

@@ -40,6 +40,9 @@ const char *libvirt_filter_xml(struct arena *arena, enum world world);
 const char *libvirt_filter_interface(struct arena *arena, const char *domain_xml, const struct libvirt_filter *filter,
 				     bool *ret_same);
 
+/* The filter of somebody else's that it has, or NULL: that is left where it is. */
+const char *libvirt_filter_of_another(struct arena *arena, const char *domain_xml, const struct libvirt_filter *filter);
+
 /* A dump of libvirt's without the lines of our filters. */
 const char *libvirt_filter_left_out(struct arena *arena, const char *domain_xml);
 

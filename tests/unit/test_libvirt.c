@@ -558,6 +558,28 @@ static void a_filter_takes_the_place_of_another(void **state)
 	assert_null(libvirt_filter_interface(arena, two_interfaces, &filter, &same));
 }
 
+static void a_filter_of_somebody_else_is_known(void **state)
+{
+	static const char domain[] = "<interface type='ethernet'>\n"
+				     "  <mac address='02:00:00:00:00:01'/>\n"
+				     "</interface>\n"
+				     "<interface type='ethernet'>\n"
+				     "  <mac address='02:00:00:00:00:02'/>\n"
+				     "  <filterref filter='clean-traffic'>\n"
+				     "    <parameter name='IP' value='192.168.7.5'/>\n"
+				     "  </filterref>\n"
+				     "</interface>\n";
+	cleanup_arena struct arena *arena = arena_new();
+	struct libvirt_filter filter = {.world = WORLD_CUT};
+
+	(void)state;
+	memcpy(filter.mac, first_mac, 6);
+	assert_null(libvirt_filter_of_another(arena, domain, &filter));
+	memcpy(filter.mac, second_mac, 6);
+	assert_string_equal(libvirt_filter_of_another(arena, domain, &filter), "clean-traffic");
+	assert_null(libvirt_filter_of_another(arena, two_interfaces, &filter));
+}
+
 static void what_a_cut_guest_keeps_is_a_parameter(void **state)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -624,6 +646,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_filter_takes_the_place_of_another),
+		cmocka_unit_test(a_filter_of_somebody_else_is_known),
 		cmocka_unit_test(what_a_cut_guest_keeps_is_a_parameter),
 		cmocka_unit_test(our_filters_are_no_drift),
 		cmocka_unit_test(filters_are_what_libvirt_knows),
