@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * Two tables. Whatever depends on the lab's guests and networks is in sets, and what the chains say is the same for
  * every lab: a packet costs the same in a lab of two guests and of two thousand. Who is cut or sealed is in a few of
@@ -15,13 +16,16 @@
  * table inet nestvisor: what is routed
  *   prerouting  marks by address what guests of deeper layers send that are cut, and once more what guests of this
  *               host do, for fragments have been put together meanwhile. Of whole packets with their tap's own
- * addresses the bridge has said all (KNOWN), and they pass publish     what comes for published ports goes to the guest
- * (publish.c); the cut answer, and begin nothing there forward     what is cut comes before `established`, so that it
- * ends flows that live; then the uplink of the network decides names       what the cut ask the host's resolver goes to
- * the one that knows the lab's names only (dnsmasq.c) input       the host's own services: DHCP and DNS where the
- * network has them output      the administrator's packets: everywhere but to the sealed; what the resolver asks the
- * world for who is cut is not sent, and what it answers comes from the world postrouting networks with uplink nat leave
- * with the transit address, so that two labs can have the same subnet
+ *               addresses the bridge has said all (KNOWN), and they pass
+ *   publish     what comes for published ports goes to the guest (publish.c); the cut answer, and begin nothing there
+ *   forward     who sends is asked before `established`, so that a cut ends flows that live: a known flow passes where
+ *               its sender is known and not cut. Who receives is asked at its tap (table bridge, output), and here
+ *               where it is behind a host. Then the uplink of the network decides
+ *   names       what the cut ask the host's resolver goes to the one that knows the lab's names only (dnsmasq.c)
+ *   input       the host's own services: DHCP and DNS where the network has them
+ *   output      the administrator's packets: everywhere but to the sealed; what the resolver asks the world for who is
+ *               cut is not sent, and what it answers comes from the world
+ *   postrouting networks with uplink nat leave with the transit address, so that two labs can have the same subnet
  *
  * A direct guest is known by its tap, which it cannot forge: cut and sealed hold for all that comes out of it, whatever
  * addresses it has given itself. A guest of a deeper layer is known by its address as far as its host routes it with
@@ -41,6 +45,7 @@
  *
  * With pasta as the uplink (an interface of kind "tun"), everything is translated: pasta knows one address only.
  */
+/* clang-format on */
 #include "net/rules_internal.h"
 
 #include "model/lab.h"
