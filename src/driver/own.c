@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "image/image.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -45,6 +46,31 @@ static bool is_variable_store(const char *bytes, size_t length)
 	return length > 44 && memcmp(bytes + 40, "_FVH", 4) == 0;
 }
 
+/* How long it says that it is (the same, FvLength at 32). */
+static uint64_t store_length(const char *bytes)
+{
+	uint64_t length;
+
+	memcpy(&length, bytes + 32, sizeof(length));
+	return le64toh(length);
+}
+
+/* A whole store, but not of this firmware. */
+static int refuse_size(struct arena *arena, const struct driver_guest *guest, const char *path, size_t found,
+		       const char *template, size_t length, struct error **err)
+{
+	int r = error_set(err, ENOTSUP,
+			  "the UEFI variables of %s are of another firmware: %s has %zu bytes, and %s, which the guest "
+			  "would get now, has %zu",
+			  guest->path, path, found, template, length);
+
+	error_hint(err,
+		   "install the firmware again that it was made with; to begin with new variables, without its boot "
+		   "entries and keys: rm %s; sed -i /^variables$/d %s",
+		   path, made_file(arena, guest));
+	return r;
+}
+
 /* A store that somebody cut or overwrote: OVMF would hang on it without a word, or QEMU refuse it with one too few. */
 static int check_variables(struct arena *arena, const struct driver_guest *guest, const struct firmware_files *files,
 			   const char *path, const char *template, size_t length, struct error **err)
@@ -56,14 +82,17 @@ static int check_variables(struct arena *arena, const struct driver_guest *guest
 	if (r < 0 || strcmp(files->variables_format, "raw") != 0 || !is_variable_store(template, length) ||
 	    (found == length && is_variable_store(bytes, found)))
 		return r;
+	if (is_variable_store(bytes, found) && store_length(bytes) <= found &&
+	    store_length(bytes) != store_length(template))
+		return refuse_size(arena, guest, path, found, files->variables, length, err);
 	r = error_set(
 		err, ENODATA,
 		"the UEFI variables of %s are damaged: %s is not what a variable store of this firmware looks like. "
 		"The guest's boot entries and the keys that it enrolled were in there; a disk that is sealed to them "
 		"will ask for its recovery key",
 		guest->path, path);
-	error_hint(err, "put back a copy of the file; to begin with new variables remove it and %s",
-		   made_file(arena, guest));
+	error_hint(err, "put back a copy of the file; to begin with new variables: rm %s; sed -i /^variables$/d %s",
+		   path, made_file(arena, guest));
 	return r;
 }
 
@@ -86,7 +115,8 @@ static int prepare_variables(struct arena *arena, const struct driver_guest *gue
 			"entries and the keys that it enrolled were in there; a disk that is sealed to them will "
 			"ask for its recovery key",
 			guest->path, path);
-		error_hint(err, "put the file back, or remove %s to begin with new ones", made_file(arena, guest));
+		error_hint(err, "put the file back; to begin with new ones: sed -i /^variables$/d %s",
+			   made_file(arena, guest));
 		return r;
 	}
 	return file_write_atomic(path, template, length, 0600, err);
@@ -103,7 +133,8 @@ static int prepare_tpm(struct arena *arena, const struct driver_guest *guest, co
 			      "the TPM of %s is lost: %s/" TPM_STATE
 			      " is gone, and the guest has booted with it. " SEALED,
 			      guest->path, path);
-		error_hint(err, "put the file back, or remove %s to begin with a new TPM", made_file(arena, guest));
+		error_hint(err, "put the file back; to begin with a new TPM: sed -i /^tpm$/d %s",
+			   made_file(arena, guest));
 		return r;
 	}
 	return dir_make(path, 0700, err);
@@ -140,7 +171,7 @@ int own_tpm_damaged(const struct driver_guest *guest, const char *words, struct 
 	int r = error_set(err, ENODATA, "the TPM of %s does not start: what is in %s is damaged (%s). " SEALED,
 			  guest->path, path, words);
 
-	error_hint(err, "put back a copy of the file; to begin with a new TPM remove it and %s",
+	error_hint(err, "put back a copy of the file; to begin with a new TPM: rm %s; sed -i /^tpm$/d %s", path,
 		   made_file(arena, guest));
 	return r;
 }

@@ -145,7 +145,8 @@ static const char *command_line(const struct driver_guest *guest)
 	const struct firmware_files files = {"/code,1", "raw", "/template", "raw", true};
 	const struct own own = {.variables = "/own/variables", .tpm = "/own/tpm"};
 	const struct profile *profile;
-	struct command command = {.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .events = -1, .tpm = 5};
+	struct command command = {
+		.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .events = -1, .tpm = 5};
 	const char *text = "";
 
 	if (profile_choose(guest, &profile, NULL) < 0)
@@ -280,11 +281,13 @@ static void test_own(void **state)
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
 }
 
-/* What a store begins with, and nothing of what else would be in it. */
-static void write_store(const char *path, size_t length)
+/* What a store of `whole` bytes begins with, and nothing of what else would be in it; cut to a length. */
+static void write_store(const char *path, size_t whole, size_t length)
 {
+	const uint64_t size = htole64(whole);
 	char bytes[256] = {0};
 
+	memcpy(bytes + 32, &size, sizeof(size));
 	memcpy(bytes + 40, "_FVH", 4);
 	assert_int_equal(file_write_atomic(path, bytes, length, 0600, NULL), 0);
 }
@@ -299,15 +302,20 @@ static void test_damaged_variables(void **state)
 	(void)state;
 	guest.own_dir = in_folder("damaged.own");
 	guest.tpm = false;
-	write_store(files.variables, 256);
+	write_store(files.variables, 256, 256);
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
 	assert_int_equal(own_started(&guest, &err), 0);
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
-	write_store(own.variables, 100);
+	write_store(own.variables, 256, 100);
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
 	assert_contains(err->message, "the UEFI variables of a are damaged");
 	assert_contains(err->message, "recovery key");
 	assert_contains(err->hint, "put back a copy");
+	error_freep(&err);
+	write_store(own.variables, 128, 128); /* the firmware became larger */
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENOTSUP);
+	assert_contains(err->message, "are of another firmware");
+	assert_contains(err->message, "has 128 bytes");
 	error_freep(&err);
 	write_file(own.variables, "");
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
@@ -317,6 +325,15 @@ static void test_damaged_variables(void **state)
 	error_freep(&err);
 	assert_int_equal(unlink(arena_printf(arena, "%s.made", guest.own_dir)), 0);
 	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), 0);
+	/* The hint does not make it forget the TPM, which is lost as well. */
+	guest.tpm = true;
+	assert_int_equal(own_started(&guest, &err), 0);
+	assert_int_equal(unlink(own.variables), 0);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	assert_int_equal(system(strstr(err->hint, "sed ")), 0);
+	error_freep(&err);
+	assert_int_equal(own_prepare(arena, &guest, &files, &own, &err), -ENODATA);
+	assert_contains(err->message, "the TPM of a is lost");
 }
 
 static void start_and_stop(const struct driver_guest *guest)
