@@ -2,10 +2,13 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "image/medium.h"
 #include "render/text.h"
+
+#include <errno.h>
 
 static json_t *text_or_null(const char *text)
 {
@@ -18,10 +21,13 @@ static void print_file(struct invocation *inv, const char *what, const char *pat
 		invocation_print(inv, "  %-20s %s\n", what, path);
 }
 
-/* The installation medium that a file is; false where it is none. */
-static bool read_medium(struct arena *arena, const char *path, struct medium *ret)
+/* The installation medium that a file is; MEDIUM_OTHER where it is none. A broken one is an error. */
+static int read_medium(struct arena *arena, const char *path, struct medium *ret, struct error **err)
 {
-	return !image_is_builtin(path) && medium_read(arena, path, ret, NULL) == 0 && ret->kind != MEDIUM_OTHER;
+	cleanup_error struct error *problem = NULL;
+	int r = image_is_builtin(path) ? 0 : medium_read(arena, path, ret, &problem);
+
+	return r < 0 && r != -EMEDIUMTYPE ? error_move(err, &problem) : 0; /* a disk is no CD */
 }
 
 static json_t *edition_json(const struct medium_edition *edition)
@@ -79,7 +85,9 @@ static int run(struct invocation *inv)
 
 	if (image_get(arena, invocation_operand(inv, 0), NULL, inv->reporter, inv->cancel, &image, &err) < 0)
 		return invocation_fail(inv, &err);
-	installs = read_medium(arena, invocation_operand(inv, 0), &medium);
+	if (read_medium(arena, invocation_operand(inv, 0), &medium, &err) < 0)
+		return invocation_fail(inv, &err);
+	installs = medium.kind != MEDIUM_OTHER;
 	if (inv->json) {
 		json_t *carriers = json_array(), *answer;
 
