@@ -34,6 +34,9 @@ int adopted_prepare(struct arena *arena, const struct lab *lab, struct net *net,
 							.running = domain->running};
 			memcpy(nic->mac, interface->mac, sizeof(nic->mac));
 		}
+		if (domain->passed)
+			*arena_push(arena, nics, count) =
+				(struct net_adopted_nic){.guest = lab->root->guests[i], .passed = domain->passed};
 	}
 	net_set_adopted(net, nics ? nics : arena_alloc(arena, sizeof(*nics)), count);
 	return 0;

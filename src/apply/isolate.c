@@ -557,6 +557,8 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 
 	if (r == 0) /* before anything is promised */
 		r = adopted_prepare(arena, after->lab, net, &adopted, err);
+	for (size_t i = 0; request && r == 0 && i < request->guest_count; i++)
+		r = net_can_hold(net, after, request->guests[i], err);
 	if (r == 0)
 		r = put_in_force(arena, folders, request, before, after, net, ret, err);
 	if (r == 0) {
@@ -653,6 +655,20 @@ static int log_change(struct arena *arena, const struct folders *folders, const 
 			 err);
 }
 
+/* Beside what it failed for, of which the caller tells. */
+static void log_failure(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
+			const char *by, const struct error *problem)
+{
+	json_t *guests = json_array();
+
+	for (size_t i = 0; i < request->guest_count; i++)
+		json_array_append_new(guests, json_pack("{s:s}", "path", request->guests[i]->path));
+	log_entry(arena, folders, request->what, by,
+		  json_pack("{s:o, s:s, s:b}", "guests", guests, "error", problem ? problem->message : "it failed",
+			    "complete", 0),
+		  NULL);
+}
+
 int isolate_log_verdict(const struct lab *lab, const char *what, const char *verdict, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -717,6 +733,8 @@ int isolate_change(struct arena *arena, const struct lab *lab, const struct isol
 	if (r < 0)
 		return r;
 	r = carry_out(arena, &folders, request, before, after, &lock_fd, cancel, started_ns, ret, err);
+	if (r < 0)
+		log_failure(arena, &folders, request, by, err ? *err : NULL);
 	return r < 0 ? r : log_change(arena, &folders, request, ret, by, err);
 }
 

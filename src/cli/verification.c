@@ -57,6 +57,10 @@ static int check_adopted(const struct lab *lab, struct error **err)
 	for (size_t i = 0; i < lab->root->guest_count; i++) {
 		const struct guest *guest = lab->root->guests[i];
 
+		if (adopted.domains[i].running && adopted.domains[i].passed)
+			return error_set(err, ENODATA,
+					 "%s has %s: what goes by that is not known, so nothing can be proved",
+					 guest->path, adopted.domains[i].passed);
 		for (size_t j = 0; j < adopted.domains[i].interface_count; j++) {
 			const struct adopted_interface *interface = &adopted.domains[i].interfaces[j];
 			char mac[MAC_TEXT_SIZE];

@@ -83,6 +83,28 @@ static const char *bridge_of(const struct visit *visit, const char *name, struct
 	return bridge ? arena_strdup(arena, bridge) : NULL;
 }
 
+/* Rules of bridges see none of these. Elements of a namespace are known by their local name, whatever its prefix. */
+static const char *passed_of(struct xml *xml)
+{
+	static const struct {
+		const char *path, *what;
+	} ways[] = {
+		{"count(/domain/devices/hostdev[@type='pci'])", "a PCI device of this machine's"},
+		{"count(/domain/devices/hostdev[@type='usb'])", "a USB device of this machine's"},
+		{"count(/domain/devices/hostdev[not(@type='pci' or @type='usb' or @type='scsi')])",
+		 "a device of this machine's (hostdev)"},
+		{"count(/domain/devices/redirdev)", "a USB device of another machine's (redirdev)"},
+		{"count(/domain/devices/vsock)", "a socket to this machine (vsock)"},
+		{"count(/domain/*[local-name()='commandline']/*[local-name()='arg'])",
+		 "words of its own for QEMU (qemu:commandline)"},
+	};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (xml_count(xml, "%s", ways[i].path) > 0)
+			return ways[i].what;
+	return NULL;
+}
+
 /* As it runs; of one that does not, as it is defined. */
 static int read_interfaces(const struct visit *visit, const char *text, struct arena *arena,
 			   struct adopted_domain *domain, struct error **err)
@@ -94,6 +116,7 @@ static int read_interfaces(const struct visit *visit, const char *text, struct a
 	if (r < 0)
 		return r;
 	count = xml_count(xml, "count(/domain/devices/interface)");
+	domain->passed = passed_of(xml);
 	domain->interfaces = arena_alloc(arena, (count + 1) * sizeof(*domain->interfaces));
 	for (size_t i = 1; i <= count; i++) {
 		struct adopted_interface *interface = &domain->interfaces[domain->interface_count++];

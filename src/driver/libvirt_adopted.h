@@ -29,6 +29,7 @@ struct adopted_domain {
 	const char *state; /* "running", "paused", "shut off", … */
 	struct adopted_interface *interfaces;
 	size_t interface_count;
+	const char *passed; /* a way out beside its interfaces, "a PCI device of this machine's"; NULL: none is known */
 };
 
 struct adopted_network_state {

@@ -2,16 +2,22 @@
  * Isolation of guests that libvirt plugs into bridges of its own. Nothing there is nestvisor's, so there are no more
  * rules than those for the guests that are held, in two tables of the lab's name:
  *
- *   tap ──▶ bridge prerouting: a mark says how the guest is held
+ *   tap ──▶ bridge prerouting: nothing of the sealed; of the cut nothing by another MAC address than the domain's
  *            ├─ bridge forward: to neighbours of the lab alone, as far as the guest may have those
- *            └─ bridge input, where what leaves the bridge is marked once more (br_netfilter, where it is loaded, shows
- *               bridged packets to inet forward, too); then, to this machine itself: inet input, answers to what this
- * machine began, and its address (DHCP, neighbour discovery); inet forward: nothing inet forward marks what comes in
- * from elsewhere; bridge output keeps that from the taps of guests that are held
+ *            └─ bridge input, where what leaves the bridge is marked; then inet prerouting: nothing for elsewhere; inet
+ *               input: answers to what this machine began, and its address (DHCP, neighbour discovery); inet forward:
+ *               nothing
+ *   what comes through this machine from elsewhere is marked in inet forward and again in inet postrouting; bridge
+ *   output keeps that from the taps of guests that are held
+ *
+ * Others may change marks in between (wg-quick's table does, and CONNMARK without a mask). So a guest is known by its
+ * tap wherever rules see that, and behind the bridge by its MAC address; a mark alone decides only of what is routed
+ * back into the bridge that it came from, which br_netfilter shows in the same way as what is only bridged.
  *
  * A held guest is known by its tap and, so that it is held from its first packet on when its domain is started anew
- * with another tap, by its MAC address. Every chain comes before those of others (libvirt's among them), whose "accept"
- * counts for nothing: a packet that is dropped here is dropped.
+ * with another tap, by its MAC address: not where both are others then. Every chain comes before those of others
+ * (libvirt's among them), whose "accept" counts for nothing: a packet that is dropped here is dropped. Flows that a
+ * flowtable of nft's forwards pass no chain at all.
  */
 #include "net/net_internal.h"
 
@@ -28,9 +34,6 @@
 #include <unistd.h>
 
 /* Bits of the packet's mark, the highest: others count theirs from below. */
-#define HELD	"0x10000000"
-#define ALONE	"0x20000000" /* neighbours: drop */
-#define STRICT	"0x40000000" /* neighbours: those that are held, too */
 #define RISEN	"0x08000000" /* it is held, and left the bridge: this machine receives or routes it */
 #define FOREIGN "0x80000000" /* it came through this machine */
 
@@ -69,6 +72,14 @@ static enum hold hold_of(const struct isolation_effect *effect)
 	if (effect->open_ms > 0)
 		return HOLD_NOT;
 	return effect->world == WORLD_SEALED ? HOLD_SEALED : effect->world == WORLD_CUT ? HOLD_CUT : HOLD_NOT;
+}
+
+/* What becomes part of the rules' text is of libvirt's XML: nothing but what a name of an interface can well be. */
+static bool is_name(const char *name)
+{
+	static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-";
+
+	return name && *name && strlen(name) < INTERFACE_NAME_SIZE && name[strspn(name, good)] == '\0';
 }
 
 struct writer {
@@ -130,7 +141,7 @@ static void put_set(const struct writer *w, const char *name, bool taps, chooser
 		const struct net_adopted_nic *nic = &w->net->adopted[i];
 		struct isolation_effect effect = isolation_effect(w->isolation, nic->guest);
 
-		if (!choose(hold_of(&effect), &effect) || (taps && !nic->device))
+		if (!choose(hold_of(&effect), &effect) || nic->passed || (taps && !is_name(nic->device)))
 			continue;
 		strbuf_add(w->out, count++ ? ", " : "\t\telements = { ");
 		put_element(nic, taps, w->out);
@@ -138,10 +149,11 @@ static void put_set(const struct writer *w, const char *name, bool taps, chooser
 	strbuf_add(w->out, count ? " }\n\t}\n" : "\t}\n");
 }
 
-static void put_marking(struct strbuf *out, const char *set, const char *bit)
+/* A rule for what comes by one of the taps, and one for what has one of the MAC addresses. */
+static void put_from(struct strbuf *out, const char *set, const char *rest)
 {
-	strbuf_printf(out, "\t\tiifname @%s_taps meta mark set meta mark | %s\n", set, bit);
-	strbuf_printf(out, "\t\tether saddr @%s_macs meta mark set meta mark | %s\n", set, bit);
+	strbuf_printf(out, "\t\tiifname @%s_taps %s\n", set, rest);
+	strbuf_printf(out, "\t\tether saddr @%s_macs %s\n", set, rest);
 }
 
 static void put_bridge_table(const struct writer *w, const char *table)
@@ -163,65 +175,86 @@ static void put_bridge_table(const struct writer *w, const char *table)
 	}
 	put_set(w, "lab_taps", true, is_any);
 	put_set(w, "held_taps", true, is_held);
-	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n"
-			"\t\tiifname @sealed_taps drop\n\t\tether saddr @sealed_macs drop\n"
-			/* a VLAN device on the bridge would be another way up than the bridge */
-			"\t\tiifname @cut_taps ether type { 8021q, 8021ad } drop\n"
-			"\t\tether saddr @cut_macs ether type { 8021q, 8021ad } drop\n");
-	put_marking(out, "cut", HELD);
-	put_marking(out, "alone", ALONE);
-	put_marking(out, "strict", STRICT);
+	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n");
+	put_from(out, "sealed", "drop");
+	/* behind the bridge it is known by its address alone */
+	strbuf_add(out, "\t\tiifname @cut_taps ether saddr != @cut_macs drop\n");
+	/* a VLAN device on the bridge would be another way up than the bridge */
+	put_from(out, "cut", "ether type { 8021q, 8021ad } drop");
 	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority -350\n"
 			"\t\toifname @sealed_taps drop\n"
-			"\t\tether daddr @sealed_macs drop\n"
-			"\t\tmeta mark & " ALONE " == " ALONE " drop\n"
-			"\t\toifname @alone_taps drop\n"
-			"\t\tmeta mark & " STRICT " == " STRICT " oifname != @held_taps drop\n"
-			"\t\tiifname != @held_taps oifname @strict_taps drop\n"
-			"\t\tmeta mark & " HELD " == " HELD " oifname != @lab_taps drop\n"
-			"\t\tiifname != @lab_taps oifname @cut_taps drop\n"
-			"\t}\n\tchain input {\n\t\ttype filter hook input priority -350\n"
-			"\t\tmeta mark & " HELD " == " HELD " meta mark set meta mark | " RISEN "\n"
-			"\t}\n\tchain output {\n\t\ttype filter hook output priority -350\n"
+			"\t\tether daddr @sealed_macs drop\n");
+	put_from(out, "alone", "drop");
+	strbuf_add(out, "\t\toifname @alone_taps drop\n");
+	put_from(out, "strict", "oifname != @held_taps drop");
+	strbuf_add(out, "\t\tiifname != @held_taps oifname @strict_taps drop\n");
+	put_from(out, "cut", "oifname != @lab_taps drop");
+	strbuf_add(out, "\t\tiifname != @lab_taps oifname @cut_taps drop\n"
+			"\t}\n\tchain input {\n\t\ttype filter hook input priority -350\n");
+	put_from(out, "cut", "meta mark set meta mark | " RISEN);
+	strbuf_add(out, "\t}\n\tchain output {\n\t\ttype filter hook output priority -350\n"
 			"\t\toifname @sealed_taps drop\n\t\tether daddr @sealed_macs drop\n"
 			"\t\tmeta mark & " FOREIGN " == " FOREIGN " oifname @cut_taps drop\n"
 			"\t\tmeta mark & " FOREIGN " == " FOREIGN " ether daddr @cut_macs drop\n"
 			"\t}\n}\n");
 }
 
-/* Others may have those bits in marks of theirs: what goes through none of these bridges is not looked at. */
-static void put_bridges(const struct writer *w)
+static bool is_held_nic(const struct writer *w, const struct net_adopted_nic *nic)
+{
+	struct isolation_effect effect = isolation_effect(w->isolation, nic->guest);
+
+	return hold_of(&effect) != HOLD_NOT && is_name(nic->bridge);
+}
+
+/* Of the NICs that are held; `pairs`: each with itself, which is where a packet that is only bridged comes from and
+ * goes to. Others may have those bits in marks of theirs: what goes through none of these bridges is not looked at. */
+static void put_bridges(const struct writer *w, const char *name, bool pairs)
 {
 	const struct net *net = w->net;
 	size_t count = 0;
 
-	strbuf_add(w->out, "\tset bridges {\n\t\ttype ifname\n");
+	strbuf_printf(w->out, "\tset %s {\n\t\ttype %s\n", name, pairs ? "ifname . ifname" : "ifname");
 	for (size_t i = 0; i < net->adopted_count; i++) {
 		const char *bridge = net->adopted[i].bridge;
-		bool known = !bridge;
+		bool skip = !is_held_nic(w, &net->adopted[i]);
 
-		for (size_t j = 0; j < i && !known; j++)
-			known = net->adopted[j].bridge && strcmp(net->adopted[j].bridge, bridge) == 0;
-		if (!known)
-			strbuf_printf(w->out, "%s\"%s\"", count++ ? ", " : "\t\telements = { ", bridge);
+		for (size_t j = 0; j < i && !skip; j++)
+			skip = is_held_nic(w, &net->adopted[j]) && strcmp(net->adopted[j].bridge, bridge) == 0;
+		if (skip)
+			continue;
+		strbuf_printf(w->out, "%s\"%s\"", count++ ? ", " : "\t\telements = { ", bridge);
+		if (pairs)
+			strbuf_printf(w->out, " . \"%s\"", bridge);
 	}
 	strbuf_add(w->out, count ? " }\n\t}\n" : "\t}\n");
 }
 
 static void put_inet_table(const struct writer *w, const char *table)
 {
-	strbuf_printf(w->out, "table %s {\n", table);
-	put_bridges(w);
-	strbuf_add(w->out, "\tchain held {\n"
-			   "\t\tct state established,related ct direction reply return\n"
-			   "\t\tudp sport 68 udp dport 67 return\n"
-			   "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return\n"
-			   "\t\tdrop\n\t}\n"
-			   "\tchain input {\n\t\ttype filter hook input priority -350\n"
-			   "\t\tiifname @bridges meta mark & " RISEN " == " RISEN " jump held\n\t}\n"
-			   "\tchain forward {\n\t\ttype filter hook forward priority -350\n"
-			   "\t\tiifname @bridges meta mark & " RISEN " == " RISEN " drop\n"
-			   "\t\toifname @bridges meta mark set meta mark | " FOREIGN "\n\t}\n}\n");
+	struct strbuf *out = w->out;
+
+	strbuf_printf(out, "table %s {\n", table);
+	put_bridges(w, "bridges", false);
+	put_bridges(w, "bridged", true);
+	put_set(w, "cut_macs", false, is_cut);
+	strbuf_add(out, "\tchain held {\n"
+			"\t\tct state established,related ct direction reply return\n"
+			"\t\tudp sport 68 udp dport 67 return\n"
+			"\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return\n"
+			"\t\tdrop\n\t}\n"
+			/* before others may touch the mark */
+			"\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n"
+			"\t\tiifname @bridges meta mark & " RISEN " == " RISEN " fib daddr type unicast drop\n\t}\n"
+			"\tchain input {\n\t\ttype filter hook input priority -350\n"
+			"\t\tiifname @bridges meta mark & " RISEN " == " RISEN " jump held\n"
+			"\t\tiifname @bridges ether saddr @cut_macs jump held\n\t}\n"
+			"\tchain forward {\n\t\ttype filter hook forward priority -350\n"
+			"\t\tiifname @bridges meta mark & " RISEN " == " RISEN " drop\n"
+			"\t\tiifname . oifname != @bridged iifname @bridges ether saddr @cut_macs drop\n"
+			"\t\toifname @bridges meta mark set meta mark | " FOREIGN "\n\t}\n"
+			/* once more behind others' mangling, and before addresses become this machine's */
+			"\tchain postrouting {\n\t\ttype filter hook postrouting priority -140\n"
+			"\t\toifname @bridges fib saddr type unicast meta mark set meta mark | " FOREIGN "\n\t}\n}\n");
 }
 
 /* Empty where nobody is held. */
@@ -265,35 +298,51 @@ static int refuse(const struct net_adopted_nic *nic, const char *why, struct err
 {
 	int r = error_set(err, EOPNOTSUPP, "%s cannot be held: %s", nic->guest->path, why);
 
-	error_hint(err, "plug that NIC into a network of libvirt's, or take it away: virsh domif-setlink %s %s down",
-		   nic->guest->adopted, nic->device ? nic->device : "MAC");
+	error_hint(err, "take that away, or plug the NIC into a network of libvirt's with a bridge: virsh edit %s",
+		   nic->guest->adopted);
 	return r;
 }
 
-/* Rules of bridges see what goes through bridges of the kernel's. */
-static int check_nic(const struct net_adopted_nic *nic, const struct link *links, size_t count, struct error **err)
+/* Where its domain runs: rules of bridges see what goes through bridges of the kernel's. */
+static const char *why_not_plugged(const struct net_adopted_nic *nic, const struct link *links, size_t count)
 {
 	const struct link *tap = find_link(links, count, nic->device);
 	const struct link *master = tap ? find_index(links, count, tap->master) : NULL;
-	char why[160];
 
-	if (strcmp(nic->type, "network") != 0 && strcmp(nic->type, "bridge") != 0) {
-		snprintf(why, sizeof(why), "its NIC of type %.40s sends past this machine's bridges", nic->type);
-		return refuse(nic, why, err);
-	}
-	if (!nic->running)
-		return 0;
-	if (!master || strcmp(master->kind, "bridge") != 0 || strcmp(tap->kind, "tun") != 0) {
-		snprintf(why, sizeof(why), "its NIC %.16s is %s", nic->device ? nic->device : "",
-			 !tap	   ? "not in the network namespace that nestvisor runs in"
-			 : !master ? "not plugged into a bridge here"
-				   : "not a tap on a bridge of the kernel's");
-		return refuse(nic, why, err);
-	}
-	return 0;
+	if (!tap)
+		return "not in the network namespace that nestvisor runs in";
+	if (!master)
+		return "not plugged into a bridge here";
+	if (strcmp(master->kind, "bridge") != 0 || strcmp(tap->kind, "tun") != 0)
+		return "not a tap on a bridge of the kernel's";
+	return strcmp(master->name, nic->bridge) == 0 ? NULL : "plugged into another bridge than libvirt says";
 }
 
-static int check_nics(struct net *net, const struct isolation *isolation, struct error **err)
+static int check_nic(const struct net_adopted_nic *nic, const struct link *links, size_t count, struct error **err)
+{
+	const struct link *bridge = find_link(links, count, nic->bridge);
+	const char *not_plugged;
+	char why[160];
+
+	if (nic->passed)
+		snprintf(why, sizeof(why), "it has %.80s, past this machine's bridges", nic->passed);
+	else if (strcmp(nic->type, "network") != 0 && strcmp(nic->type, "bridge") != 0)
+		snprintf(why, sizeof(why), "its NIC of type %.40s sends past this machine's bridges", nic->type);
+	else if (!nic->bridge)
+		snprintf(why, sizeof(why), "its network has no bridge on this machine");
+	else if (!is_name(nic->bridge) || (nic->device && !is_name(nic->device)))
+		snprintf(why, sizeof(why), "its NIC has a tap or a bridge of a name that no rule can have");
+	else if (bridge && strcmp(bridge->kind, "bridge") != 0)
+		snprintf(why, sizeof(why), "its NIC is for %.16s, which is no bridge of the kernel's", nic->bridge);
+	else if (nic->running && (not_plugged = why_not_plugged(nic, links, count)))
+		snprintf(why, sizeof(why), "its NIC %.16s is %s", nic->device ? nic->device : "", not_plugged);
+	else
+		return 0;
+	return refuse(nic, why, err);
+}
+
+/* guest NULL: each that is to be held. */
+static int check_nics(struct net *net, const struct isolation *isolation, const struct guest *guest, struct error **err)
 {
 	cleanup_free struct link *links = NULL;
 	struct netlink *root;
@@ -305,7 +354,7 @@ static int check_nics(struct net *net, const struct isolation *isolation, struct
 	for (size_t i = 0; r == 0 && i < net->adopted_count; i++) {
 		struct isolation_effect effect = isolation_effect(isolation, net->adopted[i].guest);
 
-		if (effect.world == WORLD_OPEN)
+		if (effect.world == WORLD_OPEN || (guest && guest != net->adopted[i].guest))
 			continue;
 		if (effect.open_ms > 0 || effect.allowed_count)
 			return error_set(
@@ -338,24 +387,24 @@ int net_check_adopted(struct net *net, const struct isolation *isolation, bool *
 	else
 		*ret_same = access(rules.record, F_OK) < 0;
 	free(rules.record);
+	if (r == 0 && *ret_same) /* whoever is not held as was said */
+		*ret_same = check_nics(net, isolation, NULL, NULL) == 0;
 	return r;
 }
 
-int net_load_adopted(struct net *net, const struct isolation *isolation, struct error **err)
+int net_load_adopted(struct net *net, const struct isolation *isolation, bool all, struct error **err)
 {
 	cleanup_strbuf struct strbuf text = {0};
 	struct adopted_rules rules;
 	int r = check_known(net, err);
 
-	if (r == 0)
-		r = check_nics(net, isolation, err);
 	if (r < 0)
 		return r;
 	begin_rules(&rules, &net->names, net->run_dir);
 	format_rules(net, isolation, &rules, &text);
 	r = text.length ? ruleset_load(&rules.set, text.text, NULL, err) : ruleset_remove(&rules.set, err);
 	free(rules.record);
-	return r;
+	return r == 0 && all ? check_nics(net, isolation, NULL, err) : r;
 }
 
 int net_remove_adopted(const struct net_names *names, const char *run_dir, struct error **err)
@@ -366,5 +415,19 @@ int net_remove_adopted(const struct net_names *names, const char *run_dir, struc
 	begin_rules(&rules, names, run_dir);
 	r = access(rules.record, F_OK) == 0 ? ruleset_remove(&rules.set, err) : 0;
 	free(rules.record);
+	return r;
+}
+
+int net_can_hold(struct net *net, const struct isolation *isolation, const struct guest *guest, struct error **err)
+{
+	int r = 0;
+
+	if (!net->lab->adopted)
+		return 0;
+	pthread_mutex_lock(&net->mutex);
+	r = check_known(net, err);
+	if (r == 0)
+		r = check_nics(net, isolation, guest, err);
+	pthread_mutex_unlock(&net->mutex);
 	return r;
 }

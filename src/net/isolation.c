@@ -145,7 +145,7 @@ static int make_adopted(struct net *net, struct error **err)
 {
 	cleanup_isolation struct isolation *own = NULL;
 
-	return net_load_adopted(net, isolation_of(net, &own), err);
+	return net_load_adopted(net, isolation_of(net, &own), true, err);
 }
 
 int net_make_rules(struct net *net, struct error **err)
@@ -285,7 +285,7 @@ static int switch_adopted(struct net *net, const struct isolation *after, struct
 
 	net->isolation = after;
 	clock_gettime(CLOCK_MONOTONIC, &began);
-	r = net_load_adopted(net, after, err);
+	r = net_load_adopted(net, after, false, err);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
 	*ret = (struct net_switched){.transaction_ns = (ended.tv_sec - began.tv_sec) * 1000000000LL +
 						       (ended.tv_nsec - began.tv_nsec)};

@@ -97,9 +97,17 @@ struct net_adopted_nic {
 	const char *bridge; /* that it is, or would be, plugged into; NULL: none here */
 	bool running;	    /* whether its domain runs */
 	uint8_t mac[6];
+	const char *passed; /* no NIC, but what else goes past bridges, for messages; nothing but `guest` counts then */
 };
 /* Borrowed. Without it such a lab's rules cannot be made or checked: -ENODATA. */
 void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t count);
+
+/*
+ * Whether that isolation of the guest, NULL: of each, can be made real: -EOPNOTSUPP where not, and 0 in any other lab
+ * than an adopted one. net_isolate holds whoever can be held and is silent about the rest, so ask first; net_make_rules
+ * holds them, too, and then fails for the rest.
+ */
+int net_can_hold(struct net *net, const struct isolation *isolation, const struct guest *guest, struct error **err);
 
 /*
  * From the isolation that is set to another one, which is then set: one transaction that changes elements of sets, in

@@ -86,7 +86,8 @@ int net_remove_outside(const struct net_names *names, const char *run_dir, struc
 
 /* adopted.c: of a lab of libvirt's. With the mutex held. */
 int net_check_adopted(struct net *net, const struct isolation *isolation, bool *ret_same, struct error **err);
-int net_load_adopted(struct net *net, const struct isolation *isolation, struct error **err);
+/* Holds whoever can be held; `all`: and fails then where somebody cannot. */
+int net_load_adopted(struct net *net, const struct isolation *isolation, bool all, struct error **err);
 int net_remove_adopted(const struct net_names *names, const char *run_dir, struct error **err);
 
 /* publish.c */

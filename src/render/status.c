@@ -83,7 +83,8 @@ static void add_changed(unsigned changed, const char *host, const struct style *
 	if (!changed)
 		return;
 	text_paint(out, style, COLOUR_RED, host);
-	strbuf_printf(out, ": not as nestvisor made it: %s; nestvisor up mends that\n", names.text);
+	strbuf_printf(out, ": not as nestvisor made it: %s; nestvisor up mends that, or says why it cannot\n",
+		      names.text);
 }
 
 /* What virsh or virt-manager made of a guest, a line for each change. */
