@@ -3,12 +3,15 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/in_time.h"
 #include "base/xml.h"
 #include "driver/libvirt_library.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ANSWER_MS = 5000 };
 
 struct visit {
 	const struct libvirt *lib;
@@ -36,13 +39,13 @@ static int fail(const struct visit *visit, struct error **err, const char *what,
 	return r;
 }
 
-static int begin(struct visit *visit, const struct lab *lab, bool write, struct error **err)
+static int begin(struct visit *visit, const char *uri, bool write, struct error **err)
 {
 	int r = libvirt_load(&visit->lib, err);
 
 	if (r < 0)
 		return r;
-	visit->uri = lab->adopted;
+	visit->uri = uri;
 	visit->connection =
 		write ? visit->lib->virConnectOpen(visit->uri) : visit->lib->virConnectOpenReadOnly(visit->uri);
 	return visit->connection ? 0 : fail(visit, err, "cannot connect", "");
@@ -179,19 +182,77 @@ static int look_at_network(const struct visit *visit, const char *name, struct a
 	return 0;
 }
 
-int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libvirt_adopted *ret, struct error **err)
+/* All that it needs, for it may outlive whoever asked. */
+struct look {
+	struct arena *arena;
+	const char *uri, **guests, **networks;
+	size_t guest_count, network_count;
+	struct libvirt_adopted found;
+	struct error *err;
+	int result;
+};
+
+static void look_free(void *data)
+{
+	struct look *look = data;
+
+	error_free(look->err);
+	arena_free(look->arena);
+	free(look);
+}
+
+static struct look *look_new(const struct lab *lab)
+{
+	const struct host *root = lab->root;
+	struct look *look = calloc(1, sizeof(*look));
+
+	if (!look)
+		abort();
+	look->arena = arena_new();
+	look->uri = arena_strdup(look->arena, lab->adopted);
+	look->guest_count = root->guest_count;
+	look->network_count = root->network_count;
+	look->guests = arena_alloc(look->arena, (root->guest_count + 1) * sizeof(*look->guests));
+	look->networks = arena_alloc(look->arena, (root->network_count + 1) * sizeof(*look->networks));
+	for (size_t i = 0; i < root->guest_count; i++)
+		look->guests[i] = arena_strdup(look->arena, root->guests[i]->adopted);
+	for (size_t i = 0; i < root->network_count; i++)
+		look->networks[i] = arena_strdup(look->arena, root->networks[i]->adopted);
+	return look;
+}
+
+static void look_at_all(void *data)
 {
 	cleanup_visit struct visit visit = {0};
-	const struct host *root = lab->root;
-	int r = begin(&visit, lab, false, err);
+	struct look *look = data;
+	int r = begin(&visit, look->uri, false, &look->err);
+
+	look->found.domains = arena_alloc(look->arena, (look->guest_count + 1) * sizeof(*look->found.domains));
+	look->found.networks = arena_alloc(look->arena, (look->network_count + 1) * sizeof(*look->found.networks));
+	for (size_t i = 0; r == 0 && i < look->guest_count; i++)
+		r = look_at_domain(&visit, look->guests[i], look->arena, &look->found.domains[i], &look->err);
+	for (size_t i = 0; r == 0 && i < look->network_count; i++)
+		r = look_at_network(&visit, look->networks[i], look->arena, &look->found.networks[i], &look->err);
+	look->result = r;
+}
+
+int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libvirt_adopted *ret, struct error **err)
+{
+	struct look *look = look_new(lab);
+	int r;
 
 	*ret = (struct libvirt_adopted){.lab = lab};
-	ret->domains = arena_alloc(arena, (root->guest_count + 1) * sizeof(*ret->domains));
-	ret->networks = arena_alloc(arena, (root->network_count + 1) * sizeof(*ret->networks));
-	for (size_t i = 0; r == 0 && i < root->guest_count; i++)
-		r = look_at_domain(&visit, root->guests[i]->adopted, arena, &ret->domains[i], err);
-	for (size_t i = 0; r == 0 && i < root->network_count; i++)
-		r = look_at_network(&visit, root->networks[i]->adopted, arena, &ret->networks[i], err);
+	if (!in_time(look_at_all, look, look_free, ANSWER_MS)) {
+		r = error_set(err, ETIMEDOUT, "libvirt at %s has not answered within %d s", lab->adopted,
+			      ANSWER_MS / 1000);
+		error_hint(err, "nobody can be cut, sealed or opened by the lab's name until it does; meanwhile: "
+				"ip link set TAP down");
+		return r;
+	}
+	r = look->result < 0 ? error_move(err, &look->err) : 0;
+	*ret = look->found;
+	ret->lab = lab;
+	arena_adopt(arena, look, look_free);
 	return r;
 }
 
@@ -244,7 +305,7 @@ static int mark_domain(const struct visit *visit, const struct lab *lab, const s
 int libvirt_adopted_mark(const struct lab *lab, bool mark, size_t *ret_count, struct error **err)
 {
 	cleanup_visit struct visit visit = {0};
-	int r = begin(&visit, lab, true, err);
+	int r = begin(&visit, lab->adopted, true, err);
 
 	*ret_count = 0;
 	for (size_t i = 0; r == 0 && i < lab->root->guest_count; i++) {

@@ -43,8 +43,8 @@ struct libvirt_adopted {
 	struct adopted_network_state *networks; /* of lab->root->networks */
 };
 
-/* All lives in the arena. -ENOENT where there is no libvirt here, -EIO with its words where it does not answer,
- * -ENOTSUP without libxml2. */
+/* All lives in the arena. -ENOENT where there is no libvirt here, -EIO with its words where it cannot be asked,
+ * -ETIMEDOUT where it has not answered after five seconds, -ENOTSUP without libxml2. */
 int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libvirt_adopted *ret, struct error **err);
 
 /* Gives the lab's bridges, and the NICs of domains that run, the names that they have on this machine; by MAC address.

@@ -3,12 +3,11 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/diff.h"
+#include "base/in_time.h"
 #include "base/strbuf.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { PHRASE_LENGTH = 240 }; /* of one change: more is cut off */
 
@@ -202,11 +201,7 @@ void libvirt_compare(struct arena *arena, const char *before, const char *after,
 
 /* ─── in time ─── */
 
-/* Belongs to the asker and to the thread; whoever is last frees it. */
 struct question {
-	pthread_mutex_t mutex;
-	pthread_cond_t answered;
-	bool done, abandoned;
 	struct arena *arena;
 	libvirt_ask *ask;
 	const char **run_dirs;
@@ -214,10 +209,10 @@ struct question {
 	struct guest_drift *answers;
 };
 
-static void question_free(struct question *question)
+static void question_free(void *data)
 {
-	pthread_mutex_destroy(&question->mutex);
-	pthread_cond_destroy(&question->answered);
+	struct question *question = data;
+
 	arena_free(question->arena);
 	free(question);
 }
@@ -225,16 +220,10 @@ static void question_free(struct question *question)
 static struct question *question_new(libvirt_ask *ask, const char *const *run_dirs, size_t count)
 {
 	struct question *question = calloc(1, sizeof(*question));
-	pthread_condattr_t clock;
 
 	if (!question)
 		abort();
 	*question = (struct question){.arena = arena_new(), .ask = ask, .count = count};
-	pthread_mutex_init(&question->mutex, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&question->answered, &clock);
-	pthread_condattr_destroy(&clock);
 	question->run_dirs = arena_alloc(question->arena, (count + 1) * sizeof(*question->run_dirs));
 	question->answers = arena_alloc(question->arena, (count + 1) * sizeof(*question->answers));
 	for (size_t i = 0; i < count; i++)
@@ -242,38 +231,11 @@ static struct question *question_new(libvirt_ask *ask, const char *const *run_di
 	return question;
 }
 
-static void *put_question(void *data)
+static void put_question(void *data)
 {
 	struct question *question = data;
-	bool abandoned;
 
 	question->ask(question->arena, question->run_dirs, question->count, question->answers);
-	pthread_mutex_lock(&question->mutex);
-	question->done = true;
-	abandoned = question->abandoned;
-	pthread_cond_signal(&question->answered);
-	pthread_mutex_unlock(&question->mutex);
-	if (abandoned)
-		question_free(question);
-	return NULL;
-}
-
-static bool wait_for_answer(struct question *question, unsigned limit_ms)
-{
-	struct timespec end;
-	bool done;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-	end.tv_sec += (time_t)(limit_ms / 1000) + end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&question->mutex);
-	while (!question->done && pthread_cond_timedwait(&question->answered, &question->mutex, &end) == 0)
-		;
-	done = question->done;
-	question->abandoned = !done;
-	pthread_mutex_unlock(&question->mutex);
-	return done;
 }
 
 static struct guest_drift copy_drift(struct arena *arena, const struct guest_drift *from)
@@ -292,15 +254,8 @@ void libvirt_ask_in_time(libvirt_ask *ask, unsigned limit_ms, struct arena *aren
 			 size_t count, struct guest_drift *ret)
 {
 	struct question *question = question_new(ask, run_dirs, count);
-	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, put_question, question) != 0) {
-		question_free(question);
-		ask(arena, run_dirs, count, ret);
-		return;
-	}
-	pthread_detach(thread);
-	if (!wait_for_answer(question, limit_ms)) {
+	if (!in_time(put_question, question, question_free, limit_ms)) {
 		for (size_t i = 0; i < count; i++)
 			ret[i] = (struct guest_drift){
 				.unknown =
