@@ -22,7 +22,7 @@
 
 enum {
 	FILE_LIMIT = 64 << 20,
-	LOCK_MS = 10000,   /* holders are done in milliseconds, loading the rules of a large lab included */
+	LOCK_MS = 10000,   /* holders are done in milliseconds, but where libvirt has to do with it (isolate.h) */
 	INWARD_MS = 20000, /* for a host below, with all that is below it */
 };
 

@@ -6,17 +6,22 @@
  *                                             `down --keep-disks`
  *   /var/lib/nestvisor/<lab>/isolation.next   the same of a change that goes on or was killed: it counts instead
  *   /var/lib/nestvisor/<lab>/audit.log        who said what when, and what became of it: a JSON object a line
- *   /run/nestvisor/<lab>/isolation.lock       held for milliseconds by whoever changes the above or the rules
+ *   /run/nestvisor/<lab>/isolation.lock       held by whoever changes the above or the rules; see below how long
  *   /run/nestvisor/<lab>/isolation.done       which hosts below have what was said: {"hv1": a hash of it}
  *
  * A guest of libvirt's may be held by nwfilter instead of the rules (nwfilter.h). Libvirt takes its time: until its
  * filter stands the lab's rules hold the guest, and that is what is written down; so whoever is killed in between
  * leaves a guest that is cut.
  *
+ * The lock is held for milliseconds, except where libvirt is asked of an nwfilter: as long as that takes, so that of
+ * two changes the later one is the one that stays. Other changes of this lab wait up to 10 s, and then fail. A libvirtd
+ * that does not answer is given up after 5 s, before anything is changed; one that hangs later is waited for.
+ *
  * The order of a change: it is written down; it is in force at this host, the outermost one that can see the guest;
  * then, at the same time in all of them, the hosts below are told. It is done when all have answered, and never said to
- * be done before. A host that is down gets it with its part when it comes up. The lock is not the lab's: a change never
- * waits for an `up`, which takes what it says of isolation from here at the moment when it loads rules.
+ * be done before. A host that is down gets it with its part when it comes up. The lock is not the lab's: a change
+ * does not wait for an `up`, but while it puts such a filter on a guest that it starts; `up` takes what it says of
+ * isolation from here at the moment when it loads rules.
  */
 #ifndef NESTVISOR_APPLY_ISOLATE_H
 #define NESTVISOR_APPLY_ISOLATE_H

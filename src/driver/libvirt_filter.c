@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/strbuf.h"
+#include "driver/libvirt_drift.h"
 #include "driver/libvirt_talk.h"
 #include "driver/run_dir.h"
 
@@ -15,6 +16,8 @@
 #include <sys/socket.h>
 
 #define MARK_FILE "filter"
+
+enum { ANSWER_MS = 5000 }; /* half of what others wait for the lock (apply/isolate.c) */
 
 /* A filter has no place for a mark but its UUID: ours begin with these bytes ("nestvisor"), and end with a hash of what
  * they say, so that one of another version is known. */
@@ -390,6 +393,30 @@ static int put_all(struct talk *talk, const struct libvirt_filter *wanted, size_
 	return r;
 }
 
+/* Its words are those of libvirt_filter_put, which asks the same again. */
+static void ask_anything(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret)
+{
+	(void)arena;
+	for (size_t i = 0; i < count; i++) {
+		cleanup_talk struct talk talk = {0};
+
+		ret[i] = (struct guest_drift){0};
+		if (talk_read_record(&talk, run_dirs[i], NULL) == 0 && talk_open(&talk, NULL) == 0 &&
+		    talk_find_domain(&talk, NULL) == 0)
+			is_running(&talk);
+	}
+}
+
+/* Whoever calls holds a lock, for which others wait: a libvirtd that hangs is found before anything is asked of it. */
+static int check_answers(const char *run_dir, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct guest_drift answer;
+
+	libvirt_ask_in_time(ask_anything, ANSWER_MS, arena, &run_dir, 1, &answer);
+	return answer.unknown ? error_set(err, ETIMEDOUT, "%s: its nwfilter cannot be changed", answer.unknown) : 0;
+}
+
 int libvirt_filter_put(const char *run_dir, const struct libvirt_filter *wanted, size_t count, struct error **err)
 {
 	cleanup_talk struct talk talk = {0};
@@ -400,7 +427,9 @@ int libvirt_filter_put(const char *run_dir, const struct libvirt_filter *wanted,
 		return 0;
 	if (r < 0)
 		return error_move(err, &problem);
-	r = talk_open(&talk, err);
+	r = check_answers(run_dir, err);
+	if (r == 0)
+		r = talk_open(&talk, err);
 	if (r == 0)
 		r = talk_find_domain(&talk, err);
 	return r < 0 || !is_running(&talk) ? r : put_all(&talk, wanted, count, err);

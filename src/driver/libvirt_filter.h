@@ -49,8 +49,10 @@ const char *libvirt_filter_left_out(struct arena *arena, const char *domain_xml)
 /*
  * Puts them on the interfaces of the guest that was started in run_dir, at once and for its next start; what is so
  * already is left. No domain, or one that does not run, is success: there is nothing to be held. -EPERM where another's
- * filter or domain is in the way, -EIO with libvirt's words. Meanwhile libvirt has the interface without any filter
- * (it removes the old one first): whoever calls this for a guest that is cut sees to it that something else holds it.
+ * filter or domain is in the way, -EIO with libvirt's words; -ETIMEDOUT, with nothing changed, where libvirtd has not
+ * answered within 5 s. One that stops answering later is waited for. Meanwhile libvirt has the interface without any
+ * filter (it removes the old one first): whoever calls this for a guest that is cut sees to it that something else
+ * holds it.
  */
 int libvirt_filter_put(const char *run_dir, const struct libvirt_filter *filters, size_t count, struct error **err);
 
