@@ -189,8 +189,10 @@ pset published_answers(const struct asking *asking, const struct guest *guest);
 pset published_ports(const struct asking *asking, const struct guest *guest);
 /*
  * Of sessions at ports that are published to others than this machine and lead to the guest `to` or through it, or
- * through L0: packets behind the first, and errors about them, which a host on the way may take in itself. What is not
- * to come to `to` does not mean these; that they are left out is among the report's assumptions.
+ * through L0: packets behind the first, and errors about them, which a host on the way may take in itself, also as
+ * belonging to nothing. Errors show no port: of sessions that the host knows, those about any that was begun
+ * towards it, and none about one that it began. What is not to come to `to` does not mean these; that they are left out
+ * is among the report's assumptions.
  */
 pset published_sessions(const struct asking *asking, const struct endpoint *to);
 

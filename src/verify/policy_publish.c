@@ -82,8 +82,8 @@ static void assume_published(const struct asking *asking, const struct guest *gu
 	asking_assume(asking,
 		      arena_printf(asking->arena,
 				   "what belongs to a session at port %u of %s, which the file publishes for %s, is "
-				   "let come to %s: "
-				   "errors (ICMP) about it, too",
+				   "let come to %s, errors (ICMP) about it, too; and so are packets to its port, and "
+				   "errors, that are found there to belong to nothing",
 				   publish_as(publish), ip_format(&address, text), guest->path, to->text),
 		      NULL);
 }
@@ -93,8 +93,16 @@ pset published_sessions(const struct asking *asking, const struct endpoint *to)
 	struct space *space = asking->space;
 	const struct lab *lab = asking->input->lab;
 	const struct guest *through = to->kind == ENDPOINT_GUEST ? to->guest : NULL;
-	pset first = pset_and(space, pset_kind(space, PSET_STATE, PSET_NEW),
-			      pset_masked(space, PSET_STATUS, 0, CT_STATUS_CONFIRMED));
+	/* a host without tracking knows no session; what begins one is asked about like anything else */
+	pset others = pset_or(space, pset_kind(space, PSET_STATE, PSET_UNTRACKED),
+			      pset_and(space, pset_kind(space, PSET_STATE, PSET_NEW),
+				       pset_masked(space, PSET_STATUS, 0, CT_STATUS_CONFIRMED)));
+	/* As whoever has begun the session sends, or as belonging to nothing: about one that `to` began, and knows,
+	 * they go the other way. */
+	pset errors = pset_and(space, spread_icmp_errors(space),
+			       pset_or(space, pset_kind(space, PSET_STATE, PSET_INVALID),
+				       pset_and(space, pset_kind(space, PSET_STATE, PSET_RELATED),
+						pset_value(space, PSET_DIRECTION, 0))));
 	pset set = PSET_EMPTY;
 	bool any = false;
 
@@ -115,6 +123,5 @@ pset published_sessions(const struct asking *asking, const struct endpoint *to)
 	if (!any)
 		return PSET_EMPTY;
 	set = pset_or(space, set, led_on(asking, through ? through->host : lab->root, false));
-	set = pset_minus(space, set, first);
-	return pset_or(space, set, spread_icmp_errors(space));
+	return pset_or(space, pset_minus(space, set, others), errors);
 }

@@ -721,6 +721,7 @@ static void test_published_and_cut(void **state)
 		expect(&proof, proof.report->verdicts[i].promise->text, POLICY_PROVED);
 	assert_int_equal(proof.report->verdict_count, 8);
 	assert_true(assumes(&proof, "port 10022 of 203.0.113.2, which the file publishes for hv1/a"));
+	assert_true(assumes(&proof, "errors, that are found there to belong to nothing"));
 	assert_false(assumes(&proof, "port 13389"));
 	expect(&errors, "hv1/b is cut: it reaches nothing of the world", POLICY_UNKNOWN);
 	expect_violated(&open, line, "hv1 takes it in");
