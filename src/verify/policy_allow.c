@@ -95,8 +95,13 @@ static void from_nic(struct wish *wish, const struct nic *nic, const struct pref
 static void from_party(struct wish *wish, const struct party *party, const struct prefix *to, pset packets)
 {
 	const struct asking *asking = wish->asking;
+	const struct guest *down = places_down(&asking->places, party->guest);
 	size_t before = wish->sources.count;
 
+	if (down) {
+		source_missing_down(asking, &wish->sources, down);
+		return;
+	}
 	if (party->guest ? party->machine : party->network) {
 		from_host(wish, party, to, packets);
 		return;
@@ -209,6 +214,12 @@ static bool is_wanted(const struct wish *wish, const struct nic *nic, uint8_t fa
 
 static void add_guest(struct wish *wish, const struct guest *guest, const struct network *network)
 {
+	const struct guest *down = places_down(&wish->asking->places, guest);
+
+	if (down) { /* that nobody takes it in there breaks no promise: nobody is there yet */
+		source_missing_down(wish->asking, &wish->sources, down);
+		return;
+	}
 	if (wish->from->kind == ENDPOINT_WORLD && add_published(wish, guest))
 		return;
 	for (size_t i = 0; i < guest->nic_count; i++) {

@@ -41,6 +41,11 @@ struct cable {
 	const struct nic *nic; /* of the guest that the tap is */
 };
 bool places_cable(const struct places *places, const struct nic *nic, struct cable *ret);
+/*
+ * The guest itself, or the outermost of those that it is in, that does not run: the host it is on was captured, and no
+ * cable of it is there. NULL: all run, or nobody knows.
+ */
+const struct guest *places_down(const struct places *places, const struct guest *guest);
 /* The guest that a tap's other end is; NULL: no tap of the lab's. */
 const struct nic *places_tap(const struct places *places, const struct stack_link *link);
 /* The network that a bridge of a lab's network is; NULL: none. */
@@ -161,6 +166,8 @@ struct sources {
 void source_missing(const struct asking *asking, struct sources *sources, const char *command, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void source_missing_part(const struct asking *asking, struct sources *sources, const struct endpoint *endpoint);
+/* Of a guest that does not run: neither what it sends nor what comes to it is known. */
+void source_missing_down(const struct asking *asking, struct sources *sources, const struct guest *down);
 void source_missing_facts(const struct asking *asking, struct sources *sources, const struct party *party);
 /* Whatever the host sends by itself, with its own addresses. */
 void source_add_party(const struct asking *asking, struct sources *sources, const struct party *party, pset packets);

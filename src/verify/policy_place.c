@@ -133,6 +133,34 @@ bool places_cable(const struct places *places, const struct nic *nic, struct cab
 	return ret->tap != NULL;
 }
 
+/* A tap that is lent goes with its guest; its place in the lab's network stays. */
+static bool is_plugged(const struct party *owner, const struct nic *nic)
+{
+	const struct stack_link *place = stack_link(owner->network, nic->tap);
+	char name[INTERFACE_NAME_SIZE];
+
+	if (!place || !owner->machine || !is_veth(place))
+		return place != NULL;
+	nic_loose_tap(nic, name);
+	return stack_link(owner->machine, name) != NULL;
+}
+
+const struct guest *places_down(const struct places *places, const struct guest *guest)
+{
+	const struct guest *down = NULL;
+
+	for (; guest; guest = guest->parent->guest) {
+		const struct party *owner = places_party(places, guest->parent->guest);
+		bool plugged = !owner->network || guest->nic_count == 0;
+
+		for (size_t i = 0; i < guest->nic_count && !plugged; i++)
+			plugged = is_plugged(owner, &guest->nics[i]);
+		if (!plugged)
+			down = guest;
+	}
+	return down;
+}
+
 /* The link that a guest's nic is the other end of. */
 static bool is_tap_of(const struct party *party, const struct nic *nic, const struct stack_link *link)
 {

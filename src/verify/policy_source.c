@@ -39,6 +39,14 @@ void source_missing_facts(const struct asking *asking, struct sources *sources, 
 		       "the facts of %s", party_name(party));
 }
 
+void source_missing_down(const struct asking *asking, struct sources *sources, const struct guest *down)
+{
+	const char *start =
+		down->adopted ? arena_printf(asking->arena, "virsh start %s", down->adopted) : "nestvisor up";
+
+	source_missing(asking, sources, start, "%s does not run: it has no cable yet", down->path);
+}
+
 static struct sender *add(const struct asking *asking, struct sources *sources, const struct spread_start *start)
 {
 	struct sender *source;
@@ -107,8 +115,7 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 		const struct party *owner = places_party(&asking->places, guest->parent->guest);
 
 		if (owner->network)
-			source_missing(asking, sources, "nestvisor up", "%s does not run: it has no cable yet",
-				       guest->path);
+			source_missing_down(asking, sources, guest);
 		else
 			source_missing_facts(asking, sources, owner);
 		return;

@@ -963,6 +963,36 @@ static void test_json(void **state)
 		fail_msg("%s", why);
 }
 
+/* ---- guests that do not run ---- */
+
+static void expect_down(const struct proof *proof, const char *text, const char *missing)
+{
+	const struct policy_verdict *verdict = expect(proof, text, POLICY_UNKNOWN);
+
+	assert_int_equal(verdict->missing_count, 1);
+	assert_string_equal(verdict->missing[0].text, missing);
+	assert_string_equal(verdict->missing[0].command, "nestvisor up");
+}
+
+static void test_guest_down(void **state)
+{
+	(void)state;
+	cleanup_proof struct proof proof = prove((const struct edit[]){
+		{"hv1-lab-first", "ip-d-addr.txt", ": a-0:", ": gone:"}, {"hv1/a", NULL, NULL, NULL}, {}});
+	cleanup_proof struct proof host = prove((const struct edit[]){{"L0", "ip-d-addr.txt", ": hv1-0:", ": gone:"},
+								      {"hv1", NULL, NULL, NULL},
+								      {"hv1-lab-first", NULL, NULL, NULL},
+								      {"hv1/a", NULL, NULL, NULL},
+								      {"hv1/b", NULL, NULL, NULL},
+								      {}});
+
+	expect_down(&proof, "L0 reaches hv1/a", "hv1/a does not run: it has no cable yet");
+	expect_down(&proof, "allow: {from: L0, to: hv1/a, port: 22/tcp}", "hv1/a does not run: it has no cable yet");
+	expect(&proof, "L0 reaches hv1/b", POLICY_PROVED);
+	expect_down(&host, "L0 reaches hv1", "hv1 does not run: it has no cable yet");
+	expect_down(&host, "L0 reaches hv1/b", "hv1 does not run: it has no cable yet");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1000,6 +1030,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_source_ports),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_guest_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
