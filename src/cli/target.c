@@ -202,6 +202,28 @@ int target_lab(struct invocation *inv, const char *given, struct lab **ret)
 	return EXIT_DONE;
 }
 
+int target_lab_said(struct invocation *inv, const char *given, struct lab **ret, struct lab **ret_applied)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_lab struct lab *lab = NULL;
+	const char *applied = NULL;
+	int status;
+
+	*ret_applied = NULL;
+	if (!given)
+		given = invocation_string(inv, "lab");
+	if (!given || !is_file_name(given))
+		return target_lab(inv, given, ret);
+	status = load_quietly(inv, given, &lab);
+	if (status == EXIT_DONE)
+		status = applied_file(inv, arena, lab->name, &applied);
+	if (status == EXIT_DONE && applied)
+		status = load_quietly(inv, applied, ret_applied);
+	if (status == EXIT_DONE)
+		*ret = steal_pointer(&lab);
+	return status;
+}
+
 static bool is_among(char *const *names, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)

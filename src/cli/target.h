@@ -18,6 +18,12 @@ int target_lab(struct invocation *inv, const char *given, struct lab **ret);
  */
 int target_running_lab(struct invocation *inv, struct lab **ret);
 
+/*
+ * As a lab file says it, where `given` or --lab is one; else as target_lab(). *ret_applied: the same lab as it was
+ * applied, or NULL where it was not, or where *ret is that. Both are freed by the caller.
+ */
+int target_lab_said(struct invocation *inv, const char *given, struct lab **ret, struct lab **ret_applied);
+
 /* The name alone, also of a lab whose files are damaged: what `down` needs. ret is freed by the caller. */
 int target_name(struct invocation *inv, const char *given, char **ret);
 

@@ -30,18 +30,36 @@ static bool has_lab(struct invocation *inv)
 	return invocation_operand(inv, 0) || invocation_string(inv, "lab") || config_find(&file, NULL) != -ENOENT;
 }
 
+static void say_which_policy(struct invocation *inv, const struct lab *lab, const struct lab *applied)
+{
+	size_t added, removed;
+
+	if (applied && lab_policy_differs(lab, applied, &added, &removed) && added + removed)
+		invocation_note(
+			inv,
+			"this asks the policy of the file, which is another than that of the lab as it was applied "
+			"(%zu added, %zu removed): `nestvisor up` takes it",
+			added, removed);
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_verification struct verification verification = {};
 	cleanup_isolation struct isolation *of_file = NULL;
-	cleanup_lab struct lab *lab = NULL;
+	cleanup_lab struct lab *lab = NULL, *applied = NULL;
+	cleanup_free char *file = NULL;
+	const char *given = invocation_operand(inv, 0) ? invocation_operand(inv, 0) : invocation_string(inv, "lab");
 	struct bundle *bundle = NULL;
 	char *host = NULL; /* none is named, so none comes */
 	int status;
 
 	if (invocation_string(inv, "facts") && !has_lab(inv))
 		return invocation_usage(inv, "--facts needs a lab file, which says what is promised");
-	status = target_lab(inv, invocation_operand(inv, 0), &lab);
+	if (!given && invocation_string(inv, "facts") && config_find(&file, NULL) == 0)
+		given = file;
+	status = target_lab_said(inv, given, &lab, &applied);
+	if (status == EXIT_DONE)
+		say_which_policy(inv, lab, applied);
 	if (status == EXIT_DONE && invocation_string(inv, "facts")) {
 		status = factsource_bundle(inv, NULL, COLLECT_NETWORK, &bundle, &host);
 		of_file = isolation_new(lab);
