@@ -47,6 +47,9 @@ struct libvirt_adopted {
  * -ETIMEDOUT where it has not answered after five seconds, -ENOTSUP without libxml2. */
 int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libvirt_adopted *ret, struct error **err);
 
+/* The same of a captured domain's XML, which is taken for one that runs; no network has a bridge then. */
+int libvirt_adopted_read(const char *xml, struct arena *arena, struct adopted_domain *ret, struct error **err);
+
 /* Gives the lab's bridges, and the NICs of domains that run, the names that they have on this machine; by MAC address.
  */
 void libvirt_adopted_attach(struct lab *lab, const struct libvirt_adopted *adopted);

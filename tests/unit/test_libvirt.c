@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "driver/command.h"
 #include "driver/driver.h"
+#include "driver/libvirt_adopted.h"
 #include "driver/libvirt_drift.h"
 #include "driver/libvirt_filter.h"
 #include "driver/libvirt_internal.h"
@@ -642,6 +643,35 @@ static void filters_are_what_libvirt_knows(void **state)
 	}
 }
 
+/* Ways out of a domain that rules of bridges do not see. */
+static void test_passed(void **state)
+{
+	static const struct {
+		const char *xml, *passed;
+	} domains[] = {
+		{"<domain><devices><hostdev mode='subsystem' type='pci'/></devices></domain>", "PCI"},
+		{"<domain><devices><hostdev mode='subsystem' type='usb'/></devices></domain>", "USB"},
+		{"<domain><devices><vsock model='virtio'/></devices></domain>", "vsock"},
+		{"<domain xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:commandline><q:arg value='-netdev'/>"
+		 "</q:commandline></domain>",
+		 "commandline"},
+		{"<domain><devices><hostdev mode='subsystem' type='scsi'/><interface type='bridge'>"
+		 "<mac address='52:54:00:00:00:01'/><source bridge='br0'/></interface></devices></domain>",
+		 NULL},
+	};
+	cleanup_arena struct arena *arena = arena_new();
+
+	for (size_t i = 0; i < sizeof(domains) / sizeof(*domains); i++) {
+		struct adopted_domain domain;
+
+		assert_int_equal(libvirt_adopted_read(domains[i].xml, arena, &domain, NULL), 0);
+		if (domains[i].passed)
+			assert_non_null(strstr(domain.passed, domains[i].passed));
+		else
+			assert_null(domain.passed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -664,6 +694,7 @@ int main(void)
 		cmocka_unit_test(test_no_libvirtd),
 		cmocka_unit_test(test_finds_its_process),
 		cmocka_unit_test(test_spares_others),
+		cmocka_unit_test(test_passed),
 		cmocka_unit_test(test_tap),
 	};
 	cleanup_free char *xmllint = NULL;
