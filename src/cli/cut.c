@@ -137,7 +137,14 @@ const struct command command_cut = {
 		"during which the lab's rules hold them. What it keeps are the lab's addresses, so --allow, --strict "
 		"and "
 		"--neighbours drop are not for it. `nestvisor open` takes the filter away; with --method nwfilter it "
-		"leaves nestvisor-clean-traffic.",
+		"leaves nestvisor-clean-traffic.\n\n"
+		"Adopted guests are held by rules that know their taps and MAC addresses. A flow that a flowtable of "
+		"nft's "
+		"forwards already goes on, and a domain that its owner starts anew with another MAC address set inside "
+		"is "
+		"open until `nestvisor up`, which `nestvisor plan` tells. One that no rule can hold (macvtap, a "
+		"passed-on "
+		"device, vsock) is refused, and with it the whole command.",
 	.operands = ISOLATION_OPERANDS,
 	.options =
 		(const struct command_option[]){
