@@ -563,6 +563,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		r = put_in_force(arena, folders, request, before, after, net, ret, err);
 	if (r == 0) {
 		settle_begin(&settling);
+		ret->before = before;
 		ret->isolation = after;
 		ret->complete = true;
 		here = arena_push(arena, ret->layers, ret->layer_count);

@@ -56,6 +56,7 @@ struct isolate_layer {
 };
 
 struct isolate_result {
+	const struct isolation *before;	   /* as it was until then */
 	const struct isolation *isolation; /* as it is now */
 	struct isolate_layer *layers;	   /* this host first */
 	size_t layer_count;

@@ -110,6 +110,75 @@ static json_t *allowed_json(const struct isolation_setting *s)
 	return list;
 }
 
+/* ─── what a guest keeps, and kept before ─── */
+
+static bool is_allowed(const struct isolation_setting *s, const struct allowance *allowance)
+{
+	char wanted[ALLOWANCE_TEXT_SIZE], text[ALLOWANCE_TEXT_SIZE];
+
+	allowance_format(allowance, wanted);
+	for (size_t i = 0; i < s->allowed_count; i++)
+		if (strcmp(allowance_format(&s->allowed[i], text), wanted) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a cut took the place of another with other words, which a person may have meant to go on. */
+static bool is_loosened(const struct isolation_setting *before, const struct isolation_setting *now)
+{
+	for (size_t i = 0; i < before->allowed_count; i++)
+		if (!is_allowed(now, &before->allowed[i]))
+			return true;
+	return now->neighbours < before->neighbours;
+}
+
+static const char *neighbours_option(enum neighbours neighbours)
+{
+	return neighbours == NEIGHBOURS_CUT ? " --strict" : neighbours == NEIGHBOURS_DROP ? " --neighbours drop" : "";
+}
+
+static void add_options(const struct isolation_setting *s, struct strbuf *out)
+{
+	char text[ALLOWANCE_TEXT_SIZE];
+
+	strbuf_add(out, neighbours_option(s->neighbours));
+	for (size_t i = 0; i < s->allowed_count; i++)
+		strbuf_printf(out, " --allow %s", allowance_format(&s->allowed[i], text));
+}
+
+/* *ret: how to say again what was said before, or NULL: nothing of it was lost. */
+static char *lost_words(const struct isolate_result *result, const struct guest *guest)
+{
+	const struct isolation_setting *before = result->before ? &result->before->settings[guest->index] : NULL,
+				       *now = &result->isolation->settings[guest->index];
+	cleanup_strbuf struct strbuf out = {0};
+	char *words;
+
+	if (!before || before->world != WORLD_CUT || now->world != WORLD_CUT || !is_loosened(before, now))
+		return NULL;
+	strbuf_printf(&out, "nestvisor cut %s", guest->path);
+	add_options(before, &out);
+	words = strdup(out.text);
+	if (!words)
+		abort();
+	return words;
+}
+
+static void print_lost(struct invocation *inv, const struct isolate_result *result, const struct guest *guest)
+{
+	const struct isolation_setting *before, *now = &result->isolation->settings[guest->index];
+	cleanup_free char *words = lost_words(result, guest);
+	cleanup_strbuf struct strbuf was = {0}, is = {0};
+
+	if (!words)
+		return;
+	before = &result->before->settings[guest->index];
+	add_options(before, &was);
+	add_options(now, &is);
+	invocation_note(inv, "%s was cut with%s, and is cut %s%s now; to keep it: %s", guest->path, was.text,
+			is.length ? "with" : "without", is.length ? is.text : "", words);
+}
+
 json_t *isolation_guest_json(const struct isolation *isolation, const struct guest *guest)
 {
 	const struct isolation_setting *s = &isolation->settings[guest->index];
@@ -128,8 +197,13 @@ static json_t *answer_json(const struct lab *lab, const struct guest *const *gue
 {
 	json_t *list = json_array(), *layers = json_array();
 
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, isolation_guest_json(result->isolation, guests[i]));
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *words = lost_words(result, guests[i]);
+		json_t *one = isolation_guest_json(result->isolation, guests[i]);
+
+		json_object_set_new(one, "replaced", text_json(words));
+		json_array_append_new(list, one);
+	}
 	for (size_t i = 0; i < result->layer_count; i++) {
 		const struct isolate_layer *layer = &result->layers[i];
 
@@ -220,6 +294,8 @@ static void print_answer(struct invocation *inv, const struct guest *const *gues
 	if (count > 10)
 		invocation_print(inv, "%zu guests%s\n", count, result->complete ? "" : ", but not at every layer");
 	print_layers(inv, result);
+	for (size_t i = 0; i < count && count <= 10; i++)
+		print_lost(inv, result, guests[i]);
 	if (result->switched.reloaded)
 		invocation_note(inv, "the rules were not those of the lab: all of them were loaded anew");
 	if (!result->complete)

@@ -425,6 +425,7 @@ static const struct schema schemas[] = {
 					"at_run_time": {"type": "boolean", "description": "said in place of the lab file"},
 					"since": {"type": ["integer", "null"]},
 					"by": {"type": ["string", "null"], "description": "who said it"},
+					"replaced": {"type": ["string", "null"], "description": "the command that says again what this cut took back of an earlier one (its neighbours, its allowed places); null: nothing"},
 					"missing_at": {"type": ["string", "null"], "description": "a host where it is not known to be in force"}
 				}}},
 			"layers": {"type": "array", "description": "the hosts that were told, this one first", "items": {"type": "object",
