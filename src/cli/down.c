@@ -22,6 +22,17 @@ static bool is_adopted(const char *name)
 	       config_load(folders.lab_file, NULL, &problems, &lab, NULL) == 0 && lab->adopted;
 }
 
+static void say_nothing_was_there(struct invocation *inv, const char *name)
+{
+	cleanup_free char *running = target_running_names();
+
+	invocation_print(inv, "%s: nothing of a lab with this name was there\n", name);
+	if (*running)
+		invocation_note(inv, "labs that are there: %s", running);
+	else
+		invocation_note(inv, "no lab is there");
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_error struct error *err = NULL;
@@ -41,7 +52,7 @@ static int run(struct invocation *inv)
 		invocation_answer(
 			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));
 	else if (!was_there)
-		invocation_print(inv, "%s: nothing of a lab with this name was there\n", name);
+		say_nothing_was_there(inv, name);
 	else if (adopted)
 		invocation_print(
 			inv, "%s: nobody of it is held any more; its domains and networks are as libvirt has them\n",

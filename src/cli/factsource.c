@@ -112,6 +112,12 @@ static bool names_guest(const char *word)
 	       !(uname(&system) == 0 && strcmp(word, system.nodename) == 0);
 }
 
+/* Who is L0 where a lab runs, too: in its network. */
+static bool names_l0(const char *word)
+{
+	return word && strcmp(word, "L0") == 0;
+}
+
 /* NULL where somebody may be meant who is not known by that word, and so all matter. */
 static const struct collect_ends *ends_of(const struct hosts *hosts, const char *from, const char *to)
 {
@@ -192,7 +198,9 @@ int factsource_ends(struct invocation *inv, const char *from, const char *to, st
 	lab = lab_named(inv) || (!given && (names_guest(from) || names_guest(to)));
 	if (lab)
 		status = target_lab(inv, NULL, &ret_hosts->lab);
-	if (status == EXIT_DONE && lab) {
+	else if (!given && (names_l0(from) || names_l0(to)))
+		status = target_running_lab(inv, &ret_hosts->lab);
+	if (status == EXIT_DONE && ret_hosts->lab) {
 		ret_hosts->list.ends = ends_of(ret_hosts, from, to);
 		collect_add_lab(&ret_hosts->list, ret_hosts->lab, true);
 	}

@@ -48,7 +48,8 @@ int factsource_check(struct invocation *inv);
 int factsource_now(struct invocation *inv, const char *lab, struct hosts *ret_hosts, struct bundle **ret);
 /*
  * The same for a question from one end to another, of what the hosts' kind says: where one of them can only be a guest,
- * the lab is asked that other commands would take without --lab, too; with --host, those hosts. Where the ends are not
+ * the lab is asked that other commands would take without --lab, too; where one is L0, the lab that runs, as by
+ * factsource_now(); with --host, those hosts. Where the ends are not
  * said (NULL, NULL) it is factsource_now(). *ret_hosts is set, to be cleared by the caller (its arena is given by it):
  * empty with --facts.
  */

@@ -109,7 +109,8 @@ static int run(struct invocation *inv)
 
 	if (status != EXIT_DONE)
 		return status;
-	return strcmp(inv->operands[0], "take") == 0 ? take(inv, lab) : status_of(inv, lab);
+	return invocation_operand(inv, 0) && strcmp(inv->operands[0], "take") == 0 ? take(inv, lab)
+										   : status_of(inv, lab);
 }
 
 const struct command command_isolate = {
@@ -124,9 +125,10 @@ const struct command command_isolate = {
 		       "`isolate take` is what the layer above runs inside a guest: it reads what was said as JSON "
 		       "from standard "
 		       "input, puts it in place of all that was said here, and makes it real, here and below.",
-	.operands =
-		(const struct command_operand[]){
-			{"ACTION", "what to do", .choices = (const char *const[]){"status", "take", NULL}}, {0}},
+	.operands = (const struct command_operand[]){{"ACTION", "what to do; status if left out",
+						      .choices = (const char *const[]){"status", "take", NULL},
+						      .optional = true},
+						     {0}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor isolate status", "of the lab of this folder, or the one that runs"}, {0}},

@@ -67,22 +67,36 @@ static bool is_file_name(const char *word)
 	return strchr(word, '/') || strcmp(word, "-") == 0 || (length > 5 && strcmp(word + length - 5, ".yaml") == 0);
 }
 
-/* The one lab that runs here, or an error that names the choice. */
-static int only_running(struct invocation *inv, char **ret)
+char *target_running_names(void)
 {
 	cleanup_strbuf struct strbuf list = {0};
 	size_t count;
-	char **names = running_labs(&count);
+	char **names = running_labs(&count), *text;
 
+	strbuf_add(&list, "");
 	for (size_t i = 0; i < count; i++)
 		strbuf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+	free_names(names, count);
+	text = strdup(list.text);
+	if (!text)
+		abort();
+	return text;
+}
+
+/* The one lab that runs here, or an error that names the choice. */
+static int only_running(struct invocation *inv, char **ret)
+{
+	cleanup_free char *list = target_running_names();
+	size_t count;
+	char **names = running_labs(&count);
+
 	*ret = count == 1 ? strdup(names[0]) : NULL;
 	free_names(names, count);
 	if (*ret)
 		return EXIT_DONE;
 	if (count == 0)
 		return invocation_usage(inv, "no lab runs here, and there is no *.nest.yaml in this folder");
-	return invocation_usage(inv, "several labs run here: %s; name one with --lab", list.text);
+	return invocation_usage(inv, "several labs run here: %s; name one with --lab", list);
 }
 
 /* Loads a lab file for its sake alone: the machine is not looked at. */

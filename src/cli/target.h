@@ -27,6 +27,9 @@ int target_lab_said(struct invocation *inv, const char *given, struct lab **ret,
 /* The name alone, also of a lab whose files are damaged: what `down` needs. ret is freed by the caller. */
 int target_name(struct invocation *inv, const char *given, char **ret);
 
+/* "a, b": the labs that run here, for messages; "" where none does. To be freed. */
+char *target_running_names(void);
+
 /* A guest by its path, with "did you mean". */
 int target_guest(struct invocation *inv, const struct lab *lab, const char *path, const struct guest **ret);
 
