@@ -175,8 +175,8 @@ static void print_lost(struct invocation *inv, const struct isolate_result *resu
 	before = &result->before->settings[guest->index];
 	add_options(before, &was);
 	add_options(now, &is);
-	invocation_note(inv, "%s was cut with%s, and is cut %s%s now; to keep it: %s", guest->path, was.text,
-			is.length ? "with" : "without", is.length ? is.text : "", words);
+	invocation_note(inv, "%s was cut with%s before, now %s%s; to keep it: %s", guest->path, was.text,
+			is.length ? "with" : "without", is.text, words);
 }
 
 json_t *isolation_guest_json(const struct isolation *isolation, const struct guest *guest)
