@@ -4,20 +4,24 @@
 #include "apply/into.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "base/strbuf.h"
 #include "cli/verification.h"
 #include "driver/driver.h"
 #include "net/net.h"
 #include "render/verify.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PROBES_MOST = 16, PROBE_MS = 10000 };
 
 /* ─── from inside ─── */
 
-enum probe_outcome { PROBE_REACHED, PROBE_SILENT, PROBE_NOT_MADE };
+enum probe_outcome { PROBE_REACHED, PROBE_SILENT, PROBE_TELLS_NOTHING, PROBE_NOT_MADE };
 
 struct probe {
 	struct arena *arena; /* of its own: probes are threads */
@@ -28,7 +32,7 @@ struct probe {
 	const char *to;
 	enum world world; /* what the guest is held to */
 	enum probe_outcome outcome;
-	const char *why; /* it was not made; or NULL */
+	const char *why; /* it was not made, or tells nothing; or NULL */
 	pthread_t thread;
 	bool threaded;
 };
@@ -80,6 +84,38 @@ static void *make_probe(void *data)
 	return NULL;
 }
 
+/* The host itself, from the lab's network: where it gets no answer either, a guest's silence tells nothing. Uplinks by
+ * pasta pass no pings where net.ipv4.ping_group_range leaves root out, and routers may answer nobody. */
+static bool lab_gets_answer(const struct lab *lab, const char *to, struct cancel *cancel)
+{
+	const char *const argv[] = {"ping", "-c", "1", "-W", "1", to, NULL};
+	cleanup_output struct process_output output = {0};
+	cleanup_free char *path = NULL;
+	cleanup_close int netns = -1;
+	struct process_spec spec = {.argv = argv, .in = -1, .out = -1, .err = -1};
+
+	if (asprintf(&path, "/run/netns/nestvisor-%s", lab->name) < 0)
+		abort();
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	spec.netns = netns;
+	return process_run(&spec, NULL, 0, PROBE_MS, cancel, &output, NULL) < 0 || output.status != 1;
+}
+
+static void judge_silence(struct probe *probes, size_t count)
+{
+	bool silent = false;
+
+	for (size_t i = 0; i < count; i++)
+		silent |= probes[i].outcome == PROBE_SILENT;
+	if (!silent || lab_gets_answer(probes[0].lab, probes[0].to, probes[0].cancel))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (probes[i].outcome == PROBE_SILENT) {
+			probes[i].outcome = PROBE_TELLS_NOTHING;
+			probes[i].why = "the host gets none from there either, so this tells nothing";
+		}
+}
+
 static bool breaks_word(const struct probe *probe)
 {
 	return probe->outcome == PROBE_REACHED && probe->world != WORLD_OPEN;
@@ -89,12 +125,13 @@ static void print_probe(struct invocation *inv, const struct probe *probe)
 {
 	static const char *const words[] = {[PROBE_REACHED] = "reaches",
 					    [PROBE_SILENT] = "does not reach",
+					    [PROBE_TELLS_NOTHING] = "gets no answer from",
 					    [PROBE_NOT_MADE] = "was not asked to ping"};
 	cleanup_strbuf struct strbuf out = {};
 
 	text_paint(&out, inv->style,
 		   breaks_word(probe)						       ? COLOUR_RED
-		   : probe->outcome == PROBE_NOT_MADE				       ? COLOUR_YELLOW
+		   : probe->outcome >= PROBE_TELLS_NOTHING			       ? COLOUR_YELLOW
 		   : (probe->outcome == PROBE_REACHED) == (probe->world == WORLD_OPEN) ? COLOUR_GREEN
 										       : COLOUR_YELLOW,
 		   probe->guest->path);
@@ -107,7 +144,8 @@ static void print_probe(struct invocation *inv, const struct probe *probe)
 static json_t *probe_json(const struct probe *probe)
 {
 	return json_pack("{s:s, s:s, s:o, s:o}", "guest", probe->guest->path, "to", probe->to, "reached",
-			 probe->outcome == PROBE_NOT_MADE ? json_null() : json_boolean(probe->outcome == PROBE_REACHED),
+			 probe->outcome >= PROBE_TELLS_NOTHING ? json_null()
+							       : json_boolean(probe->outcome == PROBE_REACHED),
 			 "why", text_json(probe->why));
 }
 
@@ -139,9 +177,11 @@ static void probe_all(struct invocation *inv, const struct lab *lab, const struc
 		if (!probes[i].threaded)
 			make_probe(&probes[i]);
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		if (probes[i].threaded)
 			pthread_join(probes[i].thread, NULL);
+	judge_silence(probes, count);
+	for (size_t i = 0; i < count; i++) {
 		*ret_broken |= breaks_word(&probes[i]);
 		json_array_append_new(list, probe_json(&probes[i]));
 		if (!document)

@@ -336,11 +336,9 @@ static void add_fit_chain(struct strbuf *out)
 
 static void add_prerouting(const struct lab *lab, struct strbuf *out)
 {
-	/* Nobody is answered whose answer would leave by another way: the host would be its relay. For IPv4 the kernel
-	 * does the same (rp_filter). */
-	rules_add_address6_chains(out, lab,
-				  "\t\tip6 saddr != { ::, fe80::/10 } iifname != \"" NET_WORLD
-				  "\" fib saddr . iif oif missing drop\n");
+	/* Nobody is answered whose answer would leave by another way: the host would be its relay; and from the world
+	 * nobody has an address of the lab. For IPv4 the kernel does the same (rp_filter). */
+	rules_add_address6_chains(out, lab, "\t\tip6 saddr != { ::, fe80::/10 } fib saddr . iif oif missing drop\n");
 	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
 			"\t\tmeta mark & " KNOWN " == " KNOWN " accept\n"
 			"\t\tether saddr vmap @mac_from\n");
