@@ -129,6 +129,19 @@ static bool is_routed(const struct network *network)
 	return network->uplink == UPLINK_ROUTE;
 }
 
+static bool is_isolated(const struct network *network)
+{
+	return network->uplink == UPLINK_NONE;
+}
+
+static bool has_network(const struct host *root, bool (*wanted)(const struct network *))
+{
+	for (size_t i = 0; i < root->network_count; i++)
+		if (wanted(root->networks[i]))
+			return true;
+	return false;
+}
+
 static bool has_dhcp(const struct network *network)
 {
 	return network->dhcp;
@@ -343,6 +356,11 @@ static void add_prerouting(const struct lab *lab, struct strbuf *out)
 			"\t\tmeta mark & " KNOWN " == " KNOWN " accept\n"
 			"\t\tether saddr vmap @mac_from\n");
 	rules_add_from(out, lab, AF_INET);
+	/* All that leaves L0 has its address, unless a network is routed, which pasta does for none: so nothing comes
+	 * back that is for another, whatever connection it says it belongs to (an ICMP error, for example). */
+	if (lab->root->layer == 0)
+		strbuf_printf(out, "\t\tiifname \"" NET_WORLD "\"%s fib daddr type unicast drop\n",
+			      has_network(lab->root, is_routed) ? " meta iifkind \"tun\"" : "");
 	strbuf_printf(out,
 		      "\t\tmeta nfproto ipv6 jump from_address6\n"
 		      "\t}\n\tchain names {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
@@ -350,14 +368,6 @@ static void add_prerouting(const struct lab *lab, struct strbuf *out)
 		      "meta l4proto { tcp, udp } th dport 53 redirect to :%d\n"
 		      "\t}\n",
 		      DNSMASQ_CUT_PORT);
-}
-
-static bool has_isolated_networks(const struct host *root)
-{
-	for (size_t i = 0; i < root->network_count; i++)
-		if (root->networks[i]->uplink == UPLINK_NONE)
-			return true;
-	return false;
 }
 
 /*
@@ -370,8 +380,8 @@ static void add_common(const struct lab *lab, struct strbuf *out)
 {
 	const bool behind4 = rules_has_behind(lab, AF_INET), behind6 = rules_has_behind(lab, AF_INET6);
 	const char *common = "\t\tmeta mark & " KNOWN_CUT " == " KNOWN " ct state established,related ";
-	const char *ways = has_isolated_networks(lab->root) ? "iifname @connected oifname @connected"
-							    : "oifname != \"" NET_ADMIN "\"";
+	const char *ways = has_network(lab->root, is_isolated) ? "iifname @connected oifname @connected"
+							       : "oifname != \"" NET_ADMIN "\"";
 
 	if (!behind4 && !behind6) {
 		strbuf_printf(out, "%s%s accept\n", common, ways);
