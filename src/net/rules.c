@@ -16,7 +16,8 @@
  * table inet nestvisor: what is routed
  *   prerouting  marks by address what guests of deeper layers send that are cut, and once more what guests of this
  *               host do, for fragments have been put together meanwhile. Of whole packets with their tap's own
- *               addresses the bridge has said all (KNOWN), and they pass
+ *               addresses the bridge has said all (KNOWN), and they pass. What comes to L0 from the world is for L0,
+ *               unless a network is routed
  *   publish     what comes for published ports goes to the guest (publish.c); the cut answer, and begin nothing there
  *   forward     who sends is asked before `established`, so that a cut ends flows that live: a known flow passes where
  *               its sender is known and not cut. Who receives is asked at its tap (table bridge, output), and here
