@@ -184,7 +184,10 @@ struct nat_range {
 };
 struct nat_range spread_nat_range(struct spread *spread, const struct stack_host *host, enum stack_family family,
 				  const struct nat *nat, bool source);
-bool spread_nat_is_source(const struct nat *nat, enum hook hook);
+/* Of each statement of a chain that translates: whether sources, and what packets it may translate, as first ones. */
+typedef void (*spread_nat_visit)(void *data, const struct nat *nat, bool source, pset first);
+void spread_each_nat(struct spread *spread, const struct stack_host *host, const struct stack_chain *chain,
+		     spread_nat_visit visit, void *data);
 
 /* ---- spread_unique.c ---- */
 

@@ -133,18 +133,28 @@ static void translate_first_ones(struct gathering *gathering, enum hook hook, st
 
 /* ---- as an answer ---- */
 
+struct turning {
+	struct gathering *gathering;
+	bool source; /* which statements */
+};
+
 /* A statement that translates the source of first packets changes the destination of answers, and the other way round.
  */
-static void turn_back(struct gathering *gathering, const struct nat *nat, bool source, pset first)
+static void turn_back(void *data, const struct nat *nat, bool source, pset first)
 {
+	const struct turning *turning = data;
+	struct gathering *gathering = turning->gathering;
 	struct spread *spread = gathering->spread;
 	struct space *space = spread->space;
 	const struct stream *stream = gathering->stream;
-	/* what is said of the source of first packets is looked for in the destination of answers */
-	struct nat_range range = spread_nat_range(spread, stream->host, stream->family, nat, !source);
+	struct nat_range range;
 	pset_fields fields = PSET_BIT(source ? PSET_DPORT : PSET_SPORT);
 	struct change change = {.before = {PSET_EMPTY, PSET_EMPTY}, .after = {PSET_EMPTY, PSET_EMPTY}};
 
+	if (source != turning->source)
+		return;
+	/* what is said of the source of first packets is looked for in the destination of answers */
+	range = spread_nat_range(spread, stream->host, stream->family, nat, !source);
 	if (range.moves_address)
 		fields |= PSET_BIT(source ? PSET_DADDR : PSET_SADDR);
 	change.renewed = fields;
@@ -156,33 +166,15 @@ static void turn_back(struct gathering *gathering, const struct nat *nat, bool s
 		spread_add_change(spread, &gathering->changes, &change);
 }
 
-static void turn_back_chain(struct gathering *gathering, const struct stack_chain *chain, bool source)
-{
-	struct spread *spread = gathering->spread;
-	struct chains *chains = spread_chains(spread, gathering->stream->host);
-	diagram function = chains_function(chains, chain);
-	struct end *ends;
-	size_t count = chains_ends(chains, function, END_ACCEPT, &ends);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct statement *last;
-		effect before;
-
-		if (!ends[i].effect)
-			continue;
-		last = effect_statement(chains_outcomes(chains), ends[i].effect, &before);
-		if (last->kind == STATEMENT_NAT && spread_nat_is_source(&last->nat, chain->chain->hook) == source)
-			turn_back(gathering, &last->nat, source, chains_ending(chains, function, ends[i]).may);
-	}
-}
-
 static void translate_as_answer(struct gathering *gathering, enum hook hook)
 {
 	const struct stack_hook *chains = hook_of(gathering->stream, hook);
+	struct turning turning = {gathering, is_source_hook(hook)};
 
 	for (size_t i = 0; i < chains->count; i++)
 		if (chains->chains[i]->chain->type == CHAIN_NAT)
-			turn_back_chain(gathering, chains->chains[i], is_source_hook(hook));
+			spread_each_nat(gathering->spread, gathering->stream->host, chains->chains[i], turn_back,
+					&turning);
 }
 
 /* ---- both ---- */

@@ -360,11 +360,32 @@ static void to_link(struct translation *translation, struct bounds packets, stru
 	add(translation, packets, &target);
 }
 
-bool spread_nat_is_source(const struct nat *nat, enum hook hook)
+static bool nat_is_source(const struct nat *nat, enum hook hook)
 {
 	if (nat->kind == NAT_BY_HOOK)
 		return hook == HOOK_POSTROUTING || hook == HOOK_INPUT;
 	return nat->kind == NAT_SOURCE || nat->kind == NAT_MASQUERADE;
+}
+
+void spread_each_nat(struct spread *spread, const struct stack_host *host, const struct stack_chain *chain,
+		     spread_nat_visit visit, void *data)
+{
+	struct chains *chains = spread_chains(spread, host);
+	diagram function = chains_function(chains, chain);
+	struct end *ends;
+	size_t count = chains_ends(chains, function, END_ACCEPT, &ends);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct statement *last;
+		effect before;
+
+		if (!ends[i].effect)
+			continue;
+		last = effect_statement(chains_outcomes(chains), ends[i].effect, &before);
+		if (last->kind == STATEMENT_NAT)
+			visit(data, &last->nat, nat_is_source(&last->nat, chain->chain->hook),
+			      chains_ending(chains, function, ends[i]).may);
+	}
 }
 
 void spread_translate(struct spread *spread, const struct stream *stream, const struct nat *nat,
@@ -375,7 +396,7 @@ void spread_translate(struct spread *spread, const struct stream *stream, const 
 	struct target target = {};
 	static const struct ip loopback4 = {AF_INET, {127, 0, 0, 1}}, loopback6 = {AF_INET6, {[15] = 1}};
 
-	translation.change.source = spread_nat_is_source(nat, changes->chain->chain->hook);
+	translation.change.source = nat_is_source(nat, changes->chain->chain->hook);
 	if (nat->address)
 		set_value(&target, nat->address, true);
 	if (nat->port && nat->port->kind != EXPR_MAP)

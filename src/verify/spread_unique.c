@@ -37,9 +37,18 @@ pset spread_answers_to(struct space *space, pset set)
 	return pset_exchange_ends(space, pset_forget(space, set, ~told & (PSET_BIT(PSET_FIELD_COUNT) - 1)));
 }
 
-static void look_at_statement(struct spread *spread, const struct stream *stream, const struct nat *nat, bool source,
-			      pset first, struct spread_clashes *clashes)
+struct looking {
+	struct spread *spread;
+	const struct stream *stream;
+	struct spread_clashes *clashes;
+};
+
+static void look_at_statement(void *data, const struct nat *nat, bool source, pset first)
 {
+	const struct looking *looking = data;
+	struct spread *spread = looking->spread;
+	const struct stream *stream = looking->stream;
+	struct spread_clashes *clashes = looking->clashes;
 	struct space *space = spread->space;
 	struct nat_range range = spread_nat_range(spread, stream->host, stream->family, nat, source);
 	struct stack_part port = nat->port ? stack_part(nat->port) : (struct stack_part){};
@@ -51,32 +60,11 @@ static void look_at_statement(struct spread *spread, const struct stream *stream
 		clashes->fixed_port || (source && nat->port && (port.kind != PART_RANGE || port.low == port.high));
 }
 
-static void look_at_chain(struct spread *spread, const struct stream *stream, const struct stack_chain *chain,
-			  struct spread_clashes *clashes)
-{
-	struct chains *chains = spread_chains(spread, stream->host);
-	diagram function = chains_function(chains, chain);
-	struct end *ends;
-	size_t count = chains_ends(chains, function, END_ACCEPT, &ends);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct statement *last;
-		effect before;
-
-		if (!ends[i].effect)
-			continue;
-		last = effect_statement(chains_outcomes(chains), ends[i].effect, &before);
-		if (last->kind == STATEMENT_NAT)
-			look_at_statement(spread, stream, &last->nat,
-					  spread_nat_is_source(&last->nat, chain->chain->hook),
-					  chains_ending(chains, function, ends[i]).may, clashes);
-	}
-}
-
 static const struct spread_clashes *clashes_at(struct spread *spread, const struct stream *stream)
 {
 	static const enum hook hooks[] = {HOOK_PREROUTING, HOOK_INPUT, HOOK_OUTPUT, HOOK_POSTROUTING};
 	struct spread_clashes *clashes;
+	struct looking looking;
 
 	if (!spread->clashes)
 		spread->clashes = arena_alloc(spread->kept, spread->stack->host_count * STACK_FAMILY_COUNT *
@@ -85,12 +73,13 @@ static const struct spread_clashes *clashes_at(struct spread *spread, const stru
 	if (clashes->looked_for)
 		return clashes;
 	*clashes = (struct spread_clashes){.packets = PSET_EMPTY, .looked_for = true};
+	looking = (struct looking){spread, stream, clashes};
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++) {
 		const struct stack_hook *hook = &stream->host->hooks[stream->family][hooks[i]];
 
 		for (size_t j = 0; j < hook->count; j++)
 			if (hook->chains[j]->chain->type == CHAIN_NAT)
-				look_at_chain(spread, stream, hook->chains[j], clashes);
+				spread_each_nat(spread, stream->host, hook->chains[j], look_at_statement, &looking);
 	}
 	return clashes;
 }
