@@ -172,8 +172,10 @@ static void add_head(struct strbuf *out, const struct lab *lab, const struct net
 {
 	strbuf_printf(out, "# The network %s of the lab %s. Written by nestvisor: changes are lost.\n", network->path,
 		      lab->name);
+	/* No file of its own with its number: the one it takes by itself is the machine's, and two that start together
+	 * fight for it. */
 	strbuf_printf(out,
-		      "interface=%s\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=%s\n"
+		      "interface=%s\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=%s\npid-file=\n"
 		      "log-facility=%s.log\n",
 		      network->bridge, user, files);
 }

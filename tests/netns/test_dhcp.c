@@ -289,6 +289,8 @@ static void one_process_that_stays(void **state)
 	assert_true(process_alive(&first));
 	where = machine_run("ip netns identify %d", first.pid);
 	assert_string_equal(where, "nestvisor-dhcp-test\n");
+	/* Its own file, the machine's, is left to the machine. */
+	assert_int_not_equal(access("/run/dnsmasq.pid", F_OK), 0);
 	OK(net_make_dhcp(f->net, f->lan, NULL, &problem));
 	second = dnsmasq_of(f, "lan");
 	assert_int_equal(first.pid, second.pid);

@@ -153,7 +153,7 @@ static void dnsmasq_for_names_only(void **state)
 	text = configuration(f, f->lab_network);
 	assert_string_equal(text,
 			    "# The network lab of the lab first. Written by nestvisor: changes are lost.\n"
-			    "interface=lab\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=nobody\n"
+			    "interface=lab\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=nobody\npid-file=\n"
 			    "log-facility=/run/x/dnsmasq-lab.log\n"
 			    "domain-needed\nlocalise-queries\nlocal=/first/\n"
 			    "host-record=hv1.first,hv1,192.168.122.191,fd00:122::192\n"
@@ -172,7 +172,7 @@ static void dnsmasq_for_the_cut(void **state)
 	dnsmasq_format_for_cut(f->lab, f->lab_network, "/run/x/names-lab", "nobody", &fixed);
 	assert_string_equal(fixed.text,
 			    "# The network lab of the lab first. Written by nestvisor: changes are lost.\n"
-			    "interface=lab\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=nobody\n"
+			    "interface=lab\nexcept-interface=lo\nbind-interfaces\nno-hosts\nno-resolv\nuser=nobody\npid-file=\n"
 			    "log-facility=/run/x/names-lab.log\nport=54\ncache-size=0\n"
 			    "domain-needed\nlocalise-queries\nlocal=/first/\n"
 			    "host-record=hv1.first,hv1,192.168.122.191,fd00:122::192\n"
