@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct arena;
+struct lab_machine; /* another machine that runs some of L0's guests */
 
 /* Where in the lab file something was said; line 0 where nobody said it (a default). */
 struct place {
@@ -58,6 +59,14 @@ enum encapsulation {
 
 enum { ID_TEXT_SIZE = 9, LAB_NAME_MAX = 40, GUEST_NAME_MAX = 40, NETWORK_NAME_MAX = 40, INTERFACE_NAME_SIZE = 16 };
 
+/* A nic on a network that is on another machine: its frames come and go by the network's tunnel. */
+struct far_nic {
+	uint8_t mac[6];
+	struct ip address4, address6;  /* family 0: none, or by DHCP */
+	struct ip machine;             /* the other machine's end of the tunnel, one of network->peers */
+	const struct guest *guest;     /* NULL: not in this part of the lab */
+};
+
 struct network {
 	const char *name;
 	const char *path;       /* "lab" at L0, "hv1/inner" below: unique among the lab's networks */
@@ -74,6 +83,13 @@ struct network {
 	unsigned geneve_options;         /* bytes, a multiple of 4 */
 	struct ip *peers;
 	size_t peer_count;
+	/*
+	 * A stretched network has guests of its owner's on several machines, in a full mesh of VXLAN: peers are the
+	 * other machines. Its gateway, DHCP, DNS and uplink are on one of them, the home machine.
+	 */
+	struct ip home;               /* on the others: home's end of the tunnel; family 0: they are here */
+	struct far_nic *far; /* all nics on it that are not here */
+	size_t far_count;
 	const char *adopted;              /* the name of libvirt's network that it is; NULL: nestvisor makes it */
 	char bridge[INTERFACE_NAME_SIZE]; /* the bridge's interface name inside the lab's namespace */
 	struct place place;
@@ -117,6 +133,7 @@ struct guest {
 	size_t index;            /* its position in lab->guests */
 	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable; unique among the guests of one host */
 	struct host *parent;     /* the host it runs on */
+	const struct lab_machine *machine; /* of guests of L0: the other machine that it runs on; NULL: this one */
 	struct host *host;       /* itself as a host; NULL where it has neither guests nor networks */
 	unsigned layer;          /* 1 for a guest of L0 */
 	unsigned cpus;           /* see guest_cpus */
@@ -205,6 +222,16 @@ struct lab {
 /* The images that a guest is started with, by which a host that runs it is handed them. Returns how many. */
 enum { GUEST_IMAGES_MAX = 2 };
 size_t guest_images(const struct guest *guest, const char *ret[static GUEST_IMAGES_MAX]);
+
+/* Whether gateway, DHCP, DNS and uplink of a network of this host are on this machine; whether it is on others, too. */
+static inline bool network_is_home(const struct network *network)
+{
+	return !network->home.family;
+}
+static inline bool network_is_stretched(const struct network *network)
+{
+	return network->home.family || network->far_count;
+}
 
 /* Bytes that the network's encapsulation takes of each packet of the layer below. */
 unsigned network_overhead(const struct network *network);
