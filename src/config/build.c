@@ -55,7 +55,7 @@ static const char *lab_folder(struct build *b)
 	return b->folder;
 }
 
-static const char *absolute_path(struct build *b, const char *path)
+const char *build_absolute_path(struct build *b, const char *path)
 {
 	const char *folder;
 
@@ -135,6 +135,28 @@ static void set_encapsulation(struct build *b, struct network *network, const st
 			*arena_push(b->lab->arena, network->peers, network->peer_count) = n->value.ip;
 }
 
+/* In a part: what is on other machines. */
+static void set_far(struct build *b, struct network *network, const struct node *map)
+{
+	const struct node *home = said(map, NETWORK_HOME), *list = said(map, NETWORK_FAR);
+
+	if (home)
+		network->home = home->value.ip;
+	for (const struct node *n = list ? list->first : NULL; n; n = n->next) {
+		const struct node *mac = said(n, FAR_MAC), *host = said(n, FAR_HOST), *addresses = said(n, FAR_ADDRESS);
+		struct far_nic *far;
+
+		if (!mac || !host)
+			continue;
+		far = arena_push(b->lab->arena, network->far, network->far_count);
+		*far = (struct far_nic){.machine = host->value.ip};
+		memcpy(far->mac, mac->value.mac, sizeof(far->mac));
+		for (const struct node *a = addresses ? addresses->first : NULL; a; a = a->next)
+			if (a->kind == NODE_SCALAR)
+				*(a->value.ip.family == AF_INET ? &far->address4 : &far->address6) = a->value.ip;
+	}
+}
+
 static void add_network(struct build *b, struct host *host, const struct node *node)
 {
 	struct lab *lab = b->lab;
@@ -148,6 +170,7 @@ static void add_network(struct build *b, struct host *host, const struct node *n
 	network->uplink = (enum uplink)network_number(b, node, NETWORK_UPLINK);
 	network->dns = network_number(b, node, NETWORK_DNS);
 	network->adopted = copy_of(lab, said(node, NETWORK_ADOPTED));
+	set_far(b, network, node);
 	model_derive_interface(network->name, "", network->bridge);
 	set_subnets(network, said(node, NETWORK_SUBNET));
 	set_gateways(network, node);
@@ -177,12 +200,12 @@ static void set_machine(struct build *b, struct guest *guest)
 static void set_driver(struct build *b, struct guest *guest)
 {
 	const struct node *driver = guest_said(b, guest, GUEST_DRIVER);
-	const char *uri;
+	const char *uri = driver ? value_driver_uri(driver->text) : NULL;
 
-	if (!driver && guest->parent == b->lab->root && !b->part)
-		driver = said(b->root, LAB_DRIVER);
-	uri = driver ? value_driver_uri(driver->text) : NULL;
+	guest->libvirt_own = driver != NULL;
 	guest->libvirt = uri ? arena_strdup(b->lab->arena, uri) : NULL;
+	if (!driver && guest->parent == b->lab->root && !b->part)
+		guest->libvirt = b->lab->libvirt;
 }
 
 /* A word of a map, or what the table has for it, or NULL. */
@@ -205,21 +228,21 @@ static void set_install(struct build *b, struct guest *guest, const struct node 
 		return;
 	install = arena_new_struct(b->lab->arena, struct install);
 	*install = (struct install){
-		.virtio = absolute_path(b, virtio->text),
+		.virtio = build_absolute_path(b, virtio->text),
 		.virtio_id = text_of(b, map, object, INSTALL_VIRTIO_ID),
 		.edition = text_of(b, map, object, INSTALL_EDITION),
 		.language = text_of(b, map, object, INSTALL_LANGUAGE),
 		.keyboard = text_of(b, map, object, INSTALL_KEYBOARD),
 		.time_zone = text_of(b, map, object, INSTALL_TIME_ZONE),
 		.user = text_of(b, map, object, INSTALL_USER),
-		.password_file = absolute_path(b, password->text),
+		.password_file = build_absolute_path(b, password->text),
 		.password = text_of(b, map, object, INSTALL_PASSWORD),
 		.product_key = text_of(b, map, object, INSTALL_PRODUCT_KEY),
 		.build = build ? (unsigned)build->value.number : 0,
 		.place = map->spot.place,
 	};
 	guest->install = install;
-	guest->image = absolute_path(b, iso->text);
+	guest->image = build_absolute_path(b, iso->text);
 	if (!guest->disk)
 		guest->disk = UINT64_C(64) << 30;
 }
@@ -241,7 +264,7 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	guest->disk = guest_number(b, guest, GUEST_DISK);
 	set_install(b, guest, install);
 	if (!guest->install)
-		guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : absolute_path(b, image_name);
+		guest->image = builtin ? arena_strdup(b->lab->arena, image_name) : build_absolute_path(b, image_name);
 	guest->image_id = copy_of(b->lab, id);
 	guest->adopted = copy_of(b->lab, said(node, GUEST_ADOPTED));
 	guest->os = schema_guest.keys[GUEST_OS].rule.choices[guest_number(b, guest, GUEST_OS)].name;
@@ -265,7 +288,7 @@ static void set_ssh(struct build *b, struct guest *guest, const struct node *nod
 	guest->ssh_user = user ? arena_strdup(b->lab->arena, user->text) : NULL;
 	if (key) /* ssh(1) itself knows what ~ is */
 		guest->ssh_key =
-			*key->text == '~' ? arena_strdup(b->lab->arena, key->text) : absolute_path(b, key->text);
+			*key->text == '~' ? arena_strdup(b->lab->arena, key->text) : build_absolute_path(b, key->text);
 }
 
 static void add_contents(struct build *b, struct host *host, const struct node *networks, const struct node *guests);
@@ -346,6 +369,11 @@ static void add_root(struct build *b)
 		root->layer += p == root->path || *p == '/';
 	root->cpu_overcommit = overcommit ? (unsigned)overcommit->value.number : 100;
 	lab->root = root;
+	lab->here = copy_of(lab, said(b->root, LAB_HERE));
+	lab->home = copy_of(lab, said(b->root, LAB_HOME));
+	if (said(b->root, LAB_DRIVER) && value_driver_uri(said(b->root, LAB_DRIVER)->text))
+		lab->libvirt = arena_strdup(lab->arena, value_driver_uri(said(b->root, LAB_DRIVER)->text));
+	build_machines(b);
 	add_contents(b, root, said(b->root, LAB_NETWORKS), said(b->root, LAB_GUESTS));
 	set_adopted(b);
 }
@@ -403,12 +431,13 @@ void build_lab(struct build *b)
 	lab->name = arena_strdup(lab->arena, name ? name->text : "?");
 	model_derive_id(lab->name, "", lab->id);
 	b->defaults = said(b->root, LAB_DEFAULTS);
-	b->part = b->root->slots[LAB_AT] != NULL;
+	b->part = b->root->slots[LAB_AT] || b->root->slots[LAB_HERE];
 	parse_fallbacks(&schema_guest, b->guest_fallbacks);
 	parse_fallbacks(&schema_network, b->network_fallbacks);
 	add_root(b);
 	lab_index_paths(lab);
 	build_links(b);
+	build_placement(b);
 	set_mtus(b, lab->root);
 	for (size_t i = 0; i < lab->guest_count; i++)
 		if (lab->guests[i]->host)

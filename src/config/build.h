@@ -15,8 +15,10 @@ struct build {
 	struct problems *problems;
 	const struct surroundings *machine;		  /* NULL: not known */
 	const struct node *root, *defaults;		  /* defaults: NULL where there are none */
-	bool part;					  /* the file has "at": parts of the lab lie outside of it */
+	bool part;					  /* the file has "at" or "here": parts of the lab lie outside of it */
 	const char *folder;				  /* where relative paths start; NULL: not found out yet */
+	const struct node **machine_nodes; /* by the positions in lab->machines */
+	size_t machine_node_count;
 	const struct node **guest_nodes, **network_nodes; /* what was said, by the positions in the lab's lists */
 	size_t guest_node_count, network_node_count;
 	size_t spelling_budget; /* how many more words may be compared for "did you mean" */
@@ -27,11 +29,19 @@ struct build {
 void build_lab(struct build *b);
 void build_links(struct build *b); /* its second half: NICs, policies, what refers to others by name */
 
+/* Further machines of L0, as far as they are known before the guests; then which guest is pinned to which. */
+void build_machines(struct build *b);
+void build_placement(struct build *b);
+void check_machines(struct build *b);
+
 void check_adopted(struct build *b);
 void check_networks(struct build *b);
 void check_overlaps(struct build *b);
 void check_guests(struct build *b);
 void check_capacity(struct build *b);
+
+/* A path of the file's, absolute where it starts at the file's folder. */
+const char *build_absolute_path(struct build *b, const char *path);
 
 /* Why an address cannot be that of anybody in a network ("is outside of"), or NULL. */
 const char *network_refuses(const struct network *network, const struct ip *ip);

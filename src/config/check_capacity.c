@@ -123,6 +123,8 @@ static void check_machine(struct build *b)
 
 	if (!b->machine || !guests || b->lab->adopted) /* which is there, whatever it takes */
 		return;
+	if (b->lab->machine_count) /* placing finds out what is where, and has room */
+		return;
 	room.memory_spot = room.cpus_spot = guests->key_spot;
 	room.memory = b->machine->memory;
 	room.cpus = b->machine->cpus;

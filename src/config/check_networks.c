@@ -164,8 +164,10 @@ static void check_peers(struct build *b, const struct node *tunnel)
 {
 	const struct node *peers = said(tunnel, TUNNEL_PEERS);
 
-	if (peers && peers->count == 0)
-		problems_error(b->problems, peers->spot, NULL, "a tunnel needs at least one peer");
+	if ((!peers && !b->lab->machine_count && !is_broken(tunnel, TUNNEL_PEERS)) || (peers && peers->count == 0))
+		problems_error(b->problems, peers ? peers->spot : tunnel->key_spot,
+			       "for example peers: [203.0.113.7]; only in a lab with \"hosts\" they follow by themselves",
+			       "a tunnel needs at least one peer");
 	for (const struct node *n = peers ? peers->first : NULL; n; n = n->next) {
 		if (n->kind != NODE_SCALAR || peers->first->kind != NODE_SCALAR)
 			continue;
@@ -199,6 +201,8 @@ static void check_encapsulated_mtu(struct build *b, const struct network *networ
 {
 	unsigned underlay = network_underlay(network), overhead = network_overhead(network);
 
+	if (network_is_stretched(network)) /* placing measures what fits */
+		return;
 	if (!underlay || network->mtu + overhead <= underlay)
 		return;
 	problems_error(b->problems, network_spot(b, network, NETWORK_MTU),

@@ -16,6 +16,7 @@ static void build_and_check(struct build *b)
 {
 	build_lab(b);
 	check_adopted(b);
+	check_machines(b);
 	check_networks(b);
 	check_overlaps(b);
 	check_guests(b);

@@ -74,7 +74,47 @@ static json_t *tunnel_json(const struct network *network)
 	return tunnel;
 }
 
-static json_t *network_json(const struct network *network)
+/* Whose part it is. To a deeper host, ports are published at all of its addresses, by what the host above calls them.
+ */
+struct whose {
+	const struct lab *lab;
+	bool part;		       /* it has "at" */
+	const struct lab_machine *machine; /* it is that of a further machine of L0 */
+	struct published *ports;       /* NULL: it is L0's, and everything is as the file says */
+	size_t port_count;
+};
+
+static void append_far(json_t *list, const struct far_nic *far)
+{
+	json_t *json = json_object(), *addresses = json_array();
+	char text[MAC_TEXT_SIZE], host[IP_TEXT_SIZE];
+
+	set_text(json, "mac", mac_format(far->mac, text));
+	set_text(json, "host", ip_format(&far->machine, host));
+	append_ip(addresses, &far->address4);
+	append_ip(addresses, &far->address6);
+	json_object_set_new(json, "address", addresses);
+	json_array_append_new(list, json);
+}
+
+/* What a further machine knows of the network's other ends; none: it was told by the layer above, as it is told on. */
+static void set_far(const struct network *network, json_t *json)
+{
+	char text[IP_TEXT_SIZE];
+
+	set_text(json, "home", ip_format(&network->home, text));
+	json_object_set_new(json, encapsulation_name(network->encapsulation), tunnel_json(network));
+	json_object_set_new(json, "far", json_array());
+	for (size_t i = 0; i < network->far_count; i++)
+		append_far(json_object_get(json, "far"), &network->far[i]);
+}
+
+static bool is_lab_of_machines(const struct whose *whose, const struct network *network)
+{
+	return whose->lab->machine_count && network->owner == whose->lab->root;
+}
+
+static json_t *network_json(const struct whose *whose, const struct network *network)
 {
 	json_t *json = json_pack("{s:[], s:[], s:s, s:i, s:o, s:b}", "subnet", "gateway", "uplink",
 				 uplink_name(network->uplink), "mtu", (int)network->mtu, "dhcp", dhcp_json(network),
@@ -85,7 +125,11 @@ static json_t *network_json(const struct network *network)
 	append_ip(json_object_get(json, "gateway"), &network->gateway4);
 	append_ip(json_object_get(json, "gateway"), &network->gateway6);
 	set_text(json, "adopted", network->adopted);
-	if (network->encapsulation != ENCAP_NONE)
+	if (!network_is_home(network))
+		set_far(network, json);
+	else if (is_lab_of_machines(whose, network)) /* its peers follow from where its guests are */
+		json_object_set_new(json, "vxlan", json_pack("{s:i}", "id", (int)network->vni));
+	else if (network->encapsulation != ENCAP_NONE)
 		json_object_set_new(json, encapsulation_name(network->encapsulation), tunnel_json(network));
 	return json;
 }
@@ -123,15 +167,6 @@ static const char *choice_name(int key, unsigned position)
 {
 	return schema_guest.keys[key].rule.choices[position].name;
 }
-
-/* Whose part it is. To a deeper host, ports are published at all of its addresses, by what the host above calls them.
- */
-struct whose {
-	const struct lab *lab;
-	bool part;		 /* it has "at" */
-	struct published *ports; /* NULL: it is the lab's root, and everything is as the file says */
-	size_t port_count;
-};
 
 static struct publish as_told(const struct whose *whose, const struct publish *publish)
 {
@@ -187,6 +222,27 @@ static json_t *install_json(const struct guest *guest, bool part)
 	return json;
 }
 
+/* Where it runs is settled here; the machine that runs it need not know that there are others. */
+static void set_placement(const struct whose *whose, const struct guest *guest, json_t *json)
+{
+	json_t *apart;
+
+	if (guest->libvirt_own)
+		set_text(json, "driver", guest->libvirt ? guest->libvirt : "qemu");
+	else if (!whose->machine) /* which then is the machine's again */
+		json_object_del(json, "driver");
+	if (whose->machine)
+		return;
+	if (guest->machine || guest->pinned)
+		set_text(json, "placement", guest->machine ? guest->machine->name : "L0");
+	apart = json_array();
+	for (size_t i = 0; i < guest->apart_count; i++)
+		json_array_append_new(apart, json_string(guest->apart[i]));
+	if (guest->apart_count)
+		json_object_set(json, "apart", apart);
+	json_decref(apart);
+}
+
 static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 {
 	json_t *json = guest->host ? host_json(whose, guest->host) : json_object();
@@ -206,6 +262,8 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	json_object_set_new(json, "display", json_boolean(guest->display));
 	set_text(json, "hypervisor", choice_name(GUEST_HYPERVISOR, guest->hypervisor_hidden));
 	set_text(json, "driver", guest->libvirt);
+	if (guest->parent == whose->lab->root && whose->lab->machine_count)
+		set_placement(whose, guest, json);
 	set_text(json, "adopted", guest->adopted);
 	set_text(json, "seed", choice_name(GUEST_SEED, guest->seed));
 	set_text(json, "transport", choice_name(GUEST_TRANSPORT, guest->transport));
@@ -222,15 +280,26 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 	return json;
 }
 
+/* A network of L0 as the machine sees it, where that has guests on it. */
+static void add_far_network(const struct whose *whose, const struct network *network, json_t *networks)
+{
+	struct network seen;
+
+	if (machine_sees_network(whose->lab, whose->machine, network, &seen))
+		json_object_set_new(networks, network->name, network_json(whose, &seen));
+}
+
 /* What a host owns: the same keys in a guest and in the file itself. */
 static json_t *host_json(const struct whose *whose, const struct host *host)
 {
 	json_t *json = json_pack("{s:o, s:{}, s:{}}", "cpu-overcommit", ratio_json(host->cpu_overcommit), "networks",
 				 "guests");
 
+	for (size_t i = 0; whose->machine && host == whose->machine->guest->host && i < whose->lab->root->network_count; i++)
+		add_far_network(whose, whose->lab->root->networks[i], json_object_get(json, "networks"));
 	for (size_t i = 0; i < host->network_count; i++)
 		json_object_set_new(json_object_get(json, "networks"), host->networks[i]->name,
-				    network_json(host->networks[i]));
+				    network_json(whose, host->networks[i]));
 	for (size_t i = 0; i < host->guest_count; i++)
 		json_object_set_new(json_object_get(json, "guests"), host->guests[i]->name,
 				    guest_json(whose, host->guests[i]));
@@ -312,25 +381,43 @@ static void set_routers(json_t *json, const struct guest *guest)
 		set_text(json, "routers", text.text);
 }
 
-json_t *config_part(const struct lab *lab, const struct host *host)
+static json_t *machine_json(const struct lab_machine *machine)
 {
-	struct whose whose = {.lab = lab, .part = *host->path};
-	json_t *json, *policies = json_array();
+	json_t *json = json_pack("{s:s}", "uri", machine->uri);
+	char text[IP_TEXT_SIZE];
 
-	if (host != lab->root)
-		whose.port_count = published_below(lab, host, &whose.ports);
-	json = host_json(&whose, host);
-	free(whose.ports);
-	set_text(json, "lab", lab->name);
-	if (*host->path)
-		set_text(json, "at", host->path);
-	if (host != lab->root)
-		set_routers(json, host->guest);
-	if (host == lab->root) {
-		set_text(json, "routers", lab->routers);
-		set_text(json, "isolation", lab->isolation);
-		set_text(json, "driver", lab->adopted); /* else each guest says its own */
-	}
+	if (machine->address.family)
+		set_text(json, "address", ip_format(&machine->address, text));
+	if (machine->home.family)
+		set_text(json, "home", ip_format(&machine->home, text));
+	set_text(json, "key", machine->guest->ssh_key);
+	return json;
+}
+
+/* The whole of what is at the lab's root. */
+static void add_root(const struct lab *lab, json_t *json)
+{
+	set_text(json, "routers", lab->routers);
+	set_text(json, "isolation", lab->isolation);
+	set_text(json, "here", lab->here);
+	set_text(json, "home", lab->home);
+	set_text(json, "driver", lab->adopted); /* else each guest says its own */
+	if (!lab->machine_count)
+		return;
+	set_text(json, "driver", lab->libvirt);
+	json_object_set_new(json, "placement",
+			    json_pack("{s:o, s:o, s:b}", "cpus", json_sprintf("%u%%", lab->placement_cpus), "reserve",
+				      size_json(lab->placement_reserve), "this-machine", !lab->placement_not_here));
+	json_object_set_new(json, "hosts", json_object());
+	for (size_t i = 0; i < lab->machine_count; i++)
+		json_object_set_new(json_object_get(json, "hosts"), lab->machines[i]->name,
+				    machine_json(lab->machines[i]));
+}
+
+static void add_policies(const struct lab *lab, const struct host *host, json_t *json)
+{
+	json_t *policies = json_array();
+
 	for (size_t i = 0; i < lab->policy_count; i++) {
 		const struct policy *policy = &lab->policies[i];
 
@@ -338,5 +425,29 @@ json_t *config_part(const struct lab *lab, const struct host *host)
 			json_array_append_new(policies, policy_json(policy));
 	}
 	json_object_set_new(json, "policy", policies);
+}
+
+json_t *config_part(const struct lab *lab, const struct host *host)
+{
+	struct whose whose = {.lab = lab, .part = *host->path};
+	json_t *json;
+
+	if (host->guest)
+		whose.machine = host->guest->parent == lab->root && host->layer == 0 ? host->guest->machine : NULL;
+	if (host != lab->root && !whose.machine)
+		whose.port_count = published_below(lab, host, &whose.ports);
+	json = host_json(&whose, host);
+	free(whose.ports);
+	set_text(json, "lab", lab->name);
+	if (*host->path)
+		set_text(json, "at", host->path);
+	if (whose.machine)
+		set_text(json, "here", whose.machine->name);
+	else if (host != lab->root)
+		set_routers(json, host->guest);
+	if (host == lab->root)
+		add_root(lab, json);
+	if (!whose.machine) /* that is the home's to prove */
+		add_policies(lab, host, json);
 	return json;
 }

@@ -88,8 +88,8 @@ static const struct object schema_dhcp =
 #define TUNNEL_PEERS_KEY                                                                                               \
 	[TUNNEL_PEERS] = {.name = "peers",                                                                             \
 			  .shape = SHAPE_LIST,                                                                         \
-			  .flags = KEY_REQUIRED,                                                                       \
 			  KIND(VALUE_ADDRESS),                                                                         \
+			  .otherwise = "the hosts on which the network has guests",                                    \
 			  .description = "The addresses of the other ends, all of one family.",                        \
 			  .example = "[203.0.113.7]"}
 
@@ -117,6 +117,15 @@ static const struct object schema_geneve =
 	OBJECT("geneve", "geneve", "GENEVE",
 	       "The same by GENEVE (RFC 8926), which takes 50 bytes over IPv4 and 70 over IPv6, and its options.",
 	       geneve_keys);
+
+/* Only in parts, so it is in no manual. */
+static const struct key far_keys[] = {
+	[FAR_MAC] = {.name = "mac", .flags = KEY_REQUIRED, KIND(VALUE_MAC), .example = "02:00:00:00:00:01"},
+	[FAR_ADDRESS] = {.name = "address", .shape = SHAPE_LIST, KIND(VALUE_ADDRESS), .example = "[192.168.124.91]"},
+	[FAR_HOST] = {.name = "host", .flags = KEY_REQUIRED, KIND(VALUE_ADDRESS), .example = "10.0.0.2"},
+};
+
+static const struct object schema_far = OBJECT("far", "a NIC elsewhere", "", "", far_keys);
 
 static const struct key network_keys[] = {
 	[NETWORK_SUBNET] = {.name = "subnet",
@@ -168,6 +177,15 @@ static const struct key network_keys[] = {
 			     .description =
 				     "The name of the network of libvirt's that it is; see the same key of guests.",
 			     .example = "default"},
+	[NETWORK_HOME] = {.name = "home",
+			  .flags = KEY_PART_ONLY,
+			  KIND(VALUE_ADDRESS),
+			  .description = "In the part of a host of L0: where its gateway, DHCP, DNS and uplink are."},
+	[NETWORK_FAR] = {.name = "far",
+			 .shape = SHAPE_LIST,
+			 .flags = KEY_PART_ONLY,
+			 .object = &schema_far,
+			 .description = "In the part of a host of L0: NICs on it that are on other hosts."},
 };
 
 const struct object schema_network =
@@ -458,6 +476,20 @@ static const struct key guest_keys[] = {
 			 "verify, doctor, graph, cut and seal to work on. All guests and networks of L0 are adopted, "
 			 "or none is; nestvisor adopt writes such a file.",
 		 .example = "web-server"},
+	[GUEST_PLACEMENT] =
+		{.name = "placement",
+		 KIND(VALUE_TEXT),
+		 .otherwise = "where there is room",
+		 .description = "Of a guest of L0, in a lab with hosts: the host that it runs on, or L0 for this machine. "
+				"Moving a guest that was there before makes its disk anew.",
+		 .example = "right"},
+	[GUEST_APART] =
+		{.name = "apart",
+		 .shape = SHAPE_ONE_OR_LIST,
+		 KIND(VALUE_TEXT),
+		 .description = "Of a guest of L0, in a lab with hosts: guests by their names, or tags of guests, with "
+				"which it never shares a host. It holds in both directions.",
+		 .example = "[hv2, database]"},
 	[GUEST_IMAGE_ID] = {.name = "image-id",
 			    .flags = KEY_PART_ONLY,
 			    KIND(VALUE_TEXT),
@@ -526,6 +558,68 @@ static const struct key policy_keys[] = {
 static const struct object schema_policy =
 	OBJECT("policy", "a policy", "POLICY", "Each entry of the list is one allow or one deny.", policy_keys);
 
+static const struct key machine_keys[] = {
+	[MACHINE_URI] =
+		{.name = "uri",
+		 .flags = KEY_REQUIRED,
+		 KIND(VALUE_TEXT),
+		 .description =
+			 "How to get there: ssh://[USER@]HOST[:PORT], by the ssh of this user with its configuration, and "
+			 "nestvisor itself starts the guests there; or qemu+ssh://[USER@]HOST[:PORT]/system, the same way, "
+			 "and the guests are domains of the libvirt there. Of both: nestvisor is installed there, in the "
+			 "version that is here, and the user is root.",
+		 .example = "qemu+ssh://root@10.0.0.3/system"},
+	[MACHINE_ADDRESS] = {.name = "address",
+			     KIND(VALUE_ADDRESS),
+			     .otherwise = "what the name in the URI resolves to",
+			     .description = "The host's address for tunnels (VXLAN, UDP port 4789), which this machine and "
+					    "the other hosts reach.",
+			     .example = "10.0.0.3"},
+	[MACHINE_HOME] = {.name = "home",
+			  KIND(VALUE_ADDRESS),
+			  .otherwise = "the address that packets to it leave this machine with",
+			  .description = "This machine's address for tunnels, as that host reaches it.",
+			  .example = "10.0.0.1"},
+	[MACHINE_KEY] = {.name = "key",
+			 KIND(VALUE_FILE),
+			 .otherwise = "what ssh_config(5) says",
+			 .description = "The file of the private key; a relative path starts at the lab file's folder.",
+			 .example = "~/.ssh/lab"},
+};
+
+static const struct object schema_machine =
+	OBJECT("host", "a host", "HOSTS",
+	       "A further machine of layer 0 that runs guests of this lab. This machine, where the lab file is used, is the "
+	       "lab's home and one of its hosts: all networks of L0 have their gateway, DHCP, DNS and way out here, and "
+	       "reach guests on other hosts by VXLAN, whose packets are neither encrypted nor authenticated: the network "
+	       "between the hosts must be one to be trusted.",
+	       machine_keys);
+
+static const struct key placement_keys[] = {
+	[PLACEMENT_CPUS] = {.name = "cpus",
+			    NUMBER(VALUE_PERCENT, 1, 100),
+			    .fallback = "80%",
+			    .description = "How much of a host's CPUs, times the lab's cpu-overcommit, guests may have in "
+					   "all.",
+			    .example = "60%"},
+	[PLACEMENT_RESERVE] = {.name = "reserve",
+			       NUMBER(VALUE_SIZE, 0, TIB(16)),
+			       .fallback = "512M",
+			       .description = "Free memory of a host that stays free.",
+			       .example = "4G"},
+	[PLACEMENT_HERE] = {.name = "this-machine",
+			  KIND(VALUE_BOOL),
+			  .fallback = "true",
+			  .description = "Whether this machine runs guests, too; those with placement: L0 it runs anyway.",
+			  .example = "false"},
+};
+
+static const struct object schema_placement =
+	OBJECT("placement", "placement", "PLACEMENT",
+	       "What is left to choose is chosen by free memory: the guests that need most first, each onto the host that "
+	       "has most left. A guest that runs stays where it is.",
+	       placement_keys);
+
 static const struct key lab_keys[] = {
 	[LAB_LAB] = {.name = "lab",
 		     .flags = KEY_REQUIRED,
@@ -544,6 +638,14 @@ static const struct key lab_keys[] = {
 			 .flags = KEY_PART_ONLY,
 			 KIND(VALUE_TEXT),
 			 .description = "In a part: with which addresses the layer above asks for published ports."},
+	[LAB_HERE] = {.name = "here",
+		      .flags = KEY_PART_ONLY,
+		      KIND(VALUE_LABEL),
+		      .description = "In the part of a host of L0: its name."},
+	[LAB_HOME] = {.name = "home",
+		      .flags = KEY_PART_ONLY,
+		      KIND(VALUE_TEXT),
+		      .description = "In the part of a host of L0: whose lab it is."},
 	[LAB_CPU_OVERCOMMIT] = {.name = "cpu-overcommit",
 				NUMBER(VALUE_RATIO, 50, 10000),
 				.fallback = "1",
@@ -557,6 +659,15 @@ static const struct key lab_keys[] = {
 				       "without it is never changed. Their networks are nestvisor's, the same as with qemu, "
 				       "so that nestvisor alone can start them.",
 			.example = "qemu:///system"},
+	[LAB_HOSTS] = {.name = "hosts",
+		       .shape = SHAPE_NAMED,
+		       .object = &schema_machine,
+		       .description = "Further machines over which the guests of L0 are spread.",
+		       .example = "{right: {uri: \"ssh://root@10.0.0.2\"}}"},
+	[LAB_PLACEMENT] = {.name = "placement",
+			   .object = &schema_placement,
+			   .description = "Within which limits they are spread.",
+			   .example = "{cpus: 60%, reserve: 4G}"},
 	[LAB_DEFAULTS] = {.name = "defaults",
 			  .object = &schema_defaults,
 			  .description = "Values for all guests that do not say otherwise themselves.",
@@ -583,7 +694,7 @@ const struct object schema_lab =
 	       "A lab file is one YAML map, *.nest.yaml. It says what is to be, at every layer.", lab_keys);
 
 const struct object *const schema_objects[] = {
-	&schema_lab, &schema_defaults, &schema_network, &schema_dhcp,	&schema_vxlan, &schema_geneve, &schema_guest,
+	&schema_lab, &schema_machine, &schema_placement, &schema_defaults, &schema_network, &schema_dhcp,	&schema_vxlan, &schema_geneve, &schema_guest,
 	&schema_nic, &schema_publish,  &schema_ssh, &schema_install,	&schema_policy, &schema_rule,  NULL,
 };
 

@@ -252,7 +252,7 @@ bool schema_check(struct arena *arena, struct node *root, struct problems *probl
 		return false;
 	}
 	for (const struct node *child = root->first; child; child = child->next)
-		if (strcmp(child->key, "at") == 0)
+		if (strcmp(child->key, "at") == 0 || strcmp(child->key, "here") == 0)
 			walk.part = true;
 	check_object(&walk, &schema_lab, root);
 	return true;

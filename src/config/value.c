@@ -201,8 +201,17 @@ static bool parse_driver(const struct value_rule *rule, const char *text, struct
 			"is a user's own libvirt, which has no way to the networks that nestvisor makes as "
 			"root: qemu:///system has";
 	else if (strncmp(text, "qemu+", 5) == 0)
-		complaint->message = "is a libvirt of another machine, or reached by more than a socket of this one, "
-				     "which is not there yet";
+		{
+		complaint->message = "is a libvirt of another machine; a guest's own driver is of the machine that it "
+				     "runs on";
+		complaint->hint = problems ? problems_text(problems,
+							   "name the machine under hosts, as in hosts: {right: {uri: %s}}; "
+							   "placing then finds a machine for each guest, or a guest's "
+							   "placement: right says it",
+							   text)
+					   : NULL;
+		return false;
+		}
 	else if (strstr(text, "://"))
 		complaint->message = "is no libvirt that runs QEMU on this machine";
 	for (const struct choice *c = value_drivers; c->name; c++)
@@ -232,6 +241,16 @@ static bool parse_integer(const struct value_rule *rule, const char *text, struc
 {
 	return parse_digits(text, strlen(text), &ret->number) && ret->number >= rule->minimum &&
 	       ret->number <= rule->maximum;
+}
+
+/* "80%"; a bare number could as well be a number of CPUs. */
+static bool parse_percent(const struct value_rule *rule, const char *text, struct problems *problems, union value *ret,
+			  struct complaint *complaint)
+{
+	size_t length = strlen(text);
+
+	return length && text[length - 1] == '%' && parse_digits(text, length - 1, &ret->number) &&
+	       ret->number >= rule->minimum && ret->number <= rule->maximum;
 }
 
 /* "1.5" in units of 1/scale, rounded down; false where it is no number or too large to hold. */
@@ -504,6 +523,11 @@ static json_t *schema_ratio(const struct value_rule *rule)
 			 (double)rule->maximum / 100);
 }
 
+static json_t *schema_percent(const struct value_rule *rule)
+{
+	return schema_pattern("^[1-9][0-9]*%$");
+}
+
 static json_t *schema_size(const struct value_rule *rule)
 {
 	return schema_pattern("^(0|[1-9][0-9]*)(\\.[0-9]+)?[KMGT](iB)?$");
@@ -558,6 +582,7 @@ static const struct {
 			  schema_driver},
 	[VALUE_INTEGER] = {"number", NULL, parse_integer, schema_integer},
 	[VALUE_RATIO] = {"ratio", NULL, parse_ratio, schema_ratio},
+	[VALUE_PERCENT] = {"percentage", NULL, parse_percent, schema_percent},
 	[VALUE_SIZE] = {"size", "a size such as 512M, 2G or 1.5G", parse_size, schema_size},
 	[VALUE_BOOL] = {"true or false", "true or false", parse_bool, schema_bool},
 	[VALUE_CHOICE] = {"word", NULL, parse_choice, schema_choice},
@@ -600,6 +625,9 @@ const char *value_expected(const struct value_rule *rule, struct problems *probl
 	case VALUE_RATIO:
 		return problems_text(problems, "a ratio from %g to %g, such as 1.5", (double)rule->minimum / 100,
 				     (double)rule->maximum / 100);
+	case VALUE_PERCENT:
+		return problems_text(problems, "a percentage from %llu%% to %llu%%, such as 80%%",
+				     (unsigned long long)rule->minimum, (unsigned long long)rule->maximum);
 	default:
 		return kinds[rule->kind].expected;
 	}

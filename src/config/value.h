@@ -17,6 +17,7 @@ enum value_kind {
 	VALUE_DRIVER, /* qemu, libvirt or a URI of libvirt's */
 	VALUE_INTEGER,
 	VALUE_RATIO, /* in hundredths */
+	VALUE_PERCENT,
 	VALUE_SIZE,  /* bytes; whole MiB */
 	VALUE_BOOL,
 	VALUE_CHOICE,
@@ -35,7 +36,7 @@ struct port_range {
 };
 
 union value {
-	uint64_t number; /* INTEGER, RATIO, SIZE; the position in its list of a CHOICE; 0 or 1 of a BOOL */
+	uint64_t number; /* INTEGER, RATIO, PERCENT, SIZE; the position in its list of a CHOICE; 0 or 1 of a BOOL */
 	struct ip ip;
 	struct prefix prefix;
 	uint8_t mac[6];
@@ -51,7 +52,7 @@ struct choice {
 /* What a kind needs to know of the key it stands for. */
 struct value_rule {
 	enum value_kind kind;
-	uint64_t minimum, maximum;    /* INTEGER, RATIO, SIZE */
+	uint64_t minimum, maximum;    /* INTEGER, RATIO, PERCENT, SIZE */
 	const struct choice *choices; /* CHOICE; NULL ends */
 };
 

@@ -133,7 +133,7 @@ struct guest {
 	size_t index;            /* its position in lab->guests */
 	char id[ID_TEXT_SIZE];   /* 8 hexadecimal digits derived from lab and path: stable; unique among the guests of one host */
 	struct host *parent;     /* the host it runs on */
-	const struct lab_machine *machine; /* of guests of L0: the other machine that it runs on; NULL: this one */
+	struct lab_machine *machine; /* of guests of L0: the other machine that it runs on; NULL: this one */
 	struct host *host;       /* itself as a host; NULL where it has neither guests nor networks */
 	unsigned layer;          /* 1 for a guest of L0 */
 	unsigned cpus;           /* see guest_cpus */
@@ -143,6 +143,7 @@ struct guest {
 	const char *image_id;    /* in a part: under which id the layer above carried the image down; NULL: not said */
 	const char *os;          /* a profile's name, or "linux" */
 	const char *libvirt;     /* the URI of the libvirt that it is a domain of; NULL: the qemu driver starts it */
+	bool libvirt_own;        /* the guest says that itself, also that it is NULL; else it follows from where it runs */
 	const char *adopted;     /* the name of the domain there that it is, and that nestvisor did not make; NULL */
 	enum firmware firmware;
 	bool tpm;                /* has a TPM 2.0, with a state of its own */
@@ -160,6 +161,9 @@ struct guest {
 	size_t publish_count;
 	const char **tags;
 	size_t tag_count;
+	bool pinned;                   /* the file says where it runs; else placing decides (plan/place.h) */
+	const char **apart;            /* paths and tags of guests that no machine shares with it */
+	size_t apart_count;
 	struct place place;
 };
 
@@ -172,6 +176,35 @@ struct host {
 	struct guest **guests;
 	size_t guest_count;
 	unsigned cpu_overcommit; /* vCPUs that its guests may have in all per CPU of its own, in hundredths: 100 is one to one */
+};
+
+/*
+ * A further machine of layer 0 that runs guests of this lab. The machine where the lab file is used is the lab's home:
+ * there are the networks' gateways, DHCP, DNS and uplinks, and published ports. A guest of L0 is a guest of lab->root
+ * wherever it runs, so its path, ids and MAC addresses do not depend on that; guest->machine says where. To the machine
+ * goes a part with the guests that it runs and the networks that they are plugged into, in which those guests have no
+ * machine, since there they are here.
+ *
+ * What that is for the network, at home: a NIC whose guest has a machine has no tap here; its frames come in by the tunnel
+ * of its network (VXLAN, network->peers), and what is true of its tap for all others is true of its addresses at the
+ * tunnel. In a machine's part (lab->here): the network is not home; of a guest that is cut nothing may leave by the
+ * tunnel but to addresses of the network; a guest that is sealed sends nothing.
+ */
+struct lab_machine {
+	const char *name;
+	size_t index;          /* its position in lab->machines */
+	const char *uri;       /* as written: ssh://[user@]host[:port], or qemu+ssh://…/system: its guests are domains there */
+	const char *ssh_host;
+	unsigned ssh_port;     /* 0: as the user's ssh has it; the user is guest->ssh_user */
+	const char *libvirt;   /* the URI by which the libvirt there is known there; NULL: the qemu driver */
+	struct ip address;     /* for tunnels; family 0: not resolved yet */
+	struct ip home;        /* the home's address as this machine sees it; family 0: not found out yet */
+	/*
+	 * What nobody starts, and yet is a host with a transport and a part: its path is its name, which no guest of L0 has,
+	 * its index comes after those of all guests, and guest->host has the guests placed here. It is not in lab->guests.
+	 */
+	struct guest *guest;
+	struct place place;
 };
 
 enum policy_verb { POLICY_ALLOW, POLICY_DENY };
@@ -207,6 +240,7 @@ struct lab {
 	const char *file;     /* as named by the user; "-" for standard input */
 	const char *adopted;  /* the URI of the libvirt that has all guests and networks of L0 already; NULL: they are
 				 nestvisor's. Bridges and taps are then those of libvirt_attach (driver/libvirt_adopted.h). */
+	const char *libvirt; /* of guests of L0 that run here and do not say their own; NULL: the qemu driver */
 	const char *routers; /* in a part: the addresses of the layer above in the host's networks, with blanks between; NULL: not said */
 	const char *isolation; /* in a part: what was said at run time, as JSON (model/isolation.h); NULL: not said */
 	struct host *root;    /* the host this program runs on */
@@ -216,6 +250,13 @@ struct lab {
 	size_t network_count;
 	struct policy *policies;
 	size_t policy_count;
+	struct lab_machine **machines; /* the further ones of L0; none: L0 is this machine alone */
+	size_t machine_count;
+	const char *here;      /* in the part of a further machine: its name; NULL */
+	const char *home;      /* and who gave it that part: the home machine's name; NULL */
+	unsigned placement_cpus;    /* percent of a machine's CPUs that guests may have in all */
+	uint64_t placement_reserve; /* bytes of a machine's free memory that are left free */
+	bool placement_not_here;    /* the home runs no guests but those that are pinned to it */
 	const struct lab_index *index; /* paths → guests and networks; NULL until lab_index_paths */
 };
 
@@ -262,6 +303,27 @@ bool lab_policy_differs(const struct lab *lab, const struct lab *other, size_t *
  */
 void lab_take_policy_places(struct lab *lab, const struct lab *file);
 
+struct lab_machine *lab_find_machine(const struct lab *lab, const char *name); /* NULL: none */
+
+/*
+ * Once guests have their machines, and again whenever one changed: which guests each machine has, the libvirt of guests
+ * that do not say their own, and the tunnels and far NICs of L0's networks. Their MTU stays what it is.
+ */
+void lab_spread(struct lab *lab);
+
+/*
+ * A network of L0 as a machine with guests on it sees it, for its part: its home, peers and far NICs. False where it has no
+ * guest on it. Lives in the lab's arena.
+ */
+bool machine_sees_network(const struct lab *lab, const struct lab_machine *machine, const struct network *network,
+			  struct network *ret);
+
+/* How many places by the index of a guest there are: those of guests, then those of machines. */
+static inline size_t lab_index_count(const struct lab *lab)
+{
+	return lab->guest_count + lab->machine_count;
+}
+
 /* The guest of `host` that is `descendant` or has it somewhere below; NULL when it is not below this host. */
 struct guest *host_guest_towards(const struct host *host, const struct guest *descendant);
 
@@ -270,6 +332,7 @@ struct guest *host_guest_towards(const struct host *host, const struct guest *de
  * to agree on them. Two that fall together by chance are an error of the lab file (config/ checks). config/ calls these
  * once while building the model.
  */
+uint32_t model_derive_vni(const char *lab, const char *path); /* 24 bits, never 0 */
 void model_derive_id(const char *lab, const char *path, char ret[ID_TEXT_SIZE]);
 /* 52:54:xx:xx:xx:xx is QEMU's habit but not locally administered by rule; ours begin with 02 (IEEE 802, U/L bit). */
 void model_derive_mac(const char *lab, const char *path, unsigned nic, uint8_t ret[6]);

@@ -22,6 +22,13 @@ void model_derive_id(const char *lab, const char *path, char ret[ID_TEXT_SIZE])
 	snprintf(ret, ID_TEXT_SIZE, "%08x", (unsigned)fold(hash_names(lab, path), 32));
 }
 
+uint32_t model_derive_vni(const char *lab, const char *path)
+{
+	uint32_t vni = (uint32_t)fold(hash_names(lab, path), 24);
+
+	return vni ? vni : 1;
+}
+
 void model_derive_mac(const char *lab, const char *path, unsigned nic, uint8_t ret[6])
 {
 	char number[16];

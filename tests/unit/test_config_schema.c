@@ -19,6 +19,8 @@ static const struct {
 	const char *id, *text;
 } templates[] = {
 	{"lab", "%s\n"},
+	{"host", "lab: x\nhosts: {h: {%s}}\n"},
+	{"placement", "lab: x\nplacement: {%s}\n"},
 	{"defaults", "lab: x\ndefaults: {%s}\n"},
 	{"network", "lab: x\nnetworks: {n: {%s}}\n"},
 	{"dhcp", "lab: x\nnetworks: {n: {dhcp: {%s}}}\n"},
