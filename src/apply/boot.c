@@ -192,28 +192,46 @@ static int add_cds(struct session *s, struct arena *arena, const struct boot *bo
 	return 0;
 }
 
-static int add_nics(struct session *s, struct arena *arena, const struct guest *guest, struct driver_nic *nics,
-		    struct error **err)
+static int make_taps(struct session *s, struct arena *arena, const struct nic *nic, struct driver_nic *d,
+		     struct error **err)
 {
-	for (size_t i = 0; i < guest->nic_count; i++) {
-		const struct nic *nic = &guest->nics[i];
-		int r;
+	int *fds, r;
 
-		if (guest->libvirt) {
-			char *name = arena_alloc(arena, INTERFACE_NAME_SIZE);
+	if (nic->guest->libvirt) {
+		char *name = arena_alloc(arena, INTERFACE_NAME_SIZE);
 
-			nic_loose_tap(nic, name);
-			nics[i].tap = name;
-			r = net_make_loose_tap(s->net, nic, err);
-		} else {
-			r = net_make_tap(s->net, nic, &nics[i].tap_fd, err);
-		}
-		if (r < 0)
-			return r;
-		memcpy(nics[i].mac, nic->mac, sizeof(nic->mac));
-		nics[i].mtu = nic->network->mtu;
+		nic_loose_tap(nic, name);
+		d->tap = name;
+		return net_make_loose_tap(s->net, nic, d->queues > 1, err);
 	}
-	return 0;
+	fds = arena_alloc(arena, d->queues * sizeof(*fds));
+	r = net_make_tap(s->net, nic, d->queues, fds, err);
+	if (r == 0)
+		d->tap_fds = fds;
+	return r;
+}
+
+static int add_nics(struct session *s, struct arena *arena, const struct guest *guest, struct driver_guest *d,
+		    struct driver_nic *nics, struct error **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < guest->nic_count; i++) {
+		const struct nic *nic = &guest->nics[i];
+
+		nics[i].queues = driver_queues(d, nic->queues);
+		nics[i].mtu = nic->network->mtu;
+		memcpy(nics[i].mac, nic->mac, sizeof(nic->mac));
+		r = make_taps(s, arena, nic, &nics[i], err);
+	}
+	return r;
+}
+
+static void close_taps(const struct driver_guest *d)
+{
+	for (size_t i = 0; i < d->nic_count; i++)
+		for (unsigned j = 0; d->nics[i].tap_fds && j < d->nics[i].queues; j++)
+			close(d->nics[i].tap_fds[j]);
 }
 
 struct plugging {
@@ -281,8 +299,6 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 				 .plug_data = &plugging};
 	int r;
 
-	for (size_t i = 0; i < guest->nic_count; i++)
-		nics[i].tap_fd = -1;
 	say_who_sees_inside(s, guest);
 	r = dir_make(run_dir, 0700, err);
 	if (r == 0)
@@ -290,11 +306,10 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 	if (r == 0)
 		r = add_cds(s, arena, boot, &d, err);
 	if (r == 0)
-		r = add_nics(s, arena, guest, nics, err);
+		r = add_nics(s, arena, guest, &d, nics, err);
 	if (r == 0)
 		r = driver_for(guest->libvirt)->start(&d, s->cancel, ret, err);
-	for (size_t i = 0; i < guest->nic_count; i++)
-		cleanup_closep(&nics[i].tap_fd);
+	close_taps(&d);
 	return r;
 }
 

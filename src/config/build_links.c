@@ -60,9 +60,11 @@ static void set_addresses(struct build *b, struct nic *nic, const struct node *a
 static void set_nic(struct build *b, struct nic *nic, const struct node *node)
 {
 	const struct node *network = said(node, NIC_NETWORK), *mac = said(node, NIC_MAC);
+	const struct node *queues = said(node, NIC_QUEUES);
 
 	if (network)
 		nic->network = find_network(b, nic->guest, network);
+	nic->queues = queues ? (unsigned)queues->value.number : 0;
 	set_addresses(b, nic, said(node, NIC_ADDRESS));
 	if (mac)
 		memcpy(nic->mac, mac->value.mac, sizeof(nic->mac));

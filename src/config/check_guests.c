@@ -311,9 +311,10 @@ static void check_firmware(struct build *b, const struct guest *guest)
 			guest_spot(b, guest, guest->firmware != FIRMWARE_UEFI_SECURE ? GUEST_FIRMWARE : GUEST_TPM),
 			"leave it out", "Windows 11 asks for UEFI with Secure Boot and for a TPM");
 	if (windows_version(guest->os) && guest->nested && guest->hypervisor_hidden)
-		problems_warning(b->problems, guest_spot(b, guest, GUEST_HYPERVISOR), "leave it out",
-				 "Hyper-V inside \"%s\" wants the enlightenments that a hidden hypervisor does not show",
-				 guest->path);
+		problems_warning(
+			b->problems, guest_spot(b, guest, GUEST_HYPERVISOR), "leave it out",
+			"Hyper-V inside \"%s\" wants the enlightenments that a hidden hypervisor does not show",
+			guest->path);
 	if (guest->tpm && guest->firmware == FIRMWARE_BIOS)
 		problems_warning(b->problems, guest_spot(b, guest, GUEST_TPM), "add firmware: uefi-secure",
 				 "without UEFI nothing is measured into the TPM of \"%s\"", guest->path);
@@ -505,6 +506,18 @@ static void check_depth(struct build *b)
 		}
 }
 
+/* virtio-net uses no more queues than there are CPUs. */
+static void check_queues(struct build *b, const struct nic *nic)
+{
+	const struct guest *guest = nic->guest;
+
+	if (nic->queues > guest->cpus && !guest_is_broken(b, guest, GUEST_CPUS))
+		problems_error(b->problems, nic_spot(b, nic, NIC_QUEUES),
+			       problems_text(b->problems, "queues: %u, or leave it out", guest->cpus),
+			       "\"%s\" has %u CPU%s: more queues than that are of no use", guest->path, guest->cpus,
+			       guest->cpus == 1 ? "" : "s");
+}
+
 static void check_guest(struct checks *c, struct guest *guest)
 {
 	check_id(c, guest);
@@ -515,6 +528,7 @@ static void check_guest(struct checks *c, struct guest *guest)
 		check_interface(c, guest->parent, nic->tap, nic_spot(c->b, nic, -1), guest->path);
 		if (!node || !is_broken(node, NIC_MAC))
 			check_mac(c, nic);
+		check_queues(c->b, nic);
 	}
 	check_publish(c, guest);
 	if (!guest->adopted) { /* what is there works as it is */

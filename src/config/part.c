@@ -148,6 +148,8 @@ static json_t *nic_json(const struct lab *lab, const struct nic *nic)
 	model_derive_mac(lab->name, nic->guest->path, nic->index, derived);
 	if (memcmp(derived, nic->mac, sizeof(derived)) != 0)
 		set_text(json, "mac", mac_format(nic->mac, text));
+	if (nic->queues)
+		json_object_set_new(json, "queues", json_integer(nic->queues));
 	return json;
 }
 

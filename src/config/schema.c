@@ -211,6 +211,13 @@ static const struct key nic_keys[] = {
 			     "derived from the lab, the guest's path and the NIC's position, so that it never changes",
 		     .description = "The Ethernet address.",
 		     .example = "02:00:00:00:00:01"},
+	[NIC_QUEUES] = {.name = "queues",
+			NUMBER(VALUE_INTEGER, 1, 255),
+			.otherwise = "one for each of the guest's CPUs, at most 8; one under emulation and where the "
+				     "guest has no PCI",
+			.description = "Pairs of queues of virtio-net: the CPUs send and receive side by side. At most as "
+				       "many as the guest has CPUs.",
+			.example = "2"},
 };
 
 static const struct object schema_nic =

@@ -315,6 +315,16 @@ static bool vhost_opens(void)
 	return fd >= 0;
 }
 
+/* "fd=7", "fds=7:8" */
+static const char *descriptors(struct arena *arena, const struct driver_nic *nic)
+{
+	const char *text = arena_printf(arena, "%s=%d", nic->queues > 1 ? "fds" : "fd", nic->tap_fds[0]);
+
+	for (unsigned i = 1; i < nic->queues; i++)
+		text = arena_printf(arena, "%s:%d", text, nic->tap_fds[i]);
+	return text;
+}
+
 static void add_nics(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
 	const char *vhost = guest->nic_count && guest->accelerator == ACCEL_KVM && vhost_opens() ? ",vhost=on" : "";
@@ -323,10 +333,10 @@ static void add_nics(struct words *w, const struct driver_guest *guest, const st
 		const struct driver_nic *nic = &guest->nics[i];
 		char mac[MAC_TEXT_SIZE];
 
-		pair(w, "-netdev", arena_printf(w->arena, "tap,id=net%zu,fd=%d%s", i, nic->tap_fd, vhost));
+		pair(w, "-netdev", arena_printf(w->arena, "tap,id=net%zu,%s%s", i, descriptors(w->arena, nic), vhost));
 		pair(w, "-device",
-		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s%s%s", device(w, profile, "virtio-net"), i,
-				  mac_format(nic->mac, mac),
+		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s%s%s%s", device(w, profile, "virtio-net"), i,
+				  mac_format(nic->mac, mac), nic->queues > 1 ? ",mq=on" : "",
 				  nic->mtu ? arena_printf(w->arena, ",host_mtu=%u", nic->mtu) : "",
 				  profile->bus == BUS_PCI ? ",romfile=" : "")); /* nothing boots over the network */
 	}

@@ -39,8 +39,9 @@ enum accelerator { ACCEL_KVM, ACCEL_TCG };
 const char *accelerator_name(enum accelerator accelerator);
 
 struct driver_nic {
-	int tap_fd;	 /* qemu */
-	const char *tap; /* libvirt: the name of a tap that is there, in the namespace that libvirt is in */
+	unsigned queues;    /* of the tap; at least 1 */
+	const int *tap_fds; /* qemu: one for each queue */
+	const char *tap;    /* libvirt: the name of a tap that is there, in the namespace that libvirt is in */
 	uint8_t mac[6];
 	unsigned mtu;
 };
@@ -117,6 +118,13 @@ extern const struct driver_ops driver_qemu;
 /* Its guests need a libvirtd in this machine's own network namespace. -EPERM for a domain without nestvisor's mark,
  * which is left alone; -EIO for what libvirt does not do, in its own words. */
 extern const struct driver_ops driver_libvirt;
+
+/*
+ * Of a guest that is to be started: how many queues its NICs get, where its lab says `said`, or nothing (0). Never more
+ * than its CPUs, which is what virtio-net uses of them. Unsaid: under KVM one for each CPU, at most 8; one where that
+ * does not pay, under emulation and without PCI, where all queues share one interrupt.
+ */
+unsigned driver_queues(const struct driver_guest *guest, unsigned said);
 
 /* For a guest that is to be started: by its uri. */
 const struct driver_ops *driver_for(const char *uri);

@@ -126,6 +126,8 @@ static void add_nics(struct writer *w)
 			      "      <target dev='%s' managed='no'/>\n"
 			      "      <model type='virtio'/>\n",
 			      mac_format(nic->mac, mac), nic->tap);
+		if (nic->queues > 1)
+			strbuf_printf(&w->text, "      <driver queues='%u'/>\n", nic->queues);
 		if (nic->mtu)
 			strbuf_printf(&w->text, "      <mtu size='%u'/>\n", nic->mtu);
 		strbuf_add(&w->text, "      <rom enabled='no'/>\n    </interface>\n");

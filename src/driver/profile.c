@@ -118,3 +118,20 @@ int profile_choose(const struct driver_guest *guest, const struct profile **ret,
 	}
 	return r;
 }
+
+/* Each is a descriptor, a thread of vhost and buffers of the guest's; Windows itself spreads packets over few more. */
+enum { MOST_QUEUES = 8 };
+
+static bool queues_pay(const struct driver_guest *guest)
+{
+	const struct profile *profile;
+
+	return guest->accelerator == ACCEL_KVM && profile_choose(guest, &profile, NULL) == 0 && profile->bus == BUS_PCI;
+}
+
+unsigned driver_queues(const struct driver_guest *guest, unsigned said)
+{
+	unsigned queues = said ? said : queues_pay(guest) ? MOST_QUEUES : 1;
+
+	return queues < guest->cpus ? queues : guest->cpus;
+}

@@ -107,12 +107,12 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
 	cleanup_free char *events_path = in_dir(guest->run_dir, "events");
 	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, events = -1, tpm = -1;
-	int *keep = arena_alloc(arena, (guest->nic_count + 5) * sizeof(*keep)), r;
+	size_t count = 0;
+	int *keep = NULL, r;
 	struct firmware_files firmware = {0};
 	struct own own = {0};
 	struct command command = {.guest = guest, .profile = profile, .firmware = &firmware, .own = &own, .tpm = -1};
-	struct process_spec spec = {
-		.netns = guest->netns, .in = -1, .pid_file = pid_path, .detach = true, .keep = keep};
+	struct process_spec spec = {.netns = guest->netns, .in = -1, .pid_file = pid_path, .detach = true};
 
 	r = make_fifos(guest->run_dir, err);
 	if (r == 0)
@@ -132,12 +132,15 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	command.console = console;
 	command.events = events;
 	for (size_t i = 0; i < guest->nic_count; i++)
-		keep[i] = guest->nics[i].tap_fd;
-	keep[guest->nic_count] = qmp;
-	keep[guest->nic_count + 1] = console;
-	keep[guest->nic_count + 2] = events >= 0 ? events : tpm; /* -1 ends the list as well */
-	keep[guest->nic_count + 3] = events >= 0 ? tpm : -1;
-	keep[guest->nic_count + 4] = -1;
+		for (unsigned j = 0; j < guest->nics[i].queues; j++)
+			*arena_push(arena, keep, count) = guest->nics[i].tap_fds[j];
+	*arena_push(arena, keep, count) = qmp;
+	*arena_push(arena, keep, count) = console;
+	if (events >= 0)
+		*arena_push(arena, keep, count) = events;
+	*arena_push(arena, keep, count) = tpm; /* -1 ends the list as well */
+	*arena_push(arena, keep, count) = -1;
+	spec.keep = keep;
 	spec.out = spec.err = log;
 	spec.argv = command_build(arena, &command);
 	return process_spawn(&spec, ret, err);

@@ -101,6 +101,7 @@ struct nic {
 	unsigned index;          /* 0 is the first; its network carries the default route */
 	struct ip address4, address6; /* family 0: none, or by DHCP */
 	uint8_t mac[6];          /* derived from lab, path and index, locally administered, unless said */
+	unsigned queues;         /* pairs of them, at most the guest's CPUs; 0: what pays (driver_queues) */
 	char tap[INTERFACE_NAME_SIZE]; /* the tap's interface name inside the lab's namespace */
 	struct place place;
 };

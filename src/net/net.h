@@ -128,16 +128,17 @@ int net_isolate(struct net *net, const struct isolation *after, struct net_switc
 int net_end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,
 		  struct error **err);
 
-/* A tap on the network's bridge. The descriptor is for QEMU (-netdev tap,fd=N), with vnet headers; multiqueue not used.
- */
-int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err);
+/* A tap on the network's bridge, with as many queues as said. Each has a descriptor in ret_fds, for QEMU (-netdev
+ * tap,fds=M:N), with vnet headers. -EBUSY while another holds it. */
+int net_make_tap(struct net *net, const struct nic *nic, size_t queues, int *ret_fds, struct error **err);
 /*
  * The same for a hypervisor that opens its taps by name in the host's root namespace (libvirt). net_make_loose_tap
- * makes one there, under nic_loose_tap's name, without a cable, that waits to be opened; net_plug_tap then takes it
+ * makes one there, under nic_loose_tap's name, without a cable, that waits to be opened, for one queue or for several
+ * (the two are not the same to whoever opens it); net_plug_tap then takes it
  * into the lab's namespace, under the name that the lab knows it by, and onto its bridge. What is left of either from
  * before is removed.
  */
-int net_make_loose_tap(struct net *net, const struct nic *nic, struct error **err);
+int net_make_loose_tap(struct net *net, const struct nic *nic, bool several_queues, struct error **err);
 int net_plug_tap(struct net *net, const struct nic *nic, struct error **err);
 
 /*

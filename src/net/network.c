@@ -191,29 +191,65 @@ static int take_tap(int fd, struct ifreq *request)
 	return 0;
 }
 
-/* Creates the device, or opens one that has lasted: it belongs to the namespace that /dev/net/tun was opened in. */
-static int create_tap(int netns, const char *name, bool lasting, int *ret_fd, struct error **err)
+static int open_queue(const char *name, short flags, int *ret, struct error **err)
 {
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-	cleanup_close int fd = -1;
-	struct netns_visit visit;
-	int r = netns_enter(netns, &visit, err);
+	struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags)};
+	int r;
 
-	if (r < 0)
-		return r;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
+	*ret = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (*ret < 0) {
 		r = error_errno(err, errno, "cannot open /dev/net/tun");
 		error_hint(err, "modprobe tun; a container needs the device passed in");
-	} else if (take_tap(fd, &request) < 0 || ioctl(fd, TUNSETPERSIST, lasting) < 0) {
-		r = error_errno(err, errno, "cannot make the tap %s", name);
-		if (r == -EBUSY)
-			error_hint(err, "a running guest still has it");
+		return r;
 	}
+	if (take_tap(*ret, &request) == 0)
+		return 0;
+	r = error_errno(err, errno, "cannot make the tap %s", name);
+	if (r == -EBUSY)
+		error_hint(err, "a running guest still has it");
+	return r;
+}
+
+/*
+ * Makes the device, or with one queue opens one that has lasted: it belongs to the namespace that /dev/net/tun was
+ * opened in. A tap of several queues has no owner: whoever opens it gets one more. So that none is added to those of a
+ * QEMU that ends, the first open is to make it.
+ */
+static int open_queues(const char *name, bool several, size_t count, int *ret_fds, struct error **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = open_queue(name, several ? (short)(IFF_MULTI_QUEUE | (i == 0 ? IFF_TUN_EXCL : 0)) : 0, &ret_fds[i],
+			       err);
+	return r;
+}
+
+static void close_queues(size_t count, int *fds)
+{
+	for (size_t i = 0; i < count; i++)
+		cleanup_closep(&fds[i]);
+}
+
+/* Closes, where it fails, what it opened. */
+static int create_tap(int netns, const char *name, bool several, bool lasting, size_t count, int *ret_fds,
+		      struct error **err)
+{
+	struct netns_visit visit;
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		ret_fds[i] = -1;
+	r = netns_enter(netns, &visit, err);
+	if (r < 0)
+		return r;
+	r = open_queues(name, several, count, ret_fds, err);
+	if (r == 0 && ioctl(ret_fds[0], TUNSETPERSIST, lasting) < 0)
+		r = error_errno(err, errno, "cannot make the tap %s", name);
 	netns_leave(&visit);
-	if (r == 0)
-		*ret_fd = steal_fd(&fd);
+	if (r < 0)
+		close_queues(count, ret_fds);
 	return r;
 }
 
@@ -250,23 +286,23 @@ int network_plug_tap(struct net *net, struct netlink *nl, const struct nic *nic,
 	return r < 0 ? netlink_fail(nl, r, err, "cannot bring up the tap %s", nic->tap) : 0;
 }
 
-int net_make_tap(struct net *net, const struct nic *nic, int *ret_fd, struct error **err)
+int net_make_tap(struct net *net, const struct nic *nic, size_t queues, int *ret_fds, struct error **err)
 {
-	cleanup_close int fd = -1;
+	bool made = false;
 	struct netlink *nl;
 	int r;
 
 	pthread_mutex_lock(&net->mutex);
 	r = net_inside(net, &nl, err);
 	if (r == 0)
-		r = create_tap(net->netns, nic->tap, false, &fd, err);
+		r = create_tap(net->netns, nic->tap, queues > 1, false, queues, ret_fds, err);
+	made = r == 0;
 	if (r == 0)
 		r = network_plug_tap(net, nl, nic, err);
 	pthread_mutex_unlock(&net->mutex);
-	if (r < 0)
-		return error_wrap(err, "nic %u of %s", nic->index, nic->guest->path);
-	*ret_fd = steal_fd(&fd);
-	return 0;
+	if (r < 0 && made)
+		close_queues(queues, ret_fds);
+	return r < 0 ? error_wrap(err, "nic %u of %s", nic->index, nic->guest->path) : 0;
 }
 
 /* Removes a tap that nobody has open any more, or that is about to be nobody's; or the cable in its place (lend.c). */
@@ -280,7 +316,7 @@ static int remove_stale_tap(const struct net *net, struct netlink *nl, const cha
 	return link_delete(nl, &link, err);
 }
 
-static int make_loose_tap(struct net *net, const struct nic *nic, struct error **err)
+static int make_loose_tap(struct net *net, const struct nic *nic, bool several_queues, struct error **err)
 {
 	cleanup_close int fd = -1;
 	char name[INTERFACE_NAME_SIZE], what[128];
@@ -298,7 +334,7 @@ static int make_loose_tap(struct net *net, const struct nic *nic, struct error *
 	if (r == 0)
 		r = net_remove_lent(net, root, nic->tap, err);
 	if (r == 0)
-		r = create_tap(-1, name, true, &fd, err);
+		r = create_tap(-1, name, several_queues, true, 1, &fd, err);
 	if (r < 0)
 		return r;
 	r = link_get(root, name, &tap);
@@ -308,12 +344,12 @@ static int make_loose_tap(struct net *net, const struct nic *nic, struct error *
 	return net_put_alias(net, root, &tap, what, err);
 }
 
-int net_make_loose_tap(struct net *net, const struct nic *nic, struct error **err)
+int net_make_loose_tap(struct net *net, const struct nic *nic, bool several_queues, struct error **err)
 {
 	int r;
 
 	pthread_mutex_lock(&net->mutex);
-	r = make_loose_tap(net, nic, err);
+	r = make_loose_tap(net, nic, several_queues, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "nic %u of %s", nic->index, nic->guest->path) : 0;
 }

@@ -38,12 +38,12 @@ static json_t *nics_json(const struct guest *guest)
 		const struct nic *nic = &guest->nics[i];
 		char mac[MAC_TEXT_SIZE];
 
-		json_array_append_new(nics,
-				      json_pack("{s:s, s:o, s:o, s:s, s:i, s:o, s:o}", "network", nic->network->name,
-						"address4", ip_json(&nic->address4), "address6",
-						ip_json(&nic->address6), "mac", mac_format(nic->mac, mac), "mtu",
-						(int)nic->network->mtu, "gateway4", ip_json(&nic->network->gateway4),
-						"gateway6", ip_json(&nic->network->gateway6)));
+		json_array_append_new(
+			nics, json_pack("{s:s, s:o, s:o, s:s, s:i, s:o, s:o, s:o*}", "network", nic->network->name,
+					"address4", ip_json(&nic->address4), "address6", ip_json(&nic->address6), "mac",
+					mac_format(nic->mac, mac), "mtu", (int)nic->network->mtu, "gateway4",
+					ip_json(&nic->network->gateway4), "gateway6", ip_json(&nic->network->gateway6),
+					"queues", nic->queues ? json_integer(nic->queues) : NULL));
 	}
 	return nics;
 }

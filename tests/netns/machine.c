@@ -465,7 +465,7 @@ struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *n
 	machine_do("ip netns add %s && ip -n %s link set lo up", netns, netns);
 	peer->netns = netns_of(netns);
 	memcpy(peer->mac, nic->mac, sizeof(peer->mac));
-	if (net_make_tap(net, nic, &peer->lab_tap, &err) < 0)
+	if (net_make_tap(net, nic, 1, &peer->lab_tap, &err) < 0)
 		fail_msg("net_make_tap: %s", err->message);
 	fcntl(peer->lab_tap, F_SETFL, O_NONBLOCK);
 	peer->guest_tap = tap_in(peer->netns, "eth0");

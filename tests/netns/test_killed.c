@@ -119,7 +119,7 @@ static void bring_up(struct fixture *f)
 	OK(net_make_uplink(net, NULL, &problem));
 	OK(net_make_routes(net, &problem));
 	OK(net_make_dhcp(net, f->lan, NULL, &problem));
-	OK(net_make_tap(net, &f->a->nics[0], &tap, &problem));
+	OK(net_make_tap(net, &f->a->nics[0], 1, &tap, &problem));
 	close(tap); /* in the test there is no QEMU that would keep it */
 	net_close(net);
 }

@@ -238,7 +238,7 @@ static void tap_is_as_qemu_wants_it(void **state)
 	int fd = -1, second = -1;
 
 	make_all(f);
-	OK(net_make_tap(f->net, &f->b->nics[0], &fd, &problem));
+	OK(net_make_tap(f->net, &f->b->nics[0], 1, &fd, &problem));
 	assert_int_equal(ioctl(fd, TUNGETIFF, &request), 0);
 	assert_string_equal(request.ifr_name, "b-0");
 	assert_int_equal(request.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
@@ -249,7 +249,7 @@ static void tap_is_as_qemu_wants_it(void **state)
 	assert_non_null(strstr(link, "UP,LOWER_UP"));
 	/* The host says nothing by itself on a guest's cable. */
 	assert_false(machine_try("ip -n nestvisor-net-test addr show b-0 | grep -q inet6"));
-	assert_int_equal(net_make_tap(f->net, &f->b->nics[0], &second, &err), -EBUSY);
+	assert_int_equal(net_make_tap(f->net, &f->b->nics[0], 1, &second, &err), -EBUSY);
 	assert_non_null(strstr(err->hint, "running guest"));
 	error_free(err);
 	/* QEMU ends, however: the tap goes with it. */
@@ -272,11 +272,36 @@ static void a_tap_that_is_let_go_late_is_waited_for(void **state)
 	int fd, second;
 
 	make_all(f);
-	OK(net_make_tap(f->net, &f->b->nics[0], &fd, &problem));
+	OK(net_make_tap(f->net, &f->b->nics[0], 1, &fd, &problem));
 	assert_int_equal(pthread_create(&thread, NULL, let_go_late, &fd), 0);
-	OK(net_make_tap(f->net, &f->b->nics[0], &second, &problem));
+	OK(net_make_tap(f->net, &f->b->nics[0], 1, &second, &problem));
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	close(second);
+}
+
+/* Each open of such a tap is one more queue: those of a QEMU that still runs must get none of ours. */
+static void a_tap_has_several_queues(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_free char *link = NULL;
+	struct error *err = NULL;
+	int fds[3], more[2];
+
+	make_all(f);
+	OK(net_make_tap(f->net, &f->b->nics[0], 3, fds, &problem));
+	link = machine_run("ip -n nestvisor-net-test -d link show b-0");
+	assert_non_null(strstr(link, "multi_queue numqueues 3"));
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(fcntl(fds[i], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	assert_int_equal(net_make_tap(f->net, &f->b->nics[0], 2, more, &err), -EBUSY);
+	assert_non_null(strstr(err->hint, "running guest"));
+	error_free(err);
+	machine_do("ip -n nestvisor-net-test -d link show b-0 | grep -q 'numqueues 3'");
+	close(fds[0]);
+	close(fds[1]);
+	machine_do("ip -n nestvisor-net-test link show b-0");
+	close(fds[2]);
+	assert_false(machine_try("ip -n nestvisor-net-test link show b-0 2>/dev/null"));
 }
 
 static void a_tap_in_use_can_be_removed(void **state)
@@ -285,7 +310,7 @@ static void a_tap_in_use_can_be_removed(void **state)
 	int fd = -1;
 
 	make_all(f);
-	OK(net_make_tap(f->net, &f->b->nics[0], &fd, &problem));
+	OK(net_make_tap(f->net, &f->b->nics[0], 1, &fd, &problem));
 	OK(net_remove_tap(f->net, "b-0", &problem));
 	assert_false(machine_try("ip -n nestvisor-net-test link show b-0 2>/dev/null"));
 	OK(net_remove_tap(f->net, "b-0", &problem));
@@ -306,7 +331,7 @@ static void look_sees_what_is_there(void **state)
 	net_actual_free(&actual);
 	machine_forward(true);
 	make_all(f);
-	OK(net_make_tap(f->net, &f->hv1->nics[0], &fd, &problem));
+	OK(net_make_tap(f->net, &f->hv1->nics[0], 1, &fd, &problem));
 	OK(net_look(f->net, &actual, &problem));
 	assert_true(actual.namespace_exists);
 	assert_true(actual.uplink_exists);
@@ -619,7 +644,7 @@ static void remove_all_leaves_nothing(void **state)
 	int fd;
 
 	make_all(f);
-	OK(net_make_tap(f->net, &f->b->nics[0], &fd, &problem));
+	OK(net_make_tap(f->net, &f->b->nics[0], 1, &fd, &problem));
 	OK(net_remove_all("net-test", f->m->run, &problem));
 	close(fd);
 	after = machine_picture("", "");
@@ -673,6 +698,7 @@ static int tests(void)
 		TEST(the_second_time_changes_nothing),
 		TEST(tap_is_as_qemu_wants_it),
 		TEST(a_tap_that_is_let_go_late_is_waited_for),
+		TEST(a_tap_has_several_queues),
 		TEST(a_tap_in_use_can_be_removed),
 		TEST(look_sees_what_is_there),
 		TEST(what_is_taken_away_is_noticed),

@@ -210,35 +210,39 @@ static void stream_through(struct transport *t, const char *data, size_t length)
 	assert_memory_equal(back, data, length);
 }
 
-/* A tap in a network namespace of its own. */
-static int make_tap(int *ret_netns)
+/* A tap of two queues in a network namespace of its own. */
+static void make_tap(int *ret_netns, int ret[2])
 {
-	struct ifreq request = {.ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	struct ifreq request = {.ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE};
 	cleanup_close int outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int tap;
-
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	*ret_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	assert_true(tap >= 0 && *ret_netns >= 0);
-	assert_int_equal(ioctl(tap, TUNSETIFF, &request), 0);
+	assert_true(*ret_netns >= 0);
+	for (size_t i = 0; i < 2; i++) {
+		ret[i] = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+		assert_true(ret[i] >= 0);
+		assert_int_equal(ioctl(ret[i], TUNSETIFF, &request), 0);
+	}
 	assert_int_equal(setns(outside, CLONE_NEWNET), 0);
-	return tap;
 }
 
 static void test_nic(void **state)
 {
 	struct fixture *f = *state;
-	struct driver_nic nic = {.mac = {2, 0, 0, 0xab, 0xcd, 0xef}, .mtu = 1430};
+	struct driver_nic nic = {.mac = {2, 0, 0, 0xab, 0xcd, 0xef}, .mtu = 1430, .queues = 2};
 	cleanup_error struct error *err = NULL;
 	char link[64], ours[64] = "", theirs[64] = "";
 	struct driver_state started;
+	int taps[2];
 
-	nic.tap_fd = make_tap(&f->guest.netns);
+	make_tap(&f->guest.netns, taps);
+	nic.tap_fds = taps;
+	f->guest.cpus = 2;
 	f->guest.nics = &nic;
 	f->guest.nic_count = 1;
 	start(f, &started);
-	close(nic.tap_fd);
+	close(taps[0]);
+	close(taps[1]);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", f->guest.netns);
 	assert_true(readlink(link, ours, sizeof(ours) - 1) > 0);
 	snprintf(link, sizeof(link), "/proc/%d/ns/net", started.process.pid);
@@ -247,6 +251,7 @@ static void test_nic(void **state)
 	close(f->guest.netns);
 	assert_int_equal(driver_qemu.wait_ready(f->folder, "a", ACCEL_TCG, NULL, NULL, &err), 0);
 	assert_string_equal(shell(f, "cd /sys/class/net/eth0 && cat address mtu"), "02:00:00:ab:cd:ef\n1430\n");
+	assert_string_equal(shell(f, "cd /sys/class/net/eth0/queues && echo *"), "rx-0 rx-1 tx-0 tx-1\n");
 }
 
 /* A hypervisor: sees svm, has a KVM that nests, and nestvisor; its run_dir is longer than a socket's address. */

@@ -62,8 +62,8 @@ static const struct profile tcg = {.binary = "qemu-system-x86_64",
 				   .elf_kernel = true,
 				   .append = "mitigations=off"};
 
-static struct driver_nic nics[] = {{.tap = "nv0123abcdt0", .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500},
-				   {.tap = "nv0123abcdt1", .mac = {2, 0, 0, 0, 0, 2}}};
+static struct driver_nic nics[] = {{.tap = "nv0123abcdt0", .queues = 2, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500},
+				   {.tap = "nv0123abcdt1", .queues = 1, .mac = {2, 0, 0, 0, 0, 2}}};
 static struct driver_disk disks[] = {{"/state/first/hv1.qcow2", "qcow2", "root", false},
 				     {"/state/first/hv1.seed", "raw", "seed", true}};
 
