@@ -293,6 +293,10 @@ static void mend_windows_settings(struct examination *examination, struct findin
 		}
 		finding_remedy(examination, finding, "virt-xml %s --edit %s%s", guest, options[i], values.text);
 	}
+	finding_remedy(examination, finding,
+		       "with several CPUs: virt-xml %s --edit all --network driver.queues=N, as many as it has CPUs, "
+		       "at most 8",
+		       guest);
 }
 
 static const struct question windows_settings_asked = {
@@ -311,10 +315,21 @@ const struct check check_guest_windows_settings = {
 	.look = look_guests,
 };
 
+static const char *mend_of(struct arena *arena, const struct windows_setting *setting, struct xml *xml)
+{
+	const char *number = strstr(setting->mend, WINDOWS_CPUS);
+	size_t cpus = xml_count(xml, "number(/domain/vcpu)");
+
+	return number ? arena_printf(arena, "%.*s%zu%s", (int)(number - setting->mend), setting->mend,
+				     cpus > 8 ? 8 : cpus, number + strlen(WINDOWS_CPUS))
+		      : setting->mend;
+}
+
 /* One row of the table for one guest: what it is for, and who says so. */
 static void tell_setting(const struct check *check, struct examination *examination, const struct patient *patient,
-			 const struct windows_setting *setting, const char *guest, bool has)
+			 const struct windows_setting *setting, struct xml *xml, const char *guest)
 {
+	bool has = xml_has(xml, "%s", setting->libvirt);
 	enum result bad = setting->required ? RESULT_FAIL : RESULT_WARN;
 	struct finding *finding = finding_add(check, examination, patient, has ? RESULT_PASS : bad, "%s %s %s: %s",
 					      guest, has ? "has" : "lacks", setting->name, setting->reason);
@@ -322,7 +337,7 @@ static void tell_setting(const struct check *check, struct examination *examinat
 	finding_evidence(examination, finding, NULL, "%s", setting->source);
 	if (!has)
 		finding_remedy(examination, finding, "virt-xml %s %s%s", guest, setting->required ? "" : "--edit ",
-			       setting->mend);
+			       mend_of(examination->arena, setting, xml));
 }
 
 /* Of one definition that somebody handed us every row is told, with its reason and its source. */
@@ -339,9 +354,8 @@ static bool look_settings(const struct check *check, struct examination *examina
 		return false;
 	for (size_t i = 0; i < windows_setting_count; i++)
 		if (windows_settings[i].required == required && concerns(&windows_settings[i], xml, patient->facts))
-			tell_setting(check, examination, patient, &windows_settings[i],
-				     document->name ? document->name : "GUEST",
-				     xml_has(xml, "%s", windows_settings[i].libvirt));
+			tell_setting(check, examination, patient, &windows_settings[i], xml,
+				     document->name ? document->name : "GUEST");
 	return true;
 }
 

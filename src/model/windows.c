@@ -120,6 +120,19 @@ const struct windows_setting windows_settings[] = {
 	 .mend = "--clock timer1.name=pit,timer1.tickpolicy=delay",
 	 .reason = "Ticks that were missed come at the usual rate, and not all at once.",
 	 .source = "libvirt: formatdomain.html, Time keeping"},
+	{.name = "a queue of virtio-net for each CPU",
+	 .versions = ANY,
+	 .place = WINDOWS_GUEST,
+	 .when = WINDOWS_UNDER_KVM,
+	 .value = "queues: CPUS",
+	 .libvirt = "/domain[vcpu = 1 or not(devices/interface[contains(model/@type, 'virtio') and "
+		    "not(driver/@queues > 1)])]",
+	 .mend = "all --network driver.queues=" WINDOWS_CPUS,
+	 .reason =
+		 "With one queue one CPU sends and receives for all of them; each queue has an interrupt and a thread "
+		 "of vhost of its own. More than 8 are seldom of use.",
+	 .source = "libvirt: formatdomain.html, Setting NIC driver-specific options; virtio 1.2, 5.1.6.5.6, Automatic "
+		   "receive steering in multiqueue mode"},
 };
 const size_t windows_setting_count = sizeof(windows_settings) / sizeof(windows_settings[0]);
 

@@ -51,6 +51,9 @@ struct windows_setting {
 	const char *reason, *source;
 };
 
+/* Stands in a mend for the number of the guest's CPUs, at most 8. */
+#define WINDOWS_CPUS "CPUS"
+
 /* In the order in which they are to be given to QEMU. */
 extern const struct windows_setting windows_settings[];
 extern const size_t windows_setting_count;

@@ -23,7 +23,7 @@ networks:
   lan: {subnet: [192.168.122.0/24, "fd00:122::/64"], uplink: nat, dns: true}
   other: {subnet: [192.168.123.0/24, "fd00:123::/64"], uplink: nat, dns: true}
 guests:
-  x: {memory: 128M, nics: [{network: lan, address: [192.168.122.10, "fd00:122::10"]}]}
+  x: {cpus: 2, memory: 128M, nics: [{network: lan, queues: 2, address: [192.168.122.10, "fd00:122::10"]}]}
   y: {memory: 128M, nics: [{network: lan, address: [192.168.122.11, "fd00:122::11"]}]}
   hv:
     cpus: 1 # emulation resets one of two now and then
@@ -61,7 +61,10 @@ done
 for address in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do nv exec x -- ping -c1 -W5 -q $address; done >/dev/null
 for address in 192.168.124.1 fd00:124::1 192.168.122.1 fd00:122::1; do nv exec hv/a -- ping -c1 -W5 -q $address; done >/dev/null
 
+check "x has two queues, and uses both" two_queues x
+on="taskset 2" # the second of them; the others have one
 attack_round "nv cut" x direct x 192.168.122.10 fd00:122::10
+on=
 attack_round "nv cut" hv/a deep a 192.168.124.91 fd00:124::91
 
 # ─── the hypervisor is taken over ───

@@ -24,7 +24,7 @@ cat > filtered.nest.yaml <<- 'END'
 	  lan: {subnet: [192.168.122.0/24, "fd00:122::/64"], uplink: nat, dns: true}
 	  other: {subnet: [192.168.123.0/24, "fd00:123::/64"], uplink: nat, dns: true}
 	guests:
-	  x: {driver: "qemu:///system", memory: 128M, nics: [{network: lan, address: [192.168.122.10, "fd00:122::10"]}]}
+	  x: {driver: "qemu:///system", cpus: 2, memory: 128M, nics: [{network: lan, queues: 2, address: [192.168.122.10, "fd00:122::10"]}]}
 	  y: {memory: 128M, nics: [{network: lan, address: [192.168.122.11, "fd00:122::11"]}]}
 END
 libvirtd_prepare && check "libvirtd runs" libvirtd_start
@@ -74,6 +74,8 @@ strip -o sender "$sender"
 check "the ways out are copied into x" nv cp -q sender x:/tmp/sender
 for address in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do nv exec x -- ping -c1 -W5 -q $address; done > /dev/null
 attack_cut() { no_verify cut "$@" --method nwfilter; }
+check "x has two queues, and uses both" two_queues x
+on="taskset 2" # the second of them
 attack_round attack_cut x direct x 192.168.122.10 fd00:122::10
 check "virsh shows the filter on the interface" says "<filterref filter='nestvisor-cut'>" virsh dumpxml filtered:x
 check "and in what it starts next time" says "<filterref filter='nestvisor-cut'>" virsh dumpxml --inactive filtered:x
