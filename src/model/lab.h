@@ -64,6 +64,8 @@ struct far_nic {
 	uint8_t mac[6];
 	struct ip address4, address6;  /* family 0: none, or by DHCP */
 	struct ip machine;             /* the other machine's end of the tunnel, one of network->peers */
+	struct prefix *behind;	       /* networks that its guest, a host, routes: their addresses come from it, too */
+	size_t behind_count;
 	const struct guest *guest;     /* NULL: not in this part of the lab */
 };
 

@@ -208,7 +208,7 @@ static int make_dhcp(struct net *net, const struct network *network, struct canc
 {
 	int r;
 
-	if (!network->dhcp && !network->dns)
+	if (!network_is_home(network) || (!network->dhcp && !network->dns))
 		return net_end_dhcp(net->run_dir, network->bridge, err);
 	r = make_for_all(net, network, cancel, err);
 	if (r == 0 && !network->dns)

@@ -13,8 +13,9 @@ const struct element_set element_sets[SET_COUNT] = {
 	[SET_TAP_FROM] = {"tap_from", IN_BRIDGE, KEY_TAP, 0, "tap_from", false},
 	[SET_TAP_TO] = {"tap_to", IN_BRIDGE, KEY_TAP, 0, "tap_to", false},
 	[SET_TAP_OPEN] = {"tap_open", IN_BRIDGE, KEY_TAP, 0, NULL, true},
-	[SET_MAC_FROM] = {"mac_from", IN_INET, KEY_MAC, 0, "mac_from", false},
-	[SET_MAC_OPEN] = {"mac_open", IN_INET, KEY_MAC, 0, NULL, true},
+	[SET_MAC_FROM] = {"mac_from", BOTH, KEY_MAC, 0, "mac_from", false},
+	[SET_MAC_TO] = {"mac_to", IN_BRIDGE, KEY_MAC, 0, "mac_to", false},
+	[SET_MAC_OPEN] = {"mac_open", BOTH, KEY_MAC, 0, NULL, true},
 	[SET_ASKER] = {"askers", IN_INET, KEY_ASKER, 0, NULL, false},
 	[SET_ASKER_OPEN] = {"askers_open", IN_INET, KEY_ASKER, 0, NULL, true},
 	[SET_FROM4] = {"from4", BOTH, KEY_ADDRESS, AF_INET, "from", false},
@@ -125,6 +126,15 @@ static void add_address(struct collector *c, const struct guest *guest, const st
 	add_allowed(c, effect, ip);
 }
 
+static void add_tap(struct collector *c, const struct nic *nic, struct element element, bool opened)
+{
+	memcpy(element.tap, nic->tap, sizeof(element.tap));
+	add_to(c, SET_TAP_FROM, IN_BRIDGE, element);
+	add_to(c, SET_TAP_TO, IN_BRIDGE, element);
+	if (opened)
+		add_to(c, SET_TAP_OPEN, IN_BRIDGE, element);
+}
+
 static void add_nic(struct collector *c, const struct nic *nic, enum element_mode mode,
 		    const struct isolation_effect *effect)
 {
@@ -132,16 +142,17 @@ static void add_nic(struct collector *c, const struct nic *nic, enum element_mod
 	struct element element = {.mode = (uint8_t)mode, .open_ms = effect->open_ms, .until = effect->open_until};
 
 	if (nic->guest->parent == root) {
-		memcpy(element.tap, nic->tap, sizeof(element.tap));
-		add_to(c, SET_TAP_FROM, IN_BRIDGE, element);
-		add_to(c, SET_TAP_TO, IN_BRIDGE, element);
-		if (effect->open_until)
-			add_to(c, SET_TAP_OPEN, IN_BRIDGE, element);
-		memset(element.tap, 0, sizeof(element.tap));
+		/* Of what comes by a tunnel the bridge knows no more than the Ethernet address. */
+		const uint8_t tables = nic->guest->machine ? BOTH : IN_INET;
+
+		if (!nic->guest->machine)
+			add_tap(c, nic, element, effect->open_until != 0);
 		memcpy(element.mac, nic->mac, sizeof(element.mac));
-		add_to(c, SET_MAC_FROM, IN_INET, element);
+		add_to(c, SET_MAC_FROM, tables, element);
+		if (nic->guest->machine)
+			add_to(c, SET_MAC_TO, IN_BRIDGE, element);
 		if (effect->open_until)
-			add_to(c, SET_MAC_OPEN, IN_INET, element);
+			add_to(c, SET_MAC_OPEN, tables, element);
 	}
 	if (nic->address4.family && reach_entry(root, nic->network, AF_INET))
 		add_address(c, nic->guest, &nic->address4, mode, effect);

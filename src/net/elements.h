@@ -39,6 +39,7 @@ enum element_set_id {
 	SET_TAP_TO,
 	SET_TAP_OPEN,
 	SET_MAC_FROM,
+	SET_MAC_TO,
 	SET_MAC_OPEN,
 	SET_ASKER,
 	SET_ASKER_OPEN,

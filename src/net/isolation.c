@@ -112,6 +112,8 @@ int net_check_rules(struct net *net, bool *ret_same, struct error **err)
 	r = format(net, &text, err);
 	if (r == 0)
 		r = check(net, record, text.text, ret_same, err);
+	if (r == 0 && *ret_same)
+		r = net_check_guard(net, ret_same, err);
 	pthread_mutex_unlock(&net->mutex);
 	return r < 0 ? error_wrap(err, "rules") : 0;
 }
@@ -134,6 +136,8 @@ static int make_rules(struct net *net, struct error **err)
 	bool same = false;
 	int r = net_inside(net, &inside, err); /* says what to do where there is no namespace */
 
+	if (r == 0)
+		r = net_make_guard(net, err);
 	if (r == 0)
 		r = format(net, &text, err);
 	if (r == 0)

@@ -32,8 +32,9 @@ static bool is_whole(const struct net *net, const struct link *link, const struc
 
 	for (size_t i = 0; i < root->network_count; i++)
 		if (strcmp(root->networks[i]->bridge, link->name) == 0)
-			return link->up && has_address(list, count, link->index, &root->networks[i]->gateway4) &&
-			       has_address(list, count, link->index, &root->networks[i]->gateway6);
+			return link->up && (!network_is_home(root->networks[i]) ||
+					    (has_address(list, count, link->index, &root->networks[i]->gateway4) &&
+					     has_address(list, count, link->index, &root->networks[i]->gateway6)));
 	return true;
 }
 
@@ -255,6 +256,8 @@ int net_remove_all(const char *lab_name, const char *run_dir, struct error **err
 		r = net_remove_loose_taps(&names, err);
 	if (r == 0)
 		r = net_remove_publish(&names, run_dir, err);
+	if (r == 0)
+		r = net_remove_guard(&names, run_dir, err);
 	if (r == 0)
 		r = net_remove_adopted(&names, run_dir, err);
 	if (r == 0 && unlink(record) < 0 && errno != ENOENT)

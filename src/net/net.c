@@ -188,7 +188,7 @@ char *net_file(const char *run_dir, const char *prefix, const char *name, const 
 bool net_wants_uplink(const struct net *net)
 {
 	for (size_t i = 0; i < net->lab->root->network_count; i++)
-		if (net->lab->root->networks[i]->uplink != UPLINK_NONE)
+		if (network_is_home(net->lab->root->networks[i]) && net->lab->root->networks[i]->uplink != UPLINK_NONE)
 			return true;
 	return false;
 }

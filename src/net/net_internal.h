@@ -11,6 +11,8 @@
 
 /* The uplink's interface inside the namespace, whatever is behind it (the rules know it by this name). */
 #define NET_WORLD "world"
+/* Where tunnels of VXLAN come out, in the host's own namespace (IANA). */
+enum { NET_VXLAN_PORT = 4789 };
 /* The way in for published ports (publish.c). */
 #define NET_ADMIN "admin"
 
@@ -65,6 +67,12 @@ int net_make_tunnels(struct net *net, struct netlink *inside, const struct netwo
 /* The name of a tunnel's interface; `i` counts a GENEVE network's peers, each of which has an interface of its own. */
 void net_tunnel_name(const struct network *network, size_t i, char ret[LINK_NAME_SIZE]);
 size_t net_tunnel_count(const struct network *network);
+
+/* guard.c: whose packets the host takes for its stretched networks. With the mutex held; the first removes it where
+ * there is no such network. */
+int net_make_guard(struct net *net, struct error **err);
+int net_check_guard(struct net *net, bool *ret_same, struct error **err);
+int net_remove_guard(const struct net_names *names, const char *run_dir, struct error **err);
 
 /* network.c: taps that no network has got. */
 int net_remove_loose_taps(const struct net_names *names, struct error **err);

@@ -1,7 +1,8 @@
 /*
- * A network is a bridge with the gateway's addresses. A guest's nic is a tap on it. The tap lives as long as somebody
- * holds its descriptor, which is the guest's QEMU: when that dies in whatever way, the kernel removes the tap, and
- * there is nothing to clean up. Nothing else holds it (nestvisor closes its copy once QEMU has started).
+ * A network is a bridge with the gateway's addresses; of one that is at home on another machine it has none (tunnel.c).
+ * A guest's nic is a tap on it. The tap lives as long as somebody holds its descriptor, which is the guest's QEMU: when
+ * that dies in whatever way, the kernel removes the tap, and there is nothing to clean up. Nothing else holds it
+ * (nestvisor closes its copy once QEMU has started).
  */
 #include "net/network.h"
 
@@ -25,11 +26,20 @@
 enum { TAP_FREE_MS = 2000 };
 
 /* No guest has a nic of this number, so no guest has the bridge's address, even one with the network's path. */
-enum { BRIDGE_NIC = 0xffff };
+enum { BRIDGE_NIC = 0xffff, BRIDGE_AWAY_NIC = 0xfffe };
 
 void network_mac(const struct lab *lab, const struct network *network, uint8_t ret[6])
 {
 	model_derive_mac(lab->name, network->path, BRIDGE_NIC, ret);
+}
+
+/* Away from home the gateway is behind a port, so the bridge's own address is another. */
+static void bridge_mac(const struct lab *lab, const struct network *network, uint8_t ret[6])
+{
+	if (network_is_home(network))
+		network_mac(lab, network, ret);
+	else
+		model_derive_mac(lab->name, network->path, BRIDGE_AWAY_NIC, ret);
 }
 
 int network_create_bridge(struct netlink *nl, const char *name, const uint8_t mac[6], struct error **err)
@@ -87,7 +97,7 @@ static int set_gateways(struct net *net, struct netlink *nl, const struct networ
 {
 	struct prefix addresses[3] = {{.ip = network->gateway4, .length = network->subnet4.length},
 				      {.ip = network->gateway6, .length = network->subnet6.length}};
-	bool ipv6 = network->subnet6.ip.family != 0;
+	bool home = network_is_home(network), ipv6 = home && network->subnet6.ip.family != 0;
 	int r = 0;
 
 	if (ipv6) {
@@ -98,7 +108,7 @@ static int set_gateways(struct net *net, struct netlink *nl, const struct networ
 	}
 	if (ipv6 || !fresh) /* a fresh one has none */
 		r = network_set_ipv6(net, bridge->name, ipv6, err);
-	return r < 0 ? r : link_set_addresses(nl, bridge, addresses, 3, err);
+	return r < 0 ? r : link_set_addresses(nl, bridge, addresses, home ? 3 : 0, err);
 }
 
 static int make_network(struct net *net, const struct network *network, struct error **err)
@@ -114,7 +124,7 @@ static int make_network(struct net *net, const struct network *network, struct e
 	if (strcmp(network->bridge, NET_WORLD) == 0 || strcmp(network->bridge, "lo") == 0)
 		return error_set(err, EINVAL, "a network cannot be called \"%s\": there is such an interface already",
 				 network->name);
-	network_mac(net->lab, network, mac);
+	bridge_mac(net->lab, network, mac);
 	known = link_get(nl, network->bridge, &bridge);
 	if (known < 0) {
 		r = network_create_bridge(nl, network->bridge, mac, err);

@@ -4,7 +4,7 @@
 
 #include "net/net_internal.h"
 
-/* The bridge's own address, derived like those of the nics. */
+/* The gateway's, and at home the bridge's own address, derived like those of the nics. */
 void network_mac(const struct lab *lab, const struct network *network, uint8_t ret[6]);
 
 /* Switches IPv6 of an interface in the namespace, which is off for new ones. */

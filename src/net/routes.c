@@ -18,7 +18,7 @@ static bool route_to(const struct host *root, const struct network *network, uin
 		return false;
 	through = host_guest_towards(root, network->owner->guest);
 	*ret = reach_nic(through, family);
-	return *ret != NULL;
+	return *ret != NULL && network_is_home((*ret)->network);
 }
 
 /* The index of each of this host's bridges, in the networks' order; 0: it is not there. */

@@ -69,6 +69,16 @@ struct set rules_set_begin(struct strbuf *out, const char *name, const char *typ
 	return (struct set){.out = out, .interval = interval};
 }
 
+static bool has_element(const struct set *set, const char *element)
+{
+	size_t length = strlen(element);
+
+	for (const char *at = set->count ? set->elements.text : NULL; at && (at = strstr(at, element)); at += length)
+		if (at[-1] == ' ' && (at[length] == ',' || !at[length]))
+			return true;
+	return false;
+}
+
 void rules_set_add(struct set *set, const char *format, ...)
 {
 	char element[160];
@@ -77,6 +87,8 @@ void rules_set_add(struct set *set, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(element, sizeof(element), format, args);
 	va_end(args);
+	if (set->once && has_element(set, element))
+		return;
 	strbuf_add(&set->elements, set->count++ ? ", " : "\t\telements = { ");
 	strbuf_add(&set->elements, element);
 }
@@ -115,7 +127,7 @@ static void add_networks(struct strbuf *out, const struct host *root, const char
 	struct set set = rules_set_begin(out, name, "ifname", false);
 
 	for (size_t i = 0; i < root->network_count; i++)
-		if (wanted(root->networks[i]))
+		if (network_is_home(root->networks[i]) && wanted(root->networks[i]))
 			rules_set_add(&set, "\"%s\"", root->networks[i]->bridge);
 	rules_set_end(&set);
 }
@@ -138,7 +150,7 @@ static bool is_isolated(const struct network *network)
 static bool has_network(const struct host *root, bool (*wanted)(const struct network *))
 {
 	for (size_t i = 0; i < root->network_count; i++)
-		if (wanted(root->networks[i]))
+		if (network_is_home(root->networks[i]) && wanted(root->networks[i]))
 			return true;
 	return false;
 }
@@ -153,6 +165,14 @@ static bool has_dns(const struct network *network)
 	return network->dns;
 }
 
+bool rules_are_stretched(const struct lab *lab)
+{
+	for (size_t i = 0; i < lab->root->network_count; i++)
+		if (network_is_stretched(lab->root->networks[i]))
+			return true;
+	return false;
+}
+
 /* There is room in each set for all guests: at most an element for each nic, or one for each guest (elements.c). */
 static size_t most_elements(const struct lab *lab)
 {
@@ -165,6 +185,7 @@ static size_t most_elements(const struct lab *lab)
 
 void rules_add_isolation_sets(struct strbuf *out, const struct lab *lab, const struct elements *elements, uint8_t table)
 {
+	const bool stretched = rules_are_stretched(lab);
 	const size_t most = most_elements(lab);
 	size_t next = 0;
 
@@ -174,7 +195,7 @@ void rules_add_isolation_sets(struct strbuf *out, const struct lab *lab, const s
 
 		while (next < elements->count && elements->items[next].table < table)
 			next++;
-		if (!(set->tables & table))
+		if (!(set->tables & table) || (table == IN_BRIDGE && set->key == KEY_MAC && !stretched))
 			continue;
 		strbuf_printf(out, "\t%s %s {\n\t\ttype %s%s\n", set->jump ? "map" : "set", set->name,
 			      set->key == KEY_TAP     ? "ifname"
@@ -536,7 +557,7 @@ static void format_inet(const struct lab *lab, const struct elements *elements, 
 			      false); /* networks that others and the world can be reached from */
 	rules_set_add(&set, "\"" NET_WORLD "\"");
 	for (size_t i = 0; i < root->network_count; i++)
-		if (root->networks[i]->uplink != UPLINK_NONE)
+		if (network_is_home(root->networks[i]) && root->networks[i]->uplink != UPLINK_NONE)
 			rules_set_add(&set, "\"%s\"", root->networks[i]->bridge);
 	rules_set_end(&set);
 	add_networks(out, root, "masqueraded", is_masqueraded);

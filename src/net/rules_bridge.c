@@ -8,21 +8,60 @@
 #include "net/network.h"
 #include "net/reach.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
-/* The bridge table's sets. Each goes over the taps of this host: the nics of its guests. */
+/* Whom a frame is for behind a tunnel is known by its Ethernet address alone. */
+#define TO_FAR "\t\toifname @stretched ether daddr vmap @mac_to\n"
+
+/*
+ * The bridge table's sets. Each goes over the taps of this host: the nics of its guests. Where a network is stretched,
+ * the nics that are on other machines follow, whose tap is the tunnel; it is the tap of many.
+ */
 
 typedef void (*nic_elements)(struct set *set, const struct lab *lab, const struct nic *nic);
+
+/* What is known of a nic on another machine; guest NULL, for of its system nothing is. */
+static struct nic far_nic(const struct network *network, const struct far_nic *far)
+{
+	struct nic nic = {.network = (struct network *)network, .address4 = far->address4, .address6 = far->address6};
+
+	memcpy(nic.mac, far->mac, sizeof(nic.mac));
+	net_tunnel_name(network, 0, nic.tap);
+	return nic;
+}
+
+static void each_far(struct set *set, const struct lab *lab, nic_elements each)
+{
+	set->once = true;
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+
+		for (size_t j = 0; j < network->far_count; j++) {
+			struct nic nic = far_nic(network, &network->far[j]);
+
+			each(set, lab, &nic);
+		}
+	}
+}
+
+static void each_tap(struct set *set, const struct lab *lab, nic_elements each)
+{
+	const struct host *root = lab->root;
+
+	for (size_t i = 0; i < root->guest_count; i++)
+		for (size_t j = 0; !root->guests[i]->machine && j < root->guests[i]->nic_count; j++)
+			each(set, lab, &root->guests[i]->nics[j]);
+}
 
 static void add_taps(struct strbuf *out, const struct lab *lab, const char *name, const char *type, bool interval,
 		     nic_elements each)
 {
-	const struct host *root = lab->root;
 	struct set set = rules_set_begin(out, name, type, interval);
 
-	for (size_t i = 0; i < root->guest_count; i++)
-		for (size_t j = 0; j < root->guests[i]->nic_count; j++)
-			each(&set, lab, &root->guests[i]->nics[j]);
+	each_tap(&set, lab, each);
+	each_far(&set, lab, each);
 	rules_set_end(&set);
 }
 
@@ -113,7 +152,7 @@ static void subnets_behind(struct set *set, const struct lab *lab, const struct 
 {
 	char text[PREFIX_TEXT_SIZE];
 
-	if (!nic->guest->host)
+	if (!nic->guest || !nic->guest->host)
 		return;
 	for (size_t i = 0; i < lab->network_count; i++) {
 		const struct network *network = lab->networks[i];
@@ -153,7 +192,7 @@ static void own_ip6(struct set *set, const struct lab *lab, const struct nic *ni
 	struct ip local = link_local(nic->mac);
 	char text[IP_TEXT_SIZE];
 
-	if (nic->guest->seed == SEED_NATIVE)
+	if (nic->guest && nic->guest->seed == SEED_NATIVE)
 		rules_set_add(set, "\"%s\" . %s", nic->tap, ip_format(&local, text));
 	if (rules_nic_ip(nic, AF_INET6, text))
 		rules_set_add(set, "\"%s\" . %s", nic->tap, text);
@@ -178,7 +217,7 @@ static void whole_own6(struct set *set, const struct lab *lab, const struct nic 
 
 static void tap_with_any_local(struct set *set, const struct lab *lab, const struct nic *nic)
 {
-	if (nic->guest->seed != SEED_NATIVE)
+	if (!nic->guest || nic->guest->seed != SEED_NATIVE)
 		tap_itself(set, lab, nic);
 }
 
@@ -208,9 +247,8 @@ static void add_owned(struct strbuf *out, const struct lab *lab, const char *nam
 	for (size_t i = 0; family == AF_INET && i < root->network_count; i++)
 		if (root->networks[i]->gateway4.family)
 			rules_set_add(&set, "%s", ip_format(&root->networks[i]->gateway4, text));
-	for (size_t i = 0; i < root->guest_count; i++)
-		for (size_t j = 0; j < root->guests[i]->nic_count; j++)
-			(family == AF_INET ? fixed_ip4 : fixed_ip6)(&set, lab, &root->guests[i]->nics[j]);
+	each_tap(&set, lab, family == AF_INET ? fixed_ip4 : fixed_ip6);
+	each_far(&set, lab, family == AF_INET ? fixed_ip4 : fixed_ip6);
 	rules_set_end(&set);
 }
 
@@ -257,10 +295,31 @@ static const char *number_of(const struct ip *ip, char text[35])
 
 #define TARGET "@th,64,128" /* of a neighbour advertisement: RFC 4861, section 4.4 */
 
+static void add_far_adverts(const struct lab *lab, struct strbuf *pairs, struct strbuf *owned)
+{
+	char number[35], mac[MAC_TEXT_SIZE], tunnel[LINK_NAME_SIZE];
+
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+
+		for (size_t j = 0; j < network->far_count; j++) {
+			const struct far_nic *far = &network->far[j];
+
+			if (!far->address6.family)
+				continue;
+			net_tunnel_name(network, 0, tunnel);
+			number_of(&far->address6, number);
+			strbuf_printf(pairs, "%s\"%s\" . %s . %s", pairs->length ? ", " : "", tunnel,
+				      mac_format(far->mac, mac), number);
+			strbuf_printf(owned, "%s%s", owned->length ? ", " : "", number);
+		}
+	}
+}
+
 static void add_advert_chain(struct strbuf *out, const struct lab *lab)
 {
 	const struct host *root = lab->root;
-	cleanup_strbuf struct strbuf pairs = {0}, owned = {0};
+	cleanup_strbuf struct strbuf pairs = {0}, far = {0}, owned = {0};
 	char number[35];
 
 	for (size_t i = 0; i < root->network_count; i++) {
@@ -271,7 +330,7 @@ static void add_advert_chain(struct strbuf *out, const struct lab *lab)
 			strbuf_printf(&owned, ", %s", number_of(&root->networks[i]->gateway6, number));
 	}
 	for (size_t i = 0; i < root->guest_count; i++)
-		for (size_t j = 0; j < root->guests[i]->nic_count; j++) {
+		for (size_t j = 0; !root->guests[i]->machine && j < root->guests[i]->nic_count; j++) {
 			const struct nic *nic = &root->guests[i]->nics[j];
 
 			if (!nic->address6.family)
@@ -280,7 +339,10 @@ static void add_advert_chain(struct strbuf *out, const struct lab *lab)
 			strbuf_printf(&pairs, "%s\"%s\" . %s", pairs.length ? ", " : "", nic->tap, number);
 			strbuf_printf(&owned, "%s%s", owned.length ? ", " : "", number);
 		}
+	add_far_adverts(lab, &far, &owned);
 	strbuf_add(out, "\tchain from_tap_advert {\n");
+	if (far.length)
+		strbuf_printf(out, "\t\tiifname . ether saddr . " TARGET " { %s } return\n", far.text);
 	if (pairs.length)
 		strbuf_printf(out, "\t\tiifname . " TARGET " { %s } return\n", pairs.text);
 	if (owned.length)
@@ -288,6 +350,58 @@ static void add_advert_chain(struct strbuf *out, const struct lab *lab)
 	strbuf_add(out, "\t\t@th,64,10 0x3fa return\n" /* fe80::/10 */
 			"\t\tiifname @any_advert return\n"
 			"\t\tdrop\n\t}\n");
+}
+
+enum source { BY_TAP, BY_MAC };
+
+/* What is behind guests: by their taps and tunnels; or, of those on other machines, by their Ethernet addresses. */
+static void add_subnets(struct strbuf *out, const struct lab *lab, const char *name, enum source by, uint8_t family)
+{
+	const char *address = family == AF_INET ? "ipv4_addr" : "ipv6_addr";
+	char type[40], source[MAC_TEXT_SIZE + LINK_NAME_SIZE], text[PREFIX_TEXT_SIZE];
+	struct set set;
+
+	snprintf(type, sizeof(type), "%s . %s", by == BY_MAC ? "ether_addr" : "ifname", address);
+	set = rules_set_begin(out, name, type, true);
+	if (by == BY_TAP)
+		each_tap(&set, lab, family == AF_INET ? subnets4_behind : subnets6_behind);
+	set.once = true;
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+
+		for (size_t j = 0; j < network->far_count; j++) {
+			const struct far_nic *far = &network->far[j];
+
+			if (by == BY_MAC)
+				mac_format(far->mac, source);
+			else
+				net_tunnel_name(network, 0, source);
+			for (size_t k = 0; k < far->behind_count; k++)
+				if (far->behind[k].ip.family == family)
+					rules_set_add(&set, by == BY_MAC ? "%s . %s" : "\"%s\" . %s", source,
+						      rules_element_of(&far->behind[k], text));
+		}
+	}
+	rules_set_end(&set);
+}
+
+/* The gateways' Ethernet addresses of networks that are at home elsewhere. */
+static void add_homes(struct strbuf *out, const struct lab *lab)
+{
+	struct set set = rules_set_begin(out, "homes", "ifname . ether_addr", false);
+
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+		char tunnel[LINK_NAME_SIZE], text[MAC_TEXT_SIZE];
+		uint8_t mac[6];
+
+		if (network_is_home(network))
+			continue;
+		net_tunnel_name(network, 0, tunnel);
+		network_mac(lab, network, mac);
+		rules_set_add(&set, "\"%s\" . %s", tunnel, mac_format(mac, text));
+	}
+	rules_set_end(&set);
 }
 
 static void add_tap_chains(struct strbuf *out)
@@ -334,7 +448,7 @@ static void add_tap_chains(struct strbuf *out)
  * it is set once. A fragment is never KNOWN: what it is put together with has the mark of the first one, which may have
  * come when its sender was still open.
  */
-static void add_from_taps(struct strbuf *out)
+static void add_from_taps(struct strbuf *out, bool stretched)
 {
 	strbuf_add(out, "\tchain from_server {\n"
 			"\t\tmeta protocol ip udp sport 67 iifname @guarded drop\n"
@@ -342,8 +456,10 @@ static void add_from_taps(struct strbuf *out)
 			"\t}\n"
 			"\tchain prerouting {\n"
 			"\t\ttype filter hook prerouting priority -300; policy accept;\n"
-			"\t\tiifname vmap @tap_from\n"
-			"\t\tudp sport { 67, 547 } jump from_server\n"
+			"\t\tiifname vmap @tap_from\n");
+	if (stretched)
+		strbuf_add(out, "\t\tiifname @stretched jump from_far\n");
+	strbuf_add(out, "\t\tudp sport { 67, 547 } jump from_server\n"
 			"\t\tiifname . ether saddr . ip saddr @own4 ip frag-off & 0x3fff == 0 "
 			"meta mark set meta mark | " KNOWN_GUEST " accept\n"
 			"\t\tiifname . ether saddr . ip6 saddr @own6 ip6 nexthdr { tcp, udp } "
@@ -360,11 +476,66 @@ static void add_from_taps(struct strbuf *out)
 			"\t}\n");
 }
 
+/*
+ * What comes by a tunnel of a stretched network. Its machine has held each of its guests by their taps; but should that
+ * be in other hands, it can be no more than its own guests here: the tunnel takes an Ethernet address from the machine
+ * alone that it belongs to (tunnel.c), and an IP address is taken with its own Ethernet address alone. On a machine
+ * that is not home, what the home's bridge sends is its own, and what the home lets pass.
+ */
+static void add_far_chains(struct strbuf *out, const struct lab *lab)
+{
+	rules_add_mode_chains(out, "mac_from", "\t\tether saddr @mac_open return\n", "mac_to",
+			      "\t\tether daddr @mac_open return\n");
+	strbuf_add(out, "\tchain from_far {\n"
+			"\t\tiifname . ether saddr @homes meta mark set 0x00000000 accept\n"
+			"\t\tiifname . ether saddr != @tap_mac drop\n"
+			"\t\tether saddr vmap @mac_from\n"
+			"\t\tether type arp iifname . arp saddr ip @tap_ip4 iifname . arp saddr ether . arp saddr ip "
+			"!= @own4 drop\n"
+			"\t\tether type ip jump from_far_ip4\n"
+			"\t\tether type ip6 jump from_far_ip6\n"
+			"\t}\n"
+			"\tchain from_far_ip4 {\n"
+			"\t\tiifname . ip saddr @tap_ip4 iifname . ether saddr . ip saddr != @own4 drop\n"
+			"\t\tiifname . ip saddr @tap_subnets4 ether saddr . ip saddr != @far_subnets4 drop\n"
+			"\t}\n"
+			"\tchain from_far_ip6 {\n"
+			"\t\tiifname . ip6 saddr @tap_ip6 iifname . ether saddr . ip6 saddr != @own6 drop\n"
+			"\t\tiifname . ip6 saddr @tap_subnets6 ether saddr . ip6 saddr != @far_subnets6 drop\n"
+			"\t}\n");
+}
+
+/*
+ * A guest here that has no neighbours, or only some, has none behind a tunnel: who is cut there is not known here. It
+ * keeps its gateway; what it asks everybody goes to that alone. (At home the gateway is not behind a tunnel.)
+ */
+static void add_ways_home(struct strbuf *out, const struct lab *lab)
+{
+	for (size_t i = 0; i < lab->root->network_count; i++) {
+		const struct network *network = lab->root->networks[i];
+		char tunnel[LINK_NAME_SIZE], text[MAC_TEXT_SIZE];
+		uint8_t mac[6];
+
+		if (network_is_home(network))
+			continue;
+		net_tunnel_name(network, 0, tunnel);
+		network_mac(lab, network, mac);
+		strbuf_printf(out,
+			      "\t\toifname \"%s\" meta mark & " STRICT_OR_ALONE
+			      " != 0 ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 ether daddr set %s\n"
+			      "\t\toifname . ether daddr @homes return\n",
+			      tunnel, mac_format(mac, text));
+	}
+}
+
 static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 {
 	const bool behind = rules_has_behind(lab, AF_INET) || rules_has_behind(lab, AF_INET6);
+	const bool stretched = rules_are_stretched(lab);
 
-	add_from_taps(out);
+	if (stretched)
+		add_far_chains(out, lab);
+	add_from_taps(out, stretched);
 	rules_add_mode_chains(out, "tap_from", "\t\tiifname @tap_open return\n", "tap_to",
 			      "\t\toifname @tap_open return\n");
 	rules_add_address_chains(out);
@@ -375,8 +546,10 @@ static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 	rules_add_from(out, lab, AF_INET);
 	strbuf_add(out, "\t\tmeta protocol ip6 jump from_address6\n"
 			"\t}\n"
-			"\tchain sender_cut {\n"
-			"\t\tmeta mark & " ALONE " == " ALONE " drop\n"
+			"\tchain sender_cut {\n");
+	if (stretched)
+		add_ways_home(out, lab);
+	strbuf_add(out, "\t\tmeta mark & " ALONE " == " ALONE " drop\n"
 			"\t\tmeta mark & " STRICT_TO_CUT " == " STRICT " drop\n"
 			"\t}\n"
 			"\tchain forward {\n"
@@ -384,6 +557,8 @@ static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 	if (behind)
 		strbuf_add(out, "\t\tmeta mark & " KNOWN " == 0 jump from_behind\n");
 	strbuf_add(out, "\t\toifname vmap @tap_to\n");
+	if (stretched)
+		strbuf_add(out, TO_FAR);
 	if (behind) {
 		rules_add_to(out, lab, AF_INET);
 		strbuf_add(out, "\t\tmeta protocol ip6 jump to_address6\n");
@@ -392,20 +567,25 @@ static void add_bridge_chains(struct strbuf *out, const struct lab *lab)
 			"\t}\n");
 	strbuf_add(out, "\tchain output {\n"
 			"\t\ttype filter hook output priority -300; policy accept;\n"
-			"\t\toifname vmap @tap_to\n"
-			"\t}\n");
+			"\t\toifname vmap @tap_to\n");
+	if (stretched)
+		strbuf_add(out, TO_FAR);
+	strbuf_add(out, "\t}\n");
 }
 
-static void add_tunnels(struct strbuf *out, const struct host *root)
+/* Those that somebody else's machines are behind, of which nothing is known; and those to machines of this lab. */
+static void add_tunnels(struct strbuf *out, const struct host *root, const char *name, bool stretched)
 {
-	struct set set = rules_set_begin(out, "tunnels", "ifname", false);
+	struct set set = rules_set_begin(out, name, "ifname", false);
 
 	for (size_t i = 0; i < root->network_count; i++)
-		for (size_t j = 0; j < net_tunnel_count(root->networks[i]); j++) {
-			char name[LINK_NAME_SIZE];
+		for (size_t j = 0;
+		     network_is_stretched(root->networks[i]) == stretched && j < net_tunnel_count(root->networks[i]);
+		     j++) {
+			char tunnel[LINK_NAME_SIZE];
 
-			net_tunnel_name(root->networks[i], j, name);
-			rules_set_add(&set, "\"%s\"", name);
+			net_tunnel_name(root->networks[i], j, tunnel);
+			rules_set_add(&set, "\"%s\"", tunnel);
 		}
 	rules_set_end(&set);
 }
@@ -413,7 +593,13 @@ static void add_tunnels(struct strbuf *out, const struct host *root)
 void rules_format_bridge(const struct lab *lab, const struct elements *elements, struct strbuf *out)
 {
 	strbuf_add(out, "table bridge nestvisor {\n");
-	add_tunnels(out, lab->root);
+	add_tunnels(out, lab->root, "tunnels", false);
+	if (rules_are_stretched(lab)) {
+		add_tunnels(out, lab->root, "stretched", true);
+		add_homes(out, lab);
+		add_subnets(out, lab, "far_subnets4", BY_MAC, AF_INET);
+		add_subnets(out, lab, "far_subnets6", BY_MAC, AF_INET6);
+	}
 	add_taps(out, lab, "guarded", "ifname", false, tap_if_guarded);
 	add_taps(out, lab, "any_ip4", "ifname", false, tap_with_any_ip4);
 	add_taps(out, lab, "any_ip6", "ifname", false, tap_with_any_ip6);
@@ -427,8 +613,8 @@ void rules_format_bridge(const struct lab *lab, const struct elements *elements,
 	add_taps(out, lab, "tap_ip6", "ifname . ipv6_addr", false, own_ip6);
 	add_taps(out, lab, "own4", "ifname . ether_addr . ipv4_addr", false, whole_own4);
 	add_taps(out, lab, "own6", "ifname . ether_addr . ipv6_addr", false, whole_own6);
-	add_taps(out, lab, "tap_subnets4", "ifname . ipv4_addr", true, subnets4_behind);
-	add_taps(out, lab, "tap_subnets6", "ifname . ipv6_addr", true, subnets6_behind);
+	add_subnets(out, lab, "tap_subnets4", BY_TAP, AF_INET);
+	add_subnets(out, lab, "tap_subnets6", BY_TAP, AF_INET6);
 	add_owned(out, lab, "owned4", AF_INET);
 	add_owned(out, lab, "owned6", AF_INET6);
 	add_gateways6(out, lab);

@@ -12,23 +12,24 @@ struct lab;
 struct nic;
 
 /* Bits of the packet mark, which is not seen outside the namespace. */
-#define CUT	      "0x00000001" /* its sender is cut, and not open for a while */
-#define FROM_WORLD    "0x00000002" /* it came by the uplink, and is not from a place that its receiver keeps */
-#define ALONE	      "0x00000004" /* its sender has no neighbours */
-#define STRICT	      "0x00000008" /* its sender has only neighbours that are cut */
-#define FROM_GUEST    "0x00000010" /* it came from a tap or a tunnel */
-#define TO_CUT	      "0x00000020" /* its receiver is cut */
-#define KNOWN	      "0x00000040" /* it has its tap's own addresses, and is whole: the tap has said all about its sender */
-#define NAMES	      "0x00000080" /* its sender is told the lab's names only */
-#define CUT_OR_NAMES  "0x00000081"
-#define CUT_STRICT    "0x00000009"
-#define CUT_ALONE     "0x00000005"
-#define CUT_OR_GUEST  "0x00000011"
-#define FROM_ANYBODY  "0x00000012" /* FROM_WORLD or FROM_GUEST */
-#define STRICT_TO_CUT "0x00000028"
-#define KNOWN_GUEST   "0x00000050" /* KNOWN and FROM_GUEST */
-#define KNOWN_CUT     "0x00000041"
-#define OF_SENDER     "0x0000008d" /* CUT, ALONE, STRICT, NAMES */
+#define CUT		"0x00000001" /* its sender is cut, and not open for a while */
+#define FROM_WORLD	"0x00000002" /* it came by the uplink, and is not from a place that its receiver keeps */
+#define ALONE		"0x00000004" /* its sender has no neighbours */
+#define STRICT		"0x00000008" /* its sender has only neighbours that are cut */
+#define FROM_GUEST	"0x00000010" /* it came from a tap or a tunnel */
+#define TO_CUT		"0x00000020" /* its receiver is cut */
+#define KNOWN		"0x00000040" /* it has its tap's own addresses, and is whole: the tap has said all about its sender */
+#define NAMES		"0x00000080" /* its sender is told the lab's names only */
+#define CUT_OR_NAMES	"0x00000081"
+#define CUT_STRICT	"0x00000009"
+#define CUT_ALONE	"0x00000005"
+#define CUT_OR_GUEST	"0x00000011"
+#define FROM_ANYBODY	"0x00000012" /* FROM_WORLD or FROM_GUEST */
+#define STRICT_TO_CUT	"0x00000028"
+#define KNOWN_GUEST	"0x00000050" /* KNOWN and FROM_GUEST */
+#define KNOWN_CUT	"0x00000041"
+#define STRICT_OR_ALONE "0x0000000c"
+#define OF_SENDER	"0x0000008d" /* CUT, ALONE, STRICT, NAMES */
 
 /* A rule that adds bits to the packet's mark. */
 #define ADD_MARK(bits) "\t\tmeta mark set meta mark | " bits "\n"
@@ -39,6 +40,7 @@ struct set {
 	struct strbuf elements;
 	size_t count;
 	bool interval;
+	bool once; /* what is added more than once is in it once */
 };
 
 /* interval: of prefixes. Freed by rules_set_end, which writes what has been gathered. */
@@ -63,6 +65,9 @@ void rules_add_mode_chains(struct strbuf *out, const char *from, const char *ope
 			   const char *open_to);
 /* Those for addresses, of both families. */
 void rules_add_address_chains(struct strbuf *out);
+
+/* Whether networks of this host are on other machines, too. */
+bool rules_are_stretched(const struct lab *lab);
 
 /* Whether the lab has networks of the family that are reached through guests of this host. */
 bool rules_has_behind(const struct lab *lab, uint8_t family);

@@ -9,12 +9,18 @@
  * not go out to another, or it would go round for ever. That is so of itself in VXLAN; GENEVE's ports are made isolated
  * ones, between which a bridge does not forward.
  *
+ * A stretched network's machines know each other's guests. Their Ethernet addresses stand in the device's table for
+ * good, and the kernel drops what comes from such an address and another peer (vxlan_snoop() in vxlan_core.c): no
+ * machine can be another's guest, nor the gateway, for whoever looks at Ethernet addresses. The bridge's rules do
+ * (rules_bridge.c). That the packets are the peer's is for the host's own rules (guard.c), and the network between.
+ *
  * What a tunnel is made from stands in its alias. A tunnel whose alias says something else is made anew.
  */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "model/lab.h"
 #include "net/net_internal.h"
+#include "net/network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +31,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { VXLAN_PORT = 4789, GENEVE_PORT = 6081, DUMP_TRIES = 16 };
+enum { GENEVE_PORT = 6081, DUMP_TRIES = 16 };
+enum { LEARN_LIMIT = 65536 }; /* addresses, so that no peer can fill the machine's memory with some that it invents */
 
 size_t net_tunnel_count(const struct network *network)
 {
@@ -64,7 +71,9 @@ static void put_vxlan(struct nlmsghdr *request, const struct network *network)
 	const struct ip any6 = {.family = AF_INET6};
 
 	mnl_attr_put_u32(request, IFLA_VXLAN_ID, network->vni);
-	mnl_attr_put_u16(request, IFLA_VXLAN_PORT, htons(VXLAN_PORT));
+	mnl_attr_put_u16(request, IFLA_VXLAN_PORT, htons(NET_VXLAN_PORT));
+	if (network_is_stretched(network))
+		mnl_attr_put_u32(request, IFLA_VXLAN_LIMIT, LEARN_LIMIT);
 	/* The family of the socket. */
 	if (network->peer_count && network->peers[0].family == AF_INET6)
 		netlink_put_ip(request, IFLA_VXLAN_LOCAL6, &any6);
@@ -133,37 +142,54 @@ static int plug(struct netlink *nl, const struct link *tunnel, const struct netw
 	return r < 0 ? netlink_fail(nl, r, err, "cannot plug %s into the bridge %s", tunnel->name, bridge->name) : 0;
 }
 
-struct peers {
+/* What stays in the device's forwarding table: behind which peer an Ethernet address is. */
+struct entry {
+	uint8_t mac[6]; /* all 0: whatever is for everybody, or for an address that is not known */
+	struct ip peer;
+};
+
+struct entries {
 	int index;
-	struct ip *items;
+	struct entry *items;
 	size_t count;
 };
 
-static void collect_peer(const struct nlmsghdr *message, void *data)
+static void add_entry(struct entries *list, const uint8_t mac[6], const struct ip *peer)
 {
-	static const uint8_t everyone[6];
-	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
-	const struct nlattr *a[NDA_MAX + 1];
-	struct peers *peers = data;
-	uint8_t family;
-
-	netlink_attributes(message, sizeof(*header), a, NDA_MAX);
-	if (message->nlmsg_type != RTM_NEWNEIGH || header->ndm_ifindex != peers->index || !a[NDA_DST] ||
-	    !a[NDA_LLADDR] || mnl_attr_get_payload_len(a[NDA_LLADDR]) != sizeof(everyone) ||
-	    memcmp(mnl_attr_get_payload(a[NDA_LLADDR]), everyone, sizeof(everyone)) != 0)
-		return;
-	family = mnl_attr_get_payload_len(a[NDA_DST]) == 4 ? AF_INET : AF_INET6;
-	peers->items = realloc(peers->items, (peers->count + 1) * sizeof(*peers->items));
-	if (!peers->items)
+	list->items = realloc(list->items, (list->count + 1) * sizeof(*list->items));
+	if (!list->items)
 		abort();
-	peers->items[peers->count++] = netlink_get_ip(a[NDA_DST], family);
+	list->items[list->count].peer = *peer;
+	memcpy(list->items[list->count++].mac, mac, sizeof(list->items->mac));
 }
 
-static int list_peers(struct netlink *nl, const struct link *tunnel, struct peers *ret, struct error **err)
+static void clear_entries(struct entries *list)
+{
+	free(list->items);
+}
+#define cleanup_entries __attribute__((cleanup(clear_entries)))
+
+static void collect_entry(const struct nlmsghdr *message, void *data)
+{
+	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
+	const struct nlattr *a[NDA_MAX + 1];
+	struct entries *list = data;
+	struct ip peer;
+
+	netlink_attributes(message, sizeof(*header), a, NDA_MAX);
+	if (message->nlmsg_type != RTM_NEWNEIGH || header->ndm_ifindex != list->index ||
+	    !(header->ndm_state & NUD_PERMANENT) || !a[NDA_DST] || !a[NDA_LLADDR] ||
+	    mnl_attr_get_payload_len(a[NDA_LLADDR]) != sizeof(list->items->mac))
+		return;
+	peer = netlink_get_ip(a[NDA_DST], mnl_attr_get_payload_len(a[NDA_DST]) == 4 ? AF_INET : AF_INET6);
+	add_entry(list, mnl_attr_get_payload(a[NDA_LLADDR]), &peer);
+}
+
+static int list_entries(struct netlink *nl, const struct link *tunnel, struct entries *ret, struct error **err)
 {
 	int r = -EINTR;
 
-	*ret = (struct peers){.index = tunnel->index};
+	ret->index = tunnel->index;
 	for (int try = 0; r == -EINTR && try < DUMP_TRIES; try++) {
 		struct nlmsghdr *request = netlink_begin(nl, RTM_GETNEIGH, NLM_F_DUMP);
 		struct ndmsg *header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
@@ -171,53 +197,72 @@ static int list_peers(struct netlink *nl, const struct link *tunnel, struct peer
 		ret->count = 0;
 		header->ndm_family = AF_BRIDGE;
 		header->ndm_ifindex = tunnel->index;
-		r = netlink_ask(nl, request, collect_peer, ret);
+		r = netlink_ask(nl, request, collect_entry, ret);
 	}
-	return r < 0 ? netlink_fail(nl, r, err, "cannot list the peers of %s", tunnel->name) : 0;
+	return r < 0 ? netlink_fail(nl, r, err, "cannot list what is behind %s", tunnel->name) : 0;
 }
 
-static bool has_ip(const struct ip *list, size_t count, const struct ip *ip)
+static bool has_entry(const struct entries *list, const struct entry *entry)
 {
-	for (size_t i = 0; i < count; i++)
-		if (ip_equal(&list[i], ip))
+	for (size_t i = 0; i < list->count; i++)
+		if (ip_equal(&list->items[i].peer, &entry->peer) &&
+		    memcmp(list->items[i].mac, entry->mac, sizeof(entry->mac)) == 0)
 			return true;
 	return false;
 }
 
-static int change_peer(struct netlink *nl, const struct link *tunnel, bool add, const struct ip *peer,
-		       struct error **err)
+static int change_entry(struct netlink *nl, const struct link *tunnel, bool add, const struct entry *entry,
+			struct error **err)
 {
 	static const uint8_t everyone[6];
-	struct nlmsghdr *request =
-		netlink_begin(nl, add ? RTM_NEWNEIGH : RTM_DELNEIGH, add ? NLM_F_CREATE | NLM_F_APPEND : 0);
+	/* Everyone is behind many peers, an address behind one: what was learned of it is replaced. */
+	const uint16_t how = memcmp(entry->mac, everyone, sizeof(everyone)) == 0 ? NLM_F_APPEND : NLM_F_REPLACE;
+	struct nlmsghdr *request = netlink_begin(nl, add ? RTM_NEWNEIGH : RTM_DELNEIGH, add ? NLM_F_CREATE | how : 0);
 	struct ndmsg *header = mnl_nlmsg_put_extra_header(request, sizeof(*header));
-	char text[IP_TEXT_SIZE];
+	char ip[IP_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 	int r;
 
 	header->ndm_family = AF_BRIDGE;
 	header->ndm_ifindex = tunnel->index;
 	header->ndm_state = NUD_PERMANENT | NUD_NOARP;
 	header->ndm_flags = NTF_SELF;
-	mnl_attr_put(request, NDA_LLADDR, sizeof(everyone), everyone);
-	netlink_put_ip(request, NDA_DST, peer);
+	mnl_attr_put(request, NDA_LLADDR, sizeof(entry->mac), entry->mac);
+	netlink_put_ip(request, NDA_DST, &entry->peer);
 	r = netlink_ask(nl, request, NULL, NULL);
-	return r < 0 ? netlink_fail(nl, r, err, "cannot %s the peer %s of %s", add ? "add" : "remove",
-				    ip_format(peer, text), tunnel->name)
+	return r < 0 ? netlink_fail(nl, r, err, "cannot %s %s behind the peer %s of %s", add ? "put" : "take away",
+				    mac_format(entry->mac, mac), ip_format(&entry->peer, ip), tunnel->name)
 		     : 0;
 }
 
-static int set_peers(struct netlink *nl, const struct link *tunnel, const struct network *network, struct error **err)
+static void collect_wanted(const struct lab *lab, const struct network *network, struct entries *ret)
 {
-	struct peers peers;
-	int r = list_peers(nl, tunnel, &peers, err);
+	static const uint8_t everyone[6];
+	uint8_t mac[6];
 
-	for (size_t i = 0; r == 0 && i < peers.count; i++)
-		if (!has_ip(network->peers, network->peer_count, &peers.items[i]))
-			r = change_peer(nl, tunnel, false, &peers.items[i], err);
-	for (size_t i = 0; r == 0 && i < network->peer_count; i++)
-		if (!has_ip(peers.items, peers.count, &network->peers[i]))
-			r = change_peer(nl, tunnel, true, &network->peers[i], err);
-	free(peers.items);
+	for (size_t i = 0; i < network->peer_count; i++)
+		add_entry(ret, everyone, &network->peers[i]);
+	for (size_t i = 0; i < network->far_count; i++)
+		if (network->far[i].machine.family)
+			add_entry(ret, network->far[i].mac, &network->far[i].machine);
+	if (network_is_home(network))
+		return;
+	network_mac(lab, network, mac);
+	add_entry(ret, mac, &network->home);
+}
+
+static int set_entries(const struct lab *lab, struct netlink *nl, const struct link *tunnel,
+		       const struct network *network, struct error **err)
+{
+	cleanup_entries struct entries there = {0}, wanted = {0};
+	int r = list_entries(nl, tunnel, &there, err);
+
+	collect_wanted(lab, network, &wanted);
+	for (size_t i = 0; r == 0 && i < there.count; i++)
+		if (!has_entry(&wanted, &there.items[i]))
+			r = change_entry(nl, tunnel, false, &there.items[i], err);
+	for (size_t i = 0; r == 0 && i < wanted.count; i++)
+		if (!has_entry(&there, &wanted.items[i]))
+			r = change_entry(nl, tunnel, true, &wanted.items[i], err);
 	return r;
 }
 
@@ -270,15 +315,17 @@ static int make_tunnel(struct net *net, struct netlink *nl, const struct network
 	if (r == 0 && (tunnel.master != bridge->index || !tunnel.up || tunnel.mtu != network->mtu))
 		r = plug(nl, &tunnel, network, bridge, err);
 	if (r == 0 && network->encapsulation == ENCAP_VXLAN)
-		r = set_peers(nl, &tunnel, network, err);
+		r = set_entries(net->lab, nl, &tunnel, network, err);
 	return r;
 }
 
 int net_make_tunnels(struct net *net, struct netlink *inside, const struct network *network, const struct link *bridge,
 		     struct error **err)
 {
-	int r = remove_stale(inside, network, err);
+	int r = network_is_stretched(network) ? net_make_guard(net, err) : 0;
 
+	if (r == 0)
+		r = remove_stale(inside, network, err);
 	for (size_t i = 0; r == 0 && i < net_tunnel_count(network); i++)
 		r = make_tunnel(net, inside, network, i, bridge, err);
 	return r;

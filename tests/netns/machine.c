@@ -354,7 +354,7 @@ void machine_free(struct machine *m)
 		close(peer->lab_tap);
 		close(peer->guest_tap);
 		close(peer->netns);
-		machine_try("ip netns del g-%s", peer->name);
+		machine_try("ip netns del g-%s 2>/dev/null", peer->name); /* it may have been made elsewhere */
 		free(peer);
 	}
 	close(m->home);
