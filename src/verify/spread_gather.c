@@ -115,9 +115,13 @@ static bool is_same_place(const struct stream *one, const struct stream *other)
 void spread_hand_on(struct spread *spread, const struct stream *leaving)
 {
 	struct stream left = *leaving;
-	const struct stream *stream = &left;
 
 	spread_note_left(spread, &left);
+	spread_hand_noted(spread, &left);
+}
+
+void spread_hand_noted(struct spread *spread, const struct stream *stream)
+{
 	if (!spread->gathers) {
 		spread_arrive(spread, stream);
 		return;

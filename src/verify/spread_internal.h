@@ -314,6 +314,8 @@ void spread_note_been(struct spread *spread, struct stream *stream);
 void spread_note_left(struct spread *spread, struct stream *stream);
 /* Packets come to a host from another one: at once, or with the others that come there (spread_arrive()). */
 void spread_hand_on(struct spread *spread, const struct stream *stream);
+/* The same, where it was noted already that they left (spread_note_left()). */
+void spread_hand_noted(struct spread *spread, const struct stream *stream);
 /* Those that wait go on, each to the next host at most. */
 void spread_go_on(struct spread *spread);
 

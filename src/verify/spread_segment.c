@@ -325,7 +325,7 @@ static void receive(struct spread *spread, const struct batch *batch, const stru
 	stream.in_port = member->end.last->master == member->end.link ? member->end.last : NULL;
 	stream.oif = stream.out_port = NULL;
 	stream.redirected = false;
-	spread_hand_on(spread, &stream);
+	spread_hand_noted(spread, &stream); /* each was noted as it joined */
 }
 
 /* All that wait, put together at once: one after the other would go through the growing sum each time. */
