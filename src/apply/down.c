@@ -25,8 +25,26 @@ struct ending {
 	struct error *err;
 	pthread_t thread;
 	int result;
-	bool threaded;
+	bool threaded, force;
 };
+
+/* Its libvirt does not end it. The next `up` takes over what that still has of it, for it bears the lab's mark. */
+static int end_by_force(struct ending *e)
+{
+	const struct driver_ops *driver = driver_of(e->run_dir);
+	cleanup_free char *left = NULL;
+	cleanup_error struct error *problem = NULL;
+	int r = driver->stop_without(e->run_dir, &left, &problem);
+
+	if (r < 0)
+		return e->result;
+	report(e->reporter, REPORT_WARNING, e->name,
+	       "ended without libvirt, which still has the domain %s: virsh undefine %s, or the next up takes it over "
+	       "(%s)",
+	       left, left, e->err->message);
+	error_freep(&e->err);
+	return 0;
+}
 
 static void *end_guest(void *arg)
 {
@@ -35,13 +53,15 @@ static void *end_guest(void *arg)
 	report(e->reporter, REPORT_BEGIN, e->name, "stopping");
 	into_end_master(e->run_dir);
 	e->result = driver_of(e->run_dir)->stop(e->run_dir, &e->err);
+	if (e->force && (e->result == -ETIMEDOUT || e->result == -EIO) && driver_of(e->run_dir)->stop_without)
+		e->result = end_by_force(e);
 	report(e->reporter, e->result < 0 ? REPORT_FAILED : REPORT_DONE, e->name,
 	       e->result < 0 ? "does not stop" : "is gone");
 	return NULL;
 }
 
-static struct ending *list_guests(struct arena *arena, const struct folders *folders, struct reporter *reporter,
-				  size_t *count)
+static struct ending *list_guests(struct arena *arena, const struct folders *folders, bool force,
+				  struct reporter *reporter, size_t *count)
 {
 	cleanup_closedir DIR *dir = opendir(arena_printf(arena, "%s/guests", folders->run));
 	struct ending *guests = NULL;
@@ -54,16 +74,19 @@ static struct ending *list_guests(struct arena *arena, const struct folders *fol
 		if (entry->d_name[0] == '.')
 			continue;
 		name = arena_strdup(arena, entry->d_name);
-		*arena_push(arena, guests, *count) = (struct ending){
-			.run_dir = folders_guest(arena, folders, name), .name = name, .reporter = reporter};
+		*arena_push(arena, guests, *count) = (struct ending){.run_dir = folders_guest(arena, folders, name),
+								     .name = name,
+								     .reporter = reporter,
+								     .force = force};
 	}
 	return guests;
 }
 
-static int end_guests(struct arena *arena, const struct folders *folders, struct reporter *reporter, struct error **err)
+static int end_guests(struct arena *arena, const struct folders *folders, bool force, struct reporter *reporter,
+		      struct error **err)
 {
 	size_t count;
-	struct ending *guests = list_guests(arena, folders, reporter, &count);
+	struct ending *guests = list_guests(arena, folders, force, reporter, &count);
 	int r = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -81,17 +104,17 @@ static int end_guests(struct arena *arena, const struct folders *folders, struct
 	return r;
 }
 
-static int take_away(struct arena *arena, const struct folders *folders, bool keep_disks, struct reporter *reporter,
+static int take_away(struct arena *arena, const struct folders *folders, unsigned flags, struct reporter *reporter,
 		     struct error **err)
 {
-	int r = end_guests(arena, folders, reporter, err);
+	int r = end_guests(arena, folders, flags & DOWN_FORCE, reporter, err);
 
 	if (r == 0)
 		r = net_remove_all(folders->lab, folders->run, err);
-	return r < 0 ? r : folders_remove(arena, folders, keep_disks, err);
+	return r < 0 ? r : folders_remove(arena, folders, flags & DOWN_KEEP_DISKS, err);
 }
 
-int apply_down(const char *lab, bool keep_disks, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel,
+int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel,
 	       struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -106,6 +129,6 @@ int apply_down(const char *lab, bool keep_disks, bool *ret_was_there, struct rep
 			 file_exists(arena_printf(arena, "/run/netns/nestvisor-%s", lab));
 	r = folders_lock(&folders, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
 	if (r == 0)
-		r = take_away(arena, &folders, keep_disks, reporter, err);
+		r = take_away(arena, &folders, flags, reporter, err);
 	return r < 0 ? error_wrap(err, "lab %s", lab) : 0;
 }

@@ -550,13 +550,12 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		     long long started_ns, struct isolate_result *ret, struct error **err)
 {
 	struct settling settling = {.folders = folders, .lock_fd = lock_fd};
-	struct libvirt_adopted adopted;
 	struct isolate_layer *here;
 	struct net *net = NULL;
 	int r = net_open(after->lab, folders->run, &net, err);
 
 	if (r == 0) /* before anything is promised */
-		r = adopted_prepare(arena, after->lab, net, &adopted, err);
+		r = adopted_prepare_to_hold(arena, folders, after->lab, net, &ret->unsure, err);
 	for (size_t i = 0; request && r == 0 && i < request->guest_count; i++)
 		r = net_can_hold(net, after, request->guests[i], err);
 	if (r == 0)
@@ -565,7 +564,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		settle_begin(&settling);
 		ret->before = before;
 		ret->isolation = after;
-		ret->complete = true;
+		ret->complete = !ret->unsure;
 		here = arena_push(arena, ret->layers, ret->layer_count);
 		*here = (struct isolate_layer){.host = arena_strdup(arena, after->lab->root->path),
 					       .outcome = ISOLATE_DONE,

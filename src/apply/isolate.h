@@ -13,7 +13,7 @@
  * filter stands the lab's rules hold the guest, and that is what is written down; so whoever is killed in between
  * leaves a guest that is cut.
  *
- * The lock is held for milliseconds, except where libvirt is asked: what there is of an adopted lab, 5 s at most; or to
+ * The lock is held for milliseconds, except where libvirt is asked: what there is of an adopted lab, 5 s at most, and then what was known of it last counts; or to
  * change an nwfilter, as long as that takes, so that of two changes the later one is the one that stays. Other changes
  * of this lab wait up to 10 s, and then fail. A libvirtd that does not answer is given up after 5 s, before a filter is
  * changed; one that hangs in the midst of that is waited for.
@@ -62,7 +62,8 @@ struct isolate_result {
 	size_t layer_count;
 	struct net_switched switched; /* at this host */
 	size_t flows;		      /* that were ended at this host */
-	bool complete;		      /* nothing failed */
+	bool complete;		      /* nothing failed, and nothing is unsure */
+	const char *unsure;	      /* of an adopted lab: why it is what was known of libvirt before that is held */
 };
 
 /* What a guest is to have in place of what it has; *ret is that at first. Borrows what it sets until the change is

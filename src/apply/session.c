@@ -19,10 +19,13 @@ static void look_at_libvirt(struct session *s)
 	struct libvirt_adopted *adopted = arena_new_struct(s->arena, struct libvirt_adopted);
 	cleanup_error struct error *problem = NULL;
 
-	if (adopted_prepare(s->arena, s->lab, s->net, adopted, &problem) == 0)
+	if (adopted_prepare(s->arena, s->lab, s->net, adopted, &problem) == 0) {
 		s->adopted = adopted;
-	else
+		if (s->lock >= 0)
+			adopted_note(s->arena, &s->folders, adopted);
+	} else {
 		s->adopted_problem = arena_strdup(s->arena, problem->message);
+	}
 }
 
 int session_open(const struct lab *lab, enum session_mode mode, const char *what, struct reporter *reporter,

@@ -24,10 +24,15 @@ int apply_wait_for_host(const struct cancel *cancel, struct error **err);
  */
 json_t *apply_answer(const struct session *session, const struct error *problem);
 
+enum {
+	DOWN_KEEP_DISKS = 1, /* the overlays stay */
+	DOWN_FORCE = 2,	     /* guests whose libvirt does not answer are ended without it */
+};
+
 /*
- * Removes everything of a lab on this host: guests, networks, folders. Needs only the lab's name. With keep_disks the
- * overlays stay. Waits for whoever holds the lab.
+ * Removes everything of a lab on this host: guests, networks, folders. Needs only the lab's name. Waits for whoever
+ * holds the lab.
  */
-int apply_down(const char *lab, bool keep_disks, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel, struct error **err);
+int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel, struct error **err);
 
 #endif

@@ -40,12 +40,14 @@ static int run(struct invocation *inv)
 	char duration[DURATION_TEXT_SIZE];
 	long long started = clock_ms();
 	bool was_there = false, adopted;
+	unsigned flags = (invocation_flag(inv, "keep-disks") ? DOWN_KEEP_DISKS : 0) |
+			 (invocation_flag(inv, "force") ? DOWN_FORCE : 0);
 	int status = target_name(inv, invocation_operand(inv, 0), &name), r;
 
 	if (status != EXIT_DONE)
 		return status;
 	adopted = is_adopted(name);
-	r = apply_down(name, invocation_flag(inv, "keep-disks"), &was_there, inv->reporter, inv->cancel, &err);
+	r = apply_down(name, flags, &was_there, inv->reporter, inv->cancel, &err);
 	if (r < 0)
 		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
 	if (inv->json)
@@ -72,6 +74,9 @@ const struct command command_down = {
 		"only that. It needs the lab's name alone; the lab file may be gone. What the guests wrote to "
 		"their disks is "
 		"lost unless --keep-disks is given. Running it when nothing is there is fine.\n\n"
+		"Guests that are domains of a libvirt are ended and undefined by it. One that is not there, or hangs, "
+		"is given up after 15 seconds, and the guests run on; with --force their QEMUs are ended all the "
+		"same, and what libvirt still has of them is named.\n\n"
 		"The domains and networks of a lab that was adopted from a libvirt are not the lab's to remove: they "
 		"go on as they are. What goes is nestvisor's: the rules that held those that were cut or sealed, who "
 		"are open then.",
@@ -80,11 +85,14 @@ const struct command command_down = {
 			{"LAB", "a running lab's name, or a lab file; the lab of this folder if left out",
 			 COMPLETE_LAB_OR_FILE, .optional = true},
 			{0}},
-	.options =
-		(const struct command_option[]){{"keep-disks", .help = "leave the guests' disks for the next up"}, {0}},
+	.options = (const struct command_option[]){{"keep-disks", .help = "leave the guests' disks for the next up"},
+						   {"force",
+						    .help = "end guests whose libvirt does not answer without it"},
+						   {0}},
 	.examples = (const struct command_example[]){{"nestvisor down",
 						      "takes away the lab of this folder, or the one that runs"},
 						     {"nestvisor down first --keep-disks", "and leaves its disks"},
+						     {"nestvisor down first --force", "though libvirtd hangs"},
 						     {0}},
 	.json = "down",
 	.lab = true,

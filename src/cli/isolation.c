@@ -211,9 +211,10 @@ static json_t *answer_json(const struct lab *lab, const struct guest *const *gue
 							isolate_outcome_name(layer->outcome), "why",
 							text_json(layer->why), "ms", layer->ms));
 	}
-	return json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:b, s:f}", "lab", lab->name, "complete", result->complete,
-			 "guests", list, "layers", layers, "elements", (json_int_t)result->switched.elements, "flows",
-			 (json_int_t)result->flows, "reloaded", result->switched.reloaded, "transaction_ms",
+	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:I, s:I, s:b, s:f}", "lab", lab->name, "complete",
+			 result->complete, "unsure", text_json(result->unsure), "guests", list, "layers", layers,
+			 "elements", (json_int_t)result->switched.elements, "flows", (json_int_t)result->flows,
+			 "reloaded", result->switched.reloaded, "transaction_ms",
 			 (double)result->switched.transaction_ns / 1e6);
 }
 
@@ -262,6 +263,11 @@ void isolation_format_until(long long until, char ret[UNTIL_TEXT_SIZE])
 	strftime(ret, UNTIL_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", localtime_r(&then, &local));
 }
 
+static const char *how_far(const struct isolate_result *result)
+{
+	return result->complete ? "" : result->unsure ? ", as far as is known" : ", but not at every layer";
+}
+
 static void print_guest(struct invocation *inv, const struct guest *guest, const struct isolate_result *result)
 {
 	struct isolation_effect effect = isolation_effect(result->isolation, guest);
@@ -282,8 +288,7 @@ static void print_guest(struct invocation *inv, const struct guest *guest, const
 		isolation_format_until(effect.open_until, until);
 		strbuf_printf(&more, " until %s", until);
 	}
-	invocation_print(inv, "%s: %s%s%s\n", guest->path, world_name(world), more.text,
-			 result->complete ? "" : ", but not at every layer");
+	invocation_print(inv, "%s: %s%s%s\n", guest->path, world_name(world), more.text, how_far(result));
 }
 
 static void print_answer(struct invocation *inv, const struct guest *const *guests, size_t count,
@@ -292,13 +297,18 @@ static void print_answer(struct invocation *inv, const struct guest *const *gues
 	for (size_t i = 0; i < count && count <= 10; i++)
 		print_guest(inv, guests[i], result);
 	if (count > 10)
-		invocation_print(inv, "%zu guests%s\n", count, result->complete ? "" : ", but not at every layer");
+		invocation_print(inv, "%zu guests%s\n", count, how_far(result));
 	print_layers(inv, result);
 	for (size_t i = 0; i < count && count <= 10; i++)
 		print_lost(inv, result, guests[i]);
 	if (result->switched.reloaded)
 		invocation_note(inv, "the rules were not those of the lab: all of them were loaded anew");
-	if (!result->complete)
+	if (result->unsure)
+		invocation_warn(inv,
+				"%s. What is in force is for what was known before: whoever was started or got another "
+				"NIC since may not be held. Say it again, or `nestvisor up`, once libvirt answers",
+				result->unsure);
+	else if (!result->complete)
 		invocation_warn(
 			inv,
 			"not every layer has heard it. What is outside of these holds. Say it again, or `nestvisor "

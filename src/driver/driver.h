@@ -103,6 +103,9 @@ struct driver_ops {
 			  struct reporter *reporter, struct cancel *cancel, struct error **err);
 	/* Ends the guest: QMP quit, else signals. Its run_dir's files are removed. Not running is success. */
 	int (*stop)(const char *run_dir, struct error **err);
+	/* The same where a libvirt does not do it: its QEMU is ended by signals, and what libvirt has of it stays with
+	 * libvirt, under the name in *ret, freed by the caller. NULL: stop needs nobody. */
+	int (*stop_without)(const char *run_dir, char **ret, struct error **err);
 	/* Whether the guest in run_dir lives; cheap (no QMP). */
 	int (*look)(const char *run_dir, struct driver_state *ret, struct error **err);
 	/*

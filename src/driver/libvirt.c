@@ -33,7 +33,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,32 +57,11 @@ void talk_end(struct talk *talk)
 	*talk = (struct talk){0};
 }
 
-int talk_fail(const struct talk *talk, struct error **err, const char *format, ...)
-{
-	const virError *said = talk->lib->virGetLastError();
-	cleanup_free char *what = NULL;
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	if (vasprintf(&what, format, args) < 0)
-		abort();
-	va_end(args);
-	r = error_set(err, EIO, "%s: libvirt at %s says \"%s\"", what, talk->uri,
-		      said && said->message ? said->message : "nothing");
-	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_NO_CONNECT || said->code == VIR_ERR_RPC))
-		error_hint(err, "is libvirtd running, and may you use it? virsh -c %s uri", talk->uri);
-	return r;
-}
-
 int talk_open(struct talk *talk, struct error **err)
 {
 	int r = libvirt_load(&talk->lib, err);
 
-	if (r < 0)
-		return r;
-	talk->connection = talk->lib->virConnectOpen(talk->uri);
-	return talk->connection ? 0 : talk_fail(talk, err, "cannot connect");
+	return r < 0 ? r : libvirt_connect(talk->lib, talk->uri, false, talk->silence_s, &talk->connection, err);
 }
 
 /* The text between the first tag and the next: the mark has no other form. */
@@ -106,7 +84,7 @@ static int check_mark(struct talk *talk, struct error **err)
 	if (mark_is(xml, talk->mark))
 		return 0;
 	if (said && said->code != VIR_ERR_NO_DOMAIN_METADATA)
-		return talk_fail(talk, err, "cannot read whose the domain %s is", name);
+		return libvirt_fail(talk->lib, talk->uri, err, "cannot read whose the domain %s is", name);
 	r = error_set(err, EPERM,
 		      "there is a domain %s at %s that does not bear nestvisor's mark of %s: it is left alone", name,
 		      talk->uri, talk->mark);
@@ -124,7 +102,7 @@ int talk_find_domain(struct talk *talk, struct error **err)
 	if (!talk->domain) {
 		said = talk->lib->virGetLastError();
 		if (said && said->code != VIR_ERR_NO_DOMAIN)
-			return talk_fail(talk, err, "cannot look for the domain %s", talk->name);
+			return libvirt_fail(talk->lib, talk->uri, err, "cannot look for the domain %s", talk->name);
 	}
 	return talk->domain ? check_mark(talk, err) : 0;
 }
@@ -271,14 +249,14 @@ static int destroy(struct talk *talk, struct error **err)
 	int state = VIR_DOMAIN_NOSTATE, reason;
 
 	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) < 0)
-		return talk_fail(talk, err, "cannot ask how the domain %s is", talk->name);
+		return libvirt_fail(talk->lib, talk->uri, err, "cannot ask how the domain %s is", talk->name);
 	if (state == VIR_DOMAIN_SHUTOFF ||
 	    talk->lib->virDomainDestroyFlags(talk->domain, VIR_DOMAIN_DESTROY_GRACEFUL) == 0 ||
 	    talk->lib->virDomainDestroy(talk->domain) == 0)
 		return 0;
 	if (talk->lib->virDomainGetState(talk->domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_SHUTOFF)
 		return 0; /* by itself, meanwhile */
-	return talk_fail(talk, err, "cannot end the domain %s", talk->name);
+	return libvirt_fail(talk->lib, talk->uri, err, "cannot end the domain %s", talk->name);
 }
 
 static int undefine(struct talk *talk, struct error **err)
@@ -293,7 +271,7 @@ static int undefine(struct talk *talk, struct error **err)
 	said = talk->lib->virGetLastError();
 	if (said && said->code == VIR_ERR_NO_DOMAIN) /* somebody undefined it while it ran, and it has ended */
 		return 0;
-	return talk_fail(talk, err, "cannot undefine the domain %s", talk->name);
+	return libvirt_fail(talk->lib, talk->uri, err, "cannot undefine the domain %s", talk->name);
 }
 
 /* ─── which domain it is ─── */
@@ -302,8 +280,9 @@ static int write_record(const struct talk *talk, const char *run_dir, struct err
 {
 	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
 	cleanup_json json_t *record =
-		json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid", talk->uuid,
-			  "mark", talk->mark, "definition", talk->definition, "machine", talk->machine);
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid",
+			  talk->uuid, "mark", talk->mark, "silence", (json_int_t)talk->silence_s, "definition",
+			  talk->definition, "machine", talk->machine);
 
 	return json_write_file(path, record, err);
 }
@@ -323,6 +302,7 @@ int talk_read_record(struct talk *talk, const char *run_dir, struct error **err)
 	talk->name = arena_strdup(talk->arena, json_get_string(record, "name", ""));
 	talk->uuid = arena_strdup(talk->arena, json_get_string(record, "uuid", ""));
 	talk->mark = arena_strdup(talk->arena, json_get_string(record, "mark", ""));
+	talk->silence_s = (unsigned)json_get_integer(record, "silence", LIBVIRT_CHANGE_S);
 	if (json_object_get(record, "definition"))
 		talk->definition = arena_strdup(talk->arena, json_get_string(record, "definition", ""));
 	if (json_object_get(record, "machine"))
@@ -337,7 +317,7 @@ static int dump(struct talk *talk, unsigned flags, const char **ret, struct erro
 	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(talk->domain, flags);
 
 	if (!xml)
-		return talk_fail(talk, err, "cannot ask what the domain %s is", talk->name);
+		return libvirt_fail(talk->lib, talk->uri, err, "cannot ask what the domain %s is", talk->name);
 	*ret = libvirt_filter_left_out(talk->arena, xml);
 	return 0;
 }
@@ -368,7 +348,7 @@ static int create(struct talk *talk, struct error **err)
 		error_hint(err, "libvirtd must run in the same network namespace as nestvisor");
 		return r;
 	}
-	return talk_fail(talk, err, "the domain %s does not start", talk->name);
+	return libvirt_fail(talk->lib, talk->uri, err, "the domain %s does not start", talk->name);
 }
 
 /* With its CPUs stopped; the taps are let go of, so that they end with their QEMU, and plugged; then it runs. */
@@ -390,7 +370,7 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 	if (r == 0) /* before it runs: no guest that runs is taken for a dead one, which need not be cut */
 		r = process_write_pid_file(pid_path, process, err);
 	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
-		r = talk_fail(talk, err, "the domain %s does not run", talk->name);
+		r = libvirt_fail(talk->lib, talk->uri, err, "the domain %s does not run", talk->name);
 	return r;
 }
 
@@ -399,7 +379,7 @@ static int define_as(struct talk *talk, const char *xml, unsigned flags, struct 
 	virDomainPtr domain = talk->lib->virDomainDefineXMLFlags(talk->connection, xml, flags);
 
 	if (!domain)
-		return talk_fail(talk, err, "cannot define the domain %s", talk->name);
+		return libvirt_fail(talk->lib, talk->uri, err, "cannot define the domain %s", talk->name);
 	if (talk->domain)
 		talk->lib->virDomainFree(talk->domain);
 	talk->domain = domain;
@@ -454,7 +434,10 @@ static int check_guest(const struct driver_guest *guest, const struct profile **
 static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
 			 struct error **err)
 {
-	cleanup_talk struct talk talk = {.arena = arena_new(), .uri = guest->uri, .run_dir = guest->run_dir};
+	cleanup_talk struct talk talk = {.arena = arena_new(),
+					 .uri = guest->uri,
+					 .run_dir = guest->run_dir,
+					 .silence_s = guest->layer > 1 ? LIBVIRT_INSIDE_S : LIBVIRT_CHANGE_S};
 	struct process_id process = {0};
 	const struct profile *profile;
 	int r = check_guest(guest, &profile, err);
@@ -558,6 +541,20 @@ static int libvirt_stop(const char *run_dir, struct error **err)
 	return r;
 }
 
+static int libvirt_stop_without(const char *run_dir, char **ret, struct error **err)
+{
+	cleanup_talk struct talk talk = {0};
+	int r = talk_read_record(&talk, run_dir, err);
+
+	if (r == 0)
+		r = end_forgotten(&talk, err);
+	if (r < 0)
+		return r;
+	*ret = strdup(talk.name);
+	remove_files(run_dir);
+	return 0;
+}
+
 /* ─── what others change ─── */
 
 static void add_drift(struct libvirt_changes *changes, struct arena *arena, const char *what)
@@ -658,6 +655,7 @@ const struct driver_ops driver_libvirt = {
 	.start = libvirt_start,
 	.wait_ready = libvirt_wait_ready,
 	.stop = libvirt_stop,
+	.stop_without = libvirt_stop_without,
 	.look = libvirt_look,
 	.drift = libvirt_drift,
 	.restore = libvirt_restore,

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MS = 5000 };
-
 struct visit {
 	const struct libvirt *lib;
 	virConnectPtr connection;
@@ -26,29 +24,12 @@ static void end_visit(struct visit *visit)
 }
 #define cleanup_visit __attribute__((cleanup(end_visit)))
 
-static int fail(const struct visit *visit, struct error **err, const char *what, const char *name)
-{
-	const virError *said = visit->lib->virGetLastError();
-	int r = error_set(err, EIO, "%s%s: libvirt at %s says \"%s\"", what, name, visit->uri,
-			  said && said->message ? said->message : "nothing");
-
-	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_NO_CONNECT || said->code == VIR_ERR_RPC))
-		error_hint(err,
-			   "is libvirtd running, and may you use it? virsh -c %s uri; nestvisor doctor looks into it",
-			   visit->uri);
-	return r;
-}
-
 static int begin(struct visit *visit, const char *uri, bool write, struct error **err)
 {
 	int r = libvirt_load(&visit->lib, err);
 
-	if (r < 0)
-		return r;
 	visit->uri = uri;
-	visit->connection =
-		write ? visit->lib->virConnectOpen(visit->uri) : visit->lib->virConnectOpenReadOnly(visit->uri);
-	return visit->connection ? 0 : fail(visit, err, "cannot connect", "");
+	return r < 0 ? r : libvirt_connect(visit->lib, uri, !write, LIBVIRT_LOOK_S, &visit->connection, err);
 }
 
 /* *ret NULL: there is none. */
@@ -60,7 +41,7 @@ static int find_domain(const struct visit *visit, const char *name, virDomainPtr
 	said = *ret ? NULL : visit->lib->virGetLastError();
 	return *ret || (said && said->code == VIR_ERR_NO_DOMAIN)
 		       ? 0
-		       : fail(visit, err, "cannot look for the domain ", name);
+		       : libvirt_fail(visit->lib, visit->uri, err, "cannot look for the domain %s", name);
 }
 
 static const char *state_words(int state)
@@ -157,7 +138,7 @@ static int look_at_domain(const struct visit *visit, const char *name, struct ar
 		return r;
 	xml = visit->lib->virDomainGetXMLDesc(domain, 0);
 	if (!xml || visit->lib->virDomainGetState(domain, &state, &reason, 0) < 0) {
-		r = fail(visit, err, "cannot look at the domain ", name);
+		r = libvirt_fail(visit->lib, visit->uri, err, "cannot look at the domain %s", name);
 	} else {
 		ret->exists = true;
 		ret->state = state_words(state);
@@ -179,7 +160,7 @@ static int look_at_network(const struct visit *visit, const char *name, struct a
 	if (!network)
 		return said && said->code == VIR_ERR_NO_NETWORK
 			       ? 0
-			       : fail(visit, err, "cannot look for the network ", name);
+			       : libvirt_fail(visit->lib, visit->uri, err, "cannot look for the network %s", name);
 	bridge = visit->lib->virNetworkGetBridgeName(network);
 	*ret = (struct adopted_network_state){.exists = true,
 					      .active = visit->lib->virNetworkIsActive(network) == 1,
@@ -248,13 +229,8 @@ int libvirt_adopted_look(const struct lab *lab, struct arena *arena, struct libv
 	int r;
 
 	*ret = (struct libvirt_adopted){.lab = lab};
-	if (!in_time(look_at_all, look, look_free, ANSWER_MS)) {
-		r = error_set(err, ETIMEDOUT, "libvirt at %s has not answered within %d s", lab->adopted,
-			      ANSWER_MS / 1000);
-		error_hint(err, "nobody can be cut, sealed or opened by the lab's name until it does; meanwhile: "
-				"ip link set TAP down");
-		return r;
-	}
+	if (!in_time(look_at_all, look, look_free, LIBVIRT_LOOK_S * 1000))
+		return libvirt_fail_silent(lab->adopted, LIBVIRT_LOOK_S, "cannot ask what it has", err);
 	r = look->result < 0 ? error_move(err, &look->err) : 0;
 	*ret = look->found;
 	ret->lab = lab;
@@ -303,7 +279,7 @@ static int mark_domain(const struct visit *visit, const struct lab *lab, const s
 	if (visit->lib->virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, mark ? element : NULL, "nestvisor",
 					     ADOPTED_MARK_URI, flags) < 0 &&
 	    (mark || visit->lib->virGetLastError()->code != VIR_ERR_NO_DOMAIN_METADATA))
-		r = fail(visit, err, "cannot mark the domain ", guest->adopted);
+		r = libvirt_fail(visit->lib, visit->uri, err, "cannot mark the domain %s", guest->adopted);
 	visit->lib->virDomainFree(domain);
 	return r;
 }

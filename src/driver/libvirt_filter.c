@@ -307,7 +307,7 @@ static int define(struct talk *talk, enum world world, struct error **err)
 	filter = talk->lib->virNWFilterDefineXML(talk->connection,
 						 definition(talk->arena, world, there[0] ? there : ours));
 	if (!filter)
-		return talk_fail(talk, err, "cannot define the nwfilter %s", filters[world].name);
+		return libvirt_fail(talk->lib, talk->uri, err, "cannot define the nwfilter %s", filters[world].name);
 	talk->lib->virNWFilterFree(filter);
 	return 0;
 }
@@ -347,9 +347,10 @@ static int put(struct talk *talk, unsigned flags, const char *domain_xml, const 
 	r = define_wanted(talk, filter, err);
 	if (r < 0 || talk->lib->virDomainUpdateDeviceFlags(talk->domain, xml, flags) == 0)
 		return r;
-	return filter->none ? talk_fail(talk, err, "cannot take the nwfilter off the domain %s", talk->name)
-			    : talk_fail(talk, err, "cannot put the nwfilter %s on the domain %s",
-					filters[filter->world].name, talk->name);
+	return filter->none ? libvirt_fail(talk->lib, talk->uri, err, "cannot take the nwfilter off the domain %s",
+					   talk->name)
+			    : libvirt_fail(talk->lib, talk->uri, err, "cannot put the nwfilter %s on the domain %s",
+					   filters[filter->world].name, talk->name);
 }
 
 static int put_each(struct talk *talk, unsigned flags, const struct libvirt_filter *wanted, size_t count,
@@ -357,7 +358,7 @@ static int put_each(struct talk *talk, unsigned flags, const struct libvirt_filt
 {
 	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(
 		talk->domain, flags == VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0);
-	int r = xml ? 0 : talk_fail(talk, err, "cannot read the domain %s", talk->name);
+	int r = xml ? 0 : libvirt_fail(talk->lib, talk->uri, err, "cannot read the domain %s", talk->name);
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = put(talk, flags, xml, &wanted[i], err);

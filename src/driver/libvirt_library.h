@@ -7,6 +7,7 @@
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <stdbool.h>
 
 struct error;
 
@@ -14,6 +15,8 @@ struct error;
 	F(virInitialize)                                                                                               \
 	F(virSetErrorFunc)                                                                                             \
 	F(virGetLastError)                                                                                             \
+	F(virEventRegisterDefaultImpl)                                                                                 \
+	F(virEventRunDefaultImpl)                                                                                      \
 	F(virConnectOpen)                                                                                              \
 	F(virConnectOpenReadOnly)                                                                                      \
 	F(virConnectListAllDomains)                                                                                    \
@@ -25,6 +28,7 @@ struct error;
 	F(virNetworkGetXMLDesc)                                                                                        \
 	F(virNetworkFree)                                                                                              \
 	F(virDomainGetXMLDesc)                                                                                         \
+	F(virConnectSetKeepAlive)                                                                                      \
 	F(virConnectClose)                                                                                             \
 	F(virDomainLookupByUUIDString)                                                                                 \
 	F(virDomainLookupByName)                                                                                       \
@@ -57,5 +61,24 @@ struct libvirt {
 
 /* -ENOENT where there is no libvirt here, or one that is too old. Thread-safe. */
 int libvirt_load(const struct libvirt **ret, struct error **err);
+
+/* How long a libvirtd may be silent before it counts as one that hangs, in seconds: for who looks, and for who changes
+ * something; at a host that is itself a guest it may have to ask an emulated QEMU what it can first. */
+enum { LIBVIRT_LOOK_S = 5, LIBVIRT_CHANGE_S = 15, LIBVIRT_INSIDE_S = 120 };
+
+/*
+ * Connects, which it is given that long for; and no call on that connection waits longer than that for a libvirtd that
+ * is silent (https://libvirt.org/internals/rpc.html: the keepalive protocol): it fails then. One that works is waited
+ * for. -ETIMEDOUT of one that hangs, else -EIO.
+ */
+int libvirt_connect(const struct libvirt *lib, const char *uri, bool read_only, unsigned silence_s, virConnectPtr *ret,
+		    struct error **err);
+
+/* Sets the error in libvirt's own words, of the call that this thread has just made; -EIO, or -ETIMEDOUT where libvirtd
+ * was silent for too long. */
+__attribute__((format(printf, 4, 5))) int libvirt_fail(const struct libvirt *lib, const char *uri, struct error **err,
+						       const char *format, ...);
+/* The same for a limit of the caller's own. */
+int libvirt_fail_silent(const char *uri, unsigned silence_s, const char *what, struct error **err);
 
 #endif

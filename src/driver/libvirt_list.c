@@ -35,20 +35,6 @@ static void close_listing(struct listing *listing)
 }
 #define cleanup_listing __attribute__((cleanup(close_listing)))
 
-static int fail(const struct listing *listing, const char *what, struct error **err)
-{
-	const virError *said = listing->lib->virGetLastError();
-
-	int r = error_set(err, EIO, "%s at %s: %s", what, listing->uri,
-			  said && said->message ? said->message : "libvirt does not say why");
-
-	if (said && (said->domain == VIR_FROM_RPC || said->code == VIR_ERR_SYSTEM_ERROR))
-		error_hint(err,
-			   "is libvirtd running, and may you use it? virsh -c %s uri; nestvisor doctor looks into it",
-			   listing->uri);
-	return r;
-}
-
 static void add(struct listing *listing, const char *kind, const char *name, const char *xml)
 {
 	if (!xml)
@@ -70,18 +56,17 @@ static int compare(const void *a, const void *b)
 static int ask(struct listing *listing, struct error **err)
 {
 	const struct libvirt *lib = listing->lib;
-	int count;
+	int r = libvirt_connect(lib, listing->uri, true, LIBVIRT_LOOK_S, &listing->connection, err), count;
 
-	listing->connection = lib->virConnectOpenReadOnly(listing->uri);
-	if (!listing->connection)
-		return fail(listing, "cannot connect to libvirt", err);
+	if (r < 0)
+		return r;
 	count = lib->virConnectListAllDomains(listing->connection, &listing->domains, 0);
 	if (count < 0)
-		return fail(listing, "cannot list the domains", err);
+		return libvirt_fail(lib, listing->uri, err, "cannot list the domains");
 	listing->domain_count = count;
 	count = lib->virConnectListAllNetworks(listing->connection, &listing->networks, 0);
 	if (count < 0)
-		return fail(listing, "cannot list the networks", err);
+		return libvirt_fail(lib, listing->uri, err, "cannot list the networks");
 	listing->network_count = count;
 	return 0;
 }

@@ -11,6 +11,7 @@ struct talk {
 	const struct libvirt *lib;
 	struct arena *arena;
 	const char *uri, *name, *uuid, *mark, *run_dir;
+	unsigned silence_s;		  /* that libvirtd is allowed (libvirt_library.h) */
 	const char *definition, *machine; /* libvirt's dumps of what nestvisor made; NULL: not made yet */
 	virConnectPtr connection;
 	virDomainPtr domain; /* NULL: there is none */
@@ -24,9 +25,5 @@ int talk_read_record(struct talk *talk, const char *run_dir, struct error **err)
 int talk_open(struct talk *talk, struct error **err);
 /* Finds the domain and makes sure that it is ours (-EPERM). None is success, and leaves `domain` NULL. */
 int talk_find_domain(struct talk *talk, struct error **err);
-
-/* Sets the error in libvirt's own words; returns -EIO. */
-__attribute__((format(printf, 3, 4))) int talk_fail(const struct talk *talk, struct error **err, const char *format,
-						    ...);
 
 #endif

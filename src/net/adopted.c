@@ -21,6 +21,7 @@
  */
 #include "net/net_internal.h"
 
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
@@ -292,6 +293,39 @@ static const struct link *find_index(const struct link *links, size_t count, int
 		if (links[i].index == index)
 			return &links[i];
 	return NULL;
+}
+
+static const struct link *find_tap(const struct link *links, size_t count, const uint8_t mac[6])
+{
+	for (size_t i = 0; i < count; i++)
+		if (links[i].mac[0] == 0xfe && memcmp(links[i].mac + 1, mac + 1, 5) == 0 && links[i].master &&
+		    strcmp(links[i].kind, "tun") == 0)
+			return &links[i];
+	return NULL;
+}
+
+int net_find_adopted(struct net *net, struct arena *arena, struct net_adopted_nic *nics, size_t count,
+		     struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	struct netlink *root;
+	size_t link_count = 0;
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = net_root(net, &root, err);
+	if (r == 0)
+		r = link_list(root, &links, &link_count, err);
+	pthread_mutex_unlock(&net->mutex);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		const struct link *tap = nics[i].passed ? NULL : find_tap(links, link_count, nics[i].mac);
+		const struct link *bridge = tap ? find_index(links, link_count, tap->master) : NULL;
+
+		nics[i].running = tap != NULL;
+		nics[i].device = tap ? arena_strdup(arena, tap->name) : NULL;
+		nics[i].bridge = bridge ? arena_strdup(arena, bridge->name) : nics[i].bridge;
+	}
+	return r;
 }
 
 static int refuse(const struct net_adopted_nic *nic, const char *why, struct error **err)

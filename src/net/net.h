@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct arena;
 struct cancel;
 struct error;
 struct guest;
@@ -101,6 +102,13 @@ struct net_adopted_nic {
 };
 /* Borrowed. Without it such a lab's rules cannot be made or checked: -ENODATA. */
 void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t count);
+
+/*
+ * What this machine itself knows of such NICs while libvirt does not answer: libvirt gives a tap the MAC address of its
+ * NIC with 0xfe as its first byte. Sets device, bridge and running; the bridge stays where there is no tap.
+ */
+int net_find_adopted(struct net *net, struct arena *arena, struct net_adopted_nic *nics, size_t count,
+		     struct error **err);
 
 /*
  * Whether that isolation of the guest, NULL: of each, can be made real: -EOPNOTSUPP where not, and 0 in any other lab

@@ -167,11 +167,31 @@ check "db cannot be held, and that is said" says "db cannot be held: its NIC of 
 check "down" nv down mine
 check "opens all" diff rules.before <(nft list tables)
 check "and web and db run" says "db" virsh list --name
+
+# ─── libvirtd is not there, or hangs ───
+unsure() { status 1 timeout 60 "$nestvisor" "$@"; } # done for what was known before, which is no success
 check "libvirtd is killed" libvirtd_kill
 check "status says that it is not known" says "unknown" nv status mine.nest.yaml
 check "plan fails" status 1 nv plan mine.nest.yaml
-check "cut promises nothing" status 1 nv cut --lab mine.nest.yaml --no-verify web
+check "cut holds whom it knows, and is no success" unsure cut --lab mine.nest.yaml --no-verify web
+check "and says why" says "whoever was started or got another NIC since may not be held" nv cut --lab mine --no-verify web
 check "libvirtd is back" libvirtd_start
-check "and web is open, as was said" inside web "ping -c1 -W5 203.0.113.1"
+check "web is cut" status 1 inside web "ping -c1 -W2 203.0.113.1"
+check "said again it is sure" nv cut --lab mine --no-verify web
+check "libvirtd hangs" kill -STOP "$(cat /run/libvirtd.pid)"
+check "adopt gives up" says "has not answered for 5 s" timeout 30 "$nestvisor" adopt
+check "and says what to do" says "systemctl restart libvirtd" timeout 30 "$nestvisor" adopt
+check "plan gives up" unsure plan mine.nest.yaml
+check "up gives up" unsure up mine.nest.yaml
+check "open lets go whom it knows" unsure open --lab mine --no-verify web
+check "cut holds whom it knows" unsure cut --lab mine --no-verify web db
+check "also as JSON" says "has not answered for 5 s" timeout 60 "$nestvisor" cut --lab mine --no-verify --json web
+rm /run/nestvisor/mine/adopted.json
+check "and whom it has to look for, by their taps" unsure cut --lab mine --no-verify web
+check "libvirtd goes on" kill -CONT "$(cat /run/libvirtd.pid)"
+check "web is cut" status 1 inside web "ping -c1 -W2 203.0.113.1"
+check "by its tap, whatever address it takes" status 1 inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:99; ip link set eth0 up; ip route replace default via 192.168.122.1; ping -c1 -W2 203.0.113.1"
+check "down" nv down mine
+check "opens all" diff rules.before <(nft list tables)
 virsh destroy web; virsh destroy db
 finish

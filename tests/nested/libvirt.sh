@@ -203,7 +203,22 @@ check "which runs" grep -q '^a .*running' hung.out
 check "and what is not known" grep -q "whether somebody else has changed it is not known: libvirtd has not answered" hung.out
 check "cut does not wait for it" timeout 30 "$nestvisor" cut --lab small a --no-verify
 check "nor does open" timeout 30 "$nestvisor" open --lab small a --no-verify
+check "down gives it up" status 1 timeout 60 "$nestvisor" down small
+check "and the guest runs" grep -q '^a .*running' <(nv status small)
+check "down --force ends it all the same" timeout 60 "$nestvisor" down small --force
+check "its QEMU is gone" status 1 pgrep qemu-system
+check "and all else of the lab" clean
 check "it goes on" kill -CONT "$(cat /run/libvirtd.pid)"
+check "and still has the domain" says "small:a" virsh list --all --name
+check "which the next up takes over" small up
+check "it runs" says "a=running/qemu:///system" states small
+check "virsh ends it" virsh destroy small:a
+echo 'kill -STOP $(cat /run/libvirtd.pid)' > /run/test/at-prepare.new && mv /run/test/at-prepare.new /run/test/at-prepare
+check "libvirtd hangs while up starts a guest: up gives it up" status 1 timeout 90 "$nestvisor" up small.nest.yaml
+check "it was asked" test -f /run/test/at-prepare.now
+rm /run/test/at-prepare.now
+check "it goes on" kill -CONT "$(cat /run/libvirtd.pid)"
+check "up goes on, too" small up
 check "libvirtd dies while status asks it" dies_during status small
 check "it says so" says "whether somebody else has changed it is not known: " cat died.out
 check "once" test "$(grep -c 'not known' died.out)" = 1
