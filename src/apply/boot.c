@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/report.h"
 #include "base/strbuf.h"
+#include "driver/cpu.h"
 #include "image/install.h"
 #include "model/windows.h"
 #include "net/net.h"
@@ -293,6 +294,7 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 				 .nics = nics,
 				 .nic_count = guest->nic_count,
 				 .accelerator = boot->accelerator,
+				 .svm_emulated = cpu_svm_is_emulated(),
 				 .netns = net_netns_fd(s->net),
 				 .uri = guest->libvirt,
 				 .plug = plug_nics,

@@ -63,7 +63,8 @@ static bool is_intel(void)
 
 static bool applies(const struct windows_setting *setting, const struct driver_guest *guest)
 {
-	bool kvm = guest->accelerator == ACCEL_KVM;
+	/* Most of what KVM does for Windows takes a local APIC that is KVM's (profile.c). */
+	bool kvm = guest->accelerator == ACCEL_KVM && !guest->svm_emulated;
 
 	if (!(setting->versions & windows_version(guest->os)) ||
 	    (setting->place == WINDOWS_CPU && guest->hypervisor_hidden))

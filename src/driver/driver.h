@@ -6,15 +6,13 @@
  * Life cycle of a guest: (nothing) → start → running → stop → (nothing). start returns once the virtual machine runs,
  * not once its system has booted; wait_ready waits for that. Everything of a guest lies in its run_dir, and all but
  * start work from that alone after nestvisor was killed at any moment:
- *   pid                 of QEMU, with its start time; qemu: written before QEMU is QEMU; libvirt: just before its CPUs run
- *   qmp, console        unix sockets, one client at a time: QEMU's control (qemu), the guest's serial console
- *   qga.in, qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga)
- *   tpm.pid             of swtpm, where the guest has a TPM: it ends with QEMU
- *   events              of a guest that may restart by itself: a second control, for watch.h
- *   vnc                 where the guest has a display: RFB (RFC 6143), for any number of viewers
- *   console.log         all the guest ever wrote on its console
- *   qemu.log            what QEMU, and swtpm, wrote on their standard error (qemu; libvirt has a log of its own)
- *   domain              libvirt: which domain of which libvirt it is; written before that is defined. Then, in
+ *   pid                 of QEMU, with its start time; qemu: written before QEMU is QEMU; libvirt: just before its CPUs
+ * run qmp, console        unix sockets, one client at a time: QEMU's control (qemu), the guest's serial console qga.in,
+ * qga.out     FIFOs, qga.lock: for transport_qga(<run_dir>/qga) tpm.pid             of swtpm, where the guest has a
+ * TPM: it ends with QEMU events              of a guest that may restart by itself: a second control, for watch.h vnc
+ * where the guest has a display: RFB (RFC 6143), for any number of viewers console.log         all the guest ever wrote
+ * on its console qemu.log            what QEMU, and swtpm, wrote on their standard error (qemu; libvirt has a log of
+ * its own) domain              libvirt: which domain of which libvirt it is; written before that is defined. Then, in
  *                       libvirt's words, as what it was defined and what its machine was before its CPUs ran
  * When a start fails the two logs stay.
  */
@@ -76,8 +74,9 @@ struct driver_guest {
 	const char *const *cds; /* images of CDs, that it boots from where no disk does */
 	size_t cd_count;
 	enum accelerator accelerator;
-	int netns;	 /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
-	const char *uri; /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */
+	bool svm_emulated; /* KVM runs on the SVM of a QEMU that emulates its CPU: cpu_svm_is_emulated() */
+	int netns;	   /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
+	const char *uri;   /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */
 	/* libvirt: brings the taps to their networks. Called once QEMU holds them and before the guest's CPUs run. */
 	int (*plug)(void *data, struct error **err);
 	void *plug_data;

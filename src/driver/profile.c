@@ -19,17 +19,44 @@ enum boots {
 	BOOTS_UEFI,   /* a disk, or the image's kernel on one (image_make_boot_disk) */
 };
 
+enum apic {
+	APIC_ANY,
+	APIC_OF_QEMU, /* of guests that writes_cr8() below, alone */
+};
+
 struct row {
 	enum accelerator accelerator;
 	enum boots boots;
 	struct profile profile;
+	enum apic apic;
 };
+
+/*
+ * Where KVM has but the SVM that QEMU emulates, a guest of it that writes CR8 while an interrupt waits for it ends that
+ * QEMU, and so the whole hypervisor: "tcg_handle_interrupt: assertion failed" (helper_write_crN() of
+ * target/i386/tcg/sysemu/misc_helper.c does not take QEMU's lock; 6.2 to 10.0 at least). KVM has a guest write CR8 by
+ * itself where the local APIC is KVM's, and does it on the guest's behalf where it is not (svm_update_cr8_intercept()
+ * of arch/x86/kvm/svm/svm.c), so with the APIC in QEMU such guests run, slower. -kvm-asyncpf-int: it has no APIC to
+ * ask. Linux does not write CR8 while it runs, UEFI's interrupt handlers do, and Windows all the time.
+ */
+#define QEMU_APIC     ",kernel-irqchip=off"
+#define QEMU_APIC_CPU ",-kvm-asyncpf-int"
 
 /*
  * The first row that fits and whose QEMU is installed. Debian's package qemu-system-x86 brings both QEMUs; a hypervisor
  * image of ours has the small one alone, which knows no TCG, no firmware that boots a disk, and no seccomp.
  */
 static const struct row rows[] = {
+	{ACCEL_KVM,
+	 BOOTS_UEFI,
+	 {"kvm-uefi-emulated", FULL, "q35" QEMU_APIC, "kvm", "host" QEMU_APIC_CPU, "host,-svm,-vmx" QEMU_APIC_CPU,
+	  BUS_PCI, false, true, "mitigations=off"},
+	 APIC_OF_QEMU},
+	{ACCEL_KVM,
+	 BOOTS_DISK,
+	 {"kvm-q35-emulated", FULL, "q35" QEMU_APIC, "kvm", "host" QEMU_APIC_CPU, "host,-svm,-vmx" QEMU_APIC_CPU,
+	  BUS_PCI, false, true, ""},
+	 APIC_OF_QEMU},
 	/* The full QEMU under KVM boots a kernel of ours faster as pc than as q35 or microvm (3.4, 4.4 and 6.0 s
 	   nested). */
 	{ACCEL_KVM, BOOTS_KERNEL, {"kvm-pc", FULL, "pc", "kvm", "host", "host,-svm,-vmx", BUS_PCI, false, true, ""}},
@@ -86,6 +113,16 @@ static bool has_devices(const struct profile *profile, const struct driver_guest
 	return profile->bus == BUS_PCI || !(guest->tpm || guest->display);
 }
 
+static bool writes_cr8(const struct driver_guest *guest)
+{
+	return guest->firmware != FIRMWARE_BIOS || windows_version(guest->os);
+}
+
+static bool has_apic(const struct row *row, const struct driver_guest *guest)
+{
+	return row->apic == APIC_ANY || (guest->svm_emulated && writes_cr8(guest));
+}
+
 int profile_choose(const struct driver_guest *guest, const struct profile **ret, struct error **err)
 {
 	enum boots boots = guest->firmware != FIRMWARE_BIOS ? BOOTS_UEFI
@@ -96,7 +133,7 @@ int profile_choose(const struct driver_guest *guest, const struct profile **ret,
 	if (guest->os && strcmp(guest->os, "linux") != 0 && !windows_version(guest->os))
 		return error_set(err, ENOTSUP, "the qemu driver has no profile for os %s yet", guest->os);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].accelerator == guest->accelerator && rows[i].boots == boots &&
+		if (rows[i].accelerator == guest->accelerator && rows[i].boots == boots && has_apic(&rows[i], guest) &&
 		    has_devices(&rows[i].profile, guest) && installed(rows[i].profile.binary)) {
 			*ret = &rows[i].profile;
 			return 0;

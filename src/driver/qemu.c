@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/report.h"
 #include "driver/command.h"
+#include "driver/cpu.h"
 #include "driver/own.h"
 #include "driver/postmortem.h"
 #include "driver/profile.h"
@@ -25,7 +26,6 @@
 #include "transport/transport.h"
 #include "transport/unix_socket.h"
 
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -387,20 +387,12 @@ int qemu_wait_ready_within(const char *run_dir, const char *path, int silence_ms
 	return r < 0 ? error_move(err, &problem) : 0;
 }
 
-/* The bit that no processor sets and every hypervisor does (Intel SDM 2A, CPUID leaf 1, ECX bit 31: "not used"). */
-static bool is_guest_itself(void)
-{
-	unsigned int eax, ebx, ecx, edx;
-
-	return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx >> 31;
-}
-
 /* Two layers up the CPU may be an emulated one, which nothing tells down here. */
 static int silence_limit(enum accelerator accelerator)
 {
 	if (accelerator != ACCEL_KVM)
 		return SILENCE_TCG_MS;
-	return is_guest_itself() ? SILENCE_NESTED_KVM_MS : SILENCE_KVM_MS;
+	return cpu_is_guest() ? SILENCE_NESTED_KVM_MS : SILENCE_KVM_MS;
 }
 
 static int qemu_wait_ready(const char *run_dir, const char *path, enum accelerator accelerator,

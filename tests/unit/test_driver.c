@@ -721,6 +721,35 @@ static void test_profiles(void **state)
 	assert_false(profile->elf_kernel);
 }
 
+/* Where QEMU emulates SVM, what writes CR8 has its local APIC in QEMU. */
+static void test_emulated_svm(void **state)
+{
+	struct fixture *f = *state;
+	const struct profile *profile;
+
+	f->guest.accelerator = ACCEL_KVM;
+	f->guest.firmware = FIRMWARE_UEFI_SECURE;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "q35");
+	f->guest.svm_emulated = true;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "q35,kernel-irqchip=off");
+	assert_non_null(strstr(profile->cpu_plain, "-svm"));
+	assert_null(strstr(profile->cpu_nested, "-svm"));
+	f->guest.firmware = FIRMWARE_BIOS;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "pc");
+	f->image.kernel = NULL;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "q35");
+	f->guest.os = "windows-10";
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "q35,kernel-irqchip=off");
+	f->guest.accelerator = ACCEL_TCG;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "q35");
+}
+
 static int get_image(void)
 {
 	cleanup_error struct error *err = NULL;
@@ -736,6 +765,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_profiles, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_emulated_svm, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_postmortem, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_silent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_triple_fault, set_up, tear_down),

@@ -197,6 +197,13 @@ static void test_windows(void **state)
 	assert_null(strstr(line, "hv-evmcs"));
 	assert_null(strstr(line, "-no-reboot"));
 
+	guest.svm_emulated = true; /* the local APIC is QEMU's, and most of this takes KVM's */
+	line = command_line(&guest);
+	assert_contains(line, " -M q35,kernel-irqchip=off,smm=on");
+	assert_contains(line, " -cpu host,-svm,-vmx,-kvm-asyncpf-int ");
+	assert_null(strstr(line, "hv-"));
+	guest.svm_emulated = false;
+
 	guest.nested = true;
 	line = command_line(&guest);
 	assert_contains(line, " -cpu host,hv-relaxed,");
