@@ -34,7 +34,7 @@ struct row {
 /*
  * Where KVM has but the SVM that QEMU emulates, a guest of it that writes CR8 while an interrupt waits for it ends that
  * QEMU, and so the whole hypervisor: "tcg_handle_interrupt: assertion failed" (helper_write_crN() of
- * target/i386/tcg/sysemu/misc_helper.c does not take QEMU's lock; 6.2 to 10.0 at least). KVM has a guest write CR8 by
+ * target/i386/tcg/sysemu/misc_helper.c does not take QEMU's lock; seen with 7.2 and 10.0). KVM has a guest write CR8 by
  * itself where the local APIC is KVM's, and does it on the guest's behalf where it is not (svm_update_cr8_intercept()
  * of arch/x86/kvm/svm/svm.c), so with the APIC in QEMU such guests run, slower. -kvm-asyncpf-int: it has no APIC to
  * ask. Linux does not write CR8 while it runs, UEFI's interrupt handlers do, and Windows all the time.
