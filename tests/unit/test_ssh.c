@@ -1,6 +1,6 @@
 /*
- * The ssh transport against a real sshd, which lives in a network namespace of its own; this program stays outside, so
- * that only the transport's entering it leads there. Mounts are private to this program.
+ * The ssh transport against a real server, OpenSSH's or Dropbear's, which lives in a network namespace of its own; this
+ * program stays outside, so that only the transport's entering it leads there. Mounts are private to this program.
  */
 #include "base/cancel.h"
 #include "base/cleanup.h"
@@ -44,10 +44,12 @@ static int write_text(const char *path, const char *text)
 	return file_write_atomic(path, text, strlen(text), 0600, NULL);
 }
 
-/* A passwd(5) with the user that sshd wants, and a /run of our own. */
+/* A passwd(5) with the user that sshd wants, and root at home in our folder, where Dropbear looks for its keys; and a
+ * /run of our own. */
 static int make_mounts(void)
 {
 	cleanup_free char *text = NULL, *more = NULL;
+	const char *others;
 	char passwd[96];
 	size_t length;
 
@@ -56,8 +58,9 @@ static int make_mounts(void)
 	    mount("none", "/run", "tmpfs", 0, "mode=755") < 0 || mkdir("/run/sshd", 0755) < 0 ||
 	    file_read("/etc/passwd", 1 << 20, &text, &length, NULL) < 0)
 		return -1;
-	if (asprintf(&more, "%s%s", text, strstr(text, "\nsshd:") ? "" : "sshd:x:64222:65534::/run/sshd:/bin/false\n") <
-	    0)
+	others = strncmp(text, "root:", 5) == 0 ? strchr(text, '\n') : NULL;
+	if (!others || asprintf(&more, "root:x:0:0:root:%s:/bin/sh%s%s", here.folder, others,
+				strstr(text, "\nsshd:") ? "" : "sshd:x:64222:65534::/run/sshd:/bin/false\n") < 0)
 		return -1;
 	if (file_write_atomic(passwd, more, strlen(more), 0644, NULL) < 0)
 		return -1;
@@ -78,18 +81,22 @@ static int make_namespace(void)
 	return setns(outside, CLONE_NEWNET);
 }
 
-static int make_keys(void)
+static int make_keys(const char *dropbear)
 {
-	char host_key[96], public_key[112], authorized[96];
+	char host_key[96], public_key[112], authorized[96], folder[72];
 	cleanup_free char *text = NULL;
 	size_t length;
 
 	snprintf(here.key, sizeof(here.key), "%s/key", here.folder);
 	snprintf(host_key, sizeof(host_key), "%s/host_key", here.folder);
 	snprintf(public_key, sizeof(public_key), "%s.pub", here.key);
-	snprintf(authorized, sizeof(authorized), "%s/authorized", here.folder);
-	if (process_must(ARGV("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", here.key), NULL, NULL) < 0 ||
-	    process_must(ARGV("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key), NULL, NULL) < 0 ||
+	snprintf(folder, sizeof(folder), "%s/.ssh", here.folder);
+	snprintf(authorized, sizeof(authorized), "%s/authorized_keys", folder);
+	if (mkdir(folder, 0700) < 0 ||
+	    process_must(ARGV("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", here.key), NULL, NULL) < 0 ||
+	    process_must(dropbear ? ARGV("dropbearkey", "-t", "ed25519", "-f", host_key)
+				  : ARGV("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host_key),
+			 NULL, NULL) < 0 ||
 	    file_read(public_key, 4096, &text, &length, NULL) < 0)
 		return -1;
 	return write_text(authorized, text);
@@ -103,7 +110,8 @@ static int start_sshd(const char *sshd)
 
 	snprintf(config, sizeof(config), "%s/sshd_config", here.folder);
 	snprintf(text, sizeof(text),
-		 "ListenAddress 127.0.0.1:%d\nHostKey %s/host_key\nAuthorizedKeysFile %s/authorized\nStrictModes no\n"
+		 "ListenAddress 127.0.0.1:%d\nHostKey %s/host_key\nAuthorizedKeysFile "
+		 "%s/.ssh/authorized_keys\nStrictModes no\n"
 		 "PermitRootLogin yes\nUsePAM no\nPidFile none\nMaxSessions 50\n",
 		 PORT, here.folder, here.folder);
 	if (write_text(config, text) < 0)
@@ -111,14 +119,31 @@ static int start_sshd(const char *sshd)
 	return process_spawn(&spec, &here.sshd, NULL);
 }
 
+static int start_dropbear(const char *dropbear)
+{
+	char key[96], address[32];
+	/* In the foreground, without passwords, and no file that says who it is. */
+	struct process_spec spec = {.argv = ARGV(dropbear, "-F", "-s", "-r", key, "-p", address, "-P", ""),
+				    .netns = here.netns,
+				    .in = -1,
+				    .out = -1,
+				    .err = -1};
+
+	snprintf(key, sizeof(key), "%s/host_key", here.folder);
+	snprintf(address, sizeof(address), "127.0.0.1:%d", PORT);
+	return process_spawn(&spec, &here.sshd, NULL);
+}
+
 static int set_up(void **state)
 {
-	cleanup_free char *sshd = NULL;
+	cleanup_free char *sshd = NULL, *dropbear = NULL;
 
 	(void)state;
 	strcpy(here.folder, "/tmp/nestvisor-ssh.XXXXXX");
-	if (!mkdtemp(here.folder) || process_find("sshd", NULL, &sshd, NULL) < 0 || make_mounts() < 0 ||
-	    make_namespace() < 0 || make_keys() < 0 || start_sshd(sshd) < 0)
+	if (process_find("sshd", NULL, &sshd, NULL) < 0 && process_find("dropbear", NULL, &dropbear, NULL) < 0)
+		return -1;
+	if (!mkdtemp(here.folder) || make_mounts() < 0 || make_namespace() < 0 || make_keys(dropbear) < 0 ||
+	    (dropbear ? start_dropbear(dropbear) : start_sshd(sshd)) < 0)
 		return -1;
 	snprintf(here.known_hosts, sizeof(here.known_hosts), "%s/known %%hosts", here.folder);
 	snprintf(here.control, sizeof(here.control), "%s/a %%C b", here.folder);
@@ -307,8 +332,9 @@ int main(void)
 	};
 	cleanup_free char *ssh = NULL, *sshd = NULL;
 
-	if (getuid() != 0 || process_find("ssh", NULL, &ssh, NULL) < 0 || process_find("sshd", NULL, &sshd, NULL) < 0) {
-		puts("skipped: needs root, ssh and sshd");
+	if (getuid() != 0 || process_find("ssh", NULL, &ssh, NULL) < 0 ||
+	    (process_find("sshd", NULL, &sshd, NULL) < 0 && process_find("dropbear", NULL, &sshd, NULL) < 0)) {
+		puts("skipped: needs root, ssh, and sshd or dropbear");
 		return 77;
 	}
 	return cmocka_run_group_tests(tests, set_up, tear_down);
