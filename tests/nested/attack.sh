@@ -3,11 +3,13 @@
 # and cut. What comes out is counted in the world and at the machine's end of the lab, not asked of guests. Then the same
 # by somebody who has taken over the hypervisor; what still holds must be what `verify` says of it.
 #
-# attack.sh NESTVISOR GUEST_ATTACK
+# attack.sh NESTVISOR GUEST_ATTACK [L0 [L1]]: the driver of each, qemu or libvirt
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../lib/check.sh"
 . "$here/../lib/attack"
+. "$here/../lib/drivers"
+drivers "${3:-qemu}" "${4:-qemu}"
 pinged="192.168.122.10 192.168.122.20 192.168.124.91"
 nestvisor=$(readlink -f "$1")
 sender=$(readlink -f "$2")
@@ -16,7 +18,7 @@ cd "$work" || exit 1
 nv() { "$nestvisor" "$@"; }
 export NESTVISOR_NO_VERIFY=1 # packets tell; `verify` is asked where it is compared
 
-cat > attack.nest.yaml <<'END'
+with_drivers > attack.nest.yaml <<'END'
 lab: attack
 cpu-overcommit: 4
 networks:
@@ -26,6 +28,7 @@ guests:
   x: {cpus: 2, memory: 128M, nics: [{network: lan, queues: 2, address: [192.168.122.10, "fd00:122::10"]}]}
   y: {memory: 128M, nics: [{network: lan, address: [192.168.122.11, "fd00:122::11"]}]}
   hv:
+    image: micro
     cpus: 1 # emulation resets one of two now and then
     memory: 1G
     cpu-overcommit: 4
