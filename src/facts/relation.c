@@ -2,6 +2,8 @@
  * Which interface of one host is which of another.
  * - links.json, or whoever built the hosts, says it outright.
  * - The two ends of a veth between a machine and a network namespace of its know each other's index.
+ * - A VXLAN device knows its peers' addresses (RFC 7348), which are those of their machine, whatever namespace they are
+ * in. Two with one number are one tunnel where one of them knows the other: it takes what comes, and learns from where.
  * - libvirt and others give a tap the MAC of the guest's NIC behind it with fe in front (virNetDevTapCreate), so a tap
  *   fe:54:00:fc:38:e0 belongs to the NIC 52:54:00:fc:38:e0.
  * - A bridge learns on which port a MAC is.
@@ -275,6 +277,110 @@ static void find_veths(struct relator *relator)
 	}
 }
 
+static bool is_tunnel(const struct link *link)
+{
+	return link->kind && strcmp(link->kind, "vxlan") == 0;
+}
+
+/* Whose addresses packets of a host's tunnels have. */
+static const struct facts *outer_host(const struct relator *relator, const struct facts *host)
+{
+	const struct facts *machine = bundle_machine(relator->bundle, host);
+
+	return machine ? machine : host;
+}
+
+static bool has_ip(const struct facts *host, const struct ip *ip)
+{
+	for (size_t i = 0; ip->family && i < host->link_count; i++)
+		for (size_t j = 0; j < host->links[i].address_count; j++)
+			if (ip_equal(&host->links[i].addresses[j].prefix.ip, ip))
+				return true;
+	return false;
+}
+
+/* The i-th place where a tunnel's packets go to, some of them more than once; NULL: no more. */
+static const struct ip *tunnel_peer(const struct facts *host, const struct link *tunnel, size_t i)
+{
+	const struct ip *remote = &tunnel->tunnel.remote;
+	bool many = remote->family == AF_INET ? (remote->bytes[0] & 0xf0) == 0xe0 : remote->bytes[0] == 0xff;
+
+	if (remote->family && !many && i-- == 0)
+		return remote;
+	for (size_t j = 0; j < host->fdb_count; j++) {
+		const struct fdb_entry *entry = &host->fdb[j];
+
+		if (entry->destination.family && entry->dev && strcmp(entry->dev, tunnel->name) == 0 && i-- == 0)
+			return &entry->destination;
+	}
+	return NULL;
+}
+
+static bool tunnel_leads_to(const struct facts *host, const struct link *tunnel, const struct facts *to)
+{
+	const struct ip *peer;
+
+	for (size_t i = 0; (peer = tunnel_peer(host, tunnel, i)); i++)
+		if (has_ip(to, peer))
+			return true;
+	return false;
+}
+
+static bool is_far_end(const struct relator *relator, const struct facts *host, const struct link *tunnel,
+		       const struct facts *other, const struct link *link)
+{
+	const struct facts *here = outer_host(relator, host), *there = outer_host(relator, other);
+
+	return here != there && is_tunnel(link) && number_or(link->tunnel.id, 0) == number_or(tunnel->tunnel.id, 0) &&
+	       number_or(link->tunnel.port, 0) == number_or(tunnel->tunnel.port, 0) &&
+	       (tunnel_leads_to(host, tunnel, there) || tunnel_leads_to(other, link, here));
+}
+
+/* The far ends of a tunnel; and a place that was not captured where one of its peers is on none of these. */
+static void find_far_ends(struct relator *relator, const struct facts *host, const struct link *tunnel)
+{
+	struct bundle *bundle = relator->bundle;
+	const struct facts **found = NULL;
+	const struct ip *peer;
+	size_t count = 0;
+	bool all = true;
+
+	for (size_t h = 0; h < bundle->host_count; h++)
+		for (size_t i = 0; i < bundle->hosts[h]->link_count; i++) {
+			const struct link *link = &bundle->hosts[h]->links[i];
+
+			if (!is_far_end(relator, host, tunnel, bundle->hosts[h], link))
+				continue;
+			join(relator, RELATION_CABLE, host, tunnel, bundle->hosts[h], link, NULL,
+			     "the two ends of one VXLAN tunnel");
+			*arena_push(bundle->arena, found, count) = outer_host(relator, bundle->hosts[h]);
+		}
+	for (size_t i = 0; (peer = tunnel_peer(host, tunnel, i)); i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < count; j++)
+			known = known || has_ip(found[j], peer);
+		all = all && known;
+	}
+	if (!all) {
+		struct relation *relation = add(relator, RELATION_CABLE, "a peer of the tunnel was not captured");
+
+		add_end(relator, relation, host, tunnel);
+		*arena_push(bundle->arena, relation->ends, relation->end_count) = (struct relation_end){};
+	}
+}
+
+static void find_tunnels(struct relator *relator)
+{
+	for (size_t h = 0; h < relator->bundle->host_count; h++) {
+		const struct facts *host = relator->bundle->hosts[h];
+
+		for (size_t i = 0; i < host->link_count; i++)
+			if (is_tunnel(&host->links[i]) && host->links[i].tunnel.id.known)
+				find_far_ends(relator, host, &host->links[i]);
+	}
+}
+
 static void find_taps(struct relator *relator)
 {
 	for (size_t i = 0; i < relator->mac_count; i++) {
@@ -341,7 +447,8 @@ static void find_learned(struct relator *relator)
 				continue;
 			owner = find_owner(relator, host, &entry->mac);
 			port = owner ? facts_link(host, entry->dev) : NULL;
-			if (port)
+			/* Behind a tunnel there is another bridge first. */
+			if (port && !is_tunnel(port))
 				join(relator, RELATION_LEARNED, host, port, owner->host, owner->link, &entry->origin,
 				     "the bridge learned the MAC on this port");
 		}
@@ -540,6 +647,7 @@ void relate_hosts(struct pool *pool, struct bundle *bundle, const json_t *links,
 	collect(&relator);
 	take_cables(&relator, links, source);
 	find_veths(&relator);
+	find_tunnels(&relator);
 	find_taps(&relator);
 	find_learned(&relator);
 	find_mirrored(&relator);

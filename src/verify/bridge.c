@@ -86,7 +86,7 @@ static struct stack_link *choose_port(struct hop *hop, const struct stack_link *
 	if (port || target->link)
 		return port;
 	for (size_t i = 0; i < bridge->port_count && count < 64; i++)
-		if (bridge->ports[i] != except && !segment_far_end(bridge->ports[i]))
+		if (bridge->ports[i] != except && segment_leads_out(bridge->ports[i]))
 			candidates[count++] = bridge->ports[i];
 	if (count == 0)
 		return NULL;

@@ -70,7 +70,7 @@ static void hand_over(struct hop *hop, struct stack_link *to, const struct targe
 
 void link_send_frame(struct hop *hop, struct stack_link *link, struct stack_link *logical, const struct target *target)
 {
-	struct stack_link *far = segment_far_end(link);
+	struct stack_link *far = segment_far_end_towards(hop->walk, link, target);
 	struct step *step;
 
 	if (hook_run_device(hop, &link->egress, HOOK_EGRESS, link) == RULING_STOP)

@@ -308,6 +308,34 @@ struct stack_link *segment_port(struct walk *walk, const struct stack_link *brid
 	return found;
 }
 
+struct stack_link *segment_far_end_towards(struct walk *walk, const struct stack_link *link,
+					   const struct target *target)
+{
+	bool outside = false;
+
+	for (size_t i = 0; link->cable_count > 1 && i < link->cable_count; i++) {
+		struct search search = {.walk = walk};
+		struct stack_link *far = link->cables[i].link;
+
+		outside = outside || !far;
+		see(&search, link);
+		if (far)
+			come_to(&search, far, 0);
+		for (size_t j = 0; target->link && j < search.end_count; j++)
+			if (search.ends[j] == target->link)
+				return far;
+	}
+	return outside && !target->link ? NULL : segment_far_end(link);
+}
+
+bool segment_leads_out(const struct stack_link *link)
+{
+	for (size_t i = 0; i < link->cable_count; i++)
+		if (!link->cables[i].link)
+			return true;
+	return !segment_far_end(link);
+}
+
 struct stack_link *segment_far_end(const struct stack_link *link)
 {
 	if (is_kind(link, "vlan") && link->parent)

@@ -197,7 +197,12 @@ struct target segment_find_mac(struct walk *walk, const struct stack_link *from,
 /* The port of a bridge by which a target is reached, other than `except`; NULL: none, or not known which. */
 struct stack_link *segment_port(struct walk *walk, const struct stack_link *bridge, const struct target *target,
 				const struct stack_link *except);
+/* Of a link with many far ends, as a tunnel has, the one by which a target is reached; else the same as the next. */
+struct stack_link *segment_far_end_towards(struct walk *walk, const struct stack_link *link,
+					   const struct target *target);
 /* The interface at the other end of a cable; NULL: outside, or none. */
 struct stack_link *segment_far_end(const struct stack_link *link);
+/* Whether something that was not captured may be at its end. */
+bool segment_leads_out(const struct stack_link *link);
 
 #endif

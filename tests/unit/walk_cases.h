@@ -39,6 +39,29 @@
 #define NFT	 "$ nft list ruleset\n"
 #define IPTABLES "$ iptables-save\n"
 
+/*
+ * A machine with a bridge br0 of which VXLAN tunnel vx0 and a guest's tap are ports, on 10.0.0.0/24 with others. What
+ * the tunnel has in its table is its own: lines of `bridge fdb`.
+ */
+#define TUNNELLER(number, address, peers)                                                                              \
+	"$ ip -d addr\n" LOOPBACK                                                                                      \
+	"2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    link/ether 52:54:00:00:0a:0" number                  \
+	" brd ff:ff:ff:ff:ff:ff\n    inet 10.0.0." number "/24 scope global eth0\n"                                    \
+	"3: br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether 52:54:00:00:0b:0" number                   \
+	" brd ff:ff:ff:ff:ff:ff\n    bridge forward_delay 0 stp_state 0\n" address                                     \
+	"4: vx0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 master br0\n    link/ether 52:54:00:00:0c:0" number        \
+	" brd ff:ff:ff:ff:ff:ff\n    vxlan id 7 srcport 0 0 dstport 4789 ageing 300\n    bridge_slave state "          \
+	"forwarding\n"                                                                                                 \
+	"5: vnet0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 master br0\n    link/ether fe:54:00:00:0d:0" number      \
+	" brd ff:ff:ff:ff:ff:ff\n    tun type tap\n    bridge_slave state forwarding\n" RULES                          \
+	"$ ip route\n10.0.0.0/24 dev eth0 scope link src 10.0.0." number "\n10.9.0.0/24 dev br0 scope link\n" SYSCTLS  \
+	"net.bridge.bridge-nf-call-iptables = 0\n$ bridge fdb\n" peers NFT
+#define PEER(last) "00:00:00:00:00:00 dev vx0 dst 10.0.0." last " self permanent\n"
+#define TUNNELLED(number)                                                                                              \
+	"$ ip addr\n" LOOPBACK "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450\n    link/ether "                  \
+	"52:54:00:00:0d:0" number " brd ff:ff:ff:ff:ff:ff\n    inet 10.9.0." number "/24 scope global eth0\n" RULES    \
+	"$ ip route\n10.9.0.0/24 dev eth0 scope link src 10.9.0." number "\n" SYSCTLS NFT
+
 struct walk_case {
 	const char *question, *answer;
 };
@@ -852,6 +875,41 @@ static const struct walk_scenario scenarios[] = {
 	   "{'verdict': 'lost', 'reason': 'no-nat-port'}"},
 	  {"{'proto': 'icmp', 'icmp_type': 8, 'sport': null, 'dport': null}",
 	   "{'verdict': 'delivered', 'src': '10.0.0.2'}"}}},
+
+	{"a tunnel leads to its peers' bridges, and to the rules there",
+	 {{"home", TUNNELLER("1", "    inet 10.9.0.1/24 scope global br0\n", PEER("2") PEER("3"))},
+	  {"right", TUNNELLER("2", "", PEER("1") PEER("3")) "table bridge t {\n chain forward {\n"
+							    "  type filter hook forward priority 0;\n"
+							    "  iifname \"vx0\" tcp dport 23 drop\n"
+							    "  iifname \"vx0\" oifname \"vx0\" drop\n }\n}\n"},
+	  {"third", TUNNELLER("3", "", PEER("1") PEER("2"))},
+	  {"g", TUNNELLED("2")}},
+	 NULL,
+	 "{'at': 'home', 'iif': null, 'src': '10.9.0.1', 'dst': '10.9.0.2'}",
+	 {{"{}", "{'verdict': 'delivered', 'where': 'g'}"},
+	  {"{'dport': 23}", "{'verdict': 'dropped', 'where': 'right', 'chain': 'forward'}"},
+	  {"{'at': 'g', 'src': '10.9.0.2', 'dst': '10.9.0.1'}", "{'verdict': 'delivered', 'where': 'home'}"}}},
+	{"on another machine the same",
+	 {{"home", TUNNELLER("1", "    inet 10.9.0.1/24 scope global br0\n", PEER("2") PEER("3"))},
+	  {"right", TUNNELLER("2", "", PEER("1") PEER("3"))},
+	  {"third", TUNNELLER("3", "", PEER("1") PEER("2"))},
+	  {"g", TUNNELLED("3")}},
+	 NULL,
+	 "{'at': 'home', 'iif': null, 'src': '10.9.0.1', 'dst': '10.9.0.3'}",
+	 {{"{}", "{'verdict': 'delivered', 'where': 'g'}"}}},
+	{"what a peer does that was not captured is not known",
+	 {{"home", TUNNELLER("1", "    inet 10.9.0.1/24 scope global br0\n", PEER("2") PEER("3"))},
+	  {"third", TUNNELLER("3", "", PEER("1") PEER("2"))}},
+	 NULL,
+	 "{'at': 'home', 'iif': null, 'src': '10.9.0.1', 'dst': '10.9.0.2'}",
+	 {{"{}", "{'verdict': 'unknown'}"}}},
+	{"a peer takes what comes, also from where it sends nothing itself, and answers there",
+	 {{"home", TUNNELLER("1", "    inet 10.9.0.1/24 scope global br0\n", PEER("2"))},
+	  {"right", TUNNELLER("2", "", "")},
+	  {"g", TUNNELLED("2")}},
+	 NULL,
+	 "{'at': 'home', 'iif': null, 'src': '10.9.0.1', 'dst': '10.9.0.2'}",
+	 {{"{}", "{'verdict': 'delivered', 'where': 'g'}"}}},
 };
 
 #endif
