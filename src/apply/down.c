@@ -4,6 +4,7 @@
  */
 #include "apply/folders.h"
 #include "apply/into.h"
+#include "apply/machines.h"
 #include "apply/up.h"
 
 #include "base/arena.h"
@@ -13,6 +14,7 @@
 #include "base/report.h"
 #include "driver/driver.h"
 #include "net/net.h"
+#include "plan/state.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -114,6 +116,85 @@ static int take_away(struct arena *arena, const struct folders *folders, unsigne
 	return r < 0 ? r : folders_remove(arena, folders, flags & DOWN_KEEP_DISKS, err);
 }
 
+/* A machine that has, or may have, a part of the lab. */
+struct leaving {
+	const struct folders *folders;
+	const char *name;
+	const json_t *kept;
+	unsigned flags;
+	struct reporter *reporter;
+	struct cancel *cancel;
+	struct error *err;
+	pthread_t thread;
+	int result;
+	bool threaded;
+};
+
+static void *leave(void *arg)
+{
+	struct leaving *l = arg;
+
+	l->result = machines_leave(l->folders, l->name, l->kept, l->flags, l->reporter, l->cancel, &l->err);
+	return NULL;
+}
+
+static int end_leaving(struct leaving *l, bool forget, struct error **err)
+{
+	int r = 0;
+
+	if (l->threaded)
+		pthread_join(l->thread, NULL);
+	if (l->result < 0 && forget)
+		report(l->reporter, REPORT_WARNING, l->name, "is left as it is: %s", l->err->message);
+	else if (l->result < 0 && !*err) {
+		r = error_move(err, &l->err);
+		error_hint(err,
+			   "--forget-hosts goes on without it, and leaves what is there; there, `nestvisor down %s` "
+			   "takes it away",
+			   l->folders->lab);
+	}
+	error_free(l->err);
+	return r;
+}
+
+static int leave_machines(struct arena *arena, const struct folders *folders, unsigned flags,
+			  struct reporter *reporter, struct cancel *cancel, struct error **err)
+{
+	cleanup_state struct state *state = NULL;
+	cleanup_json json_t *known = NULL;
+	struct leaving **all = NULL;
+	const char *key;
+	json_t *value;
+	size_t count = 0;
+	int r = state_open(folders->run, &state, err), failed;
+
+	if (r < 0)
+		return r;
+	known = state_resources(state);
+	json_object_foreach (known, key, value) {
+		struct leaving *l;
+
+		if (strncmp(key, "machine:", 8) != 0)
+			continue;
+		l = arena_new_struct(arena, struct leaving);
+		*l = (struct leaving){.folders = folders,
+				      .name = strchr(key, ':') + 1,
+				      .kept = value,
+				      .flags = flags,
+				      .reporter = reporter,
+				      .cancel = cancel};
+		*arena_push(arena, all, count) = l;
+		l->threaded = pthread_create(&l->thread, NULL, leave, l) == 0;
+		if (!l->threaded)
+			leave(l);
+	}
+	for (size_t i = 0; i < count; i++) {
+		failed = end_leaving(all[i], flags & DOWN_FORGET_HOSTS, err);
+		r = r < 0 ? r : failed;
+	}
+	return r;
+}
+
 int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel,
 	       struct error **err)
 {
@@ -128,6 +209,8 @@ int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct repo
 	*ret_was_there = file_exists(folders.run) || file_exists(folders.state) ||
 			 file_exists(arena_printf(arena, "/run/netns/nestvisor-%s", lab));
 	r = folders_lock(&folders, arena_printf(arena, "down %s", lab), -1, reporter, cancel, &lock, err);
+	if (r == 0)
+		r = leave_machines(arena, &folders, flags, reporter, cancel, err);
 	if (r == 0)
 		r = take_away(arena, &folders, flags, reporter, err);
 	return r < 0 ? error_wrap(err, "lab %s", lab) : 0;

@@ -1,5 +1,6 @@
 #include "apply/into.h"
 
+#include "apply/machines.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -39,6 +40,8 @@ int into_open(struct arena *arena, const struct folders *folders, const struct l
 {
 	const char *socket;
 
+	if (guest->machine)
+		return machines_open(arena, folders, lab, guest->machine, ret, err);
 	if (guest->transport == TRANSPORT_SSH)
 		return open_ssh(arena, folders, lab, guest, ret, err);
 	if (guest->adopted) {
@@ -88,7 +91,7 @@ int into_way(struct arena *arena, const struct lab *lab, const struct guest *tar
 	ret->first = host_guest_towards(lab->root, target);
 	if (!ret->first)
 		return error_set(err, ENOENT, "%s is not below this host", target->path);
-	ret->direct = ret->first == target;
+	ret->direct = ret->first == target && !target->machine;
 	ret->argv = argv;
 	if (ret->direct)
 		return 0;

@@ -12,7 +12,7 @@ struct arena;
 struct cancel;
 struct error;
 
-/* The transport of a guest of lab->root. */
+/* The transport of a guest of lab->root; of one that another machine of L0 runs, and of lab_machine.guest, that machine's. */
 int into_open(struct arena *arena, const struct folders *folders, const struct lab *lab, const struct guest *guest,
 	      struct cancel *cancel, struct transport **ret, struct error **err);
 
@@ -21,7 +21,7 @@ void into_end_master(const char *run_dir);
 
 /*
  * Where a command for `target` must be run from here: the guest of this host that is the target or leads to it, and
- * the argv to run there. For a deeper target the argv is `nestvisor <command> --lab <lab> <options…> <path> [--
+ * the argv to run there. For a deeper target, or one on another machine of L0, the argv is `nestvisor <command> --lab <lab> <options…> <path> [--
  * argv…]`.
  */
 struct into_way {

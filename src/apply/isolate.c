@@ -338,7 +338,12 @@ static int take_layers(struct visit *visit, const struct process_output *output,
 			json_get_string(json_object_get(answer, "error"), "message", "it failed without a word"));
 	json_array_foreach (layers, i, one) {
 		const char *result = json_get_string(one, "result", ""), *why = json_get_string(one, "why", NULL);
-		struct isolate_layer *layer = add_layer(visit, json_get_string(one, "host", "?"), ISOLATE_FAILED);
+		const char *host = json_get_string(one, "host", "?");
+		struct isolate_layer *layer;
+
+		if (guest_is_machine(visit->guest) && !*host) /* which is layer 0 to itself, too */
+			host = visit->guest->path;
+		layer = add_layer(visit, host, ISOLATE_FAILED);
 
 		for (enum isolate_outcome outcome = ISOLATE_DONE; outcome <= ISOLATE_FAILED; outcome++)
 			if (strcmp(isolate_outcome_name(outcome), result) == 0)
@@ -370,7 +375,7 @@ static void *make_visit(void *data)
 	const char *run_dir = folders_guest(visit->arena, visit->folders, visit->guest->name);
 	int r;
 
-	if (driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && !state.running) {
+	if (!guest_is_machine(visit->guest) && driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && !state.running) {
 		add_layer(visit, visit->guest->path, ISOLATE_WAITS);
 		return NULL;
 	}
@@ -411,9 +416,15 @@ static int take_visit(struct arena *arena, struct visit *visit, struct isolate_r
 static bool is_asked(const struct isolate_request *request, const struct guest *host)
 {
 	for (size_t i = 0; request && i < request->guest_count; i++)
-		if (host_guest_towards(host->parent, request->guests[i]) == host)
+		if (request->guests[i] == host || host_has(host->host, request->guests[i]))
 			return true;
 	return !request;
+}
+
+/* A guest that is a host is told by the machine that it is on, which is told here. */
+static bool is_told(const struct guest *guest)
+{
+	return guest_is_machine(guest) ? guest->host->guest_count > 0 : guest->host && !guest->machine;
 }
 
 /*
@@ -426,14 +437,16 @@ static int go_inward(struct arena *arena, const struct folders *folders, const s
 		     struct error **err)
 {
 	const struct host *root = isolation->lab->root;
-	struct visit *visits = arena_alloc(arena, (root->guest_count + 1) * sizeof(*visits));
+	const struct lab *lab = isolation->lab;
+	struct visit *visits = arena_alloc(arena, (root->guest_count + lab->machine_count + 1) * sizeof(*visits));
 	size_t count = 0;
 	int r = 0, kept;
 
-	for (size_t i = 0; i < root->guest_count; i++) {
-		const struct guest *guest = root->guests[i];
+	for (size_t i = 0; i < root->guest_count + lab->machine_count; i++) {
+		const struct guest *guest =
+			i < root->guest_count ? root->guests[i] : lab->machines[i - root->guest_count]->guest;
 
-		if (!guest->host || (!is_asked(request, guest) && isolate_is_confirmed(folders, guest, isolation)))
+		if (!is_told(guest) || (!is_asked(request, guest) && isolate_is_confirmed(folders, guest, isolation)))
 			continue;
 		visits[count] = (struct visit){.arena = arena_new(),
 					       .folders = folders,
@@ -489,7 +502,7 @@ static struct isolation *until_filtered(struct arena *arena, const struct isolat
 		const struct isolation_setting *s = &after->settings[index];
 		struct isolation_setting by_rules = *s;
 
-		if (s->method != ISOLATION_NWFILTER || isolation_same_setting(&before->settings[index], s))
+		if (root->guests[i]->machine || s->method != ISOLATION_NWFILTER || isolation_same_setting(&before->settings[index], s))
 			continue;
 		if (!held) {
 			held = isolation_copy(after);
@@ -508,7 +521,7 @@ static int filter_here(struct arena *arena, const struct folders *folders, const
 	int r = 0;
 
 	for (size_t i = 0; i < root->guest_count && r == 0; i++)
-		if (root->guests[i]->libvirt)
+		if (root->guests[i]->libvirt && !root->guests[i]->machine)
 			r = nwfilter_put(arena, folders, net, after, root->guests[i],
 					 is_named(request, root->guests[i]), err);
 	return r;

@@ -2,6 +2,7 @@
 
 #include "apply/adopted.h"
 #include "apply/isolate.h"
+#include "apply/machines.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -69,12 +70,17 @@ void session_close(struct session *session)
 
 static const bool *find_lags(struct session *session)
 {
-	bool *lags = arena_alloc(session->arena, session->lab->guest_count + 1);
+	bool *lags = arena_alloc(session->arena, lab_index_count(session->lab) + 1);
 
 	for (size_t i = 0; i < session->lab->root->guest_count; i++) {
 		const struct guest *guest = session->lab->root->guests[i];
 
-		lags[guest->index] = guest->host && !isolate_is_confirmed(&session->folders, guest, session->isolation);
+		lags[guest->index] = guest->host && !guest->machine && !isolate_is_confirmed(&session->folders, guest, session->isolation);
+	}
+	for (size_t i = 0; i < session->lab->machine_count; i++) {
+		const struct guest *guest = session->lab->machines[i]->guest;
+
+		lags[guest->index] = !isolate_is_confirmed(&session->folders, guest, session->isolation);
 	}
 	return lags;
 }
@@ -100,6 +106,17 @@ struct lab *session_applied(const struct session *session)
 	return applied;
 }
 
+/* What each machine is to be told. */
+static const char *const *digest_parts(struct session *session)
+{
+	const struct lab *lab = session->lab;
+	const char **parts = arena_alloc(session->arena, (lab->machine_count + 1) * sizeof(*parts));
+
+	for (size_t i = 0; i < lab->machine_count; i++)
+		parts[i] = machines_part_digest(session->arena, lab, lab->machines[i]);
+	return parts;
+}
+
 int session_plan(struct session *session, struct plan *ret, struct error **err)
 {
 	struct lab_status status;
@@ -119,6 +136,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 				      .interfaces = (const char(*)[INTERFACE_NAME_SIZE])seen.interfaces,
 				      .interface_count = seen.interface_count};
 	actual.applied = applied;
+	actual.machine_parts = digest_parts(session);
 	actual.isolation_lags = find_lags(session);
 	actual.rules_same = seen.namespace_exists && !(status.changed & HOST_RULES);
 	actual.uplink_differs = status.changed & HOST_UPLINK;

@@ -5,6 +5,7 @@
 #include "apply/adopted.h"
 #include "apply/into.h"
 #include "apply/isolate.h"
+#include "apply/machines.h"
 #include "apply/nwfilter.h"
 #include "apply/session.h"
 #include "base/arena.h"
@@ -23,6 +24,7 @@
 
 enum {
 	ANSWER_MS = 3000,
+	NO_SUCH_LAB = 2,	  /* the exit status that says so */
 	NESTED_ANSWER_MS = 10000, /* of a host that asks hosts or a libvirt of its own */
 };
 
@@ -76,7 +78,7 @@ static void look_for_drift(struct session *s, struct lab_status *status)
 	for (size_t i = 0; i < root->guest_count; i++) {
 		const char *run_dir = folders_guest(s->arena, &s->folders, root->guests[i]->name);
 
-		if (!driver_of(run_dir)->drift)
+		if (root->guests[i]->machine || !driver_of(run_dir)->drift)
 			continue;
 		driver = driver_of(run_dir);
 		guests[count] = root->guests[i];
@@ -182,6 +184,8 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 
 static bool asks_others(const struct host *host)
 {
+	if (guest_is_machine(host->guest)) /* and there is a network on the way */
+		return true;
 	for (size_t i = 0; i < host->guest_count; i++)
 		if (host->guests[i]->host || host->guests[i]->libvirt)
 			return true;
@@ -215,13 +219,28 @@ static void *ask_host(void *data)
 	return NULL;
 }
 
+/* That it has no lab of this name is an answer; every other failure leaves its guests unknown. */
+static int check_machine(const struct question *q, const json_t *answer, struct error **err)
+{
+	const json_t *problem = json_object_get(answer, "error");
+
+	if (!problem || json_get_integer(problem, "status", 0) == NO_SUCH_LAB)
+		return 0;
+	return error_set(err, EIO, "%s: %s", q->guest->path,
+			 json_get_string(problem, "message", "it failed without a word"));
+}
+
 static int take_answer(struct question *q, struct lab_status *status)
 {
 	cleanup_json json_t *answer = NULL;
 	int r = q->result;
 
+	if (r == 0 && guest_is_machine(q->guest) && !q->output.out_length && q->output.status)
+		r = machines_fail(q->guest->machine, q->output.status, q->output.err, &q->err);
 	if (r == 0)
 		r = json_parse(q->output.out, q->output.out_length, "the answer of its nestvisor", &answer, &q->err);
+	if (r == 0 && guest_is_machine(q->guest))
+		r = check_machine(q, answer, &q->err);
 	if (r < 0)
 		return r;
 	mark_below(q->s, q->guest->host, GUEST_ABSENT, NULL, status);
@@ -238,38 +257,49 @@ static void end_question(struct question *q, struct lab_status *status)
 	if (q->threaded)
 		pthread_join(q->thread, NULL);
 	r = take_answer(q, status);
-	if (r < 0)
-		mark_below(q->s, q->guest->host, GUEST_UNKNOWN,
-			   arena_strdup(q->s->arena, q->err ? q->err->message : strerror(-r)), status);
+	if (r < 0) {
+		const char *note = arena_strdup(q->s->arena, q->err ? q->err->message : strerror(-r));
+
+		mark_below(q->s, q->guest->host, GUEST_UNKNOWN, note, status);
+		if (guest_is_machine(q->guest))
+			status->guests[q->guest->index].note = note;
+	}
 	process_output_clear(&q->output);
 	error_free(q->err);
 	arena_free(q->arena);
 }
 
+static void begin_question(struct session *s, const struct guest *guest, struct question *q)
+{
+	*q = (struct question){.s = s, .guest = guest, .arena = arena_new()};
+	q->threaded = pthread_create(&q->thread, NULL, ask_host, q) == 0;
+	if (!q->threaded)
+		ask_host(q);
+}
+
 static void look_below(struct session *s, struct lab_status *status)
 {
 	const struct host *root = s->lab->root;
-	struct question *questions = arena_alloc(s->arena, (root->guest_count + 1) * sizeof(*questions));
+	struct question *questions =
+		arena_alloc(s->arena, (root->guest_count + s->lab->machine_count + 1) * sizeof(*questions));
 	size_t count = 0;
 
 	for (size_t i = 0; i < root->guest_count; i++) {
 		const struct guest *guest = root->guests[i];
 		enum guest_state state = status->guests[guest->index].state;
-		struct question *q = &questions[count];
 
-		if (!guest->host || !guest->host->guest_count)
+		if (guest->machine || !guest->host || !guest->host->guest_count)
 			continue;
 		if (state != GUEST_RUNNING) {
 			mark_below(s, guest->host, state == GUEST_UNKNOWN ? GUEST_UNKNOWN : GUEST_DEAD,
 				   arena_printf(s->arena, "%s is %s", guest->path, guest_state_name(state)), status);
 			continue;
 		}
-		*q = (struct question){.s = s, .guest = guest, .arena = arena_new()};
-		q->threaded = pthread_create(&q->thread, NULL, ask_host, q) == 0;
-		if (!q->threaded)
-			ask_host(q);
-		count++;
+		begin_question(s, guest, &questions[count++]);
 	}
+	/* Before the lab was ever brought up nothing of it can run there. */
+	for (size_t i = 0; i < s->lab->machine_count && file_exists(s->folders.lab_file); i++)
+		begin_question(s, s->lab->machines[i]->guest, &questions[count++]);
 	for (size_t i = 0; i < count; i++)
 		end_question(&questions[i], status);
 }
@@ -348,9 +378,20 @@ static const char *not_in_force(struct session *s, const struct guest *guest, co
 {
 	const struct host *root = s->lab->root;
 	const struct guest *first = host_guest_towards(root, guest);
+	const struct guest_status *is = &status->guests[guest->index];
 
 	if (s->lab->adopted && !s->adopted && isolation_world(s->isolation, guest) != WORLD_OPEN)
-		return "L0"; /* nobody knows */
+		return "L0";  /* nobody knows */
+	if (first->machine) { /* outermost here, where its network has its gateway */
+		if (lacks_rules(status->changed))
+			return "L0";
+		if (is->state != GUEST_RUNNING && is->state != GUEST_STARTING)
+			return NULL;
+		return isolate_is_confirmed(&s->folders, first->machine->guest, s->isolation) && !is->not_in_force
+			       ? NULL
+		       : is->not_in_force && strcmp(is->not_in_force, "L0") != 0 ? is->not_in_force
+										 : first->machine->name;
+	}
 	if (lacks_rules(status->changed) || lacks_filter(s, first, status))
 		return *root->path ? root->path : "L0";
 	if (first == guest || status->guests[first->index].state != GUEST_RUNNING)
@@ -369,13 +410,15 @@ int session_status(struct session *session, struct lab_status *ret, struct error
 
 	gethostname(name, sizeof(name) - 1);
 	*ret = (struct lab_status){.lab = lab, .hostname = arena_strdup(session->arena, name)};
-	ret->guests = arena_alloc(session->arena, (lab->guest_count ? lab->guest_count : 1) * sizeof(*ret->guests));
+	ret->guests = arena_alloc(session->arena, (lab_index_count(lab) + 1) * sizeof(*ret->guests));
 	ret->interrupted = state_interrupted(session->state);
 	ret->accelerator = json_get_string(host, "accel", NULL);
 	ret->accelerator_why = json_get_string(host, "why", NULL);
 	for (size_t i = 0; i < lab->root->guest_count; i++) {
 		const struct guest *guest = lab->root->guests[i];
 
+		if (guest->machine)
+			continue;
 		if (lab->adopted)
 			look_adopted(session, i, &ret->guests[guest->index]);
 		else

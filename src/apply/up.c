@@ -8,6 +8,7 @@
 #include "apply/executor.h"
 #include "apply/into.h"
 #include "apply/isolate.h"
+#include "apply/machines.h"
 #include "base/arena.h"
 #include "base/cancel.h"
 #include "base/cleanup.h"
@@ -354,6 +355,37 @@ static bool is_below_guest(const char *key, const char *parent)
 	return path && strncmp(path + 1, parent, length) == 0 && path[1 + length] == '/';
 }
 
+/* What a further machine of L0 answers for: its guests, and all below them. Its networks are the home's as well. */
+static bool is_of_machine(const char *key, const json_t *value, const struct guest *machine)
+{
+	bool of_guest = strncmp(key, "guest:", 6) == 0 || (strncmp(key, "network:", 8) == 0 && strchr(key, '/'));
+
+	return of_guest && (!value || strcmp(json_get_string(value, "machine", ""), machine->path) == 0);
+}
+
+static int take_from_machine(struct session *s, const struct guest *machine, const json_t *resources,
+			     struct error **err)
+{
+	cleanup_json json_t *known = state_resources(s->state);
+	const char *key;
+	json_t *value;
+	int r = 0;
+
+	json_object_foreach (known, key, value)
+		if (r == 0 && is_of_machine(key, value, machine) && !json_object_get(resources, key))
+			r = state_put(s->state, key, NULL, err);
+	json_object_foreach ((json_t *)(uintptr_t)resources, key, value) {
+		cleanup_json json_t *own = NULL;
+
+		if (r < 0 || !is_of_machine(key, NULL, machine) || !json_is_object(value))
+			continue;
+		own = json_copy(value);
+		json_object_set_new(own, "machine", json_string(machine->path));
+		r = state_put(s->state, key, own, err);
+	}
+	return r;
+}
+
 /* Takes over what the host answered, in place of all that was known below it. */
 static int take_resources(struct session *s, const struct guest *guest, const json_t *resources, struct error **err)
 {
@@ -378,11 +410,17 @@ static int take_answer(struct session *s, const struct guest *guest, const struc
 	const json_t *problem;
 	int r = json_parse(output->out, output->out_length, "the answer of its nestvisor", &answer, err);
 
+	if (r < 0 && guest_is_machine(guest)) {
+		error_freep(err);
+		return machines_fail(guest->machine, output->status, output->err, err);
+	}
 	if (r < 0)
 		return error_set(err, EIO, "its nestvisor ended with status %d: %s%s", output->status, output->err,
 				 output->out);
 	if (json_is_object(json_object_get(answer, "resources")))
-		r = take_resources(s, guest, json_object_get(answer, "resources"), err);
+		r = guest_is_machine(guest)
+			    ? take_from_machine(s, guest, json_object_get(answer, "resources"), err)
+			    : take_resources(s, guest, json_object_get(answer, "resources"), err);
 	problem = json_object_get(answer, "error");
 	if (r == 0 && json_is_object(problem)) {
 		r = error_set(err, EIO, "%s", json_get_string(problem, "message", "it failed without a word"));
@@ -420,6 +458,8 @@ static int run_part(struct up *up, const struct guest *guest, struct error **err
 	said = isolate_part(isolation, guest);
 	said_text = json_text(said);
 	json_object_set_new(part, "isolation", json_string(said_text));
+	if (guest_is_machine(guest))
+		json_object_set_new(part, "home", json_string(machines_this(arena)));
 	add_image_ids(json_object_get(part, "guests"),
 		      json_object_get(state_get(s->state, resource_key(arena, "guest", guest->path)), "carried"));
 	r = add_passwords(json_object_get(part, "guests"), err);
@@ -455,7 +495,8 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	r = run_part(up, guest, &problem);
 	for (int tries = 0; r == 0 && lags(s, guest) && tries < PART_TRIES; tries++) /* something was said meanwhile */
 		r = run_part(up, guest, &problem);
-	for (int starts = 0; (r == -ETIMEDOUT || r == -EPIPE) && starts < STARTS_AGAIN; starts++) {
+	for (int starts = 0;
+	     (r == -ETIMEDOUT || r == -EPIPE) && starts < STARTS_AGAIN && !guest_is_machine(guest); starts++) {
 		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
 
 		r = start_again(up, guest, value, problem, err);
@@ -474,6 +515,24 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	       : r < 0	       ? "its part did not come up"
 			       : "all of it is up");
 	return r < 0 ? error_wrap(err, "in %s", guest->path) : 0;
+}
+
+/* The lab's part on a machine that has no guests of it any more. */
+static int leave_machine(struct up *up, const struct step *step, struct error **err)
+{
+	struct session *s = up->session;
+	cleanup_json json_t *known = state_resources(s->state);
+	const char *key;
+	json_t *value;
+	cleanup_arena struct arena *arena = arena_new();
+	int r = machines_leave(&s->folders, step->path,
+			       json_object_get(known, resource_key(arena, "machine", step->path)), 0, s->reporter,
+			       s->cancel, err);
+
+	json_object_foreach (known, key, value)
+		if (r == 0 && strcmp(json_get_string(value, "machine", ""), step->path) == 0)
+			r = state_put(s->state, key, NULL, err);
+	return r;
 }
 
 static int stop_guest(struct up *up, const struct step *step, struct error **err)
@@ -565,6 +624,9 @@ static json_t *value_before(struct up *up, const struct step *step)
 	case STEP_RESTORE:
 	case STEP_REMOVE_DISK:
 	case STEP_PART:
+		/* From now on the lab may be there: also where it ends badly, somebody must take it away. */
+		return guest_is_machine(step->guest) ? machines_state(up->session->lab, step->guest->machine) : NULL;
+	case STEP_LEAVE:
 		break;
 	}
 	return NULL;
@@ -608,6 +670,8 @@ static int take_step(struct up *up, const struct step *step, json_t *value, stru
 		return do_ready(up, step->guest, value, err);
 	case STEP_PART:
 		return do_part(up, step->guest, err);
+	case STEP_LEAVE:
+		return leave_machine(up, step, err);
 	case STEP_RECORD:
 		return 0;
 	}
@@ -636,8 +700,11 @@ static const char *resource_of(struct arena *arena, const struct step *step)
 	case STEP_IMAGE:
 	case STEP_STOP:
 	case STEP_RESTORE:
-	case STEP_PART:
 		break;
+	case STEP_PART:
+		return guest_is_machine(step->guest) ? resource_key(arena, "machine", step->path) : NULL;
+	case STEP_LEAVE:
+		return resource_key(arena, "machine", step->path);
 	}
 	return NULL;
 }

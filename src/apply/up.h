@@ -27,11 +27,13 @@ json_t *apply_answer(const struct session *session, const struct error *problem)
 enum {
 	DOWN_KEEP_DISKS = 1, /* the overlays stay */
 	DOWN_FORCE = 2,	     /* guests whose libvirt does not answer are ended without it */
+	DOWN_FORGET_HOSTS = 4, /* further machines of L0 that do not answer are left as they are */
 };
 
 /*
  * Removes everything of a lab on this host: guests, networks, folders. Needs only the lab's name. Waits for whoever
- * holds the lab.
+ * holds the lab. Further machines of L0 that have, or may have, a part of it are told first; where one does not answer
+ * nothing else is taken away, but with DOWN_FORGET_HOSTS.
  */
 int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct reporter *reporter, struct cancel *cancel, struct error **err);
 

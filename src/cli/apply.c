@@ -1,9 +1,18 @@
 #include "apply/isolate.h"
+#include "apply/machines.h"
 #include "apply/up.h"
 
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+
+/* The part of another machine's lab does not replace a lab of this one's own. */
+static int refuse_foreign(struct session *session, struct error **err)
+{
+	cleanup_lab struct lab *applied = session_applied(session);
+
+	return machines_check_part(session->lab, applied, err);
+}
 
 static int run(struct invocation *inv)
 {
@@ -18,8 +27,9 @@ static int run(struct invocation *inv)
 	if (apply_wait_for_host(inv->cancel, &err) < 0 ||
 	    session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
 		return invocation_fail(inv, &err);
+	refuse_foreign(&session, &err);
 	session.overwrite = invocation_flag(inv, "overwrite");
-	if (lab->isolation)
+	if (!err && lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
 	if (!err && session_plan(&session, &plan, &err) == 0 && (plan.step_count || plan.change_count))
 		apply_plan(&session, &plan, &err);

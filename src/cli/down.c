@@ -3,23 +3,40 @@
 #include "apply/folders.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/target.h"
 #include "config/config.h"
 #include "render/text.h"
 
 #include <errno.h>
+#include <string.h>
 
-/* Whether what goes is nestvisor's rules alone: the guests of such a lab are libvirt's. */
-static bool is_adopted(const char *name)
+/* The lab as it was applied; NULL where that cannot be read. */
+static struct lab *applied(const char *name)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_problems struct problems problems = {};
-	cleanup_lab struct lab *lab = NULL;
+	struct lab *lab = NULL;
 	struct folders folders;
 
-	return folders_of(arena, name, &folders, NULL) == 0 &&
-	       config_load(folders.lab_file, NULL, &problems, &lab, NULL) == 0 && lab->adopted;
+	if (folders_of(arena, name, &folders, NULL) < 0 || !file_exists(folders.lab_file) ||
+	    config_load(folders.lab_file, NULL, &problems, &lab, NULL) < 0)
+		return NULL;
+	return lab;
+}
+
+/* What another machine made here goes when that asks for it; a lab of this machine's own does not. */
+static int check_home(struct invocation *inv, const struct lab *lab)
+{
+	const char *home = invocation_string(inv, "home");
+	cleanup_error struct error *err = NULL;
+
+	if (!home || !lab || (lab->home && strcmp(lab->home, home) == 0))
+		return EXIT_DONE;
+	error_set(&err, EEXIST, "the lab %s here is not that of %s: it is left alone", lab->name, home);
+	return invocation_fail(inv, &err);
 }
 
 static void say_nothing_was_there(struct invocation *inv, const char *name)
@@ -39,14 +56,20 @@ static int run(struct invocation *inv)
 	cleanup_free char *name = NULL;
 	char duration[DURATION_TEXT_SIZE];
 	long long started = clock_ms();
+	cleanup_lab struct lab *lab = NULL;
 	bool was_there = false, adopted;
 	unsigned flags = (invocation_flag(inv, "keep-disks") ? DOWN_KEEP_DISKS : 0) |
-			 (invocation_flag(inv, "force") ? DOWN_FORCE : 0);
+			 (invocation_flag(inv, "force") ? DOWN_FORCE : 0) |
+			 (invocation_flag(inv, "forget-hosts") ? DOWN_FORGET_HOSTS : 0);
 	int status = target_name(inv, invocation_operand(inv, 0), &name), r;
 
 	if (status != EXIT_DONE)
 		return status;
-	adopted = is_adopted(name);
+	lab = applied(name);
+	status = check_home(inv, lab);
+	if (status != EXIT_DONE)
+		return status;
+	adopted = lab && lab->adopted; /* what goes is nestvisor's rules alone: its guests are libvirt's */
 	r = apply_down(name, flags, &was_there, inv->reporter, inv->cancel, &err);
 	if (r < 0)
 		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
@@ -88,6 +111,10 @@ const struct command command_down = {
 	.options = (const struct command_option[]){{"keep-disks", .help = "leave the guests' disks for the next up"},
 						   {"force",
 						    .help = "end guests whose libvirt does not answer without it"},
+						   {"forget-hosts",
+						    .help = "go on without hosts of the lab that do not answer"},
+						   {"home", 0, OPTION_STRING, "NAME",
+						    "only where it is a part of that machine's lab", .hidden = true},
 						   {0}},
 	.examples = (const struct command_example[]){{"nestvisor down",
 						      "takes away the lab of this folder, or the one that runs"},

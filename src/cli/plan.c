@@ -1,3 +1,4 @@
+#include "apply/machines.h"
 #include "apply/session.h"
 
 #include "base/arena.h"
@@ -6,16 +7,20 @@
 #include "cli/adopted.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+#include "cli/surroundings.h"
 #include "render/plan.h"
 
-static int find_changes(struct session *session, struct arena *arena, struct plan *plan, struct plan_change **ret,
-			size_t *ret_count, struct error **err)
+static int find_changes(struct session *session, struct lab *lab, struct arena *arena, struct plan *plan,
+			struct plan_change **ret, size_t *ret_count, struct error **err)
 {
+	const struct machine_room room = surroundings_room();
 	int r;
 
 	if (session->lab->adopted)
 		return adopted_changes(session->lab, session, arena, ret, ret_count, err);
-	r = session_plan(session, plan, err);
+	r = machines_settle(lab, &room, session->reporter, session->cancel, err);
+	if (r == 0)
+		r = session_plan(session, plan, err);
 	*ret = plan->changes;
 	*ret_count = plan->change_count;
 	return r;
@@ -36,7 +41,7 @@ static int run(struct invocation *inv)
 	if (status != EXIT_DONE)
 		return status;
 	if (session_open(lab, SESSION_LOOK, "plan", inv->reporter, inv->cancel, &session, &err) < 0 ||
-	    find_changes(&session, arena, &plan, &changes, &count, &err) < 0)
+	    find_changes(&session, lab, arena, &plan, &changes, &count, &err) < 0)
 		return invocation_fail(inv, &err);
 	if (inv->json) {
 		invocation_answer(inv, plan_json(changes, count));

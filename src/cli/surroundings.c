@@ -43,13 +43,14 @@ static unsigned usable_cpus(void)
 	return 0;
 }
 
-static uint64_t total_memory(const char *root)
+/* A line of proc_meminfo(5), in bytes. */
+static uint64_t meminfo(const char *root, const char *name)
 {
 	cleanup_free char *text = read_below(root, "/proc/meminfo");
-	const char *line = text ? strstr(text, "MemTotal:") : NULL;
+	const char *line = text ? strstr(text, name) : NULL;
 	unsigned long long kib = 0;
 
-	if (!line || sscanf(line, "MemTotal: %llu kB", &kib) != 1)
+	if (!line || sscanf(line + strlen(name), ": %llu kB", &kib) != 1)
 		return 0;
 	return (uint64_t)kib * 1024;
 }
@@ -116,11 +117,21 @@ void surroundings_collect(const char *root, struct arena *arena, struct surround
 {
 	uint64_t limit = group_limit(root);
 
-	*ret = (struct surroundings){.cpus = usable_cpus(), .memory = total_memory(root)};
+	*ret = (struct surroundings){.cpus = usable_cpus(), .memory = meminfo(root, "MemTotal")};
 	if (ret->memory > limit)
 		ret->memory = limit;
 	if (!*root) {
 		read_routes(arena, ret);
 		ret->check_install = check_install;
 	}
+}
+
+struct machine_room surroundings_room(void)
+{
+	struct machine_room room = {.cpus = usable_cpus(), .memory = meminfo("", "MemAvailable")};
+	uint64_t limit = group_limit("");
+
+	if (room.memory > limit)
+		room.memory = limit;
+	return room;
 }

@@ -2,6 +2,7 @@
 #ifndef NESTVISOR_CLI_SURROUNDINGS_H
 #define NESTVISOR_CLI_SURROUNDINGS_H
 
+#include "apply/machines.h"
 #include "config/config.h"
 
 struct arena;
@@ -15,5 +16,8 @@ struct arena;
  * at the moment would make a running lab look too large for its machine.
  */
 void surroundings_collect(const char *root, struct arena *arena, struct surroundings *ret);
+
+/* What is free at the moment: what placing guests over several machines counts with. */
+struct machine_room surroundings_room(void);
 
 #endif

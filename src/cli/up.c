@@ -2,6 +2,7 @@
 
 #include "apply/adopted.h"
 #include "apply/isolate.h"
+#include "apply/machines.h"
 
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -9,6 +10,7 @@
 #include "cli/adopted.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+#include "cli/surroundings.h"
 #include "render/plan.h"
 #include "render/status.h"
 
@@ -65,7 +67,17 @@ static bool only_creates(const struct plan *plan)
 	return true;
 }
 
-static int bring_up(struct invocation *inv, const struct lab *lab)
+/* What the lab file leaves open, with the lock: where guests run that have been there is what was applied last. */
+static int settle(struct invocation *inv, struct session *session, struct lab *lab, struct error **err)
+{
+	const struct machine_room room = surroundings_room();
+	cleanup_lab struct lab *applied = session_applied(session);
+	int r = machines_check_part(lab, applied, err);
+
+	return r < 0 ? r : machines_settle(lab, &room, inv->reporter, inv->cancel, err);
+}
+
+static int bring_up(struct invocation *inv, struct lab *lab)
 {
 	cleanup_session struct session session = {.lock = -1};
 	cleanup_plan struct plan plan = {0};
@@ -84,7 +96,9 @@ static int bring_up(struct invocation *inv, const struct lab *lab)
 	if (state_interrupted(session.state))
 		invocation_note(inv, "an earlier run was stopped at: %s; going on from there",
 				state_interrupted(session.state));
-	r = session_plan(&session, &plan, &err);
+	r = settle(inv, &session, lab, &err);
+	if (r == 0)
+		r = session_plan(&session, &plan, &err);
 	if (r == 0 && plan.change_count && !inv->json) {
 		cleanup_strbuf struct strbuf text = {0};
 

@@ -419,6 +419,7 @@ static void set_mtus(const struct build *b, const struct host *host)
 		struct network *network = host->networks[i];
 		const struct node *mtu = said(b->network_nodes[network->index], NETWORK_MTU);
 
+		network->mtu_said = mtu != NULL;
 		network->mtu = mtu ? (unsigned)mtu->value.number : default_mtu(network);
 	}
 }

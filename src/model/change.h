@@ -17,6 +17,7 @@ struct plan_change {
 	const char *path; /* "hv1/a"; "" for L0 itself */
 	const char *why;  /* "memory 1G → 2G"; "" where the action says it all */
 	bool overwrites;  /* what somebody else has changed (model/status.h, guest_drift): `why` says what */
+	const char *host; /* of a guest in a lab with several machines: the one that runs it, or "L0"; NULL */
 };
 
 #endif

@@ -280,14 +280,6 @@ static json_t *setting_json(const struct isolation_setting *s, const struct isol
 	return json;
 }
 
-static bool is_below(const struct guest *guest, const struct host *host)
-{
-	for (const struct host *at = guest->parent; at; at = at->guest ? at->guest->parent : NULL)
-		if (at == host)
-			return true;
-	return false;
-}
-
 json_t *isolation_json(const struct isolation *isolation, const struct host *below, const struct isolation_clock *clock,
 		       bool portable)
 {
@@ -296,7 +288,7 @@ json_t *isolation_json(const struct isolation *isolation, const struct host *bel
 	for (size_t i = 0; i < isolation->lab->guest_count; i++) {
 		const struct guest *guest = isolation->lab->guests[i];
 
-		if (isolation->settings[i].at_run_time && (!below || is_below(guest, below)))
+		if (isolation->settings[i].at_run_time && (!below || host_has(below, guest)))
 			json_object_set_new(guests, guest->path,
 					    setting_json(&isolation->settings[i], clock, portable));
 	}

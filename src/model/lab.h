@@ -78,6 +78,7 @@ struct network {
 	struct ip gateway4, gateway6;     /* the owner's address in it; the first of the subnet unless said */
 	enum uplink uplink;
 	unsigned mtu;           /* bytes; 1500 unless said */
+	bool mtu_said;
 	bool dhcp, dns;
 	struct ip dhcp_first, dhcp_last; /* IPv4 range; family 0: the upper half of the subnet */
 	enum encapsulation encapsulation;
@@ -320,6 +321,18 @@ void lab_spread(struct lab *lab);
  */
 bool machine_sees_network(const struct lab *lab, const struct lab_machine *machine, const struct network *network,
 			  struct network *ret);
+
+/* Whether it stands for a further machine of L0, and is no guest. */
+static inline bool guest_is_machine(const struct guest *guest)
+{
+	return guest->machine && guest->machine->guest == guest;
+}
+
+/* The name of the machine of L0 that runs a guest of any layer: "L0" is this one. */
+const char *guest_machine_name(const struct guest *guest);
+
+/* Whether a guest of any layer is in the part of a host: below it, or of a further machine of L0, on it. */
+bool host_has(const struct host *host, const struct guest *guest);
 
 /* How many places by the index of a guest there are: those of guests, then those of machines. */
 static inline size_t lab_index_count(const struct lab *lab)

@@ -98,3 +98,25 @@ void lab_spread(struct lab *lab)
 		see(lab, NULL, network, network);
 	}
 }
+
+/* The guest of the outermost host that it is, or is in. */
+static const struct guest *outermost(const struct guest *guest)
+{
+	while (guest->parent->guest)
+		guest = guest->parent->guest;
+	return guest;
+}
+
+const char *guest_machine_name(const struct guest *guest)
+{
+	const struct lab_machine *machine = outermost(guest)->machine;
+
+	return machine ? machine->name : "L0";
+}
+
+bool host_has(const struct host *host, const struct guest *guest)
+{
+	if (host->guest && guest_is_machine(host->guest))
+		return outermost(guest)->machine == host->guest->machine;
+	return host_guest_towards(host, guest) != NULL;
+}

@@ -51,7 +51,7 @@ struct guest_status {
 
 struct lab_status {
 	const struct lab *lab;
-	struct guest_status *guests; /* lab->guest_count entries */
+	struct guest_status *guests; /* lab_index_count entries: of a machine, `changed` and, where it did not answer, `note` */
 	const char *hostname, *accelerator, *accelerator_why; /* of the host this program runs on */
 	const char *interrupted;     /* what a killed run was doing, or NULL */
 	const struct isolation *isolation; /* NULL: what the lab file says */

@@ -83,6 +83,8 @@ static const char *step_words(enum step_kind kind)
 		return "ready";
 	case STEP_PART:
 		return "part";
+	case STEP_LEAVE:
+		return "leave";
 	case STEP_RECORD:
 		return "record";
 	}
@@ -202,6 +204,13 @@ static void judge_drift(const struct guest_drift *drift, bool alive, struct verd
 	}
 }
 
+/* Whether a guest of L0 was on another machine until now. */
+static bool moves(const struct guest *guest, const json_t *before)
+{
+	return guest->layer == 1 && before &&
+	       strcmp(json_get_string(before, "machine", "L0"), guest_machine_name(guest)) != 0;
+}
+
 static struct verdict judge_guest_alone(struct builder *b, const struct guest *guest, const struct guest_status *status,
 					const char *above, struct strbuf *why)
 {
@@ -214,6 +223,14 @@ static struct verdict judge_guest_alone(struct builder *b, const struct guest *g
 
 	if (!before) {
 		strbuf_add(why, "it is new");
+		return v;
+	}
+	if (moves(guest, before)) {
+		const char *was = json_get_string(before, "machine", "L0");
+
+		v.verb = PLAN_RESTART;
+		strbuf_printf(why, "it moves from %s to %s, where its disk is made anew", was,
+			      guest_machine_name(guest));
 		return v;
 	}
 	if (spec_differs(json_object_get(before, "spec"), spec, &difference, why)) {
@@ -251,7 +268,7 @@ static bool tell_changed(struct builder *b, const struct host *host, const char 
 
 	for (unsigned i = 0; i < HOST_PART_COUNT; i++)
 		if (changed & 1U << i)
-			add_change(b, PLAN_CHANGE, host_part_name(i), host->path, "somebody changed it there");
+			add_change(b, PLAN_CHANGE, host_part_name(i), host->guest->path, "somebody changed it there");
 	return changed != 0;
 }
 
@@ -259,6 +276,8 @@ static void add_guest_change(struct builder *b, const struct guest *guest, const
 {
 	add_change(b, v->verb, "guest", guest->path, why);
 	b->plan->changes[b->plan->change_count - 1].overwrites = v->overwrites;
+	if (b->lab->machine_count)
+		b->plan->changes[b->plan->change_count - 1].host = arena_strdup(b->plan->arena, guest_machine_name(guest));
 }
 
 /* The networks and guests below a guest of this host. Returns whether its own nestvisor has anything to do. */
@@ -375,6 +394,103 @@ static bool lags(struct builder *b, const struct guest *guest)
 	return true;
 }
 
+/* One that was here until now and goes to another machine: it is told with that machine's guests. */
+static void plan_going(struct builder *b, const struct guest *guest)
+{
+	const json_t *before = state_get(b->state, resource_key(b->plan->arena, "guest", guest->path));
+	size_t stop;
+
+	if (!before || json_get_string(before, "machine", NULL))
+		return;
+	stop = add_step(b, STEP_STOP, guest->path, guest->name);
+	add_after(b, add_step(b, STEP_REMOVE_DISK, guest->path, guest->name), stop);
+}
+
+/* Whether the machine is where a guest is to go away from; it must be gone there before it starts elsewhere. */
+static bool loses_guests(struct builder *b, const char *machine)
+{
+	for (size_t i = 0; i < b->lab->root->guest_count; i++) {
+		const struct guest *guest = b->lab->root->guests[i];
+		const json_t *before = state_get(b->state, resource_key(b->plan->arena, "guest", guest->path));
+
+		if (moves(guest, before) && strcmp(json_get_string(before, "machine", "L0"), machine) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A further machine of L0: its guests are compared as those below a guest are, and its part is its own nestvisor's to
+ * carry out. What it is told besides (who else is on its networks, their tunnels) is compared as a whole.
+ */
+static void plan_machine(struct builder *b, const struct lab_machine *machine, bool again)
+{
+	const struct guest *guest = machine->guest;
+	const json_t *before = state_get(b->state, resource_key(b->plan->arena, "machine", machine->name));
+	bool pending = before && json_is_true(json_object_get(before, "pending"));
+	bool told = before && b->actual->machine_parts &&
+		    strcmp(json_get_string(before, "part", ""), b->actual->machine_parts[machine->index]) == 0;
+	size_t changes = b->plan->change_count, step;
+	bool any;
+
+	if (!guest->host->guest_count && !before)
+		return;
+	any = compare_below(b, guest->host, NULL) | lags(b, guest) | again | pending;
+	if (!guest->host->guest_count) {
+		step = add_step(b, STEP_LEAVE, machine->name, NULL);
+	} else if (any || !told) {
+		step = add_guest_step(b, STEP_PART, guest, NO_STEP);
+	} else {
+		return;
+	}
+	if (!told && before && b->plan->change_count == changes)
+		add_change(b, PLAN_CHANGE, "host", machine->name, "what it has to know of the lab is another");
+	for (size_t i = 0; i < step; i++) {
+		const struct step *s = &b->plan->steps[i];
+
+		if (s->kind == STEP_NAMESPACE || s->kind == STEP_RULES || s->kind == STEP_NETWORK ||
+		    s->kind == STEP_REMOVE_DISK)
+			add_after(b, step, i);
+	}
+}
+
+static bool is_machine_step(const struct step *step)
+{
+	return step->kind == STEP_LEAVE || (step->kind == STEP_PART && step->guest && guest_is_machine(step->guest));
+}
+
+/* What a guest leaves comes before what it goes to. Two machines that change guests with each other are both left first,
+ * as far as that goes: one of the two finds an address taken for as long as it takes. */
+static void put_moves_in_order(struct builder *b)
+{
+	for (size_t i = 0; i < b->plan->step_count; i++) {
+		if (!is_machine_step(&b->plan->steps[i]) || !loses_guests(b, b->plan->steps[i].path))
+			continue;
+		for (size_t j = 0; j < b->plan->step_count; j++) {
+			const struct step *other = &b->plan->steps[j];
+			bool arrives = is_machine_step(other) && !loses_guests(b, other->path);
+
+			if (arrives || (other->kind == STEP_START && !loses_guests(b, "L0")))
+				add_after(b, j, i);
+		}
+	}
+}
+
+/* Machines that the file does not name any more. */
+static void plan_leaving(struct builder *b)
+{
+	cleanup_json json_t *known = state_resources(b->state);
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (known, key, value)
+		if (strncmp(key, "machine:", 8) == 0 && !lab_find_machine(b->lab, strchr(key, ':') + 1)) {
+			add_change(b, PLAN_REMOVE, "host", strchr(key, ':') + 1,
+				   "the lab file does not name it any more");
+			add_step(b, STEP_LEAVE, strchr(key, ':') + 1, NULL);
+		}
+}
+
 static void plan_guest(struct builder *b, const struct guest *guest)
 {
 	const struct guest_status *status = &b->actual->status->guests[guest->index];
@@ -390,7 +506,9 @@ static void plan_guest(struct builder *b, const struct guest *guest)
 	if (v.act)
 		add_guest_change(b, guest, &v, why.text);
 	if (starts) {
-		size_t stop = state_get(b->state, key) ? add_step(b, STEP_STOP, guest->path, guest->name) : NO_STEP;
+		const json_t *before = state_get(b->state, key);
+		bool here = before && !json_get_string(before, "machine", NULL);
+		size_t stop = here ? add_step(b, STEP_STOP, guest->path, guest->name) : NO_STEP;
 
 		last = plan_start(b, guest, stop, v.new_disk);
 		above = arena_printf(b->plan->arena, "%s starts anew", guest->path);
@@ -431,8 +549,12 @@ static void plan_removals(struct builder *b)
 				if (is_below(path, b->lab->root->guests[i]->path))
 					towards = b->lab->root->guests[i];
 			/* Without a host's part of its own it starts anew, which takes along all below it. */
+			if (towards && towards->machine) /* whose machine is told anew */
+				continue;
 			if (towards && towards->host && find_step(b, STEP_PART, towards->path) == NO_STEP)
 				add_guest_step(b, STEP_PART, towards, find_step(b, STEP_READY, towards->path));
+		} else if (is_guest && json_get_string(value, "machine", NULL)) {
+			continue; /* its machine's part, or its leaving, takes it away */
 		} else if (is_guest) {
 			size_t stop = add_step(b, STEP_STOP, path, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
 			size_t disk = add_step(b, STEP_REMOVE_DISK, path, b->plan->steps[stop].name);
@@ -558,7 +680,14 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 	for (size_t i = 0; i < lab->root->network_count; i++)
 		plan_network(&b, lab->root->networks[i]);
 	for (size_t i = 0; i < lab->root->guest_count; i++)
-		plan_guest(&b, lab->root->guests[i]);
+		if (lab->root->guests[i]->machine)
+			plan_going(&b, lab->root->guests[i]);
+		else
+			plan_guest(&b, lab->root->guests[i]);
+	for (size_t i = 0; i < lab->machine_count; i++)
+		plan_machine(&b, lab->machines[i], again);
+	plan_leaving(&b);
+	put_moves_in_order(&b);
 	plan_removals(&b);
 	if (plan.change_count || again)
 		plan_dhcp(&b);

@@ -24,6 +24,8 @@ struct plan_actual {
 	bool sysctls_differ; /* of the lab's namespace */
 	bool publish_same; /* the way in for published ports is as the lab says, also where there are none */
 	const bool *isolation_lags; /* by guest->index: a host that does not know what was said at run time; NULL: none */
+	const char *const *machine_parts; /* by the machines of the lab: what each is to be told, as a text that is the same as
+					     long as that is; it is remembered as "part" in its resource */
 	const char (*interfaces)[INTERFACE_NAME_SIZE]; /* in the lab's namespace */
 	size_t interface_count;
 };
@@ -47,7 +49,8 @@ enum step_kind {
 	STEP_REMOVE_DISK, /* path, name */
 	STEP_START,	  /* guest */
 	STEP_READY,	  /* guest */
-	STEP_PART,	  /* guest */
+	STEP_PART,	  /* guest, also what stands for a further machine of L0 */
+	STEP_LEAVE,	  /* path: a further machine of L0 that has no guests of the lab any more */
 	STEP_RECORD,	  /* guest: its spec changed in a way that other steps make real */
 };
 
@@ -81,7 +84,7 @@ int plan_build(const struct lab *lab, struct state *state, const struct plan_act
 void plan_clear(struct plan *plan);
 #define cleanup_plan __attribute__((cleanup(plan_clear)))
 
-/* "guest:<path>", "network:<path>": the keys of the state. */
+/* "guest:<path>", "network:<path>", "machine:<name>": the keys of the state. */
 const char *resource_key(struct arena *arena, const char *what, const char *path);
 
 #endif

@@ -55,6 +55,12 @@ static void add_line(const struct plan_change *change, size_t what_width, size_t
 		strbuf_add_char(out, ' ');
 		text_paint(out, style, COLOUR_BOLD, change->path);
 	}
+	if (change->host) {
+		pad(out, change->path, path_width);
+		path_width = 0;
+		strbuf_add(out, "  on ");
+		text_safe(out, change->host, false);
+	}
 	if (*change->why) {
 		pad(out, change->path, path_width);
 		strbuf_add(out, "  ");
@@ -92,9 +98,9 @@ json_t *plan_json(const struct plan_change *changes, size_t count)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o*}", "do",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s*, s:o, s:o*}", "do",
 						      actions[changes[i].action].name, "what", changes[i].what, "path",
-						      text_json(changes[i].path), "why", text_json(changes[i].why),
+						      text_json(changes[i].path), "host", changes[i].host, "why", text_json(changes[i].why),
 						      "overwrites", changes[i].overwrites ? json_true() : NULL));
 	return json_pack("{s:o}", "changes", list);
 }

@@ -467,6 +467,7 @@ static const struct schema schemas[] = {
 				"do": {"enum": ["create", "change", "remove", "restart"]},
 				"what": {"type": "string", "description": "guest, network, uplink and the like"},
 				"path": {"type": "string", "description": "of the guest or network in the lab; empty for the machine itself"},
+				"host": {"type": "string", "description": "of guests of a lab with several hosts: which one runs it, L0 being this machine"},
 				"why": {"type": "string"},
 				"overwrites": {"type": "boolean", "description": "true: what somebody else has changed would be lost; up wants --overwrite"}
 			}}}
@@ -570,6 +571,23 @@ static const struct schema schemas[] = {
 			"cause": {"type": ["integer", "null"], "minimum": 0, "description": "which of the causes"}
 		}}}
 	})},
+	{"room", 1, "what a machine has for guests", JSON({
+		"properties": {
+			"version": {"type": "string", "description": "of nestvisor there"},
+			"host": {"type": "string", "description": "a name of the machine that outlasts reboots"},
+			"place": {"type": "string", "description": "where it keeps its labs: two that say the same are one"},
+			"root": {"type": "boolean", "description": "whether root asked"},
+			"cpus": {"type": "integer", "minimum": 0},
+			"memory": {"type": "integer", "minimum": 0, "description": "bytes that are free for programs"},
+			"paths": {"type": "array", "items": {"type": "object", "required": ["to"], "properties": {
+				"to": {"type": "string"},
+				"from": {"type": "string", "description": "the address that packets there leave with"},
+				"mtu": {"type": "integer", "description": "of the path, as far as the kernel knows it"},
+				"problem": {"type": "string"}
+			}}}
+		},
+		"required": ["version", "host", "place", "root", "cpus", "memory", "paths"]
+	})},
 	{"schemas", 1, "the answers that have a schema", JSON({
 		"properties": {
 			"schemas": {"type": "array", "items": {"type": "object", "required": ["name", "schema", "summary"], "properties": {
@@ -594,6 +612,13 @@ static const struct schema schemas[] = {
 			"interrupted": {"type": "string", "description": "what a killed run was doing"},
 			"publish_in_force": {"type": "boolean", "description": "whether the way in for published ports is, at this host, as the lab says"},
 			"networks": {"type": "array", "items": {"$ref": "#/$defs/network"}},
+			"hosts": {"type": "array", "description": "further machines of L0", "items": {"type": "object", "required": ["name", "uri", "changed"], "properties": {
+				"name": {"type": "string"},
+				"uri": {"type": "string"},
+				"address": {"type": ["string", "null"], "description": "for tunnels"},
+				"changed": {"$ref": "#/$defs/changed"},
+				"problem": {"type": "string", "description": "why it did not answer: its guests are unknown"}
+			}}},
 			"guests": {"type": "array", "items": {"$ref": "#/$defs/guest"}}
 		},
 		"required": ["lab", "host", "networks", "guests"],
@@ -621,6 +646,7 @@ static const struct schema schemas[] = {
 					"not_in_force": {"type": "string", "description": "a host where that is not, or not known to be, in force"},
 					"addresses": {"type": "array", "items": {"type": "string"}},
 					"driver": {"type": "string"},
+					"host": {"type": "string", "description": "of guests of L0, in a lab with several hosts: which one runs it, L0 being this machine"},
 					"accel": {"type": ["string", "null"]},
 					"pid": {"type": "integer", "description": "of its machine's process, in its host's numbering"},
 					"since": {"type": "integer", "description": "seconds since the epoch when it was started"},
@@ -649,6 +675,7 @@ static const struct schema schemas[] = {
 				"do": {"enum": ["create", "change", "remove", "restart"]},
 				"what": {"type": "string"},
 				"path": {"type": "string"},
+				"host": {"type": "string", "description": "as in plan"},
 				"why": {"type": "string"},
 				"overwrites": {"type": "boolean", "description": "true: what somebody else has changed would be lost; up wants --overwrite"}
 			}}},

@@ -60,6 +60,8 @@ static void add_guest(struct table *table, const struct lab_status *status, cons
 	table_row(table);
 	table_cell(table, COLOUR_BOLD, guest->path);
 	table_cellf(table, COLOUR_NONE, "L%u", guest->layer);
+	if (status->lab->machine_count)
+		table_cell(table, COLOUR_NONE, guest_machine_name(guest));
 	table_cell(table, state_colour(now_is->state), guest_state_name(now_is->state));
 	table_cell(table, world_colour(world), world_name(world));
 	table_cell(table, COLOUR_NONE, addresses.text);
@@ -119,6 +121,41 @@ static json_t *changed_json(unsigned changed)
 	return list;
 }
 
+/* A further machine of L0, where there is something to say of it. */
+static void add_machine(const struct lab_status *status, const struct lab_machine *machine, const struct style *style,
+			struct strbuf *out)
+{
+	const struct guest_status *is = &status->guests[machine->guest->index];
+
+	add_changed(is->changed, machine->name, style, out);
+	if (!is->note)
+		return;
+	text_paint(out, style, COLOUR_RED, machine->name);
+	strbuf_add(out, " does not answer: ");
+	text_safe(out, is->note, false);
+	strbuf_add_char(out, '\n');
+}
+
+static json_t *machines_json(const struct lab_status *status)
+{
+	const struct lab *lab = status->lab;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < lab->machine_count; i++) {
+		const struct lab_machine *machine = lab->machines[i];
+		const struct guest_status *is = &status->guests[machine->guest->index];
+		char address[IP_TEXT_SIZE];
+
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o, s:s?, s:o, s:o*}", "name", machine->name, "uri",
+						text_json(machine->uri), "address",
+						machine->address.family ? ip_format(&machine->address, address) : NULL,
+						"changed", changed_json(is->changed), "problem",
+						is->note ? text_json(is->note) : NULL));
+	}
+	return list;
+}
+
 static void add_headline(const struct lab_status *status, const struct style *style, struct strbuf *out)
 {
 	const struct lab *lab = status->lab;
@@ -145,6 +182,8 @@ static void add_headline(const struct lab_status *status, const struct style *st
 	add_changed(status->changed, *lab->root->path ? lab->root->path : "L0", style, out);
 	for (size_t i = 0; i < lab->guest_count; i++)
 		add_changed(status->guests[i].changed, lab->guests[i]->path, style, out);
+	for (size_t i = 0; i < lab->machine_count; i++)
+		add_machine(status, lab->machines[i], style, out);
 	for (size_t i = 0; i < lab->guest_count; i++)
 		add_drift(&status->guests[i].drift, lab->guests[i]->path, style, out);
 	if (status->interrupted) {
@@ -190,7 +229,9 @@ void status_table(const struct lab_status *status, long long now, const struct s
 {
 	static const char *const headings[] = {"GUEST",	  "LAYER", "STATE", "WORLD", "ADDRESSES", ">CPUS",
 					       ">MEMORY", "ACCEL", ">UP",   "NOTE",  NULL};
-	cleanup_table struct table *table = table_new(headings);
+	static const char *const with_host[] = {"GUEST", "LAYER",   "HOST",  "STATE", "WORLD", "ADDRESSES",
+						">CPUS", ">MEMORY", "ACCEL", ">UP",   "NOTE",  NULL};
+	cleanup_table struct table *table = table_new(status->lab->machine_count ? with_host : headings);
 
 	add_headline(status, style, out);
 	for (size_t i = 0; i < status->lab->guest_count; i++)
@@ -238,6 +279,8 @@ static json_t *guest_json(const struct lab_status *status, const struct guest *g
 			  world_name(status_world(status, guest)), "addresses", guest_addresses_json(guest), "driver",
 			  guest->libvirt ? guest->libvirt : "qemu", "accel", text_json(runs ? is->accelerator : NULL));
 
+	if (status->lab->machine_count)
+		json_object_set_new(json, "host", json_string(guest_machine_name(guest)));
 	if (is->pid)
 		json_object_set_new(json, "pid", json_integer(is->pid));
 	if (is->since)
@@ -294,6 +337,8 @@ json_t *status_json(const struct lab_status *status)
 		json_object_set_new(json, "interrupted", text_json(status->interrupted));
 	json_object_set_new(json, "publish_in_force", json_boolean(!(status->changed & HOST_PUBLISH)));
 	json_object_set_new(json, "networks", networks_json(lab));
+	if (lab->machine_count)
+		json_object_set_new(json, "hosts", machines_json(status));
 	json_object_set_new(json, "guests", guests_json(status, lab->root));
 	return json;
 }
