@@ -623,11 +623,11 @@ static json_t *value_before(struct up *up, const struct step *step)
 	case STEP_STOP:
 	case STEP_RESTORE:
 	case STEP_REMOVE_DISK:
+	case STEP_LEAVE:
+		break;
 	case STEP_PART:
 		/* From now on the lab may be there: also where it ends badly, somebody must take it away. */
 		return guest_is_machine(step->guest) ? machines_state(up->session->lab, step->guest->machine) : NULL;
-	case STEP_LEAVE:
-		break;
 	}
 	return NULL;
 }
