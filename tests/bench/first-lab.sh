@@ -1,9 +1,9 @@
 #!/bin/bash
 # `nestvisor up` of the first lab, warm cache, to both L2s answering, in turn with the same by hand; then what nestvisor's
-# own processes cost, and what the commands cost once everything runs. first-lab.sh NESTVISOR [RUNS]
+# own processes cost, and what the commands cost once everything runs. first-lab.sh NESTVISOR WHOLE_PROCESS [RUNS]
 set -eu
 here=$(dirname "$(readlink -f "$0")")
-nestvisor=$(readlink -f "$1") runs=${2:-5}
+nestvisor=$(readlink -f "$1") runs=${3:-5}
 lab=$here/../../examples/first.nest.yaml
 image=$(mktemp /run/test/image.XXXXXX)
 "$nestvisor" image micro --json > "$image"
