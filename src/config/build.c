@@ -144,6 +144,7 @@ static void set_far(struct build *b, struct network *network, const struct node 
 		network->home = home->value.ip;
 	for (const struct node *n = list ? list->first : NULL; n; n = n->next) {
 		const struct node *mac = said(n, FAR_MAC), *host = said(n, FAR_HOST), *addresses = said(n, FAR_ADDRESS);
+		const struct node *behind = said(n, FAR_BEHIND);
 		struct far_nic *far;
 
 		if (!mac || !host)
@@ -154,6 +155,9 @@ static void set_far(struct build *b, struct network *network, const struct node 
 		for (const struct node *a = addresses ? addresses->first : NULL; a; a = a->next)
 			if (a->kind == NODE_SCALAR)
 				*(a->value.ip.family == AF_INET ? &far->address4 : &far->address6) = a->value.ip;
+		for (const struct node *p = behind ? behind->first : NULL; p; p = p->next)
+			if (p->kind == NODE_SCALAR)
+				*arena_push(b->lab->arena, far->behind, far->behind_count) = p->value.prefix;
 	}
 }
 

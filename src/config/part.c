@@ -78,15 +78,15 @@ static json_t *tunnel_json(const struct network *network)
  */
 struct whose {
 	const struct lab *lab;
-	bool part;		       /* it has "at" */
+	bool part;			   /* it has "at" */
 	const struct lab_machine *machine; /* it is that of a further machine of L0 */
-	struct published *ports;       /* NULL: it is L0's, and everything is as the file says */
+	struct published *ports;	   /* NULL: it is L0's, and everything is as the file says */
 	size_t port_count;
 };
 
 static void append_far(json_t *list, const struct far_nic *far)
 {
-	json_t *json = json_object(), *addresses = json_array();
+	json_t *json = json_object(), *addresses = json_array(), *behind = json_array();
 	char text[MAC_TEXT_SIZE], host[IP_TEXT_SIZE];
 
 	set_text(json, "mac", mac_format(far->mac, text));
@@ -94,6 +94,9 @@ static void append_far(json_t *list, const struct far_nic *far)
 	append_ip(addresses, &far->address4);
 	append_ip(addresses, &far->address6);
 	json_object_set_new(json, "address", addresses);
+	for (size_t i = 0; i < far->behind_count; i++)
+		append_prefix(behind, &far->behind[i]);
+	json_object_set_new(json, "behind", behind);
 	json_array_append_new(list, json);
 }
 
@@ -297,7 +300,8 @@ static json_t *host_json(const struct whose *whose, const struct host *host)
 	json_t *json = json_pack("{s:o, s:{}, s:{}}", "cpu-overcommit", ratio_json(host->cpu_overcommit), "networks",
 				 "guests");
 
-	for (size_t i = 0; whose->machine && host == whose->machine->guest->host && i < whose->lab->root->network_count; i++)
+	for (size_t i = 0; whose->machine && host == whose->machine->guest->host && i < whose->lab->root->network_count;
+	     i++)
 		add_far_network(whose, whose->lab->root->networks[i], json_object_get(json, "networks"));
 	for (size_t i = 0; i < host->network_count; i++)
 		json_object_set_new(json_object_get(json, "networks"), host->networks[i]->name,

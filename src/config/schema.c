@@ -122,6 +122,7 @@ static const struct object schema_geneve =
 static const struct key far_keys[] = {
 	[FAR_MAC] = {.name = "mac", .flags = KEY_REQUIRED, KIND(VALUE_MAC), .example = "02:00:00:00:00:01"},
 	[FAR_ADDRESS] = {.name = "address", .shape = SHAPE_LIST, KIND(VALUE_ADDRESS), .example = "[192.168.124.91]"},
+	[FAR_BEHIND] = {.name = "behind", .shape = SHAPE_LIST, KIND(VALUE_SUBNET), .example = "[192.168.124.0/24]"},
 	[FAR_HOST] = {.name = "host", .flags = KEY_REQUIRED, KIND(VALUE_ADDRESS), .example = "10.0.0.2"},
 };
 

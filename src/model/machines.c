@@ -27,6 +27,21 @@ static void add_peer(struct network *network, const struct ip *peer)
 		network->peers[network->peer_count++] = *peer;
 }
 
+/* The networks that a host routes: whoever has an address of theirs may be behind its NICs. */
+static void add_behind(struct lab *lab, const struct host *host, struct far_nic *far)
+{
+	for (size_t i = 0; host && i < host->network_count; i++) {
+		const struct prefix *subnets[] = {&host->networks[i]->subnet4, &host->networks[i]->subnet6};
+
+		for (size_t j = 0; host->networks[i]->uplink == UPLINK_ROUTE && j < 2; j++)
+			if (subnets[j]->ip.family)
+				*arena_push(lab->arena, far->behind, far->behind_count) = prefix_network(subnets[j]);
+	}
+	for (size_t i = 0; host && i < host->guest_count; i++)
+		if (host->guests[i]->nic_count && host->guests[i]->nics[0].network->uplink == UPLINK_ROUTE)
+			add_behind(lab, host->guests[i]->host, far);
+}
+
 static void add_far(struct lab *lab, struct network *network, const struct nic *nic, const struct lab_machine *at)
 {
 	struct far_nic *far = arena_push(lab->arena, network->far, network->far_count);
@@ -36,6 +51,7 @@ static void add_far(struct lab *lab, struct network *network, const struct nic *
 				.machine = end_of(nic->guest->machine, at),
 				.guest = at ? NULL : nic->guest};
 	memcpy(far->mac, nic->mac, sizeof(far->mac));
+	add_behind(lab, nic->guest->host, far);
 	add_peer(network, &far->machine);
 }
 
