@@ -28,6 +28,10 @@ int nwfilter_check(const struct lab *lab, const struct guest *guest, const struc
 							   : "--method nft holds guests of every depth");
 		return r;
 	}
+	if (strstr(guest->libvirt, ":///session"))
+		return error_set(err, EINVAL,
+				 "a user's own libvirt has no nwfilter, which wants root: --method nft holds %s",
+				 guest->path);
 	if (lab->adopted)
 		return error_set(err, EINVAL, "of what was adopted nothing is changed: --method nft holds %s",
 				 guest->path);

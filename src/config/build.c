@@ -354,7 +354,7 @@ static void set_adopted(struct build *b)
 		any |= lab->root->networks[i]->adopted != NULL;
 	for (size_t i = 0; i < lab->root->guest_count; i++)
 		any |= lab->root->guests[i]->adopted != NULL;
-	if (any && uri)
+	if (any && uri && config_is_local_libvirt(uri))
 		lab->adopted = arena_strdup(lab->arena, uri);
 }
 

@@ -57,7 +57,8 @@ static const struct choice profiles[] = {
 static const struct choice firmwares[] = {
 	{"bios", "or none, where nestvisor gives the kernel", NULL},
 	{"uefi", "without Secure Boot", NULL},
-	{"uefi-secure", "with Secure Boot on and Microsoft's keys enrolled: nothing boots that they did not sign", NULL},
+	{"uefi-secure", "with Secure Boot on and Microsoft's keys enrolled: nothing boots that they did not sign",
+	 NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -216,8 +217,9 @@ static const struct key nic_keys[] = {
 			NUMBER(VALUE_INTEGER, 1, 255),
 			.otherwise = "one for each of the guest's CPUs, at most 8; one under emulation and where the "
 				     "guest has no PCI",
-			.description = "Pairs of queues of virtio-net: the CPUs send and receive side by side. At most as "
-				       "many as the guest has CPUs.",
+			.description =
+				"Pairs of queues of virtio-net: the CPUs send and receive side by side. At most as "
+				"many as the guest has CPUs.",
 			.example = "2"},
 };
 
@@ -266,8 +268,9 @@ static const struct key install_keys[] = {
 	[INSTALL_ISO] = {.name = "iso",
 			 .flags = KEY_REQUIRED,
 			 KIND(VALUE_FILE),
-			 .description = "The medium of Windows, as Microsoft offers it: an ISO for x64. It is looked at "
-					"before anything starts.",
+			 .description =
+				 "The medium of Windows, as Microsoft offers it: an ISO for x64. It is looked at "
+				 "before anything starts.",
 			 .example = "./Win11_24H2_German_x64.iso"},
 	[INSTALL_VIRTIO] = {.name = "virtio",
 			    .flags = KEY_REQUIRED,
@@ -277,7 +280,8 @@ static const struct key install_keys[] = {
 	[INSTALL_EDITION] = {.name = "edition",
 			     KIND(VALUE_TEXT),
 			     .otherwise = "Pro, of a server Standard, or the only one that the medium has",
-			     .description = "What is installed, as the medium calls it (nestvisor image FILE lists it).",
+			     .description =
+				     "What is installed, as the medium calls it (nestvisor image FILE lists it).",
 			     .example = "Windows 11 Pro"},
 	[INSTALL_LANGUAGE] = {.name = "language",
 			      KIND(VALUE_TEXT),
@@ -304,8 +308,9 @@ static const struct key install_keys[] = {
 		{.name = "password-file",
 		 .flags = KEY_REQUIRED,
 		 KIND(VALUE_FILE),
-		 .description = "A file whose first and only line is that account's password. Setup gets it on a CD that "
-				"is removed once Windows is installed.",
+		 .description =
+			 "A file whose first and only line is that account's password. Setup gets it on a CD that "
+			 "is removed once Windows is installed.",
 		 .example = "./password"},
 	[INSTALL_PRODUCT_KEY] = {.name = "product-key",
 				 KIND(VALUE_TEXT),
@@ -376,16 +381,18 @@ static const struct key guest_keys[] = {
 			    .flags = KEY_IN_DEFAULTS,
 			    CHOICE(firmwares),
 			    .otherwise = "uefi-secure for Windows, else bios",
-			    .description = "What boots it. UEFI keeps its variables per guest, beside the guest's disk. "
-					   "Of the images that nestvisor makes, debian-12 boots by it.",
+			    .description =
+				    "What boots it. UEFI keeps its variables per guest, beside the guest's disk. "
+				    "Of the images that nestvisor makes, debian-12 boots by it.",
 			    .example = "uefi-secure"},
 	[GUEST_TPM] = {.name = "tpm",
 		       .flags = KEY_IN_DEFAULTS,
 		       KIND(VALUE_BOOL),
 		       .otherwise = "whether os is windows-11",
-		       .description = "Whether it has a TPM 2.0 (swtpm). Its state is kept per guest, beside the guest's "
-				      "disk; where that is lost the guest does not start, since whatever was sealed to "
-				      "it is lost, too.",
+		       .description =
+			       "Whether it has a TPM 2.0 (swtpm). Its state is kept per guest, beside the guest's "
+			       "disk; where that is lost the guest does not start, since whatever was sealed to "
+			       "it is lost, too.",
 		       .example = "true"},
 	[GUEST_DISPLAY] = {.name = "display",
 			   .flags = KEY_IN_DEFAULTS,
@@ -443,12 +450,13 @@ static const struct key guest_keys[] = {
 			KIND(VALUE_LABEL),
 			.description = "Words to find guests by.",
 			.example = "[victim, group-a]"},
-	[GUEST_SEED] = {.name = "seed",
-			.flags = KEY_IN_DEFAULTS,
-			CHOICE(seeds),
-			.otherwise = "native for the images micro, micro-libvirt and debian-12, none for Windows, else agent",
-			.description = "How it is told its name and addresses.",
-			.example = "cloud-init"},
+	[GUEST_SEED] =
+		{.name = "seed",
+		 .flags = KEY_IN_DEFAULTS,
+		 CHOICE(seeds),
+		 .otherwise = "native for the images micro, micro-libvirt and debian-12, none for Windows, else agent",
+		 .description = "How it is told its name and addresses.",
+		 .example = "cloud-init"},
 	[GUEST_TRANSPORT] = {.name = "transport",
 			     .flags = KEY_IN_DEFAULTS,
 			     CHOICE(transports),
@@ -488,8 +496,9 @@ static const struct key guest_keys[] = {
 		{.name = "placement",
 		 KIND(VALUE_TEXT),
 		 .otherwise = "where there is room",
-		 .description = "Of a guest of L0, in a lab with hosts: the host that it runs on, or L0 for this machine. "
-				"Moving a guest that was there before makes its disk anew.",
+		 .description =
+			 "Of a guest of L0, in a lab with hosts: the host that it runs on, or L0 for this machine. "
+			 "Moving a guest that was there before makes its disk anew.",
 		 .example = "right"},
 	[GUEST_APART] =
 		{.name = "apart",
@@ -567,21 +576,23 @@ static const struct object schema_policy =
 	OBJECT("policy", "a policy", "POLICY", "Each entry of the list is one allow or one deny.", policy_keys);
 
 static const struct key machine_keys[] = {
-	[MACHINE_URI] =
-		{.name = "uri",
-		 .flags = KEY_REQUIRED,
-		 KIND(VALUE_TEXT),
-		 .description =
-			 "How to get there: ssh://[USER@]HOST[:PORT], by the ssh of this user with its configuration, and "
-			 "nestvisor itself starts the guests there; or qemu+ssh://[USER@]HOST[:PORT]/system, the same way, "
-			 "and the guests are domains of the libvirt there. Of both: nestvisor is installed there, in the "
-			 "version that is here, and the user is root.",
-		 .example = "qemu+ssh://root@10.0.0.3/system"},
+	[MACHINE_URI] = {.name = "uri",
+			 .flags = KEY_REQUIRED,
+			 KIND(VALUE_TEXT),
+			 .description = "How to get there: ssh://[USER@]HOST[:PORT], by the ssh of this user with its "
+					"configuration, and "
+					"nestvisor itself starts the guests there; or "
+					"qemu+ssh://[USER@]HOST[:PORT]/system, the same way, "
+					"and the guests are domains of the libvirt there. Of both: nestvisor is "
+					"installed there, in the "
+					"version that is here, and the user is root.",
+			 .example = "qemu+ssh://root@10.0.0.3/system"},
 	[MACHINE_ADDRESS] = {.name = "address",
 			     KIND(VALUE_ADDRESS),
 			     .otherwise = "what the name in the URI resolves to",
-			     .description = "The host's address for tunnels (VXLAN, UDP port 4789), which this machine and "
-					    "the other hosts reach.",
+			     .description =
+				     "The host's address for tunnels (VXLAN, UDP port 4789), which this machine and "
+				     "the other hosts reach.",
 			     .example = "10.0.0.3"},
 	[MACHINE_HOME] = {.name = "home",
 			  KIND(VALUE_ADDRESS),
@@ -595,20 +606,21 @@ static const struct key machine_keys[] = {
 			 .example = "~/.ssh/lab"},
 };
 
-static const struct object schema_machine =
-	OBJECT("host", "a host", "HOSTS",
-	       "A further machine of layer 0 that runs guests of this lab. This machine, where the lab file is used, is the "
-	       "lab's home and one of its hosts: all networks of L0 have their gateway, DHCP, DNS and way out here, and "
-	       "reach guests on other hosts by VXLAN, whose packets are neither encrypted nor authenticated: the network "
-	       "between the hosts must be one to be trusted.",
-	       machine_keys);
+static const struct object schema_machine = OBJECT(
+	"host", "a host", "HOSTS",
+	"A further machine of layer 0 that runs guests of this lab. This machine, where the lab file is used, is the "
+	"lab's home and one of its hosts: all networks of L0 have their gateway, DHCP, DNS and way out here, and "
+	"reach guests on other hosts by VXLAN, whose packets are neither encrypted nor authenticated: the network "
+	"between the hosts must be one to be trusted.",
+	machine_keys);
 
 static const struct key placement_keys[] = {
 	[PLACEMENT_CPUS] = {.name = "cpus",
 			    NUMBER(VALUE_PERCENT, 1, 100),
 			    .fallback = "80%",
-			    .description = "How much of a host's CPUs, times the lab's cpu-overcommit, guests may have in "
-					   "all.",
+			    .description =
+				    "How much of a host's CPUs, times the lab's cpu-overcommit, guests may have in "
+				    "all.",
 			    .example = "60%"},
 	[PLACEMENT_RESERVE] = {.name = "reserve",
 			       NUMBER(VALUE_SIZE, 0, TIB(16)),
@@ -616,17 +628,18 @@ static const struct key placement_keys[] = {
 			       .description = "Free memory of a host that stays free.",
 			       .example = "4G"},
 	[PLACEMENT_HERE] = {.name = "this-machine",
-			  KIND(VALUE_BOOL),
-			  .fallback = "true",
-			  .description = "Whether this machine runs guests, too; those with placement: L0 it runs anyway.",
-			  .example = "false"},
+			    KIND(VALUE_BOOL),
+			    .fallback = "true",
+			    .description =
+				    "Whether this machine runs guests, too; those with placement: L0 it runs anyway.",
+			    .example = "false"},
 };
 
-static const struct object schema_placement =
-	OBJECT("placement", "placement", "PLACEMENT",
-	       "What is left to choose is chosen by free memory: the guests that need most first, each onto the host that "
-	       "has most left. A guest that runs stays where it is.",
-	       placement_keys);
+static const struct object schema_placement = OBJECT(
+	"placement", "placement", "PLACEMENT",
+	"What is left to choose is chosen by free memory: the guests that need most first, each onto the host that "
+	"has most left. A guest that runs stays where it is.",
+	placement_keys);
 
 static const struct key lab_keys[] = {
 	[LAB_LAB] = {.name = "lab",
@@ -641,7 +654,8 @@ static const struct key lab_keys[] = {
 	[LAB_ISOLATION] = {.name = "isolation",
 			   .flags = KEY_PART_ONLY,
 			   KIND(VALUE_TEXT),
-			   .description = "In a part: what was said at run time of how far its guests may reach, as JSON."},
+			   .description =
+				   "In a part: what was said at run time of how far its guests may reach, as JSON."},
 	[LAB_ROUTERS] = {.name = "routers",
 			 .flags = KEY_PART_ONLY,
 			 KIND(VALUE_TEXT),
@@ -662,10 +676,12 @@ static const struct key lab_keys[] = {
 	[LAB_DRIVER] = {.name = "driver",
 			KIND(VALUE_DRIVER),
 			.fallback = "qemu",
-			.description = "What starts the guests of L0 that do not say it themselves. A libvirt must run on "
-				       "L0 itself. Its domains are called LAB:GUEST and bear nestvisor's mark; a domain "
-				       "without it is never changed. Their networks are nestvisor's, the same as with qemu, "
-				       "so that nestvisor alone can start them.",
+			.description =
+				"What starts the guests of L0 that do not say it themselves. A libvirt must run on "
+				"L0 itself. Its domains are called LAB:GUEST and bear nestvisor's mark; a domain "
+				"without it is never changed. Their networks are nestvisor's, the same as with qemu, "
+				"so that nestvisor alone can start them. qemu:///session is the libvirt of the user "
+				"who called sudo; its guests run as that user.",
 			.example = "qemu:///system"},
 	[LAB_HOSTS] = {.name = "hosts",
 		       .shape = SHAPE_NAMED,
@@ -702,8 +718,10 @@ const struct object schema_lab =
 	       "A lab file is one YAML map, *.nest.yaml. It says what is to be, at every layer.", lab_keys);
 
 const struct object *const schema_objects[] = {
-	&schema_lab, &schema_machine, &schema_placement, &schema_defaults, &schema_network, &schema_dhcp,	&schema_vxlan, &schema_geneve, &schema_guest,
-	&schema_nic, &schema_publish,  &schema_ssh, &schema_install,	&schema_policy, &schema_rule,  NULL,
+	&schema_lab,	 &schema_machine, &schema_placement, &schema_defaults,
+	&schema_network, &schema_dhcp,	  &schema_vxlan,     &schema_geneve,
+	&schema_guest,	 &schema_nic,	  &schema_publish,   &schema_ssh,
+	&schema_install, &schema_policy,  &schema_rule,	     NULL,
 };
 
 bool schema_is_public(const struct object *object, const struct key *key)

@@ -40,6 +40,8 @@ const struct choice value_drivers[] = {
 	{"qemu", "nestvisor starts QEMU itself", NULL},
 	{"libvirt", "the libvirt of this machine: the same as qemu:///system", NULL},
 	{"qemu+unix:///system?socket=/PATH", "the same of a libvirtd that listens elsewhere on this machine", NULL},
+	{"qemu:///session", "that of the user who called sudo: guests are his, in his virt-manager", NULL},
+	{"qemu+unix:///session?socket=/PATH", "the same of the user whose libvirtd listens there", NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -161,30 +163,36 @@ static bool parse_image(const struct value_rule *rule, const char *text, struct 
 		return parse_file(rule, text, problems, ret, complaint);
 	for (const struct choice *c = value_builtin_images; c->name; c++)
 		spelling_try(&spelling, c->name);
-	complaint->message =
-		"is not an image: neither micro, micro-libvirt nor debian-12, nor the path of a disk, which holds a \"/\" or ends in "
-		".qcow2, .raw or .img";
+	complaint->message = "is not an image: neither micro, micro-libvirt nor debian-12, nor the path of a disk, "
+			     "which holds a \"/\" or ends in "
+			     ".qcow2, .raw or .img";
 	complaint->hint = did_you_mean(problems, spelling.best);
 	return false;
 }
 
-/* https://libvirt.org/uri.html: QEMU's, by a socket of this machine's. Root, who nestvisor is, has no session of its
- * own. */
-#define DRIVER_URI_PATTERN "qemu(\\+unix)?:///system(\\?socket=/.*)?"
+/* https://libvirt.org/uri.html: QEMU's, by a socket of this machine's. */
+#define DRIVER_URI_PATTERN "qemu(\\+unix)?:///(system|session)(\\?socket=/.*)?"
 
-bool config_is_local_libvirt(const char *text)
+/* `path`: "system" or "session". */
+static bool is_local_libvirt(const char *text, const char *path)
 {
-	static const char *const starts[] = {"qemu:///system", "qemu+unix:///system"};
+	static const char *const starts[] = {"qemu:///", "qemu+unix:///"};
 	static const char socket[] = "?socket=/";
 
 	for (size_t i = 0; i < 2; i++) {
-		const char *end = text + strlen(starts[i]);
+		size_t start = strlen(starts[i]), length = strlen(path);
+		const char *end = text + start + length;
 
-		if (strncmp(text, starts[i], strlen(starts[i])) == 0 &&
+		if (strncmp(text, starts[i], start) == 0 && strncmp(text + start, path, length) == 0 &&
 		    (!*end || strncmp(end, socket, sizeof(socket) - 1) == 0))
 			return true;
 	}
 	return false;
+}
+
+bool config_is_local_libvirt(const char *text)
+{
+	return is_local_libvirt(text, "system");
 }
 
 static bool parse_driver(const struct value_rule *rule, const char *text, struct problems *problems, union value *ret,
@@ -194,25 +202,21 @@ static bool parse_driver(const struct value_rule *rule, const char *text, struct
 
 	if (strlen(text) > TEXT_LENGTH_MAX)
 		return parse_text(rule, text, problems, ret, complaint);
-	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || config_is_local_libvirt(text))
+	if (strcmp(text, "qemu") == 0 || strcmp(text, "libvirt") == 0 || is_local_libvirt(text, "system") ||
+	    is_local_libvirt(text, "session"))
 		return true;
-	if (strstr(text, ":///session"))
-		complaint->message =
-			"is a user's own libvirt, which has no way to the networks that nestvisor makes as "
-			"root: qemu:///system has";
-	else if (strncmp(text, "qemu+", 5) == 0)
-		{
+	if (strncmp(text, "qemu+", 5) == 0) {
 		complaint->message = "is a libvirt of another machine; a guest's own driver is of the machine that it "
 				     "runs on";
-		complaint->hint = problems ? problems_text(problems,
-							   "name the machine under hosts, as in hosts: {right: {uri: %s}}; "
-							   "placing then finds a machine for each guest, or a guest's "
-							   "placement: right says it",
-							   text)
-					   : NULL;
+		complaint->hint =
+			problems ? problems_text(problems,
+						 "name the machine under hosts, as in hosts: {right: {uri: %s}}; "
+						 "placing then finds a machine for each guest, or a guest's "
+						 "placement: right says it",
+						 text)
+				 : NULL;
 		return false;
-		}
-	else if (strstr(text, "://"))
+	} else if (strstr(text, "://"))
 		complaint->message = "is no libvirt that runs QEMU on this machine";
 	for (const struct choice *c = value_drivers; c->name; c++)
 		spelling_try(&spelling, c->name);

@@ -76,6 +76,7 @@ struct driver_guest {
 	enum accelerator accelerator;
 	bool svm_emulated; /* KVM runs on the SVM of a QEMU that emulates its CPU: cpu_svm_is_emulated() */
 	int netns;	   /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
+	unsigned user;	 /* libvirt: whose it is, 0 is root; the driver finds it out (libvirt_user.h) */
 	const char *uri;   /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */
 	/* libvirt: brings the taps to their networks. Called once QEMU holds them and before the guest's CPUs run. */
 	int (*plug)(void *data, struct error **err);

@@ -25,6 +25,7 @@
 #include "driver/libvirt_internal.h"
 #include "driver/libvirt_talk.h"
 #include "driver/libvirt_tap.h"
+#include "driver/libvirt_user.h"
 #include "driver/libvirt_xml.h"
 #include "driver/postmortem.h"
 #include "driver/qemu_internal.h"
@@ -142,10 +143,10 @@ static bool is_in_our_pid_namespace(pid_t pid)
 
 /* Its real, effective, saved and file system user (proc_pid_status(5)); the owner of /proc/PID is root's, too, where a
  * process has itself made undumpable. */
-static bool is_our_users(pid_t pid)
+static bool is_the_users(pid_t pid, unsigned user)
 {
 	cleanup_free char *text = NULL;
-	unsigned user = geteuid(), its[4];
+	unsigned its[4];
 	const char *line;
 	char path[64];
 	size_t length;
@@ -200,7 +201,7 @@ static bool was_told(pid_t pid, const char *uuid, const char *channel)
 	return has_uuid && has_channel;
 }
 
-bool libvirt_find_process(const char *uuid, const char *run_dir, struct process_id *ret)
+bool libvirt_find_process(const char *uuid, const char *run_dir, unsigned user, struct process_id *ret)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	const char *channel = arena_printf(arena, "path=%s/qga", command_escaped(arena, run_dir));
@@ -212,7 +213,7 @@ bool libvirt_find_process(const char *uuid, const char *run_dir, struct process_
 
 		/* Identified first: a number that becomes another's meanwhile is found out at the end. */
 		if (pid > 0 && process_identify(pid, ret) == 0 && was_told(pid, uuid, channel) && runs_qemu(pid) &&
-		    is_our_users(pid) && is_in_our_pid_namespace(pid) && process_alive(ret))
+		    is_the_users(pid, user) && is_in_our_pid_namespace(pid) && process_alive(ret))
 			return true;
 	}
 	*ret = (struct process_id){0};
@@ -223,7 +224,7 @@ static int find_process(const struct talk *talk, struct process_id *ret, struct 
 {
 	int r;
 
-	if (libvirt_find_process(talk->uuid, talk->run_dir, ret))
+	if (libvirt_find_process(talk->uuid, talk->run_dir, talk->user ? talk->user : geteuid(), ret))
 		return 0;
 	r = error_set(err, ESRCH, "libvirt at %s has started the domain %s, and no process here is its QEMU", talk->uri,
 		      talk->name);
@@ -238,7 +239,7 @@ static int end_forgotten(const struct talk *talk, struct error **err)
 	struct process_id process;
 	int r = 0;
 
-	while (r == 0 && libvirt_find_process(talk->uuid, talk->run_dir, &process))
+	while (r == 0 && libvirt_find_process(talk->uuid, talk->run_dir, talk->user ? talk->user : geteuid(), &process))
 		r = process_end(&process, QUIT_MS, err);
 	return r;
 }
@@ -280,9 +281,9 @@ static int write_record(const struct talk *talk, const char *run_dir, struct err
 {
 	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
 	cleanup_json json_t *record =
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid",
-			  talk->uuid, "mark", talk->mark, "silence", (json_int_t)talk->silence_s, "definition",
-			  talk->definition, "machine", talk->machine);
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid",
+			  talk->uuid, "mark", talk->mark, "user", (json_int_t)talk->user, "silence",
+			  (json_int_t)talk->silence_s, "definition", talk->definition, "machine", talk->machine);
 
 	return json_write_file(path, record, err);
 }
@@ -302,6 +303,7 @@ int talk_read_record(struct talk *talk, const char *run_dir, struct error **err)
 	talk->name = arena_strdup(talk->arena, json_get_string(record, "name", ""));
 	talk->uuid = arena_strdup(talk->arena, json_get_string(record, "uuid", ""));
 	talk->mark = arena_strdup(talk->arena, json_get_string(record, "mark", ""));
+	talk->user = (unsigned)json_get_integer(record, "user", 0);
 	talk->silence_s = (unsigned)json_get_integer(record, "silence", LIBVIRT_CHANGE_S);
 	if (json_object_get(record, "definition"))
 		talk->definition = arena_strdup(talk->arena, json_get_string(record, "definition", ""));
@@ -327,6 +329,7 @@ static void remove_files(const char *run_dir)
 	static const char *const record[] = {DOMAIN_FILE};
 
 	libvirt_filter_forget(run_dir);
+	libvirt_user_forget(run_dir);
 	remove_listed(run_dir, files, FILE_COUNT);
 	remove_listed(run_dir, logs, LOG_COUNT);
 	remove_listed(run_dir, record, 1);
@@ -431,11 +434,11 @@ static int check_guest(const struct driver_guest *guest, const struct profile **
 	return r;
 }
 
-static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
+static int libvirt_start(const struct driver_guest *asked, struct cancel *cancel, struct driver_state *ret,
 			 struct error **err)
 {
+	struct driver_guest of_its_user = *asked, *guest = &of_its_user;
 	cleanup_talk struct talk talk = {.arena = arena_new(),
-					 .uri = guest->uri,
 					 .run_dir = guest->run_dir,
 					 .silence_s = guest->layer > 1 ? LIBVIRT_INSIDE_S : LIBVIRT_CHANGE_S};
 	struct process_id process = {0};
@@ -445,6 +448,9 @@ static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel
 	talk.name = libvirt_domain_name(talk.arena, guest);
 	talk.uuid = command_uuid(talk.arena, guest);
 	talk.mark = libvirt_mark(talk.arena, guest->lab, guest->path);
+	if (r == 0)
+		r = libvirt_user_of(talk.arena, asked->uri, &talk.uri, &talk.user, err);
+	guest->user = talk.user;
 	if (r == 0)
 		r = talk_open(&talk, err);
 	if (r == 0)
@@ -461,6 +467,8 @@ static int libvirt_start(const struct driver_guest *guest, struct cancel *cancel
 	r = write_record(&talk, guest->run_dir, err);
 	if (r == 0)
 		r = make_fifos(guest->run_dir, err);
+	if (r == 0)
+		r = libvirt_user_give(guest, err);
 	if (r == 0)
 		r = define(&talk, guest, profile, err);
 	if (r == 0)

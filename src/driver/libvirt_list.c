@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "driver/libvirt_library.h"
+#include "driver/libvirt_user.h"
 #include "facts/system.h"
 
 #include <errno.h>
@@ -75,12 +76,15 @@ int libvirt_list(const char *uri, struct arena *arena, struct document **ret, si
 {
 	cleanup_listing struct listing listing = {.arena = arena, .uri = arena_strdup(arena, uri)};
 	const struct libvirt *lib;
+	unsigned user;
 	int r = libvirt_load(&lib, err);
 
 	if (r < 0)
 		return r;
 	listing.lib = lib;
-	r = ask(&listing, err);
+	r = libvirt_user_of(arena, listing.uri, &listing.uri, &user, err);
+	if (r == 0)
+		r = ask(&listing, err);
 	if (r < 0)
 		return r;
 	listing.documents = arena_alloc(arena, (size_t)(listing.domain_count + listing.network_count + 1) *

@@ -11,6 +11,7 @@ struct talk {
 	const struct libvirt *lib;
 	struct arena *arena;
 	const char *uri, *name, *uuid, *mark, *run_dir;
+	unsigned user;			  /* whose that libvirt is (libvirt_user.h) */
 	unsigned silence_s;		  /* that libvirtd is allowed (libvirt_library.h) */
 	const char *definition, *machine; /* libvirt's dumps of what nestvisor made; NULL: not made yet */
 	virConnectPtr connection;

@@ -6,7 +6,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,4 +59,16 @@ int libvirt_tap_let_go(pid_t qemu, const char *tap, struct error **err)
 	r = error_errno(err, errno, "cannot make the tap %s end with its QEMU, process %d", tap, qemu);
 	error_hint(err, "needs Linux 5.6 and the right to look into that process (CAP_SYS_PTRACE)");
 	return r;
+}
+
+int libvirt_tap_give(const char *tap, bool several_queues, unsigned user, struct error **err)
+{
+	struct ifreq request = {
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several_queues ? IFF_MULTI_QUEUE : 0))};
+	cleanup_close int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", tap);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETOWNER, (unsigned long)user) < 0)
+		return error_errno(err, errno, "cannot give the tap %s to user %u", tap, user);
+	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef NESTVISOR_DRIVER_LIBVIRT_TAP_H
 #define NESTVISOR_DRIVER_LIBVIRT_TAP_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct error;
@@ -11,5 +12,8 @@ struct error;
  * one user. -ENODEV where that process does not hold it; else what the kernel says.
  */
 int libvirt_tap_let_go(pid_t qemu, const char *tap, struct error **err);
+
+/* Lets that user open it: a tap that no QEMU holds yet, made for one queue or for several. */
+int libvirt_tap_give(const char *tap, bool several_queues, unsigned user, struct error **err);
 
 #endif

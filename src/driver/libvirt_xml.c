@@ -5,6 +5,7 @@
 #include "base/ip.h"
 #include "base/strbuf.h"
 #include "driver/command.h"
+#include "driver/libvirt_user.h"
 #include "image/image.h"
 
 #include <stdlib.h>
@@ -136,7 +137,8 @@ static void add_nics(struct writer *w)
 
 static void add_channels(struct writer *w)
 {
-	const char *dir = escaped(w->arena, w->guest->run_dir);
+	const char *dir = escaped(w->arena, w->guest->run_dir),
+		   *console = escaped(w->arena, libvirt_user_folder(w->arena, w->guest));
 
 	strbuf_printf(&w->text,
 		      "    <serial type='unix'>\n"
@@ -144,7 +146,7 @@ static void add_channels(struct writer *w)
 		      "      <log file='%s/console.log' append='on'/>\n"
 		      "      <target port='0'/>\n"
 		      "    </serial>\n",
-		      dir, dir);
+		      console, console);
 	/* libvirt talks to agents on unix sockets alone, and leaves this one to nestvisor. */
 	strbuf_printf(&w->text,
 		      "    <channel type='pipe'>\n"
@@ -198,12 +200,13 @@ const char *libvirt_domain_xml(struct arena *arena, const struct driver_guest *g
 	add_devices(&w, emulator);
 	/*
 	 * As the user that nestvisor is, root: QEMU of another user could not enter the lab's folders, and libvirt
-	 * would have to give it the base images, which other labs use, too.
+	 * would have to give it the base images, which other labs use, too. A user's own libvirt has his user alone.
 	 */
-	strbuf_add(&w.text, "  <seclabel type='static' model='dac' relabel='no'>\n"
-			    "    <label>+0:+0</label>\n"
-			    "  </seclabel>\n"
-			    "</domain>\n");
+	if (!guest->user)
+		strbuf_add(&w.text, "  <seclabel type='static' model='dac' relabel='no'>\n"
+				    "    <label>+0:+0</label>\n"
+				    "  </seclabel>\n");
+	strbuf_add(&w.text, "</domain>\n");
 	text = arena_strdup(arena, w.text.text);
 	free(strbuf_steal(&w.text));
 	return text;

@@ -17,7 +17,8 @@ struct arena;
 #define LIBVIRT_MARK_PREFIX "nestvisor"
 #define LIBVIRT_MARK_URI    "urn:nestvisor:lab:1"
 
-/* "LAB:NAME": no lab's or guest's name has a colon in it, and libvirt takes no path's slash. Lives in the arena, as does all below. */
+/* "LAB:NAME": no lab's or guest's name has a colon in it, and libvirt takes no path's slash. Lives in the arena, as
+ * does all below. */
 const char *libvirt_domain_name(struct arena *arena, const struct driver_guest *guest);
 const char *libvirt_mark(struct arena *arena, const char *lab, const char *path);
 

@@ -15,6 +15,7 @@
 #include "driver/libvirt_filter.h"
 #include "driver/libvirt_internal.h"
 #include "driver/libvirt_tap.h"
+#include "driver/libvirt_user.h"
 #include "driver/libvirt_xml.h"
 #include "driver/run_dir.h"
 #include "image/image.h"
@@ -162,6 +163,72 @@ static void test_plain(void **state)
 	xml = libvirt_domain_xml(arena, &guest, &kvm, "/usr/bin/qemu-system-x86_64");
 	assert_true(is_valid(xml));
 	assert_non_null(strstr(xml, "<feature policy='disable' name='vmx'/>"));
+}
+
+/* Each kind of CPU, of a hypervisor or not, hidden or not, of root's libvirt or a user's, with one queue or several. */
+static void test_variants(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	static const struct profile named = {.binary = "qemu-system-x86_64",
+					     .machine = "q35",
+					     .accelerator = "tcg,thread=multi",
+					     .cpu_nested = "max,+svm",
+					     .cpu_plain = "Skylake-Client,-vmx",
+					     .append = ""};
+	static const struct profile *const profiles[] = {&kvm, &tcg, &named};
+	struct driver_nic queued[] = {nics[0], nics[1]};
+
+	queued[0].queues = 4;
+	for (unsigned i = 0; i < 3 * 16; i++) {
+		struct driver_guest guest = hypervisor();
+		const char *xml;
+
+		guest.accelerator = i % 3 == 0 ? ACCEL_KVM : ACCEL_TCG;
+		guest.nested = i / 3 & 1;
+		guest.hypervisor_hidden = i / 3 & 2;
+		guest.user = i / 3 & 4 ? 1000 : 0;
+		guest.nics = i / 3 & 8 ? queued : nics;
+		guest.image = i & 1 ? &disk_image : &kernel_image;
+		xml = libvirt_domain_xml(arena, &guest, profiles[i % 3], "/usr/bin/qemu-system-x86_64");
+		assert_true(is_valid(xml));
+		assert_int_equal(strstr(xml, "<seclabel") != NULL, guest.user == 0);
+		assert_int_equal(strstr(xml, "/guests/hv1/user/console'") != NULL, guest.user != 0);
+		assert_int_equal(strstr(xml, "mode='host-passthrough'") != NULL, guest.accelerator == ACCEL_KVM);
+		assert_int_equal(strstr(xml, "<hidden state='on'/>") != NULL,
+				 guest.accelerator == ACCEL_KVM && guest.hypervisor_hidden);
+	}
+}
+
+/* Whose a libvirt is. */
+static void test_user(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	char path[] = "/tmp/nestvisor-socket.XXXXXX";
+	cleanup_close int fd = mkstemp(path);
+	const char *uri, *named = arena_printf(arena, "qemu+unix:///session?socket=%s", path);
+	unsigned user = 1;
+
+	setenv("SUDO_UID", "4294967000", 1); /* who is nobody */
+	assert_int_equal(libvirt_user_of(arena, "qemu:///system", &uri, &user, &err), 0);
+	assert_int_equal(user, 0);
+	assert_string_equal(uri, "qemu:///system");
+	if (geteuid() == 0) {
+		assert_int_equal(fchown(fd, 4711, (gid_t)-1), 0);
+		assert_int_equal(libvirt_user_of(arena, named, &uri, &user, &err), 0);
+		assert_int_equal(user, 4711);
+		assert_string_equal(uri, named);
+		assert_int_equal(libvirt_user_of(arena, "qemu:///session", &uri, &user, &err), -ENOENT);
+		assert_non_null(strstr(err->message, "/run/user/4294967000/libvirt/libvirt-sock"));
+		error_freep(&err);
+	}
+	unlink(path);
+	assert_int_equal(libvirt_user_of(arena, named, &uri, &user, &err), -ENOENT);
+	setenv("SUDO_UID", "x", 1);
+	assert_int_equal(libvirt_user_of(arena, "qemu:///session", &uri, &user, NULL), 0);
+	assert_int_equal(user, 0); /* libvirt answers root by the system's */
+	assert_string_equal(uri, "qemu:///session");
+	unsetenv("SUDO_UID");
 }
 
 /* No path and no word becomes markup; the parser gives back what went in. */
@@ -443,15 +510,15 @@ static void test_finds_its_process(void **state)
 	struct process_id found;
 	char other[64];
 
-	assert_true(libvirt_find_process(UUID, c.run_dir, &found));
+	assert_true(libvirt_find_process(UUID, c.run_dir, geteuid(), &found));
 	assert_int_equal(found.pid, c.id.pid);
 	assert_int_equal(found.start, c.id.start);
-	assert_false(libvirt_find_process("0123abcd-6e76-8000-8000-0123abcd0001", c.run_dir, &found));
+	assert_false(libvirt_find_process("0123abcd-6e76-8000-8000-0123abcd0001", c.run_dir, geteuid(), &found));
 	assert_int_equal(found.pid, 0);
 	snprintf(other, sizeof(other), "%s2", c.run_dir); /* another lab folder's guest of the same name */
-	assert_false(libvirt_find_process(UUID, other, &found));
+	assert_false(libvirt_find_process(UUID, other, geteuid(), &found));
 	snprintf(other, sizeof(other), "/other%s", c.run_dir);
-	assert_false(libvirt_find_process(UUID, other, &found));
+	assert_false(libvirt_find_process(UUID, other, geteuid(), &found));
 	end_candidate(&c);
 }
 
@@ -460,7 +527,7 @@ static void check_not_found(const char *const by[])
 {
 	struct candidate c = start_candidate(by);
 	struct process_id found;
-	bool is_found = libvirt_find_process(UUID, c.run_dir, &found);
+	bool is_found = libvirt_find_process(UUID, c.run_dir, geteuid(), &found);
 
 	end_candidate(&c);
 	assert_false(is_found);
@@ -683,6 +750,8 @@ int main(void)
 		cmocka_unit_test(test_hypervisor),
 		cmocka_unit_test(test_kvm_disk),
 		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_variants),
+		cmocka_unit_test(test_user),
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_changes),
