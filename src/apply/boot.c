@@ -10,6 +10,7 @@
 #include "base/strbuf.h"
 #include "driver/cpu.h"
 #include "image/install.h"
+#include "model/settings.h"
 #include "model/windows.h"
 #include "net/net.h"
 
@@ -259,11 +260,12 @@ static unsigned cpus_of(const struct session *s, const struct guest *guest, enum
 
 static void say_who_sees_inside(const struct session *s, const struct guest *guest)
 {
-	if (guest->nested && windows_version(guest->os))
+	if (guest->nested && settings_system(guest->os))
 		report(s->reporter, REPORT_NOTE, guest->path,
-		       "sees svm or vmx: guests that it runs are Windows' own affair; nestvisor does not see them, and "
-		       "a "
-		       "cut of it cuts them, too");
+		       "sees svm or vmx: guests that it runs are %s own affair; nestvisor does not see them, and a cut "
+		       "of "
+		       "it cuts them, too",
+		       windows_version(guest->os) ? "Windows'" : "ESXi's");
 }
 
 int boot_guest(struct session *s, const struct boot *boot, struct driver_state *ret, struct error **err)

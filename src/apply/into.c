@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,11 @@ int into_open(struct arena *arena, const struct folders *folders, const struct l
 			   "with transport: ssh and an address in the lab file nestvisor asks it by ssh; virsh -c %s "
 			   "qemu-agent-command %s '{\"execute\": \"guest-ping\"}' asks the agent",
 			   lab->adopted, guest->adopted);
+		return -EOPNOTSUPP;
+	}
+	if (settings_system(guest->os) == ESXI) {
+		error_set(err, EOPNOTSUPP, "%s has no guest agent: there is none for ESXi", guest->path);
+		error_hint(err, "with transport: ssh, and SSH switched on in ESXi, nestvisor asks it by ssh");
 		return -EOPNOTSUPP;
 	}
 	socket = folders_guest_file(arena, folders, guest->name, "qga");

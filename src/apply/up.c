@@ -20,6 +20,7 @@
 #include "driver/driver.h"
 #include "image/image.h"
 #include "image/unattend.h"
+#include "model/settings.h"
 #include "net/net.h"
 #include "plan/spec.h"
 
@@ -236,6 +237,21 @@ static int check_drift(struct session *s, const struct guest *guest, const char 
 	return drift.count ? refuse_overwriting(guest->path, drift.changes[0], err) : 0;
 }
 
+/* ESXi has nobody who would say that it is up. */
+static int wait_ready(struct up *up, const struct guest *guest, const char *run_dir, const json_t *value,
+		      struct error **err)
+{
+	struct session *s = up->session;
+
+	if (settings_system(guest->os) != ESXI)
+		return driver_of(run_dir)->wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter,
+						      s->cancel, err);
+	report(s->reporter, REPORT_NOTE, guest->path,
+	       "runs; there is no guest agent for ESXi, so its screen tells when it is up (nestvisor screenshot %s)",
+	       guest->path);
+	return 0;
+}
+
 /*
  * Ends a guest that hangs, or whose CPU was reset, and starts it anew. Emulation does that to about one boot in a
  * hundred, of the guest itself or of a hypervisor while its first guests start; waiting would not mend it. It is said
@@ -258,8 +274,7 @@ static int start_again(struct up *up, const struct guest *guest, json_t *value, 
 	if (r == 0)
 		r = start_guest(up, guest, value, err);
 	if (r == 0)
-		r = driver_of(run_dir)->wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter,
-						   s->cancel, err);
+		r = wait_ready(up, guest, run_dir, value, err);
 	return r;
 }
 
@@ -273,8 +288,7 @@ static int do_ready(struct up *up, const struct guest *guest, json_t *value, str
 	int r;
 
 	report(s->reporter, REPORT_BEGIN, guest->path, "booting");
-	r = driver_of(run_dir)->wait_ready(run_dir, guest->path, recorded_accelerator(value), s->reporter, s->cancel,
-					   &problem);
+	r = wait_ready(up, guest, run_dir, value, &problem);
 	if (r == -ETIMEDOUT || r == -ECONNRESET)
 		r = start_again(up, guest, value, problem, err);
 	else if (r < 0)

@@ -1,6 +1,7 @@
 #include "config/build.h"
 
 #include "base/cleanup.h"
+#include "model/settings.h"
 #include "model/windows.h"
 
 #include <limits.h>
@@ -191,12 +192,14 @@ static void set_machine(struct build *b, struct guest *guest)
 	const struct node *firmware = guest_said(b, guest, GUEST_FIRMWARE), *tpm = guest_said(b, guest, GUEST_TPM);
 	const struct node *display = guest_said(b, guest, GUEST_DISPLAY);
 	unsigned windows = windows_version(guest->os);
+	bool esxi = settings_system(guest->os) == ESXI;
 
 	guest->firmware = firmware  ? (enum firmware)firmware->value.number
 			  : windows ? FIRMWARE_UEFI_SECURE
+			  : esxi    ? FIRMWARE_UEFI
 				    : FIRMWARE_BIOS;
 	guest->tpm = tpm ? tpm->value.number : windows == WINDOWS_11;
-	guest->display = display ? display->value.number : windows != 0;
+	guest->display = display ? display->value.number : windows || esxi;
 	guest->hypervisor_hidden = guest_number(b, guest, GUEST_HYPERVISOR);
 }
 
@@ -280,9 +283,10 @@ static void set_guest(struct build *b, struct guest *guest, const struct node *n
 	guest->seed = guest->adopted		   ? SEED_NONE
 		      : seed			   ? (enum seed_kind)seed->value.number
 		      : builtin			   ? SEED_NATIVE
-		      : windows_version(guest->os) ? SEED_NONE
+		      : settings_system(guest->os) ? SEED_NONE
 						   : SEED_AGENT;
-	guest->nested = nested ? nested->value.number : guest->host && guest->host->guest_count;
+	guest->nested = nested ? nested->value.number
+			       : (guest->host && guest->host->guest_count) || settings_system(guest->os) == ESXI;
 }
 
 static void set_ssh(struct build *b, struct guest *guest, const struct node *node)

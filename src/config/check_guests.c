@@ -4,6 +4,7 @@
 #include "config/build.h"
 #include "config/unique.h"
 #include "model/publish.h"
+#include "model/settings.h"
 #include "model/windows.h"
 
 #include <netinet/in.h>
@@ -506,11 +507,33 @@ static void check_depth(struct build *b)
 		}
 }
 
-/* virtio-net uses no more queues than there are CPUs. */
+/* What ESXi's documents ask for; a Linux in its place gets along with less. */
+static void check_esxi(struct build *b, const struct guest *guest)
+{
+	if (settings_system(guest->os) != ESXI)
+		return;
+	if (guest->cpus < 2)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_CPUS), "cpus: 2",
+				 "ESXi does not install on one CPU");
+	if (guest->memory < UINT64_C(8) << 30)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_MEMORY), "memory: 8G",
+				 "ESXi does not install with less than 8G of memory");
+	if (guest->disk && guest->disk < UINT64_C(32) << 30)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_DISK), "disk: 32G",
+				 "ESXi does not install on a disk of less than 32G");
+	if (guest->tpm)
+		problems_warning(b->problems, guest_spot(b, guest, GUEST_TPM), "leave it out",
+				 "whether ESXi takes QEMU's TPM is not known");
+}
+
+/* virtio-net uses no more queues than there are CPUs, and of other cards QEMU has none with several. */
 static void check_queues(struct build *b, const struct nic *nic)
 {
 	const struct guest *guest = nic->guest;
 
+	if (nic->queues > 1 && settings_system(guest->os) == ESXI)
+		problems_error(b->problems, nic_spot(b, nic, NIC_QUEUES), "leave it out",
+			       "the card that \"%s\" has for ESXi is not virtio's, and has one queue", guest->path);
 	if (nic->queues > guest->cpus && !guest_is_broken(b, guest, GUEST_CPUS))
 		problems_error(b->problems, nic_spot(b, nic, NIC_QUEUES),
 			       problems_text(b->problems, "queues: %u, or leave it out", guest->cpus),
@@ -536,6 +559,7 @@ static void check_guest(struct checks *c, struct guest *guest)
 		check_install(c->b, guest);
 		check_driver(c->b, guest);
 		check_firmware(c->b, guest);
+		check_esxi(c->b, guest);
 	}
 	check_access(c->b, guest);
 	check_first_nic(c->b, guest);

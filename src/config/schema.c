@@ -49,7 +49,7 @@ static const struct choice profiles[] = {
 	{"windows-11", "UEFI with Secure Boot, TPM 2.0, a display, Hyper-V enlightenments, a clock for Windows", NULL},
 	{"windows-10", "the same without a TPM", NULL},
 	{"windows-server", "the same without a TPM", NULL},
-	{"esxi", "a CPU and devices that ESXi knows", NULL},
+	{"esxi", "UEFI, svm or vmx, vmxnet3, SATA, a display; without an agent", NULL},
 	{NULL, NULL, NULL},
 };
 
@@ -380,7 +380,7 @@ static const struct key guest_keys[] = {
 	[GUEST_FIRMWARE] = {.name = "firmware",
 			    .flags = KEY_IN_DEFAULTS,
 			    CHOICE(firmwares),
-			    .otherwise = "uefi-secure for Windows, else bios",
+			    .otherwise = "uefi-secure for Windows, uefi for ESXi, else bios",
 			    .description =
 				    "What boots it. UEFI keeps its variables per guest, beside the guest's disk. "
 				    "Of the images that nestvisor makes, debian-12 boots by it.",
@@ -397,7 +397,7 @@ static const struct key guest_keys[] = {
 	[GUEST_DISPLAY] = {.name = "display",
 			   .flags = KEY_IN_DEFAULTS,
 			   KIND(VALUE_BOOL),
-			   .otherwise = "whether os is Windows",
+			   .otherwise = "whether os is Windows or ESXi",
 			   .description = "Whether it has a screen, a keyboard and a pointer, for nestvisor view, "
 					  "screenshot and type. Its serial console is there in any case.",
 			   .example = "true"},
@@ -430,7 +430,7 @@ static const struct key guest_keys[] = {
 	[GUEST_NESTED] = {.name = "nested",
 			  .flags = KEY_IN_DEFAULTS,
 			  KIND(VALUE_BOOL),
-			  .otherwise = "whether it has guests",
+			  .otherwise = "whether it has guests, or os is ESXi",
 			  .description = "Whether it sees the CPU's virtualization, svm or vmx.",
 			  .example = "true"},
 	[GUEST_WORLD] = {.name = "world",
@@ -450,13 +450,13 @@ static const struct key guest_keys[] = {
 			KIND(VALUE_LABEL),
 			.description = "Words to find guests by.",
 			.example = "[victim, group-a]"},
-	[GUEST_SEED] =
-		{.name = "seed",
-		 .flags = KEY_IN_DEFAULTS,
-		 CHOICE(seeds),
-		 .otherwise = "native for the images micro, micro-libvirt and debian-12, none for Windows, else agent",
-		 .description = "How it is told its name and addresses.",
-		 .example = "cloud-init"},
+	[GUEST_SEED] = {.name = "seed",
+			.flags = KEY_IN_DEFAULTS,
+			CHOICE(seeds),
+			.otherwise = "native for the images micro, micro-libvirt and debian-12, none for Windows and "
+				     "ESXi, else agent",
+			.description = "How it is told its name and addresses.",
+			.example = "cloud-init"},
 	[GUEST_TRANSPORT] = {.name = "transport",
 			     .flags = KEY_IN_DEFAULTS,
 			     CHOICE(transports),

@@ -30,6 +30,8 @@ enum distribution_family distribution_family(const struct facts *facts);
 struct xml;
 /* The Windows that a libvirt domain is of (model/windows.h), as far as it says; 0: another system. */
 unsigned domain_windows(struct xml *xml);
+/* The same, of all systems that model/settings.h has rows for. */
+unsigned domain_system(struct xml *xml);
 
 /* What a person types on this distribution to add words to the kernel's command line, or to take them away. */
 void finding_kernel_words(struct examination *examination, struct finding *finding, bool add, const char *words);

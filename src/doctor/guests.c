@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "base/xml.h"
 #include "doctor/checks.h"
+#include "model/settings.h"
 #include "model/windows.h"
 
 #include <string.h>
@@ -120,24 +121,32 @@ unsigned domain_windows(struct xml *xml)
 				       : 0;
 }
 
+unsigned domain_system(struct xml *xml)
+{
+	return xml_has(xml, "//*[local-name() = 'os' and contains(@id, 'vmware.com/esx')] or "
+			    "contains(translate(/domain/name, 'ESXI', 'esxi'), 'esxi')")
+		       ? ESXI
+		       : domain_windows(xml);
+}
+
 static bool sees_extension(struct xml *xml, const struct facts *facts);
 
-/* Whether a row of model/windows.h is for this guest. */
-static bool concerns(const struct windows_setting *setting, struct xml *xml, const struct facts *facts)
+/* Whether a row of model/settings.h is for this guest. */
+static bool concerns(const struct machine_setting *setting, struct xml *xml, const struct facts *facts)
 {
 	const struct processor_kind *kind = look_processor_kind(facts);
 	bool emulated = xml_has(xml, "/domain/@type = 'qemu'");
 
-	if (!(setting->versions & domain_windows(xml)))
+	if (!(setting->systems & domain_system(xml)))
 		return false;
 	switch (setting->when) {
-	case WINDOWS_ALWAYS:
+	case SETTING_ALWAYS:
 		return true;
-	case WINDOWS_UNDER_KVM:
+	case SETTING_UNDER_KVM:
 		return !emulated;
-	case WINDOWS_NESTED:
+	case SETTING_NESTED:
 		return !emulated && sees_extension(xml, facts);
-	case WINDOWS_NESTED_INTEL:
+	case SETTING_NESTED_INTEL:
 		return !emulated && sees_extension(xml, facts) && kind && strcmp(kind->flag, "vmx") == 0;
 	}
 	return false;
@@ -148,11 +157,11 @@ static size_t list_lacking(struct xml *xml, const struct facts *facts, bool requ
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < windows_setting_count; i++) {
-		const struct windows_setting *setting = &windows_settings[i];
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct machine_setting *setting = &settings[i];
 
 		/* Of one that sees svm or vmx guest.hyperv says more: whether it is meant to is not known here. */
-		if (setting->required != required || setting->when > WINDOWS_UNDER_KVM ||
+		if (setting->required != required || setting->when > SETTING_UNDER_KVM ||
 		    !concerns(setting, xml, facts) || xml_has(xml, "%s", setting->libvirt))
 			continue;
 		strbuf_printf(what, "%s%s",
@@ -182,11 +191,12 @@ static void mend_windows_11(struct examination *examination, struct finding *fin
 						 .alpine = "swtpm ovmf virt-install"};
 
 	finding_install(examination, finding, &packages);
-	for (size_t i = 0; i < windows_setting_count; i++) {
-		const struct windows_setting *setting = &windows_settings[i];
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct machine_setting *setting = &settings[i];
 
 		/* UEFI and Secure Boot are one command. */
-		if (setting->required && (i == 0 || strcmp(setting->mend, setting[-1].mend) != 0))
+		if (setting->required && (setting->systems & WINDOWS_11) &&
+		    (i == 0 || strcmp(setting->mend, setting[-1].mend) != 0))
 			finding_remedy(examination, finding, "virt-xml %s %s", guest, setting->mend);
 	}
 }
@@ -283,10 +293,11 @@ static void mend_windows_settings(struct examination *examination, struct findin
 	for (size_t i = 0; i < 2; i++) {
 		cleanup_strbuf struct strbuf values = {};
 
-		for (size_t j = 0; j < windows_setting_count; j++) {
-			const struct windows_setting *setting = &windows_settings[j];
+		for (size_t j = 0; j < setting_count; j++) {
+			const struct machine_setting *setting = &settings[j];
 
-			if (!setting->required && setting->when <= WINDOWS_UNDER_KVM &&
+			if (!setting->required && (setting->systems & WINDOWS_11) &&
+			    setting->when <= SETTING_UNDER_KVM &&
 			    strncmp(setting->mend, options[i], strlen(options[i])) == 0)
 				strbuf_printf(&values, "%s%s", values.length ? "," : "",
 					      setting->mend + strlen(options[i]));
@@ -315,19 +326,50 @@ const struct check check_guest_windows_settings = {
 	.look = look_guests,
 };
 
-static const char *mend_of(struct arena *arena, const struct windows_setting *setting, struct xml *xml)
+static enum judgement ask_esxi(struct xml *xml, struct arena *arena, const struct facts *facts, struct strbuf *what)
 {
-	const char *number = strstr(setting->mend, WINDOWS_CPUS);
+	cleanup_strbuf struct strbuf lacks = {};
+
+	if (domain_system(xml) != ESXI)
+		return JUDGED_NOT;
+	list_lacking(xml, facts, true, what);
+	if (list_lacking(xml, facts, false, &lacks))
+		strbuf_printf(what, "%s%s", what->length ? ", " : "", lacks.text);
+	return what->length ? JUDGED_BAD : JUDGED_FINE;
+}
+
+static void mend_esxi(struct examination *examination, struct finding *finding, const char *guest)
+{
+	finding_remedy(examination, finding,
+		       "virsh dumpxml %s | nestvisor doctor --xml -: what is missing, and commands", guest);
+}
+
+static const struct question esxi_asked = {ask_esxi, RESULT_WARN, "guests with ESXi have what it asks for",
+					   "ESXi will not do here", mend_esxi};
+
+const struct check check_guest_esxi = {
+	.id = "guest.esxi",
+	.title = "guests with ESXi have two CPUs, 8 GiB, and a disk and a network card that it knows",
+	.severity = SEVERITY_ADVICE,
+	.matters = "Its installer refuses a machine without them, and it has no drivers for virtio.",
+	.data = &esxi_asked,
+	.of_definitions = true,
+	.look = look_guests,
+};
+
+static const char *mend_of(struct arena *arena, const struct machine_setting *setting, struct xml *xml)
+{
+	const char *number = strstr(setting->mend, SETTING_CPUS);
 	size_t cpus = xml_count(xml, "number(/domain/vcpu)");
 
 	return number ? arena_printf(arena, "%.*s%zu%s", (int)(number - setting->mend), setting->mend,
-				     cpus > 8 ? 8 : cpus, number + strlen(WINDOWS_CPUS))
+				     cpus > 8 ? 8 : cpus, number + strlen(SETTING_CPUS))
 		      : setting->mend;
 }
 
 /* One row of the table for one guest: what it is for, and who says so. */
 static void tell_setting(const struct check *check, struct examination *examination, const struct patient *patient,
-			 const struct windows_setting *setting, struct xml *xml, const char *guest)
+			 const struct machine_setting *setting, struct xml *xml, const char *guest)
 {
 	bool has = xml_has(xml, "%s", setting->libvirt);
 	enum result bad = setting->required ? RESULT_FAIL : RESULT_WARN;
@@ -345,16 +387,18 @@ static bool look_settings(const struct check *check, struct examination *examina
 			  const struct document *document)
 {
 	cleanup_xml struct xml *xml = NULL;
-	bool required = check == &check_guest_windows_11;
+	bool required = check == &check_guest_windows_11, esxi = check == &check_guest_esxi;
 
-	if ((!required && check != &check_guest_windows_settings) ||
+	if ((!required && !esxi && check != &check_guest_windows_settings) ||
 	    xml_open(document->text, strlen(document->text), &xml, NULL) < 0)
+		return false;
+	if (esxi != (domain_system(xml) == ESXI))
 		return false;
 	if (xml_has(xml, "/domain/cpu/feature[@name = 'hypervisor' and @policy = 'disable']") && !required)
 		return false;
-	for (size_t i = 0; i < windows_setting_count; i++)
-		if (windows_settings[i].required == required && concerns(&windows_settings[i], xml, patient->facts))
-			tell_setting(check, examination, patient, &windows_settings[i], xml,
+	for (size_t i = 0; i < setting_count; i++)
+		if ((esxi || settings[i].required == required) && concerns(&settings[i], xml, patient->facts))
+			tell_setting(check, examination, patient, &settings[i], xml,
 				     document->name ? document->name : "GUEST");
 	return true;
 }
@@ -368,6 +412,8 @@ static enum judgement ask_virtio(struct xml *xml, struct arena *arena, const str
 		nic[] = "/domain/devices/interface[not(@type = 'hostdev') and not(contains(model/@type, 'virtio'))]";
 	size_t disks = xml_count(xml, "count(%s)", disk), nics = xml_count(xml, "count(%s)", nic);
 
+	if (domain_system(xml) == ESXI) /* which has no drivers for them */
+		return JUDGED_NOT;
 	if (disks)
 		strbuf_printf(what, "disk %s on %s", xml_text(xml, arena, "string(%s/target/@dev)", disk),
 			      xml_text(xml, arena, "string(%s/target/@bus)", disk));

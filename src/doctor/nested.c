@@ -1,7 +1,10 @@
 /* Nesting: switched on, kept on, and used. */
 #include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/xml.h"
 #include "doctor/checks.h"
 #include "doctor/mend.h"
+#include "model/settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -227,6 +230,61 @@ static void look_persistent(const struct check *check, struct examination *exami
 									     "otherwise");
 	}
 }
+
+/* Does it run guests with ESXi, by the lab or by libvirt's definitions? */
+static bool runs_esxi(const struct patient *patient)
+{
+	const struct facts *facts = patient->facts;
+
+	for (size_t i = 0; patient->wanted && i < patient->wanted->guest_count; i++)
+		if (settings_system(patient->wanted->guests[i]->os) == ESXI)
+			return true;
+	for (size_t i = 0; i < facts->document_count; i++) {
+		const struct document *document = &facts->documents[i];
+		cleanup_xml struct xml *xml = NULL;
+
+		if (document->kind && strcmp(document->kind, "domain") == 0 &&
+		    xml_open(document->text, strlen(document->text), &xml, NULL) == 0 && domain_system(xml) == ESXI)
+			return true;
+	}
+	return false;
+}
+
+static void look_msrs(const struct check *check, struct examination *examination, const struct patient *patient)
+{
+	static const char path[] = "/sys/module/kvm/parameters/ignore_msrs";
+	enum truth ignored = look_truth(patient->facts, path);
+	struct finding *finding;
+
+	if (patient->definitions || !look_is_host(patient->facts) || !runs_esxi(patient))
+		return;
+	if (ignored == TRUTH_UNKNOWN) {
+		finding_unknown(check, examination, patient, path);
+		return;
+	}
+	finding =
+		finding_add(check, examination, patient, ignored == TRUTH_YES ? RESULT_PASS : RESULT_WARN,
+			    ignored == TRUTH_YES ? "a guest may ask for registers of the CPU that KVM does not have"
+						 : "a guest with ESXi is to run here, and KVM faults it for registers "
+						   "of the CPU that it does not have");
+	finding_attribute(examination, finding, facts_attribute_entry(patient->facts, path));
+	if (ignored == TRUTH_YES)
+		return;
+	finding_remedy(examination, finding, "echo Y | sudo tee %s", path);
+	finding_remedy(
+		examination, finding,
+		"from the next boot on: echo 'options kvm ignore_msrs=1' | sudo tee /etc/modprobe.d/kvm-msrs.conf");
+}
+
+const struct check check_kvm_msrs = {
+	.id = "kvm.msrs",
+	.title = "KVM forgives ESXi the registers that it does not have",
+	.severity = SEVERITY_ADVICE,
+	.matters = "ESXi reads model-specific registers that KVM does not emulate; the fault that it gets for that "
+		   "ends in a "
+		   "purple screen.",
+	.look = look_msrs,
+};
 
 const struct check check_kvm_nested_persistent = {
 	.id = "kvm.nested-persistent",

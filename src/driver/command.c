@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/ip.h"
 #include "image/image.h"
+#include "model/settings.h"
 #include "model/windows.h"
 
 #include <fcntl.h>
@@ -61,36 +62,51 @@ static bool is_intel(void)
 	return file_read("/proc/cpuinfo", 16 << 20, &text, &length, NULL) == 0 && strstr(text, "GenuineIntel");
 }
 
-static bool applies(const struct windows_setting *setting, const struct driver_guest *guest)
+static bool applies(const struct machine_setting *setting, const struct driver_guest *guest)
 {
 	/* Most of what KVM does for Windows takes a local APIC that is KVM's (profile.c). */
 	bool kvm = guest->accelerator == ACCEL_KVM && !guest->svm_emulated;
 
-	if (!(setting->versions & windows_version(guest->os)) ||
-	    (setting->place == WINDOWS_CPU && guest->hypervisor_hidden))
+	if (!(setting->systems & settings_system(guest->os)) ||
+	    (setting->place == SETTING_CPU && guest->hypervisor_hidden))
 		return false;
 	switch (setting->when) {
-	case WINDOWS_ALWAYS:
+	case SETTING_ALWAYS:
 		return true;
-	case WINDOWS_UNDER_KVM:
+	case SETTING_UNDER_KVM:
 		return kvm;
-	case WINDOWS_NESTED:
+	case SETTING_NESTED:
 		return kvm && guest->nested;
-	case WINDOWS_NESTED_INTEL:
+	case SETTING_NESTED_INTEL:
 		return kvm && guest->nested && is_intel();
 	}
 	return false;
 }
 
 /* The settings of one place, each with a comma in front. */
-static const char *windows_words(struct arena *arena, const struct driver_guest *guest, enum windows_place place)
+static const char *setting_words(struct arena *arena, const struct driver_guest *guest, enum setting_place place)
 {
 	const char *words = "";
 
-	for (size_t i = 0; i < windows_setting_count; i++)
-		if (windows_settings[i].place == place && applies(&windows_settings[i], guest))
-			words = arena_printf(arena, "%s,%s", words, windows_settings[i].value);
+	for (size_t i = 0; i < setting_count; i++)
+		if (settings[i].place == place && applies(&settings[i], guest))
+			words = arena_printf(arena, "%s,%s", words, settings[i].value);
 	return words;
+}
+
+/* A device that its system wants in place of a virtio one; NULL: none. */
+static const char *setting_device(const struct driver_guest *guest, enum setting_place place)
+{
+	for (size_t i = 0; i < setting_count; i++)
+		if (settings[i].place == place && applies(&settings[i], guest))
+			return settings[i].value;
+	return NULL;
+}
+
+/* ESXi has no driver for any such device, nor an agent behind one. */
+static bool has_virtio(const struct driver_guest *guest)
+{
+	return settings_system(guest->os) != ESXI;
 }
 
 static const char *cpu_words(struct arena *arena, const struct driver_guest *guest, const struct profile *profile)
@@ -101,17 +117,17 @@ static const char *cpu_words(struct arena *arena, const struct driver_guest *gue
 			    !guest->hypervisor_hidden ? ""
 			    : kvm		      ? ",-hypervisor,kvm=off"
 						      : ",-hypervisor",
-			    windows_words(arena, guest, WINDOWS_CPU));
+			    setting_words(arena, guest, SETTING_CPU));
 }
 
 static void add_clock(struct words *w, const struct driver_guest *guest)
 {
-	for (size_t i = 0; i < windows_setting_count; i++) {
-		const struct windows_setting *setting = &windows_settings[i];
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct machine_setting *setting = &settings[i];
 
-		if (setting->place == WINDOWS_CLOCK && applies(setting, guest))
+		if (setting->place == SETTING_CLOCK && applies(setting, guest))
 			pair(w, "-rtc", setting->value);
-		if (setting->place == WINDOWS_GLOBAL && applies(setting, guest))
+		if (setting->place == SETTING_GLOBAL && applies(setting, guest))
 			pair(w, "-global", setting->value);
 	}
 }
@@ -131,7 +147,7 @@ static void add_machine(struct words *w, const struct command *command)
 			  !command->own->variables ? ""
 			  : command->firmware->smm ? ",smm=on"
 						   : ",smm=off",
-			  windows_words(w->arena, guest, WINDOWS_MACHINE)));
+			  setting_words(w->arena, guest, SETTING_MACHINE)));
 	pair(w, "-accel", profile->accelerator);
 	pair(w, "-cpu", cpu_words(w->arena, guest, profile));
 	pair(w, "-smp", arena_printf(w->arena, "%u", guest->cpus));
@@ -142,7 +158,7 @@ static void add_machine(struct words *w, const struct command *command)
 	pair(w, "-display", "none");
 	/* A system that installs itself restarts several times; one that nestvisor gives the kernel has no reason to.
 	 */
-	if (!windows_version(guest->os))
+	if (!settings_system(guest->os))
 		word(w, "-no-reboot");
 	if (strncmp(profile->accelerator, "tcg", 3) == 0) { /* tells a triple fault from a reboot */
 		pair(w, "-d", "cpu_reset");
@@ -192,7 +208,8 @@ static void add_display(struct words *w, const struct command *command)
 	if (!command->guest->display)
 		return;
 	pair(w, "-device", command->own->variables ? "bochs-display" : "VGA");
-	pair(w, "-device", "virtio-tablet-pci");
+	if (has_virtio(command->guest))
+		pair(w, "-device", "virtio-tablet-pci");
 	pair(w, "-vnc", arena_printf(w->arena, "unix:%s/vnc", command_escaped(w->arena, command->guest->run_dir)));
 }
 
@@ -242,6 +259,8 @@ static void add_channels(struct words *w, const struct driver_guest *guest, cons
 	     arena_printf(w->arena, "socket,id=console,fd=%d,server=on,wait=off,logfile=%s/console.log,logappend=on",
 			  command->console, dir));
 	pair(w, "-serial", "chardev:console");
+	if (!has_virtio(guest))
+		return;
 	pair(w, "-device", arena_printf(w->arena, "%s,id=serial", device(w, profile, "virtio-serial")));
 	/* A pair of FIFOs: see transport/qga_channel.c for why not a socket. */
 	pair(w, "-chardev", arena_printf(w->arena, "pipe,id=qga,path=%s/qga", dir));
@@ -261,9 +280,10 @@ bool command_is_block_device(const char *path)
  * QEMU's own locks stay on: they keep a second QEMU from writing to a disk in use, and let any number of them read one.
  * What a guest discards is given back to the host's disk.
  */
-static void add_disk(struct words *w, const struct profile *profile, const struct driver_disk *disk, size_t i,
+static void add_disk(struct words *w, const struct command *command, const struct driver_disk *disk, size_t i,
 		     bool boots)
 {
+	const char *other = setting_device(command->guest, SETTING_DISK);
 	const char *access = disk->read_only ? "read-only=on" : "read-only=off,discard=unmap";
 
 	pair(w, "-blockdev",
@@ -273,9 +293,11 @@ static void add_disk(struct words *w, const struct profile *profile, const struc
 	pair(w, "-blockdev",
 	     arena_printf(w->arena, "driver=%s,node-name=disk%zu,file=file%zu,%s", disk->format, i, i, access));
 	pair(w, "-device",
-	     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s", device(w, profile, "virtio-blk"), i,
-			  disk->serial ? ",serial=" : "", disk->serial ? command_escaped(w->arena, disk->serial) : "",
-			  boots ? ",bootindex=0" : ""));
+	     arena_printf(w->arena, "%s,drive=disk%zu%s%s%s",
+			  other ? arena_printf(w->arena, "%s,bus=ide.%zu", other, i)
+				: device(w, command->profile, "virtio-blk"),
+			  i, disk->serial ? ",serial=" : "",
+			  disk->serial ? command_escaped(w->arena, disk->serial) : "", boots ? ",bootindex=0" : ""));
 }
 
 static void add_disks(struct words *w, const struct command *command)
@@ -285,9 +307,9 @@ static void add_disks(struct words *w, const struct command *command)
 		.path = command->own->boot_disk, .format = "raw", .serial = "boot", .read_only = true};
 
 	for (size_t i = 0; i < guest->disk_count; i++)
-		add_disk(w, command->profile, &guest->disks[i], i, i == 0 && !guest->image->kernel);
+		add_disk(w, command, &guest->disks[i], i, i == 0 && !guest->image->kernel);
 	if (boot.path)
-		add_disk(w, command->profile, &boot, guest->disk_count, true);
+		add_disk(w, command, &boot, guest->disk_count, true);
 }
 
 /*
@@ -328,7 +350,9 @@ static const char *descriptors(struct arena *arena, const struct driver_nic *nic
 
 static void add_nics(struct words *w, const struct driver_guest *guest, const struct profile *profile)
 {
-	const char *vhost = guest->nic_count && guest->accelerator == ACCEL_KVM && vhost_opens() ? ",vhost=on" : "";
+	const char *other = setting_device(guest, SETTING_NIC);
+	const char *vhost =
+		guest->nic_count && guest->accelerator == ACCEL_KVM && !other && vhost_opens() ? ",vhost=on" : "";
 
 	for (size_t i = 0; i < guest->nic_count; i++) {
 		const struct driver_nic *nic = &guest->nics[i];
@@ -336,9 +360,10 @@ static void add_nics(struct words *w, const struct driver_guest *guest, const st
 
 		pair(w, "-netdev", arena_printf(w->arena, "tap,id=net%zu,%s%s", i, descriptors(w->arena, nic), vhost));
 		pair(w, "-device",
-		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s%s%s%s", device(w, profile, "virtio-net"), i,
-				  mac_format(nic->mac, mac), nic->queues > 1 ? ",mq=on" : "",
-				  nic->mtu ? arena_printf(w->arena, ",host_mtu=%u", nic->mtu) : "",
+		     arena_printf(w->arena, "%s,netdev=net%zu,mac=%s%s%s%s",
+				  other ? other : device(w, profile, "virtio-net"), i, mac_format(nic->mac, mac),
+				  nic->queues > 1 ? ",mq=on" : "",
+				  nic->mtu && !other ? arena_printf(w->arena, ",host_mtu=%u", nic->mtu) : "",
 				  profile->bus == BUS_PCI ? ",romfile=" : "")); /* nothing boots over the network */
 	}
 }

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "image/image.h"
-#include "model/windows.h"
+#include "model/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -130,7 +130,7 @@ int profile_choose(const struct driver_guest *guest, const struct profile **ret,
 							    : BOOTS_DISK;
 	int r;
 
-	if (guest->os && strcmp(guest->os, "linux") != 0 && !windows_version(guest->os))
+	if (guest->os && strcmp(guest->os, "linux") != 0 && !settings_system(guest->os))
 		return error_set(err, ENOTSUP, "the qemu driver has no profile for os %s yet", guest->os);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].accelerator == guest->accelerator && rows[i].boots == boots && has_apic(&rows[i], guest) &&
@@ -163,7 +163,8 @@ static bool queues_pay(const struct driver_guest *guest)
 {
 	const struct profile *profile;
 
-	return guest->accelerator == ACCEL_KVM && profile_choose(guest, &profile, NULL) == 0 && profile->bus == BUS_PCI;
+	return settings_system(guest->os) != ESXI && guest->accelerator == ACCEL_KVM &&
+	       profile_choose(guest, &profile, NULL) == 0 && profile->bus == BUS_PCI;
 }
 
 unsigned driver_queues(const struct driver_guest *guest, unsigned said)

@@ -11,6 +11,7 @@
 #include "driver/firmware.h"
 #include "driver/own.h"
 #include "image/image.h"
+#include "model/settings.h"
 #include "model/windows.h"
 
 #include <errno.h>
@@ -183,11 +184,12 @@ static void test_windows(void **state)
 	const char *line = command_line(&guest);
 
 	(void)state;
-	for (size_t i = 0; i < windows_setting_count; i++) {
-		const struct windows_setting *setting = &windows_settings[i];
+	for (size_t i = 0; i < setting_count; i++) {
+		const struct machine_setting *setting = &settings[i];
 
-		assert_true(setting->reason && setting->source && setting->libvirt && setting->versions);
-		if (setting->place != WINDOWS_GUEST && setting->when <= WINDOWS_UNDER_KVM)
+		assert_true(setting->reason && setting->source && setting->libvirt && setting->systems);
+		if ((setting->systems & WINDOWS_11) && setting->place != SETTING_GUEST &&
+		    setting->when <= SETTING_UNDER_KVM)
 			assert_contains(line, setting->value);
 	}
 	assert_contains(line, " -cpu host,-svm,-vmx,hv-relaxed,hv-vapic,");
@@ -219,6 +221,60 @@ static void test_windows(void **state)
 	guest.accelerator = ACCEL_TCG; /* which knows none of them */
 	assert_null(strstr(command_line(&guest), "hv-"));
 	assert_contains(command_line(&guest), "base=localtime");
+}
+
+/* The same for ESXi, which has no driver for any virtio device. */
+static void test_esxi(void **state)
+{
+	static const int taps[] = {9, 10};
+	static const struct driver_nic nic = {.queues = 1, .tap_fds = taps, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1400};
+	static const struct driver_disk disk = {.path = "/x.qcow2", .format = "qcow2", .serial = "root"};
+	struct driver_guest guest = some_guest("esxi", ACCEL_KVM);
+	const char *line;
+
+	(void)state;
+	guest.nested = true;
+	guest.tpm = false;
+	guest.nics = &nic;
+	guest.nic_count = 1;
+	guest.disks = &disk;
+	guest.disk_count = 1;
+	guest.cpus = 4;
+	line = command_line(&guest);
+	assert_contains(line, ",vmport=off ");
+	assert_contains(line, " -cpu host -smp 4 ");
+	assert_contains(line, " -netdev tap,id=net0,fd=9 -device vmxnet3,netdev=net0,mac=02:00:00:00:00:01,romfile= ");
+	assert_contains(line, " -device ide-hd,bus=ide.0,drive=disk0,serial=root");
+	assert_null(strstr(line, "virtio"));
+	assert_null(strstr(line, "-no-reboot"));
+	assert_int_equal(driver_queues(&guest, 0), 1);
+}
+
+/* A queue for each CPU, where that pays. */
+static void test_queues(void **state)
+{
+	static const int taps[] = {9, 10};
+	static const struct driver_nic nic = {.queues = 2, .tap_fds = taps, .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1400};
+	struct driver_guest guest = some_guest("windows-11", ACCEL_KVM);
+
+	(void)state;
+	guest.nics = &nic;
+	guest.nic_count = 1;
+	assert_contains(command_line(&guest), " -netdev tap,id=net0,fds=9:10");
+	assert_contains(command_line(&guest), ",mac=02:00:00:00:00:01,mq=on,host_mtu=1400,romfile= ");
+	guest.cpus = 4;
+	assert_int_equal(driver_queues(&guest, 0), 4);
+	assert_int_equal(driver_queues(&guest, 2), 2);
+	assert_int_equal(driver_queues(&guest, 9), 4);
+	guest.cpus = 16;
+	assert_int_equal(driver_queues(&guest, 0), 8);
+	assert_int_equal(driver_queues(&guest, 16), 16);
+	guest.cpus = 1;
+	assert_int_equal(driver_queues(&guest, 0), 1);
+	guest.cpus = 4;
+	guest.accelerator = ACCEL_TCG;
+	assert_int_equal(driver_queues(&guest, 0), 1);
+	assert_int_equal(driver_queues(&guest, 2), 2);
 }
 
 static void test_chords(void **state)
@@ -403,7 +459,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_secure_boot),
-		cmocka_unit_test(test_windows),	     cmocka_unit_test(test_chords),
+		cmocka_unit_test(test_windows),	     cmocka_unit_test(test_esxi),
+		cmocka_unit_test(test_queues),	     cmocka_unit_test(test_chords),
 		cmocka_unit_test(test_own),	     cmocka_unit_test(test_damaged_variables),
 		cmocka_unit_test(test_damaged_tpm),
 	};
