@@ -493,7 +493,7 @@ static enum judgement ask_extension(struct xml *xml, struct arena *arena, const 
 {
 	const char *mode = xml_text(xml, arena, "string(/domain/cpu/@mode)");
 
-	if (!sees_extension(xml, facts))
+	if (!sees_extension(xml, facts) || domain_system(xml) == ESXI)
 		return JUDGED_FINE;
 	strbuf_add(what, *mode ? mode : "vmx or svm required");
 	return JUDGED_BAD;

@@ -160,7 +160,7 @@ const struct machine_setting settings[] = {
 	 .mend = "--edit --memory 8192",
 	 .reason = "ESXi 7 and 8 do not install with less.",
 	 .source = ESXI_8},
-	{.name = "a network card that ESXi knows",
+	{.name = "network card that ESXi knows",
 	 .systems = ESXI,
 	 .place = SETTING_NIC,
 	 .value = "vmxnet3",
@@ -172,7 +172,7 @@ const struct machine_setting settings[] = {
 		 "VMware's own, e1000e Intel's 82574L.",
 	 .source = "https://github.com/canonical/packer-maas, vmware-esxi/README.md (no virtio); "
 		   "https://github.com/shanebagel/Linux-Lab, ESXI.sh (ESXi 7 in KVM with vmxnet3 and SATA)"},
-	{.name = "a disk that ESXi knows",
+	{.name = "disk that ESXi knows",
 	 .systems = ESXI,
 	 .place = SETTING_DISK,
 	 .value = "ide-hd",

@@ -112,7 +112,8 @@ make_esxi() {
 		echo "esxi's machine is up" >/dev/console
 		nc -ll -p 23 -e sh
 	INIT
-		program "$(debian kernel)" esx.cpio "console=ttyS0 quiet mitigations=off" esx.efi && fat esx.raw esx.efi
+		program "$(debian kernel)" esx.cpio "console=ttyS0 quiet mitigations=off" esx.efi && fat esx.raw esx.efi &&
+		truncate -s 64M esx.raw
 }
 cat >esxi.nest.yaml <<'EOF2'
 lab: esxi
