@@ -426,6 +426,8 @@ int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe
 	if (result != EXIT_DONE)
 		return result;
 	patients->examination->lab = lab;
+	if (lab->root->layer == 0)
+		examination_look_at_images(patients->examination, lab);
 	if (lab_runs(patients, lab)) {
 		if (session_open(lab, SESSION_LOOK, "doctor", patients->inv->reporter, patients->inv->cancel, &session,
 				 &err) < 0 ||

@@ -93,12 +93,21 @@ struct finding {
 	enum afterwards after; /* of the remedy; as the check says unless a finding differs */
 };
 
+/* A user's file that a guest of the lab boots from or is installed from. */
+struct examined_image {
+	const struct guest *guest; /* the first that has it */
+	const char *path;
+	const char *problem, *hint; /* NULL: it can be used */
+};
+
 struct examination {
 	struct arena *arena;
 	const struct lab *lab;	     /* NULL: none */
 	const struct bundle *bundle; /* relations between the hosts; NULL: none */
 	struct patient **patients;   /* outermost first */
 	size_t patient_count;
+	struct examined_image *images; /* of the lab, where they were looked at */
+	size_t image_count;
 	struct finding *findings;
 	size_t finding_count;
 };
@@ -110,6 +119,9 @@ void examination_free(struct examination *examination); /* NULL is fine */
 struct patient *examination_add(struct examination *examination, const char *host, const struct facts *facts);
 /* Of hosts of a bundle, once all are added: which runs on which, and in what layer; orders them, outermost first. */
 void examination_relate(struct examination *examination, const struct bundle *bundle);
+/* Of a lab that has its files on this machine: looks at each image and medium that a guest names. As `validate` does, it
+ * chooses the edition and the language where the lab file leaves them open. */
+void examination_look_at_images(struct examination *examination, struct lab *lab);
 /* Runs every check on every patient and sorts: by layer, in it the worst first, then in the table's order. */
 void examination_run(struct examination *examination);
 

@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "image/image.h"
 #include "model/settings.h"
+#include "model/windows.h"
 
 #include <errno.h>
 #include <stdlib.h>
