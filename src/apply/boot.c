@@ -154,7 +154,7 @@ static int add_disks(struct session *s, struct arena *arena, const struct boot *
 		r = make_disk(s, arena, boot, overlay, err);
 		if (r < 0)
 			return r;
-		add_disk(arena, d, overlay, "qcow2", "root", false);
+		add_disk(arena, d, folders_active_disk(arena, &s->folders, guest->name), "qcow2", "root", false);
 	}
 	if (guest->seed == SEED_CLOUD_INIT) {
 		const char *seed = folders_seed(arena, &s->folders, guest->name);
@@ -297,6 +297,7 @@ int boot_guest(struct session *s, const struct boot *boot, struct driver_state *
 				 .nic_count = guest->nic_count,
 				 .accelerator = boot->accelerator,
 				 .svm_emulated = cpu_svm_is_emulated(),
+				 .saved = boot->saved,
 				 .netns = net_netns_fd(s->net),
 				 .uri = guest->libvirt,
 				 .plug = plug_nics,

@@ -13,6 +13,7 @@ struct boot {
 	const struct image *const *carried; /* images of the guests below it */
 	size_t carried_count;
 	enum accelerator accelerator;
+	const char *saved; /* the memory that it goes on with (driver.h), or NULL */
 };
 
 /* The tap and everything else is made if missing; the overlay of an earlier run is kept. Thread-safe for different

@@ -116,3 +116,23 @@ const char *folders_own(struct arena *arena, const struct folders *folders, cons
 {
 	return arena_printf(arena, "%s/%s.own", folders->state, name);
 }
+
+const char *folders_snapshots(struct arena *arena, const struct folders *folders, const char *name)
+{
+	return arena_printf(arena, "%s/%s.snapshots", folders->state, name);
+}
+
+const char *folders_current(struct arena *arena, const struct folders *folders, const char *name)
+{
+	return arena_printf(arena, "%s/%s.snapshots/current", folders->state, name);
+}
+
+const char *folders_active_disk(struct arena *arena, const struct folders *folders, const char *name)
+{
+	cleanup_free char *overlay = NULL;
+	size_t length;
+
+	if (file_read(folders_current(arena, folders, name), 256, &overlay, &length, NULL) < 0)
+		return folders_disk(arena, folders, name);
+	return arena_printf(arena, "%s/%s", folders_snapshots(arena, folders, name), overlay);
+}

@@ -4,7 +4,8 @@
  *   /run/nestvisor/<lab>/                lock, journal, state.json, lab.json (the lab as applied), dnsmasq's files
  *   /run/nestvisor/<lab>/guests/<name>/  pid, qmp, qga, console, logs of a guest of this host
  *   /var/lib/nestvisor/<lab>/            overlays and seeds: <name>.qcow2, <name>.seed; <name>.own/ (driver/own.h);
- *                                        <name>.installed where Windows was installed (boot.h)
+ *                                        <name>.installed where Windows was installed (boot.h);
+ *                                        <name>.snapshots/ (fork/snapshot.h)
  *
  * The first two parts of these are those of base/places.h.
  */
@@ -42,5 +43,10 @@ const char *folders_disk(struct arena *arena, const struct folders *folders, con
 const char *folders_seed(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_installed(struct arena *arena, const struct folders *folders, const char *name);
 const char *folders_own(struct arena *arena, const struct folders *folders, const char *name);
+const char *folders_snapshots(struct arena *arena, const struct folders *folders, const char *name);
+/* What the guest writes to: folders_disk at first, after a snapshot or a restore an overlay over it. */
+const char *folders_active_disk(struct arena *arena, const struct folders *folders, const char *name);
+/* <name>.snapshots/current, where the name of that overlay stands. */
+const char *folders_current(struct arena *arena, const struct folders *folders, const char *name);
 
 #endif

@@ -179,7 +179,7 @@ static struct boot prepare_boot(struct up *up, struct arena *arena, const struct
 	return boot;
 }
 
-static int start_guest(struct up *up, const struct guest *guest, json_t *value, struct error **err)
+static int start_guest(struct up *up, const struct guest *guest, const char *saved, json_t *value, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct boot boot = prepare_boot(up, arena, guest);
@@ -188,6 +188,7 @@ static int start_guest(struct up *up, const struct guest *guest, json_t *value, 
 
 	if (guest->host)
 		isolate_forget(&up->session->folders, guest);
+	boot.saved = saved;
 	boot.accelerator = recorded_accelerator(value); /* a run that only starts it again has not probed */
 	r = boot_guest(up->session, &boot, &state, err);
 	if (r < 0)
@@ -223,7 +224,7 @@ static int refuse_overwriting(const char *path, const char *why, struct error **
 }
 
 /* At the last moment: what was changed since the plan was made is not lost either. */
-static int check_drift(struct session *s, const struct guest *guest, const char *run_dir, struct error **err)
+int apply_check_drift(const struct session *s, const struct guest *guest, const char *run_dir, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	const struct driver_ops *driver = driver_of(run_dir);
@@ -266,13 +267,13 @@ static int start_again(struct up *up, const struct guest *guest, json_t *value, 
 	int r;
 
 	report(s->reporter, REPORT_WARNING, guest->path, "is started once more: %s", problem->message);
-	r = check_drift(s, guest, run_dir, err);
+	r = apply_check_drift(s, guest, run_dir, err);
 	if (r == 0)
 		r = driver_of(run_dir)->stop(run_dir, err);
 	if (r == 0)
 		r = fetch_images_of(up, guest, err);
 	if (r == 0)
-		r = start_guest(up, guest, value, err);
+		r = start_guest(up, guest, NULL, value, err);
 	if (r == 0)
 		r = wait_ready(up, guest, run_dir, value, err);
 	return r;
@@ -564,7 +565,7 @@ static int stop_guest(struct up *up, const struct step *step, struct error **err
 	into_end_master(run_dir);
 	/* One that the file does not name any more goes as it is. */
 	guest = lab_find_guest(s->lab, step->path);
-	r = guest ? check_drift(s, guest, run_dir, err) : 0;
+	r = guest ? apply_check_drift(s, guest, run_dir, err) : 0;
 	if (r == 0)
 		r = driver_of(run_dir)->stop(run_dir, err);
 	json_object_foreach (known, key, value)
@@ -596,6 +597,8 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 
 	if (r == 0)
 		r = dir_remove(arena_printf(arena, "%s.base", disk), err);
+	if (r == 0)
+		r = dir_remove(folders_snapshots(arena, &s->folders, step->name), err);
 	if (r == 0)
 		r = dir_remove(folders_own(arena, &s->folders, step->name), err);
 	if (r == 0)
@@ -679,7 +682,7 @@ static int take_step(struct up *up, const struct step *step, json_t *value, stru
 	case STEP_REMOVE_DISK:
 		return remove_disk(up, step, err);
 	case STEP_START:
-		return start_guest(up, step->guest, value, err);
+		return start_guest(up, step->guest, NULL, value, err);
 	case STEP_READY:
 		return do_ready(up, step->guest, value, err);
 	case STEP_PART:
@@ -799,6 +802,30 @@ static int carry_out(struct session *session, const struct plan *plan, struct er
 		arena_free(up.images[i].arena);
 	free(up.images);
 	free(results);
+	return r;
+}
+
+int apply_start(struct session *session, const struct guest *guest, const char *saved, struct error **err)
+{
+	struct up up = {.session = session, .mutex = PTHREAD_MUTEX_INITIALIZER};
+	cleanup_arena struct arena *arena = arena_new();
+	const char *key = resource_key(arena, "guest", guest->path);
+	cleanup_json json_t *value = json_deep_copy(state_get(session->state, key));
+	int r;
+
+	if (!value)
+		return error_set(err, ENOENT, "%s was never started: nestvisor up", guest->path);
+	up.images = arena_alloc(arena, (session->lab->guest_count + 1) * GUEST_IMAGES_MAX * sizeof(*up.images));
+	json_object_set_new(value, "since", json_integer(time(NULL)));
+	r = fetch_images_of(&up, guest, err);
+	if (r == 0)
+		r = start_guest(&up, guest, saved, value, err);
+	if (r == 0)
+		r = saved ? state_put(session->state, key, value, err) : do_ready(&up, guest, value, err);
+	if (r == 0 && !saved)
+		r = state_put(session->state, key, value, err);
+	for (size_t i = 0; i < up.image_count; i++)
+		arena_free(up.images[i].arena);
 	return r;
 }
 

@@ -13,6 +13,15 @@
 int apply_plan(struct session *session, const struct plan *plan, struct error **err);
 
 /*
+ * Starts a guest of this host that does not run, with the network and the rules there are: it boots and is waited for,
+ * or, with what driver.h's `save` wrote, goes on from there. What runs of it is then what the state says.
+ */
+int apply_start(struct session *session, const struct guest *guest, const char *saved, struct error **err);
+
+/* -EEXIST where somebody else has changed the guest in its libvirt and session->overwrite is not set; -EIO: unknown. */
+int apply_check_drift(const struct session *session, const struct guest *guest, const char *run_dir, struct error **err);
+
+/*
  * In a hypervisor guest of an image of ours: waits until its drivers are in. The agent answers before that, so that the
  * layer above need not wait for both.
  */

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+#include "fork/snapshot.h"
 
 /* The part of another machine's lab does not replace a lab of this one's own. */
 static int refuse_foreign(struct session *session, struct error **err)
@@ -31,6 +32,8 @@ static int run(struct invocation *inv)
 	session.overwrite = invocation_flag(inv, "overwrite");
 	if (!err && lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
+	if (!err)
+		snapshot_recover(&session, &err);
 	if (!err && session_plan(&session, &plan, &err) == 0 && (plan.step_count || plan.change_count))
 		apply_plan(&session, &plan, &err);
 	status = err ? EXIT_FAILED : EXIT_DONE;

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/labfile.h"
 #include "cli/surroundings.h"
+#include "fork/snapshot.h"
 #include "render/plan.h"
 #include "render/status.h"
 
@@ -97,6 +98,8 @@ static int bring_up(struct invocation *inv, struct lab *lab)
 		invocation_note(inv, "an earlier run was stopped at: %s; going on from there",
 				state_interrupted(session.state));
 	r = settle(inv, &session, lab, &err);
+	if (r == 0)
+		r = snapshot_recover(&session, &err);
 	if (r == 0)
 		r = session_plan(&session, &plan, &err);
 	if (r == 0 && plan.change_count && !inv->json) {

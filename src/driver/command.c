@@ -164,6 +164,10 @@ static void add_machine(struct words *w, const struct command *command)
 		pair(w, "-d", "cpu_reset");
 		pair(w, "-D", arena_printf(w->arena, "%s/cpu.log", guest->run_dir));
 	}
+	if (command->memory >= 0) {
+		pair(w, "-incoming", arena_printf(w->arena, "fd:%d", command->memory));
+		word(w, "-S");
+	}
 	if (profile->sandbox)
 		pair(w, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }

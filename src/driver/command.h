@@ -17,6 +17,7 @@ struct command {
 	int qmp, console; /* sockets that listen already; QEMU inherits them */
 	int events;	  /* one more that listens, of a guest that may restart by itself; -1: none */
 	int tpm;	  /* one that is connected to the TPM; -1: none */
+	int memory;	  /* a file that the machine goes on from, its CPUs stopped; -1: it boots */
 };
 
 /* The argv lives in the arena, as do all words that it does not borrow from the guest. */

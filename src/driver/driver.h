@@ -75,12 +75,19 @@ struct driver_guest {
 	size_t cd_count;
 	enum accelerator accelerator;
 	bool svm_emulated; /* KVM runs on the SVM of a QEMU that emulates its CPU: cpu_svm_is_emulated() */
+	const char *saved; /* what `save` wrote of its memory: the machine goes on from there; NULL: it boots */
 	int netns;	   /* namespace QEMU runs in, or -1; of a libvirt guest its taps alone come there */
 	unsigned user;	 /* libvirt: whose it is, 0 is root; the driver finds it out (libvirt_user.h) */
 	const char *uri;   /* of the libvirt that it is to be a domain of; NULL: QEMU is started here */
 	/* libvirt: brings the taps to their networks. Called once QEMU holds them and before the guest's CPUs run. */
 	int (*plug)(void *data, struct error **err);
 	void *plug_data;
+};
+
+/* What `save` is to do with a guest that runs. */
+struct driver_save {
+	const char *memory;	    /* a new file, for what its memory, CPUs and devices are */
+	const char *disk, *overlay; /* its disk, and the empty qcow2 over it that it writes to from then on; or NULL */
 };
 
 struct driver_state {
@@ -113,6 +120,14 @@ struct driver_ops {
 	 * in one conversation. What cannot be found out is said in the entry. NULL, as `restore` is: nobody can.
 	 */
 	void (*drift)(struct arena *arena, const char *const *run_dirs, size_t count, struct guest_drift *ret);
+	/*
+	 * Stops the guest's CPUs and writes down what its memory is at that moment; as the last thing it has it write
+	 * to the overlay. The guest stays stopped, also where that failed, until `resume`: so what else belongs to this
+	 * moment can be copied. Whether it writes to the overlay then, driver_holds tells.
+	 */
+	int (*save)(const char *run_dir, const struct driver_save *save, struct cancel *cancel, struct error **err);
+	/* Its CPUs run. One that runs is success. */
+	int (*resume)(const char *run_dir, struct error **err);
 	/* Defines it again as it was defined here. What runs goes on as it is. */
 	int (*restore)(const char *run_dir, struct error **err);
 };
@@ -128,6 +143,9 @@ extern const struct driver_ops driver_libvirt;
  * does not pay, under emulation and without PCI, where all queues share one interrupt.
  */
 unsigned driver_queues(const struct driver_guest *guest, unsigned said);
+
+/* Whether the guest's QEMU has this very file open. */
+bool driver_holds(const char *run_dir, const char *path);
 
 /* For a guest that is to be started: by its uri. */
 const struct driver_ops *driver_for(const char *uri);

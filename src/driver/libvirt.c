@@ -23,6 +23,7 @@
 #include "driver/libvirt_drift.h"
 #include "driver/libvirt_filter.h"
 #include "driver/libvirt_internal.h"
+#include "driver/libvirt_memory.h"
 #include "driver/libvirt_talk.h"
 #include "driver/libvirt_tap.h"
 #include "driver/libvirt_user.h"
@@ -277,9 +278,9 @@ static int undefine(struct talk *talk, struct error **err)
 
 /* ─── which domain it is ─── */
 
-static int write_record(const struct talk *talk, const char *run_dir, struct error **err)
+int talk_write_record(const struct talk *talk, struct error **err)
 {
-	cleanup_free char *path = in_dir(run_dir, DOMAIN_FILE);
+	cleanup_free char *path = in_dir(talk->run_dir, DOMAIN_FILE);
 	cleanup_json json_t *record =
 		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s*, s:s*}", "uri", talk->uri, "name", talk->name, "uuid",
 			  talk->uuid, "mark", talk->mark, "user", (json_int_t)talk->user, "silence",
@@ -312,9 +313,7 @@ int talk_read_record(struct talk *talk, const char *run_dir, struct error **err)
 	return 0;
 }
 
-/* flags: VIR_DOMAIN_XML_INACTIVE for how it is defined, 0 for the machine that runs. Without what isolation puts there,
- * which comes and goes. */
-static int dump(struct talk *talk, unsigned flags, const char **ret, struct error **err)
+int talk_dump(struct talk *talk, unsigned flags, const char **ret, struct error **err)
 {
 	cleanup_free char *xml = talk->lib->virDomainGetXMLDesc(talk->domain, flags);
 
@@ -337,12 +336,13 @@ static void remove_files(const char *run_dir)
 
 /* ─── starting ─── */
 
-static int create(struct talk *talk, struct error **err)
+static int create(struct talk *talk, const struct driver_guest *guest, struct error **err)
 {
 	const virError *said;
 	int r;
 
-	if (talk->lib->virDomainCreateWithFlags(talk->domain, VIR_DOMAIN_START_PAUSED) == 0)
+	if (guest->saved ? libvirt_go_on(talk, guest) == 0
+			 : talk->lib->virDomainCreateWithFlags(talk->domain, VIR_DOMAIN_START_PAUSED) == 0)
 		return 0;
 	said = talk->lib->virGetLastError();
 	if (said && said->message && strstr(said->message, "specified dev doesn't exist")) {
@@ -351,14 +351,17 @@ static int create(struct talk *talk, struct error **err)
 		error_hint(err, "libvirtd must run in the same network namespace as nestvisor");
 		return r;
 	}
-	return libvirt_fail(talk->lib, talk->uri, err, "the domain %s does not start", talk->name);
+	return libvirt_fail(talk->lib, talk->uri, err,
+			    guest->saved ? "the domain %s does not go on from the memory of a snapshot"
+					 : "the domain %s does not start",
+			    talk->name);
 }
 
 /* With its CPUs stopped; the taps are let go of, so that they end with their QEMU, and plugged; then it runs. */
 static int launch(struct talk *talk, const struct driver_guest *guest, struct process_id *process, struct error **err)
 {
 	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
-	int r = create(talk, err);
+	int r = create(talk, guest, err);
 
 	if (r == 0)
 		r = find_process(talk, process, err);
@@ -367,9 +370,9 @@ static int launch(struct talk *talk, const struct driver_guest *guest, struct pr
 	if (r == 0 && guest->plug)
 		r = guest->plug(guest->plug_data, err);
 	if (r == 0)
-		r = dump(talk, 0, &talk->machine, err);
+		r = talk_dump(talk, 0, &talk->machine, err);
 	if (r == 0)
-		r = write_record(talk, guest->run_dir, err);
+		r = talk_write_record(talk, err);
 	if (r == 0) /* before it runs: no guest that runs is taken for a dead one, which need not be cut */
 		r = process_write_pid_file(pid_path, process, err);
 	if (r == 0 && talk->lib->virDomainResume(talk->domain) < 0)
@@ -403,8 +406,8 @@ static int define(struct talk *talk, const struct driver_guest *guest, const str
 		r = define_as(talk, libvirt_domain_xml(talk->arena, guest, profile, emulator),
 			      guest->layer > 1 ? 0 : VIR_DOMAIN_DEFINE_VALIDATE, err);
 	if (r == 0)
-		r = dump(talk, VIR_DOMAIN_XML_INACTIVE, &talk->definition, err);
-	return r < 0 ? r : write_record(talk, guest->run_dir, err);
+		r = talk_dump(talk, VIR_DOMAIN_XML_INACTIVE, &talk->definition, err);
+	return r < 0 ? r : talk_write_record(talk, err);
 }
 
 /* What a start that failed leaves is its logs; and its record, where libvirt does not take the domain away again. */
@@ -464,7 +467,7 @@ static int libvirt_start(const struct driver_guest *asked, struct cancel *cancel
 	if (r < 0)
 		return r;
 	remove_files(guest->run_dir);
-	r = write_record(&talk, guest->run_dir, err);
+	r = talk_write_record(&talk, err);
 	if (r == 0)
 		r = make_fifos(guest->run_dir, err);
 	if (r == 0)
@@ -583,14 +586,14 @@ static int find_drift(struct talk *talk, struct arena *arena, struct guest_drift
 		error_freep(err);
 		r = 0;
 	} else if (r == 0 && talk->domain) {
-		r = dump(talk, VIR_DOMAIN_XML_INACTIVE, &now, err);
+		r = talk_dump(talk, VIR_DOMAIN_XML_INACTIVE, &now, err);
 		if (r == 0 && talk->lib->virDomainIsPersistent(talk->domain) == 0)
 			add_drift(&changes, arena, "it was undefined, and goes when it ends");
 		else if (r == 0)
 			libvirt_compare(arena, talk->definition, now, false, &changes);
 		of_definition = changes.count;
 		if (r == 0 && talk->machine && talk->lib->virDomainIsActive(talk->domain) == 1) {
-			r = dump(talk, 0, &now, err);
+			r = talk_dump(talk, 0, &now, err);
 			if (r == 0)
 				libvirt_compare(arena, talk->machine, now, true, &changes);
 		}
@@ -666,8 +669,29 @@ const struct driver_ops driver_libvirt = {
 	.stop_without = libvirt_stop_without,
 	.look = libvirt_look,
 	.drift = libvirt_drift,
+	.save = libvirt_save,
+	.resume = libvirt_resume,
 	.restore = libvirt_restore,
 };
+
+bool driver_holds(const char *run_dir, const char *path)
+{
+	struct driver_state state = {0};
+	struct stat wanted, its;
+	cleanup_closedir DIR *dir = NULL;
+	struct dirent *entry;
+	char text[64];
+
+	if (driver_of(run_dir)->look(run_dir, &state, NULL) < 0 || !state.running || stat(path, &wanted) < 0)
+		return false;
+	snprintf(text, sizeof(text), "/proc/%d/fd", state.process.pid);
+	dir = opendir(text);
+	while (dir && (entry = readdir(dir)))
+		if (fstatat(dirfd(dir), entry->d_name, &its, 0) == 0 && its.st_dev == wanted.st_dev &&
+		    its.st_ino == wanted.st_ino)
+			return true;
+	return false;
+}
 
 const struct driver_ops *driver_for(const char *uri)
 {

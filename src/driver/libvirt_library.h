@@ -47,6 +47,11 @@ struct error;
 	F(virNWFilterDefineXML)                                                                                        \
 	F(virNWFilterUndefine)                                                                                         \
 	F(virNWFilterFree)                                                                                             \
+	F(virDomainSuspend)                                                                                            \
+	F(virDomainSnapshotCreateXML)                                                                                  \
+	F(virDomainSnapshotFree)                                                                                       \
+	F(virDomainSaveImageGetXMLDesc)                                                                                \
+	F(virDomainRestoreFlags)                                                                                       \
 	F(virDomainResume)                                                                                             \
 	F(virDomainDestroy)                                                                                            \
 	F(virDomainDestroyFlags)                                                                                       \

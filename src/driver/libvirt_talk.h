@@ -27,4 +27,10 @@ int talk_open(struct talk *talk, struct error **err);
 /* Finds the domain and makes sure that it is ours (-EPERM). None is success, and leaves `domain` NULL. */
 int talk_find_domain(struct talk *talk, struct error **err);
 
+/* In the arena. flags: VIR_DOMAIN_XML_INACTIVE for how it is defined, 0 for the machine that runs. Without what isolation
+ * puts there, which comes and goes. */
+int talk_dump(struct talk *talk, unsigned flags, const char **ret, struct error **err);
+/* Writes down in run_dir which domain it is, and what it was defined as. */
+int talk_write_record(const struct talk *talk, struct error **err);
+
 #endif

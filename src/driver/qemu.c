@@ -17,6 +17,7 @@
 #include "driver/postmortem.h"
 #include "driver/profile.h"
 #include "driver/qemu_internal.h"
+#include "driver/qemu_memory.h"
 #include "driver/qmp.h"
 #include "driver/run_dir.h"
 #include "driver/tpm.h"
@@ -90,7 +91,8 @@ static int prepare(struct arena *arena, struct command *command, struct firmware
 
 	if (r == 0)
 		r = own_prepare(arena, guest, firmware, own, err);
-	if (r == 0 && own->boot_disk)
+	/* What it was booted from goes on with it. */
+	if (r == 0 && own->boot_disk && !(guest->saved && file_exists(own->boot_disk)))
 		r = image_make_boot_disk(guest->image, guest->nested,
 					 command_kernel_line(arena, guest, command->profile), own->boot_disk, cancel,
 					 err);
@@ -106,12 +108,13 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	cleanup_free char *qmp_path = in_dir(guest->run_dir, "qmp"), *console_path = in_dir(guest->run_dir, "console");
 	cleanup_free char *pid_path = in_dir(guest->run_dir, "pid");
 	cleanup_free char *events_path = in_dir(guest->run_dir, "events");
-	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, events = -1, tpm = -1;
+	cleanup_close int log = -1, console_log = -1, qmp = -1, console = -1, events = -1, tpm = -1, memory = -1;
 	size_t count = 0;
 	int *keep = NULL, r;
 	struct firmware_files firmware = {0};
 	struct own own = {0};
-	struct command command = {.guest = guest, .profile = profile, .firmware = &firmware, .own = &own, .tpm = -1};
+	struct command command = {
+		.guest = guest, .profile = profile, .firmware = &firmware, .own = &own, .tpm = -1, .memory = -1};
 	struct process_spec spec = {.netns = guest->netns, .in = -1, .pid_file = pid_path, .detach = true};
 
 	r = make_fifos(guest->run_dir, err);
@@ -123,6 +126,8 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 		r = unix_listen(events_path, &events, err);
 	if (r == 0)
 		r = open_logs(guest->run_dir, &log, &console_log, err);
+	if (r == 0 && guest->saved)
+		r = file_open_regular(guest->saved, &memory, err);
 	if (r == 0)
 		r = prepare(arena, &command, &firmware, &own, log, cancel, err);
 	tpm = command.tpm;
@@ -131,6 +136,7 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	command.qmp = qmp;
 	command.console = console;
 	command.events = events;
+	command.memory = memory;
 	for (size_t i = 0; i < guest->nic_count; i++)
 		for (unsigned j = 0; j < guest->nics[i].queues; j++)
 			*arena_push(arena, keep, count) = guest->nics[i].tap_fds[j];
@@ -138,6 +144,8 @@ static int spawn(const struct driver_guest *guest, const struct profile *profile
 	*arena_push(arena, keep, count) = console;
 	if (events >= 0)
 		*arena_push(arena, keep, count) = events;
+	if (memory >= 0)
+		*arena_push(arena, keep, count) = memory;
 	*arena_push(arena, keep, count) = tpm; /* -1 ends the list as well */
 	*arena_push(arena, keep, count) = -1;
 	spec.keep = keep;
@@ -248,7 +256,15 @@ static int run(const struct driver_guest *guest, struct cancel *cancel, struct p
 	r = qmp_open(qmp_path, ANSWER_MS, cancel, &qmp, &problem);
 	if (r == -ECONNRESET || r == -ECONNREFUSED)
 		return died_at_once(guest, process, err);
-	return r < 0 ? error_move(err, &problem) : own_started(guest, err);
+	if (r < 0)
+		return error_move(err, &problem);
+	r = own_started(guest, err);
+	if (r < 0 || !guest->saved)
+		return r;
+	r = qemu_go_on(qmp, cancel, &problem);
+	if (r == -ECONNRESET)
+		return died(guest->run_dir, process, "when it was given the memory of a snapshot", err);
+	return r < 0 ? error_move(err, &problem) : 0;
 }
 
 static int qemu_start(const struct driver_guest *guest, struct cancel *cancel, struct driver_state *ret,
@@ -479,4 +495,6 @@ const struct driver_ops driver_qemu = {
 	.wait_ready = qemu_wait_ready,
 	.stop = qemu_stop,
 	.look = qemu_look,
+	.save = qemu_save,
+	.resume = qemu_resume,
 };

@@ -118,8 +118,29 @@ void qmp_on_event(struct qmp *qmp, void (*on_event)(const json_t *event, void *d
 	qmp->data = data;
 }
 
-int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms, const struct cancel *cancel,
-		json_t **ret, struct error **err)
+/* A descriptor may go along (unix(7), SCM_RIGHTS): QEMU keeps it for the command. */
+static bool send_all(const struct qmp *qmp, char *text, size_t length, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec part = {.iov_base = text, .iov_len = length};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.header = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	/* Requests are far smaller than a socket's buffer: one send takes them whole. */
+	return sendmsg(qmp->fd, &message, MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+static int ask(struct qmp *qmp, const char *command, json_t *arguments, int fd, int timeout_ms,
+	       const struct cancel *cancel, json_t **ret, struct error **err)
 {
 	cleanup_json json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", arguments);
 	cleanup_json json_t *answer = NULL;
@@ -128,8 +149,7 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int tim
 	const json_t *problem;
 	int r;
 
-	/* Requests are far smaller than a socket's buffer: one send takes them whole. */
-	if (send(qmp->fd, text, length, MSG_NOSIGNAL) != (ssize_t)length)
+	if (!send_all(qmp, text, length, fd))
 		return error_set(err, ECONNRESET, "QEMU has ended");
 	r = next_with(qmp, "return", "error", clock_ms() + timeout_ms, cancel, &answer, err);
 	if (r < 0)
@@ -141,4 +161,15 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int tim
 	if (ret)
 		*ret = json_incref(json_object_get(answer, "return"));
 	return 0;
+}
+
+int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms, const struct cancel *cancel,
+		json_t **ret, struct error **err)
+{
+	return ask(qmp, command, arguments, -1, timeout_ms, cancel, ret, err);
+}
+
+int qmp_give(struct qmp *qmp, const char *name, int fd, int timeout_ms, const struct cancel *cancel, struct error **err)
+{
+	return ask(qmp, "getfd", json_pack("{s:s}", "fdname", name), fd, timeout_ms, cancel, NULL, err);
 }

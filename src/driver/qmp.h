@@ -27,4 +27,7 @@ void qmp_on_event(struct qmp *qmp, void (*on_event)(const json_t *event, void *d
 int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, int timeout_ms, const struct cancel *cancel,
 		json_t **ret, struct error **err);
 
+/* Hands a descriptor to QEMU, which keeps it under this name for the command that asks for it ("fd:NAME"). */
+int qmp_give(struct qmp *qmp, const char *name, int fd, int timeout_ms, const struct cancel *cancel, struct error **err);
+
 #endif

@@ -39,6 +39,7 @@ struct unnamed;
 
 struct search {
 	const struct net *net;
+	bool all; /* that are known of those who are held */
 	struct held *held;
 	size_t held_count;
 	struct unnamed *unnamed;
@@ -265,6 +266,8 @@ static bool ends(const struct search *search, const struct flow *flow)
 {
 	const struct held *held = find_held(search, &flow->original.source);
 
+	if (search->all)
+		return held || find_held(search, &flow->reply.source);
 	if (held)
 		return ends_outward(search, held, &flow->original);
 	held = find_held(search, &flow->reply.source); /* as it is behind a translation */
@@ -342,29 +345,46 @@ static int end_flows(struct search *search, struct netlink *filter, size_t *ret_
 	return r;
 }
 
-int flows_end(struct net *net, const struct isolation *before, const struct isolation *after,
-	      const struct prefix *above, size_t above_count, size_t *ret_count, struct error **err)
+/* What those have who are held by now. */
+static int end_held(struct net *net, struct search *search, size_t *ret_count, struct error **err)
 {
-	struct search search = {.net = net, .above = above, .above_count = above_count};
 	struct netlink *inside, *filter;
 	int r = net_inside(net, &inside, err);
 
 	if (r == 0)
 		r = net_filter(net, &filter, err);
+	if (r == 0)
+		hold_neighbours(search, inside);
+	if (r == 0 && search->held_count)
+		r = end_flows(search, filter, ret_count, err);
+	free(search->held);
+	free(search->unnamed);
+	free(search->found);
+	return r;
+}
+
+int flows_end(struct net *net, const struct isolation *before, const struct isolation *after,
+	      const struct prefix *above, size_t above_count, size_t *ret_count, struct error **err)
+{
+	struct search search = {.net = net, .above = above, .above_count = above_count};
+
 	*ret_count = 0;
-	for (size_t i = 0; i < net->lab->guest_count && r == 0; i++) {
+	for (size_t i = 0; i < net->lab->guest_count; i++) {
 		const struct guest *guest = net->lab->guests[i];
 		struct isolation_effect was = isolation_effect(before, guest), is = isolation_effect(after, guest);
 
 		if (is_tighter(&was, &is) || is_opened(&was, &is))
 			hold_guest(&search, guest, &is);
 	}
-	if (r == 0)
-		hold_neighbours(&search, inside);
-	if (r == 0 && search.held_count)
-		r = end_flows(&search, filter, ret_count, err);
-	free(search.held);
-	free(search.unnamed);
-	free(search.found);
-	return r;
+	return end_held(net, &search, ret_count, err);
+}
+
+int flows_end_all(struct net *net, const struct guest *guest, size_t *ret_count, struct error **err)
+{
+	const struct isolation_effect none = {0};
+	struct search search = {.net = net, .all = true};
+
+	*ret_count = 0;
+	hold_guest(&search, guest, &none);
+	return end_held(net, &search, ret_count, err);
 }

@@ -17,4 +17,7 @@
 int flows_end(struct net *net, const struct isolation *before, const struct isolation *after,
 	      const struct prefix *above, size_t above_count, size_t *ret_count, struct error **err);
 
+/* Ends all that a guest has, whoever began it. */
+int flows_end_all(struct net *net, const struct guest *guest, size_t *ret_count, struct error **err);
+
 #endif

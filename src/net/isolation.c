@@ -351,6 +351,16 @@ int net_end_flows(struct net *net, const struct isolation *before, const struct 
 	return r < 0 ? error_wrap(err, "flows") : 0;
 }
 
+int net_end_all_flows(struct net *net, const struct guest *guest, size_t *ret_count, struct error **err)
+{
+	int r;
+
+	pthread_mutex_lock(&net->mutex);
+	r = flows_end_all(net, guest, ret_count, err);
+	pthread_mutex_unlock(&net->mutex);
+	return r < 0 ? error_wrap(err, "flows") : 0;
+}
+
 int net_isolate(struct net *net, const struct isolation *after, struct net_switched *ret, struct error **err)
 {
 	cleanup_isolation struct isolation *own = NULL;

@@ -136,6 +136,9 @@ int net_isolate(struct net *net, const struct isolation *after, struct net_switc
 int net_end_flows(struct net *net, const struct isolation *before, const struct isolation *after, size_t *ret_count,
 		  struct error **err);
 
+/* Ends every flow that a guest of this host, or one below it, has: of one that will not know them any more. */
+int net_end_all_flows(struct net *net, const struct guest *guest, size_t *ret_count, struct error **err);
+
 /* A tap on the network's bridge, with as many queues as said. Each has a descriptor in ret_fds, for QEMU (-netdev
  * tap,fds=M:N), with vnet headers. -EBUSY while another holds it. */
 int net_make_tap(struct net *net, const struct nic *nic, size_t queues, int *ret_fds, struct error **err);

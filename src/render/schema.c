@@ -35,6 +35,22 @@
 	"assumptions": {"type": "array", "items": {"$ref": "#/$defs/assumption"}}, \
 	"missing": {"type": "array", "description": "of unknown ones: what would tell", "items": {"$ref": "#/$defs/assumption"}})
 
+/* A snapshot of one guest. */
+#define SNAPSHOT JSON("type": "object", "required": ["guest", "name", "description", "time", "disk", "memory", "variables", "tpm", "size", "qemu", "damage"], "properties": { \
+	"guest": {"type": "string", "description": "its path"}, \
+	"name": {"type": "string"}, \
+	"description": {"type": "string"}, \
+	"time": {"type": "integer", "description": "seconds since the epoch"}, \
+	"disk": {"type": "boolean"}, \
+	"memory": {"type": "boolean", "description": "false: the guest was down"}, \
+	"variables": {"type": "boolean", "description": "UEFI's"}, \
+	"tpm": {"type": "boolean"}, \
+	"size": {"type": "integer", "minimum": 0, "description": "bytes on disk; what its overlay lies on not counted"}, \
+	"qemu": {"type": ["string", "null"], "description": "the release that wrote the memory; null: unknown, or no memory"}, \
+	"damage": {"type": ["string", "null"], "description": "what of it is missing"}, \
+	"stopped_ms": {"type": "integer", "minimum": 0, "description": "how long the guest stood still for it; of one that was just taken"} \
+})
+
 /* And what it refers to. */
 #define WAY_DEFINITIONS JSON( \
 	"reply": {"type": ["object", "null"], "description": "null: nothing came to be answered", "required": ["verdict", "where", "to", "src", "dst", "sport", "dport", "rule", "hook", "hops", "assumptions"], "properties": {) WAY JSON(}}, \
@@ -404,6 +420,39 @@ static const struct schema schemas[] = {
 		},
 		"required": ["changes"],
 		"$defs": {) CAUSE_DEFINITIONS JSON(}
+	})},
+	{"restore", 1, "the guests that went back to a snapshot", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"restored": {"type": "array", "items": {"type": "object", "required": ["guest", "name", "memory", "flows", "behind", "clock"], "properties": {
+				"guest": {"type": "string", "description": "its path"},
+				"name": {"type": "string"},
+				"memory": {"type": "boolean", "description": "it goes on from there; false: it was booted from its disk as it was then"},
+				"flows": {"type": "integer", "minimum": 0, "description": "connections of it that this host has forgotten"},
+				"behind": {"type": "integer", "description": "seconds between the snapshot and now"},
+				"clock": {"type": ["string", "null"], "description": "why the guest's clock could not be set; null: it was, or it was booted"}
+			}}}
+		},
+		"required": ["lab", "restored"]
+	})},
+	{"snapshot", 1, "the snapshots that were taken, or removed", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"snapshots": {"type": "array", "items": {) SNAPSHOT JSON(}},
+			"removed": {"type": "array", "description": "in place of those", "items": {"type": "object", "required": ["guest", "name", "freed"], "properties": {
+				"guest": {"type": "string"},
+				"name": {"type": "string"},
+				"freed": {"type": "integer", "minimum": 0, "description": "bytes"}
+			}}}
+		},
+		"required": ["lab"]
+	})},
+	{"snapshots", 1, "the snapshots that there are, the oldest of a guest first", JSON({
+		"properties": {
+			"lab": {"type": "string"},
+			"snapshots": {"type": "array", "items": {) SNAPSHOT JSON(}}
+		},
+		"required": ["lab", "snapshots"]
 	})},
 	{"isolation", 1, "how far guests may reach, and at which hosts that is in force", JSON({
 		"properties": {

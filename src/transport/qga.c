@@ -24,6 +24,7 @@ enum {
 	SMALL_FILE = 256 << 10,
 	KILL_MS = 2000,
 	ASK_AGAIN_MS = 2000,
+	CLOCK_NEAR_NS = 2000000000, /* a clock that is as near is set */
 };
 
 static const struct transport_ops qga_ops;
@@ -473,4 +474,26 @@ int qga_write_file(struct transport *t, const char *path, const void *data, size
 		return error_set(err, EIO, "cannot write %s in the guest behind %s: %s", path,
 				 qga_channel_path(qga_from(t)->channel), output.err);
 	return 0;
+}
+
+/*
+ * Some agents set the system's clock and then fail over a hardware clock that is not there (qga/commands-posix.c runs
+ * hwclock), so what counts is what it is afterwards.
+ */
+int qga_set_time(struct transport *t, long long ns, int timeout_ms, struct cancel *cancel, struct error **err)
+{
+	struct qga_channel *channel = qga_from(t)->channel;
+	cleanup_error struct error *problem = NULL;
+	cleanup_json json_t *now = NULL;
+	int r = qga_call_one(channel, "guest-set-time", json_pack("{s:I}", "time", (json_int_t)ns), NULL, timeout_ms,
+			     cancel, &problem);
+
+	if (r == 0)
+		return 0;
+	if (r == -ETIMEDOUT || r == -EPIPE || r == -ECANCELED)
+		return error_move(err, &problem);
+	r = qga_call_one(channel, "guest-get-time", NULL, &now, timeout_ms, cancel, err);
+	if (r == 0 && llabs(json_integer_value(now) - ns) > CLOCK_NEAR_NS)
+		r = error_move(err, &problem);
+	return r;
 }

@@ -68,6 +68,9 @@ int qga_wait(struct transport *t, int timeout_ms, struct cancel *cancel, struct 
 int qga_read_files(struct transport *t, const char *const paths[], size_t count, int timeout_ms, struct cancel *cancel,
 		   char *ret[], struct error **err);
 
+/* Sets the guest's clock, in nanoseconds since 1970, and looks whether it is so. */
+int qga_set_time(struct transport *t, long long ns, int timeout_ms, struct cancel *cancel, struct error **err);
+
 /* Writes a file of the guest under a temporary name and renames it; mode 0600. Needs a shell there. */
 int qga_write_file(struct transport *t, const char *path, const void *data, size_t length, struct cancel *cancel,
 		   struct error **err);

@@ -147,6 +147,7 @@ static const char *command_line(const struct driver_guest *guest)
 	const struct own own = {.variables = "/own/variables", .tpm = "/own/tpm"};
 	const struct profile *profile;
 	struct command command = {
+		.memory = -1,
 		.guest = guest, .firmware = &files, .own = &own, .qmp = 3, .console = 4, .events = -1, .tpm = 5};
 	const char *text = "";
 

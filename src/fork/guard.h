@@ -1,0 +1,12 @@
+/* What can have a snapshot. */
+#ifndef NESTVISOR_FORK_GUARD_H
+#define NESTVISOR_FORK_GUARD_H
+
+struct error;
+struct guest;
+struct session;
+
+/* -EOPNOTSUPP for adopted guests and for hosts, with what to do instead. */
+int guard_kind(const struct session *session, const struct guest *guest, struct error **err);
+
+#endif
