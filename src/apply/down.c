@@ -147,10 +147,10 @@ static int end_leaving(struct leaving *l, bool forget, struct error **err)
 	if (l->result < 0 && forget)
 		report(l->reporter, REPORT_WARNING, l->name, "is left as it is: %s", l->err->message);
 	else if (l->result < 0 && !*err) {
-		r = error_move(err, &l->err);
-		error_hint(err,
-			   "--forget-hosts goes on without it, and leaves what is there; there, `nestvisor down %s` "
-			   "takes it away",
+		r = error_set(err, l->err->code, "%s%s%s", l->err->message, l->err->hint ? "; " : "",
+			      l->err->hint ? l->err->hint : "");
+		error_hint(err, "nestvisor down %s --forget-hosts goes on without hosts that do not answer, and leaves what "
+				"is there",
 			   l->folders->lab);
 	}
 	error_free(l->err);

@@ -97,7 +97,7 @@ int into_way(struct arena *arena, const struct lab *lab, const struct guest *tar
 	ret->first = host_guest_towards(lab->root, target);
 	if (!ret->first)
 		return error_set(err, ENOENT, "%s is not below this host", target->path);
-	ret->direct = ret->first == target && !target->machine;
+	ret->direct = ret->first == target && (!target->machine || guest_is_machine(target));
 	ret->argv = argv;
 	if (ret->direct)
 		return 0;

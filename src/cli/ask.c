@@ -247,8 +247,8 @@ static const char *const *nestvisor_argv(struct arena *arena, const struct colle
 		argv[n++] = "--end";
 		argv[n++] = target->ends->words[i];
 	}
-	if (target->namespace)
-		argv[n++] = target->name;
+	if (target->namespace) /* a further machine of L0 is one to itself, too */
+		argv[n++] = guest_is_machine(target->guest) ? "L0" : target->name;
 	return argv;
 }
 

@@ -49,11 +49,18 @@ static bool is_one(const struct lab *lab, const struct host *host)
 	return host->layer == 0 && lab->adopted;
 }
 
+static bool is_machine(const struct host *host)
+{
+	return host->guest && guest_is_machine(host->guest);
+}
+
 static struct collect_target machine_of(struct arena *arena, const struct lab *lab, const struct host *host)
 {
 	struct collect_target target = {.lab = lab, .guest = host->guest};
 
-	target.name = host->layer == 0 ? "L0-root" : host->path;
+	target.name = is_machine(host) ? arena_printf(arena, "%s-root", host->guest->path)
+		      : host->layer == 0 ? "L0-root"
+					 : host->path;
 	target.alias = folder_alias(arena, target.name);
 	if (is_one(lab, host)) {
 		target.name = "L0";
@@ -70,7 +77,10 @@ static struct collect_target network_of(struct arena *arena, const struct lab *l
 		return target;
 	target.machine = target.name;
 	target.namespace = true;
-	if (host->layer == 0) {
+	if (is_machine(host)) {
+		target.name = host->guest->path;
+		target.alias = network_name(arena, lab, target.name);
+	} else if (host->layer == 0) {
 		target.name = "L0";
 		target.alias = network_name(arena, lab, "L0");
 	} else {
@@ -115,6 +125,9 @@ static bool add_of_lab(struct collect_list *list, const struct lab *lab, const c
 {
 	if (add_host(list, lab, lab->root, word))
 		return true;
+	for (size_t i = 0; i < lab->machine_count; i++)
+		if (add_host(list, lab, lab->machines[i]->guest->host, word))
+			return true;
 	for (size_t i = 0; i < lab->guest_count; i++) {
 		const struct guest *guest = lab->guests[i];
 		const struct collect_target target = guest_target(list->arena, lab, guest);
@@ -209,6 +222,9 @@ void collect_add_lab(struct collect_list *list, const struct lab *lab, bool grou
 	add(list, &network);
 	if (!is_one(lab, lab->root))
 		add(list, &machine);
+	for (size_t i = 0; i < lab->machine_count; i++)
+		if (lab->machines[i]->guest->host->guest_count)
+			add_host(list, lab, lab->machines[i]->guest->host, lab->machines[i]->name);
 	add_below(list, lab, lab->root, grouped);
 }
 
@@ -308,7 +324,7 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 static bool is_lent(const struct lab *lab, const struct nic *nic, char ret_name[INTERFACE_NAME_SIZE])
 {
 	nic_loose_tap(nic, ret_name);
-	return nic->guest->libvirt && nic->guest->parent == lab->root && if_nametoindex(ret_name) != 0;
+	return nic->guest->libvirt && !nic->guest->machine && nic->guest->parent == lab->root && if_nametoindex(ret_name) != 0;
 }
 
 json_t *collect_cables(const struct lab *lab, const char *const *names, size_t count)
@@ -318,7 +334,7 @@ json_t *collect_cables(const struct lab *lab, const char *const *names, size_t c
 
 	for (size_t i = 0; i < lab->guest_count; i++) {
 		const struct guest *guest = lab->guests[i];
-		const char *host = network_of(arena, lab, guest->parent).name;
+		const char *host = network_of(arena, lab, guest_runs_on(guest)).name;
 
 		for (size_t j = 0; j < guest->nic_count; j++) {
 			const uint8_t *mac = guest->nics[j].mac;

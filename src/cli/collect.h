@@ -5,7 +5,8 @@
  *
  * What hosts are called, where a lab is asked: L0 is the lab's own network on this machine, where `nestvisor exec L0`
  * runs, and L0-root the machine itself; a guest is called by its path, and where it is a host, PATH-lab-NAME is the
- * lab's own network on it. Without a lab L0 is this machine.
+ * lab's own network on it. A further machine of L0 is NAME-root, and NAME is the lab's network on it. Without a lab L0 is
+ * this machine.
  */
 #ifndef NESTVISOR_CLI_COLLECT_H
 #define NESTVISOR_CLI_COLLECT_H

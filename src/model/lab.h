@@ -328,6 +328,12 @@ static inline bool guest_is_machine(const struct guest *guest)
 	return guest->machine && guest->machine->guest == guest;
 }
 
+/* The host that runs a guest: its parent, or the further machine of L0 that it was placed on. */
+static inline struct host *guest_runs_on(const struct guest *guest)
+{
+	return guest->machine && !guest_is_machine(guest) ? guest->machine->guest->host : guest->parent;
+}
+
 /* The name of the machine of L0 that runs a guest of any layer: "L0" is this one. */
 const char *guest_machine_name(const struct guest *guest);
 

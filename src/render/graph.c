@@ -104,6 +104,10 @@ static void add_guest(struct drawing *d, const struct guest *guest, bool last)
 		strbuf_add(d->out, "  ");
 		text_paint(d->out, d->style, state_colour(is->state), is->note);
 	}
+	if (d->lab->machine_count && guest->parent == d->lab->root) {
+		strbuf_add(d->out, "  on ");
+		text_paint(d->out, d->style, COLOUR_BOLD, guest_machine_name(guest));
+	}
 	strbuf_add_char(d->out, '\n');
 	if (guest->host)
 		add_host(d, guest->host);
@@ -186,7 +190,7 @@ static void json_network(const struct network *network, const struct positions *
 					       "kind", "uplink", "uplink", uplink_name(network->uplink)));
 }
 
-static void json_guest(const struct guest *guest, const struct lab_status *status, const struct positions *positions,
+static void json_guest(const struct lab *lab, const struct guest *guest, const struct lab_status *status, const struct positions *positions,
 		       json_t *nodes, json_t *edges)
 {
 	const struct guest_status *is = status ? &status->guests[guest->index] : NULL;
@@ -197,6 +201,8 @@ static void json_guest(const struct guest *guest, const struct lab_status *statu
 	node = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s}", "id", id, "kind", "guest", "name", guest->name, "path",
 			 guest->path, "layer", (int)guest->layer, "host", guest_id(guest->parent->guest, other),
 			 "world", world_name(status_world(status, guest)));
+	if (lab->machine_count)
+		json_object_set_new(node, "machine", json_string(guest_machine_name(guest)));
 	if (is)
 		json_object_set_new(node, "state", json_string(guest_state_name(is->state)));
 	if (is && is->not_in_force)
@@ -232,6 +238,6 @@ json_t *graph_json(const struct lab *lab, const struct lab_status *status)
 	for (size_t i = 0; i < lab->network_count; i++)
 		json_network(lab->networks[i], positions, nodes, edges);
 	for (size_t i = 0; i < lab->guest_count; i++)
-		json_guest(lab->guests[i], status, positions, nodes, edges);
+		json_guest(lab, lab->guests[i], status, positions, nodes, edges);
 	return json_pack("{s:s, s:o, s:o}", "lab", lab->name, "nodes", nodes, "edges", edges);
 }

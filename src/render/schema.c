@@ -268,6 +268,7 @@ static const struct schema schemas[] = {
 				"layer_known": {"type": "boolean", "description": "of facts; false: the layer is the least that it can be"},
 				"namespace_of": {"type": "string", "description": "the id of the machine of which it is only a network namespace"},
 				"host": {"type": "string", "description": "the id of the node it runs on, or belongs to"},
+				"machine": {"type": "string", "description": "in a lab with several hosts: which of them a guest runs on, L0 being this machine"},
 				"subnets": {"type": "array", "items": {"type": "string"}},
 				"uplink": {"enum": ["nat", "route", "none"]},
 				"world": {"enum": ["open", "cut", "sealed"]},

@@ -191,6 +191,8 @@ static void add_everybody(const struct asking *asking, struct sources *sources)
 
 	source_add_world(asking, sources, PSET_FULL);
 	source_add_party(asking, sources, places_root(&asking->places), PSET_FULL);
+	for (size_t i = 0; i < lab->machine_count; i++)
+		source_add_party(asking, sources, places_party(&asking->places, lab->machines[i]->guest), PSET_FULL);
 	for (size_t i = 0; i < lab->guest_count; i++)
 		if (lab->guests[i]->host)
 			source_add_party(asking, sources, places_party(&asking->places, lab->guests[i]), PSET_FULL);

@@ -33,25 +33,37 @@ static void find_party(struct places *places, struct party *party, struct arena 
 {
 	const struct lab *lab = places->lab;
 	const struct host *host = party->host;
-	bool outermost = host && host->layer == 0;
-	const char *name = outermost ? "L0-root" : party->guest ? party->guest->path : host->path;
+	bool machine = party->guest && guest_is_machine(party->guest);
+	bool outermost = host && host->layer == 0 && !machine;
+	const char *name = machine	  ? arena_printf(arena, "%s-root", party->guest->path)
+			   : outermost	  ? "L0-root"
+			   : party->guest ? party->guest->path
+					  : host->path;
 
 	party->machine = take_host(places, party, name, arena);
 	if (host)
 		party->network =
 			take_host(places, party,
-				  outermost ? "L0" : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
+				  machine     ? party->guest->path
+				  : outermost ? "L0"
+					      : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
 }
 
 void places_find(struct places *places, const struct lab *lab, const struct stack *stack, struct arena *arena)
 {
-	*places = (struct places){.lab = lab, .stack = stack, .party_count = lab->guest_count + 1};
+	*places = (struct places){.lab = lab, .stack = stack, .party_count = lab_index_count(lab) + 1};
 	places->parties = arena_alloc(arena, places->party_count * sizeof(*places->parties));
 	places->roles = arena_alloc(arena, (stack->host_count + 1) * sizeof(struct party *));
 	places->parties[0].host = lab->root;
 	for (size_t i = 0; i < lab->guest_count; i++) {
 		places->parties[i + 1].guest = lab->guests[i];
 		places->parties[i + 1].host = lab->guests[i]->host;
+	}
+	for (size_t i = 0; i < lab->machine_count; i++) {
+		struct party *party = &places->parties[lab->machines[i]->guest->index + 1];
+
+		party->guest = lab->machines[i]->guest;
+		party->host = lab->machines[i]->guest->host;
 	}
 	for (size_t i = 0; i < places->party_count; i++)
 		find_party(places, &places->parties[i], arena);
@@ -119,7 +131,7 @@ static struct stack_link *lent_tap(const struct party *owner, const struct nic *
 
 bool places_cable(const struct places *places, const struct nic *nic, struct cable *ret)
 {
-	const struct party *owner = places_party(places, nic->guest->parent->guest);
+	const struct party *owner = places_party(places, guest_runs_on(nic->guest)->guest);
 
 	if (!owner->network && owner->guest && owner->guest->nic_count > 0)
 		return places_cable(places, &owner->guest->nics[0], ret);
@@ -150,7 +162,7 @@ const struct guest *places_down(const struct places *places, const struct guest 
 	const struct guest *down = NULL;
 
 	for (; guest; guest = guest->parent->guest) {
-		const struct party *owner = places_party(places, guest->parent->guest);
+		const struct party *owner = places_party(places, guest_runs_on(guest)->guest);
 		bool plugged = !owner->network || guest->nic_count == 0;
 
 		for (size_t i = 0; i < guest->nic_count && !plugged; i++)
@@ -188,6 +200,8 @@ const struct network *places_bridge(const struct places *places, const struct st
 
 	if (!party || party->network != link->host)
 		return NULL;
+	if (party->guest && guest_is_machine(party->guest)) /* which has those of the home, as far as it needs them */
+		party = places_root(places);
 	for (size_t i = 0; i < party->host->network_count; i++)
 		if (strcmp(party->host->networks[i]->bridge, link->name) == 0)
 			return party->host->networks[i];
@@ -248,7 +262,9 @@ const struct party *places_unseen(const struct places *places, const struct stac
 		return !party->machine && is_veth(link) ? party : NULL;
 	if (link->host != party->machine)
 		return party;
-	parent = party->guest ? places_party(places, party->guest->parent->guest) : NULL;
+	parent = party->guest && !guest_is_machine(party->guest)
+			 ? places_party(places, guest_runs_on(party->guest)->guest)
+			 : NULL;
 	if (parent && !parent->network && is_nic_of(link, party->guest))
 		return parent;
 	return party->host && !party->network && is_veth(link) ? party : NULL;

@@ -112,7 +112,7 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 	struct sender *source;
 
 	if (!places_cable(&asking->places, nic, &cable)) {
-		const struct party *owner = places_party(&asking->places, guest->parent->guest);
+		const struct party *owner = places_party(&asking->places, guest_runs_on(guest)->guest);
 
 		if (owner->network)
 			source_missing_down(asking, sources, guest);
@@ -131,8 +131,8 @@ static void add_cable(const struct asking *asking, struct sources *sources, cons
 	if (cable.nic == nic)
 		return;
 	/* where else its host may send that to, itself included, is not known */
-	source_missing_facts(asking, sources, places_party(&asking->places, guest->parent->guest));
-	source->doubt = arena_printf(asking->arena, "the facts of %s", guest->parent->guest->path);
+	source_missing_facts(asking, sources, places_party(&asking->places, guest_runs_on(guest)->guest));
+	source->doubt = arena_printf(asking->arena, "the facts of %s", guest_runs_on(guest)->guest->path);
 	source->doubt_command = arena_printf(asking->arena, "nestvisor capture --lab %s", asking->input->lab->name);
 }
 
@@ -236,7 +236,7 @@ void source_add_taken_over(const struct asking *asking, struct sources *sources,
 		if (!asking->compromised[i])
 			continue;
 		for (size_t j = 0; party->guest && j < party->guest->nic_count; j++)
-			if (!is_compromised(asking, places_party(&asking->places, party->guest->parent->guest)))
+			if (!is_compromised(asking, places_party(&asking->places, guest_runs_on(party->guest)->guest)))
 				add_cable(asking, sources, &party->guest->nics[j], packets,
 					  arena_printf(asking->arena, "whoever has taken over %s", party_name(party)));
 		for (size_t j = before; j < sources->count; j++)
