@@ -148,10 +148,15 @@ uint32_t space_operator_id(struct space *space)
 
 static uint64_t hash_bytes(const void *key, size_t size)
 {
-	uint64_t hash = size;
+	const uint8_t *bytes = key;
+	uint64_t hash = size, word;
 
-	for (const uint8_t *byte = key; size > 0; size--)
-		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	for (; size >= sizeof(word); size -= sizeof(word), bytes += sizeof(word)) {
+		memcpy(&word, bytes, sizeof(word));
+		hash = mix(hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	}
+	for (; size > 0; size--)
+		hash = (hash ^ *bytes++) * UINT64_C(0x100000001b3);
 	return mix(hash);
 }
 
@@ -464,14 +469,17 @@ struct diagram_node diagram_node(const struct space *space, diagram d)
 	const struct node *node = node_of(space, d);
 
 	if (node->count == 0)
-		return (struct diagram_node){
-			.word = node->word, .edges = &space->edges[node->pattern], .edge_count = node->then};
+		return (struct diagram_node){.word = node->word,
+					     .last = node->last,
+					     .edges = &space->edges[node->pattern],
+					     .edge_count = node->then};
 	return (struct diagram_node){.pattern = node->pattern >> node->start,
 				     .then = node->then,
 				     .otherwise = node->otherwise,
 				     .word = node->word,
 				     .start = node->start,
-				     .count = node->count};
+				     .count = node->count,
+				     .last = node->last};
 }
 
 /* ---- walking over one ---- */

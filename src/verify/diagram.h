@@ -128,11 +128,17 @@ diagram diagram_flip(struct space *space, diagram d, const struct diagram_bits *
 diagram diagram_quantify(struct space *space, const struct diagram_operator *operator, diagram d,
 			 const struct diagram_bits *bits, uint32_t id);
 
+/* What an operation on one function found before, if that is not forgotten; and to be found again. When memory has run
+ * out, everything was found. */
+bool diagram_recall(const struct space *space, uint32_t id, diagram d, diagram *ret);
+void diagram_keep(struct space *space, uint32_t id, diagram d, diagram result);
+
 /* Taking a function apart. Not of a number. */
 struct diagram_node {
 	uint64_t pattern; /* aligned with the word's bits */
 	diagram then, otherwise;
 	uint8_t word, start, count;
+	uint8_t last;			  /* the highest word that it asks about, here or below */
 	const struct diagram_edge *edges; /* of ranges; count is 0 then */
 	size_t edge_count;
 };

@@ -24,6 +24,16 @@ static diagram remember(struct space *space, uint32_t operation, diagram a, diag
 	return result;
 }
 
+bool diagram_recall(const struct space *space, uint32_t id, diagram d, diagram *ret)
+{
+	return remembered(space, id, d, d, ret);
+}
+
+void diagram_keep(struct space *space, uint32_t id, diagram d, diagram result)
+{
+	remember(space, id, d, d, result);
+}
+
 /* ---- two functions ---- */
 
 static unsigned word_of(const struct space *space, diagram d)

@@ -225,24 +225,22 @@ static int learn(const struct asking *asking)
 	return r == -E2BIG ? 0 : r;
 }
 
-/* Takes over those guests, too, that pass nothing on, if one of them is. True: there are more of them. */
-static bool take_over_leaves(struct asking *asking)
+/* Of those that were taken over the hosts alone. True: there are others. */
+static bool spare_leaves(struct asking *asking)
 {
 	const struct places *places = &asking->places;
-	bool any = false, more = false;
+	bool any = false;
 
-	for (size_t i = 0; i < places->party_count; i++)
+	for (size_t i = 0; i < places->party_count; i++) {
 		any = any || (asking->compromised[i] && !places->parties[i].host);
-	for (size_t i = 0; any && i < places->party_count; i++) {
-		more = more || (!asking->compromised[i] && !places->parties[i].host);
-		asking->compromised[i] = asking->compromised[i] || !places->parties[i].host;
+		asking->compromised[i] = asking->compromised[i] && places->parties[i].host;
 	}
-	return more;
+	return any;
 }
 
 /*
- * What everybody may begin has whatever comes out of those guests' cables in it, whoever of them is taken over; so it
- * is asked once for all of them.
+ * What everybody may begin has whatever comes out of the cables of guests that pass nothing on in it, whoever of them
+ * is taken over; so it is asked once for all of them.
  */
 static int learn_with_others(const struct asking *asking)
 {
@@ -253,7 +251,7 @@ static int learn_with_others(const struct asking *asking)
 
 	other.compromised = arena_alloc(asking->arena, size);
 	memcpy(other.compromised, asking->compromised, size);
-	if (follower->asked || !take_over_leaves(&other))
+	if (follower->asked || !spare_leaves(&other))
 		return learn(asking);
 	begin(&other);
 	follower->asked = true;

@@ -257,7 +257,7 @@ bool pset_overlap(struct space *space, pset a, pset b)
 
 /* ---- taking fields away, and changing them ---- */
 
-enum bits_kind { FORGET, FIX, FLIP };
+enum bits_kind { FORGET, FIX, FLIP, EXCHANGE, RENAME, LOWER };
 
 /* What an operation on bits does, as the name of that operation. */
 struct bits_operation {
@@ -353,29 +353,18 @@ pset pset_after_range(struct space *space, pset a, enum pset_field field, wide f
 }
 
 /*
- * A function rebuilt from its own tests, each of them of the other field: what stands below a test may by then ask
- * about fields before it, so the parts are put together as sets.
+ * A function rebuilt from its own tests, each of them of the other field. Above both fields everything stays where it
+ * is, and what asks about neither is the same. Between them, what stands below a test may by then ask about fields
+ * before it, so the parts are put together as sets.
  */
 struct exchange {
 	struct space *space;
+	uint32_t id;
 	uint8_t one, other; /* words */
 	uint8_t words;
-	bool one_way; /* tests of the other field stay as they are */
-	struct {
-		diagram from, to;
-	} * seen;
-	size_t seen_size, seen_count;
+	uint8_t first, last; /* of both fields */
+	bool one_way;	     /* tests of the other field stay as they are */
 };
-
-static diagram *seen_slot(struct exchange *exchange, diagram d)
-{
-	size_t at = d * UINT64_C(0x9e3779b97f4a7c15) >> 20 & (exchange->seen_size - 1);
-
-	while (exchange->seen[at].from != d && exchange->seen[at].from != PSET_EMPTY)
-		at = (at + 1) & (exchange->seen_size - 1);
-	exchange->seen[at].from = d;
-	return &exchange->seen[at].to;
-}
 
 static uint8_t exchanged_word(const struct exchange *exchange, uint8_t word)
 {
@@ -386,9 +375,9 @@ static uint8_t exchanged_word(const struct exchange *exchange, uint8_t word)
 	return word;
 }
 
-static pset exchange_set(struct exchange *exchange, pset a);
+static pset exchange_set(const struct exchange *exchange, pset a);
 
-static pset exchange_ranges(struct exchange *exchange, const struct diagram_node *node)
+static pset exchange_ranges(const struct exchange *exchange, const struct diagram_node *node)
 {
 	unsigned word = exchanged_word(exchange, node->word);
 	uint64_t last = piece_last(pset_piece_of_word(word));
@@ -410,49 +399,49 @@ static pset exchange_ranges(struct exchange *exchange, const struct diagram_node
 	return sum;
 }
 
-static pset exchange_set(struct exchange *exchange, pset a)
+static pset exchange_test(const struct exchange *exchange, const struct diagram_node *node)
+{
+	struct space *space = exchange->space;
+	pset then = exchange_set(exchange, node->then), otherwise = exchange_set(exchange, node->otherwise), test;
+
+	if (node->word < exchange->first)
+		return diagram_test(space, node->word, node->start, node->count, node->pattern, then, otherwise);
+	test = diagram_test(space, exchanged_word(exchange, node->word), node->start, node->count, node->pattern,
+			    PSET_FULL, PSET_EMPTY);
+	return pset_or(space, pset_and(space, test, then), pset_minus(space, otherwise, test));
+}
+
+static pset exchange_set(const struct exchange *exchange, pset a)
 {
 	struct diagram_node node;
-	pset test, then, otherwise;
-	diagram *slot;
+	pset result;
 
 	if (diagram_is_number(a))
 		return a;
-	slot = seen_slot(exchange, a);
-	if (*slot)
-		return *slot;
 	node = diagram_node(exchange->space, a);
-	if (node.edges)
-		return *seen_slot(exchange, a) = exchange_ranges(exchange, &node);
-	then = exchange_set(exchange, node.then);
-	otherwise = exchange_set(exchange, node.otherwise);
-	test = diagram_test(exchange->space, exchanged_word(exchange, node.word), node.start, node.count, node.pattern,
-			    PSET_FULL, PSET_EMPTY);
-	then = pset_and(exchange->space, test, then);
-	otherwise = pset_minus(exchange->space, otherwise, test);
-	return *seen_slot(exchange, a) = pset_or(exchange->space, then, otherwise);
+	if (node.word > exchange->last || node.last < exchange->first)
+		return a;
+	if (diagram_recall(exchange->space, exchange->id, a, &result))
+		return result;
+	result = node.edges ? exchange_ranges(exchange, &node) : exchange_test(exchange, &node);
+	diagram_keep(exchange->space, exchange->id, a, result);
+	return result;
 }
 
 static pset rename_field(struct space *space, pset a, enum pset_field one, enum pset_field other, bool one_way)
 {
 	struct exchange exchange = {.space = space,
+				    .id = bits_id(space, one_way ? RENAME : EXCHANGE, 0, pset_bits_of(one), other, 0),
 				    .one = fields[one].pieces[0].word,
 				    .other = fields[other].pieces[0].word,
 				    .one_way = one_way};
-	size_t size = diagram_size(space, a), pieces;
+	size_t pieces;
 
 	pset_pieces(one, &pieces);
 	exchange.words = (uint8_t)pieces;
-	for (exchange.seen_size = 16; exchange.seen_size < 2 * size;)
-		exchange.seen_size *= 2;
-	exchange.seen = calloc(exchange.seen_size, sizeof(*exchange.seen));
-	if (!exchange.seen)
-		abort();
-	for (size_t i = 0; i < exchange.seen_size; i++)
-		exchange.seen[i].from = PSET_EMPTY;
-	a = exchange_set(&exchange, a);
-	free(exchange.seen);
-	return a;
+	exchange.first = exchange.one < exchange.other ? exchange.one : exchange.other;
+	exchange.last = (uint8_t)((exchange.one < exchange.other ? exchange.other : exchange.one) + pieces - 1);
+	return exchange_set(&exchange, a);
 }
 
 pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other)
@@ -468,4 +457,75 @@ pset pset_exchange_ends(struct space *space, pset a)
 pset pset_as(struct space *space, pset a, enum pset_field field, enum pset_field as)
 {
 	return rename_field(space, a, field, as, true);
+}
+
+/* ---- one lower ---- */
+
+struct lowering {
+	struct space *space;
+	uint32_t id;
+	uint8_t word;
+	uint64_t last; /* value of the field */
+};
+
+static pset lower_set(const struct lowering *lowering, pset a);
+
+static pset lower_ranges(const struct lowering *lowering, const struct diagram_node *node)
+{
+	bool here = node->word == lowering->word;
+	struct diagram_edge *edges = calloc(node->edge_count + 1, sizeof(*edges));
+	size_t count = 0;
+	pset result;
+
+	if (!edges)
+		abort();
+	for (size_t i = 0; i < node->edge_count; i++) {
+		struct diagram_edge edge = node->edges[i];
+
+		if (here && edge.last == 0)
+			continue;
+		edge.last -= here;
+		edge.below = here ? edge.below : lower_set(lowering, edge.below);
+		edges[count++] = edge;
+	}
+	if (here)
+		edges[count++] = (struct diagram_edge){lowering->last, PSET_EMPTY};
+	result = diagram_ranges(lowering->space, node->word, edges, count);
+	free(edges);
+	return result;
+}
+
+static pset lower_set(const struct lowering *lowering, pset a)
+{
+	struct diagram_edge edges[2] = {{lowering->last - 1, a}, {lowering->last, PSET_EMPTY}};
+	struct space *space = lowering->space;
+	struct diagram_node node;
+	pset result;
+
+	if (a == PSET_EMPTY)
+		return a;
+	if (diagram_is_number(a))
+		return diagram_ranges(space, lowering->word, edges, 2);
+	node = diagram_node(space, a);
+	if (node.word > lowering->word) /* any value */
+		return diagram_ranges(space, lowering->word, edges, 2);
+	if (diagram_recall(space, lowering->id, a, &result))
+		return result;
+	if (node.edges)
+		result = lower_ranges(lowering, &node);
+	else
+		result = diagram_test(space, node.word, node.start, node.count, node.pattern,
+				      lower_set(lowering, node.then), lower_set(lowering, node.otherwise));
+	diagram_keep(space, lowering->id, a, result);
+	return result;
+}
+
+pset pset_one_lower(struct space *space, pset a, enum pset_field field)
+{
+	const struct lowering lowering = {.space = space,
+					  .id = bits_id(space, LOWER, 0, pset_bits_of(field), 0, 0),
+					  .word = fields[field].pieces[0].word,
+					  .last = piece_last(&fields[field].pieces[0])};
+
+	return lower_set(&lowering, a);
 }

@@ -133,6 +133,8 @@ diagram pset_for_all_values(struct space *space, const struct diagram_operator *
 			    struct pset_bits bits, wide mask);
 /* The packets of the set with any value of the interval. */
 pset pset_after_range(struct space *space, pset a, enum pset_field field, wide first, wide last);
+/* The packets of the set, with the value of a field that is one piece asked in ranges one lower; not those with 0. */
+pset pset_one_lower(struct space *space, pset a, enum pset_field field);
 /* The packets of the set with the values of two fields exchanged. */
 pset pset_exchange(struct space *space, pset a, enum pset_field one, enum pset_field other);
 /* Both addresses, and both ports: what goes the other way between the same ends. */

@@ -20,7 +20,7 @@ PSET_FIELD(STATUS, "ct status", 16, BITS) /* CT_STATUS_* */
 PSET_FIELD(MARK, "mark", 32, BITS)
 PSET_FIELD(CT_MARK, "ct mark", 32, BITS)
 PSET_FIELD(TOS, "tos", 8, BITS)		    /* IPv6: traffic class */
-PSET_FIELD(TTL, "ttl", 8, BITS)		    /* IPv6: hop limit */
+PSET_FIELD(TTL, "ttl", 8, RANGES)	    /* IPv6: hop limit */
 PSET_FIELD(LENGTH, "length", 16, RANGES)    /* of the packet from its IP header on */
 PSET_FIELD(OIF, "oif", 128, BITS)	    /* names, see wide_of_name(); empty: none */
 PSET_FIELD(OUT_PORT, "oif port", 128, BITS) /* the port of a bridge; empty: not bridged */

@@ -235,24 +235,14 @@ struct bounds spread_of_several(struct bounds packets, const struct route *route
 static void count_down(struct spread *spread, struct stream *stream)
 {
 	struct space *space = spread->space;
-	struct bounds before = stream->packets, rest, after = {PSET_EMPTY, PSET_EMPTY};
-	struct pset_bits bits = pset_bits_of(PSET_TTL);
+	struct bounds before;
 
 	if (!spread->counts_ttl)
 		return;
 	spread_lose(spread, stream, pset_interval(space, PSET_TTL, 0, 1), SPREAD_FOR_LOOP);
-	/* those whose lowest bit that is set is this one: it and all below it turn over */
-	before = rest = stream->packets;
-	for (unsigned bit = 0; bit < 8; bit++) {
-		wide mask = ((wide)2 << bit) - 1;
-		pset these = pset_masked(space, PSET_TTL, (wide)1 << bit, mask);
-
-		after.may =
-			pset_or(space, after.may, pset_flipped(space, pset_and(space, rest.may, these), bits, mask));
-		after.must =
-			pset_or(space, after.must, pset_flipped(space, pset_and(space, rest.must, these), bits, mask));
-	}
-	stream->packets = after;
+	before = stream->packets;
+	stream->packets.may = pset_one_lower(space, before.may, PSET_TTL);
+	stream->packets.must = pset_one_lower(space, before.must, PSET_TTL);
 	spread_renew(spread, stream, before, PSET_BIT(PSET_TTL));
 }
 
@@ -597,7 +587,7 @@ static void follow_part(struct spread *spread, const struct spread_start *start,
 				pset_kind(space, PSET_STATE, state == PSET_NEW ? PSET_UNTRACKED : PSET_RELATED));
 	set = pset_and(space, pset_and(space, set, asked), pset_kind(space, PSET_FRAGMENT, fragment));
 	stream.packets = bounds_exactly(pset_and(space, start->packets, set));
-	if (spread_is_known(&stream))
+	if (spread_is_known(&stream) || spread->omits_stopped)
 		stream.packets.must = PSET_EMPTY;
 	if (bounds_are_empty(stream.packets))
 		return;

@@ -164,7 +164,7 @@ int spread_follow_all(struct spread *spread, const struct spread_start *starts, 
  */
 int spread_follow_gathered(struct spread *spread, const struct spread_start *starts, size_t start_count,
 			   const struct spread_end **ret, size_t *ret_count, struct error **err);
-/* The same, without the ends of what is dropped, rejected and lost. */
+/* The same, without the ends of what is dropped, rejected and lost, and without lower bounds: what may arrive. */
 int spread_follow_arriving(struct spread *spread, const struct spread_start *starts, size_t start_count,
 			   const struct spread_end **ret, size_t *ret_count, struct error **err);
 const struct spread_hop *spread_hops(const struct spread *spread, size_t *ret_count);

@@ -365,6 +365,7 @@ bool spread_begins_more(struct spread *spread)
 	return more;
 }
 
+/* Packets of connections, or those that begin some: what is invalid at one host begins nothing at another. */
 static int follow_states(struct spread *spread, const struct spread_start *starts, size_t count, bool connections,
 			 struct error **err)
 {
@@ -372,6 +373,7 @@ static int follow_states(struct spread *spread, const struct spread_start *start
 	struct spread_start *some = arena_alloc(spread->kept, (count + 1) * sizeof(*some));
 	pset known = pset_or(space, pset_kind(space, PSET_STATE, PSET_ESTABLISHED),
 			     pset_kind(space, PSET_STATE, PSET_RELATED));
+	pset others = pset_or(space, known, pset_kind(space, PSET_STATE, PSET_INVALID));
 	const struct spread_end *ends;
 	size_t some_count = 0, end_count;
 
@@ -379,7 +381,7 @@ static int follow_states(struct spread *spread, const struct spread_start *start
 		struct spread_start start = starts[i];
 
 		start.packets =
-			connections ? pset_and(space, start.packets, known) : pset_minus(space, start.packets, known);
+			connections ? pset_and(space, start.packets, known) : pset_minus(space, start.packets, others);
 		start.connections = connections;
 		if (!pset_is_empty(start.packets))
 			some[some_count++] = start;

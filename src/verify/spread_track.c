@@ -13,12 +13,13 @@ static bool tracks(const struct stream *stream)
 
 pset spread_with_ports(struct space *space)
 {
-	pset set = PSET_EMPTY;
+	struct interval protocols[256];
+	size_t count = 0;
 
 	for (wide protocol = 0; protocol < 256; protocol++)
 		if (protocol_has_ports((uint8_t)protocol))
-			set = pset_or(space, set, pset_value(space, PSET_PROTOCOL, protocol));
-	return set;
+			protocols[count++] = (struct interval){protocol, protocol};
+	return pset_intervals(space, PSET_PROTOCOL, protocols, count);
 }
 
 /* Flags with which TCP connections are taken up: a SYN; without tcp_loose off also a lone ACK. */

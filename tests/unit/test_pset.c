@@ -331,6 +331,31 @@ static void test_exchange(void **state)
 	}
 }
 
+/* Packets pass a router: of all times to live, above fields and below. */
+static void test_one_lower(void **state)
+{
+	for (int round = 0; round < 20; round++) {
+		wide first = any(256), last = first + any(256 - (unsigned)first), address = any_value(PSET_DADDR);
+		pset some = pset_interval(space, PSET_TTL, first, last);
+		pset others = pset_value(space, PSET_PROTOCOL, 6), near = pset_interval(space, PSET_DADDR, 0, address);
+		pset set = pset_or(space, pset_and(space, some, others), pset_minus(space, near, some)), lower;
+		struct packet_values packet = {}, arrived;
+
+		lower = pset_one_lower(space, set, PSET_TTL);
+		for (unsigned i = 0; i < 4 * 256; i++) {
+			packet.fields[PSET_PROTOCOL] = i & 256 ? 6 : 17;
+			packet.fields[PSET_DADDR] = i & 512 ? address : address + 1;
+			packet.fields[PSET_TTL] = i & 255;
+			arrived = packet;
+			arrived.fields[PSET_TTL] = (packet.fields[PSET_TTL] - 1) & 255;
+			assert_int_equal(pset_contains(space, lower, &arrived),
+					 (i & 255) && pset_contains(space, set, &packet));
+		}
+	}
+	assert_true(pset_one_lower(space, PSET_EMPTY, PSET_TTL) == PSET_EMPTY);
+	assert_true(pset_one_lower(space, PSET_FULL, PSET_TTL) == pset_interval(space, PSET_TTL, 0, 254));
+}
+
 static void test_projection(void **state)
 {
 	for (int round = 0; round < 40; round++) {
@@ -456,10 +481,10 @@ static void test_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_algebra),	   cmocka_unit_test(test_canonical), cmocka_unit_test(test_forget),
-		cmocka_unit_test(test_assign),	   cmocka_unit_test(test_masks),     cmocka_unit_test(test_exchange),
-		cmocka_unit_test(test_projection), cmocka_unit_test(test_runs),	     cmocka_unit_test(test_pick),
-		cmocka_unit_test(test_values),	   cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_algebra),	  cmocka_unit_test(test_canonical),  cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_assign),	  cmocka_unit_test(test_masks),	     cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_one_lower), cmocka_unit_test(test_projection), cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_pick),	  cmocka_unit_test(test_values),     cmocka_unit_test(test_too_large),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
