@@ -76,8 +76,52 @@ int isolation_tear_down(void **state)
 	OK(net_remove_all("iso-test", f->m->run, &problem));
 	lab_free(f->lab);
 	machine_free(f->m);
+	machine_try("ip link del under 2>/dev/null; ip netns del right 2>/dev/null");
 	free(f);
 	return 0;
+}
+
+static void stretch(struct fixture *f, struct network *network, uint32_t vni)
+{
+	network->encapsulation = ENCAP_VXLAN;
+	network->vni = vni;
+	network->peers = arena_alloc(f->lab->arena, sizeof(*network->peers));
+	testlab_set(ip_parse("10.0.0.2", &network->peers[network->peer_count++]));
+	network->far = arena_alloc(f->lab->arena, 8 * sizeof(*network->far));
+}
+
+static void add_far(struct fixture *f, const struct nic *nic)
+{
+	static const char *const subnets[] = {"192.168.124.0/24", "fd00:124::/64", "10.7.0.0/16", "fd00:7::/64"};
+	struct far_nic *far = &nic->network->far[nic->network->far_count++];
+
+	*far = (struct far_nic){.address4 = nic->address4,
+				.address6 = nic->address6,
+				.machine = nic->network->peers[0],
+				.guest = nic->guest};
+	memcpy(far->mac, nic->mac, sizeof(far->mac));
+	far->behind = arena_alloc(f->lab->arena, 4 * sizeof(*far->behind));
+	for (size_t i = 0; nic->guest == f->hv && i < 4; i++)
+		testlab_set(prefix_parse(subnets[i], &far->behind[far->behind_count++]));
+}
+
+void isolation_move(struct fixture *f, struct guest *guest)
+{
+	machine_do(
+		"set -e; ip netns add right; ip link add under type veth peer name under netns right\n"
+		"ip link set under addrgenmode none mtu 1600 up; ip addr add 10.0.0.1/24 dev under\n"
+		"ip -n right link set under addrgenmode none mtu 1600 up; ip -n right addr add 10.0.0.2/24 dev under");
+	stretch(f, f->lan, 0x1001);
+	stretch(f, f->other, 0x1002);
+	guest->machine = (struct lab_machine *)(void *)f; /* whichever: another one */
+	for (size_t i = 0; i < guest->nic_count; i++)
+		add_far(f, &guest->nics[i]);
+}
+
+struct peer *isolation_plug(struct fixture *f, const struct nic *nic)
+{
+	return nic->guest->machine ? peer_new_elsewhere(f->m, "right", nic, true)
+				   : peer_new_on(f->m, f->net, nic, true);
 }
 
 void isolation_make_all(struct fixture *f)
@@ -88,10 +132,10 @@ void isolation_make_all(struct fixture *f)
 	OK(net_make_network(f->net, f->lan, &problem));
 	OK(net_make_network(f->net, f->other, &problem));
 	OK(net_make_routes(f->net, &problem));
-	f->pa = peer_new(f->m, f->net, f->a);
+	f->pa = isolation_plug(f, &f->a->nics[0]);
 	f->pb = peer_new(f->m, f->net, f->b);
-	f->phv = peer_new(f->m, f->net, f->hv);
-	f->pd = peer_new(f->m, f->net, f->dhcp);
+	f->phv = isolation_plug(f, &f->hv->nics[0]);
+	f->pd = isolation_plug(f, &f->dhcp->nics[0]);
 	f->ps = peer_new(f->m, f->net, f->strange);
 	f->pf = peer_new(f->m, f->net, f->far);
 	/* hv routes for deep and a guest of that, who live in the same namespace. */

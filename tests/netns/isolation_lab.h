@@ -36,6 +36,12 @@ int isolation_tear_down(void **state);
 /* Namespace, rules, uplink, networks, routes, and a peer for each guest of this host. */
 void isolation_make_all(struct fixture *f);
 
+/* Before that: the guest, with the NICs that it has, is on another machine, in other hands and without rules; its two
+ * networks reach over there. */
+void isolation_move(struct fixture *f, struct guest *guest);
+/* The guest's NIC, here or there. */
+struct peer *isolation_plug(struct fixture *f, const struct nic *nic);
+
 /* At run time, as `cut`, `open` and `seal` do: the rules, then the flows. */
 void isolation_switch(struct fixture *f, const struct guest *guest, struct isolation_setting setting);
 void isolation_switch_world(struct fixture *f, const struct guest *guest, enum world world);

@@ -452,11 +452,10 @@ static void configure_peer(const struct peer *peer, const struct nic *nic)
 		peer_do(peer, "ip -6 route add default via %s", ip_format(&network->gateway6, gateway));
 }
 
-struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *nic, bool configure)
+static struct peer *peer_with_tap(struct machine *m, const struct nic *nic, int lab_tap, bool configure)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
 	char netns[32], mac[MAC_TEXT_SIZE];
-	struct error *err = NULL;
 
 	assert_non_null(peer);
 	/* Two labs may have a guest of the same name. */
@@ -465,8 +464,7 @@ struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *n
 	machine_do("ip netns add %s && ip -n %s link set lo up", netns, netns);
 	peer->netns = netns_of(netns);
 	memcpy(peer->mac, nic->mac, sizeof(peer->mac));
-	if (net_make_tap(net, nic, 1, &peer->lab_tap, &err) < 0)
-		fail_msg("net_make_tap: %s", err->message);
+	peer->lab_tap = lab_tap;
 	fcntl(peer->lab_tap, F_SETFL, O_NONBLOCK);
 	peer->guest_tap = tap_in(peer->netns, "eth0");
 	/* Born with an address of the lab's making, as a virtual machine's card; no waiting for duplicates. */
@@ -479,6 +477,37 @@ struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *n
 	m->peers[m->peer_count++] = peer;
 	relay_add(m->relay, peer->lab_tap, peer->guest_tap);
 	return peer;
+}
+
+struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *nic, bool configure)
+{
+	struct error *err = NULL;
+	int lab_tap;
+
+	if (net_make_tap(net, nic, 1, &lab_tap, &err) < 0)
+		fail_msg("net_make_tap: %s", err->message);
+	return peer_with_tap(m, nic, lab_tap, configure);
+}
+
+struct peer *peer_new_elsewhere(struct machine *m, const char *machine, const struct nic *nic, bool configure)
+{
+	const struct network *network = nic->network;
+	cleanup_close int netns = netns_of(machine);
+	char name[16];
+	int lab_tap;
+
+	snprintf(name, sizeof(name), "t%zu", m->peer_count);
+	machine_do("set -e; in='ip -n %s'\n"
+		   "$in link show %s > /dev/null 2>&1 || { $in link add name %s type bridge stp_state 0\n"
+		   "$in link add tunnel%u type vxlan id %u dstport 4789 remote 10.0.0.1 learning\n"
+		   "$in link set tunnel%u mtu %u master %s up; $in link set %s mtu %u up; }",
+		   machine, network->bridge, network->bridge, network->vni, network->vni, network->vni, network->mtu,
+		   network->bridge, network->bridge, network->mtu);
+	lab_tap = tap_in(netns, name);
+	/* What it forges would have this bridge look for others at its own port. */
+	machine_do("ip -n %s link set %s mtu %u master %s up && ip -n %s link set %s type bridge_slave learning off",
+		   machine, name, network->mtu, network->bridge, machine, name);
+	return peer_with_tap(m, nic, lab_tap, configure);
 }
 
 struct peer *peer_new(struct machine *m, struct net *net, const struct guest *guest)

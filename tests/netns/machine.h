@@ -74,6 +74,11 @@ void machine_same(const char *before, const char *after);
 /* A guest on its tap: addresses and default routes of its first nic's network are set. */
 struct peer *peer_new(struct machine *m, struct net *net, const struct guest *guest);
 struct peer *peer_new_on(struct machine *m, struct net *net, const struct nic *nic, bool configure);
+/*
+ * A guest on another machine, a network namespace that is 10.0.0.2 to this one's 10.0.0.1: on a bridge there, with a
+ * tunnel here, and no rules.
+ */
+struct peer *peer_new_elsewhere(struct machine *m, const char *machine, const struct nic *nic, bool configure);
 void peer_unplug(struct machine *m, struct peer *peer); /* closes the lab's tap, as QEMU's end would */
 /* In the guest: ip(8) and such. */
 void peer_do(const struct peer *peer, const char *format, ...) __attribute__((format(printf, 2, 3)));

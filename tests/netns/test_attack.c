@@ -362,16 +362,17 @@ static void meet(const struct peer *peer)
 	peer_do(peer, "for to in 192.168.122.1 192.168.122.11 fd00:122::1 fd00:122::11; do ping -c1 -W10 -q $to; done");
 }
 
-static void a_guest_with_addresses(void **state)
+static void try_with_addresses(struct fixture *f, bool elsewhere)
 {
-	struct fixture *f = *state;
 	struct attack a = {.f = f, .ip4 = "192.168.122.10", .ip6 = "fd00:122::10"};
 	struct field field = {.a = &a, .guest = f->a};
 	struct nic *second = testlab_nic(f->lab, f->a, f->other, "192.168.123.40", "fd00:123::40");
 
+	if (elsewhere)
+		isolation_move(f, f->a);
 	make_field(&field, f);
 	a.from = f->pa;
-	a.second = peer_new_on(f->m, f->net, second, true);
+	a.second = isolation_plug(f, second);
 	peer_do(a.second, "ip route add default via 192.168.123.1; ip -6 route add default via fd00:123::1;"
 			  "ping -c1 -W10 -q 192.168.123.1; ping -c1 -W10 -q fd00:123::1");
 	read_addresses(&a);
@@ -380,16 +381,21 @@ static void a_guest_with_addresses(void **state)
 	end_field(&field);
 }
 
-static void a_guest_without_addresses(void **state)
+static void try_without_addresses(struct fixture *f, bool elsewhere)
 {
-	struct fixture *f = *state;
 	struct attack a = {.f = f, .ip4 = "192.168.122.150", .ip6 = "fd00:122::150"};
 	struct field field = {.a = &a, .guest = f->dhcp};
 
+	if (elsewhere)
+		isolation_move(f, f->dhcp);
 	make_field(&field, f);
 	a.from = f->pd;
-	peer_do(f->pd, "ip addr add 192.168.122.150/24 dev eth0; ip route add default via 192.168.122.1;"
-		       "ip addr add fd00:122::150/64 dev eth0 nodad; ip -6 route add default via fd00:122::1");
+	peer_do(f->pd,
+		"ip addr add 192.168.122.150/24 dev eth0; ip route add default via 192.168.122.1;"
+		"ip addr add fd00:122::150/64 dev eth0 nodad; ip -6 route replace default via fd00:122::1"); /* it may
+														have
+														heard of
+														one */
 	read_addresses(&a);
 	meet(f->pd);
 	try_all(&field, FREE);
@@ -397,18 +403,50 @@ static void a_guest_without_addresses(void **state)
 }
 
 /* Its own host lets everything through, so what holds is what this one does. */
-static void a_guest_of_a_deeper_layer(void **state)
+static void try_deeper(struct fixture *f, bool elsewhere)
 {
-	struct fixture *f = *state;
 	struct attack a = {.f = f, .ip4 = "192.168.124.91", .ip6 = "fd00:124::91"};
 	struct field field = {.a = &a, .guest = f->deep};
 
+	if (elsewhere)
+		isolation_move(f, f->hv);
 	make_field(&field, f);
 	a.from = f->phv;
 	read_addresses(&a);
 	meet(f->phv);
 	try_all(&field, DEEP);
 	end_field(&field);
+}
+
+static void a_guest_with_addresses(void **state)
+{
+	try_with_addresses(*state, false);
+}
+
+static void a_guest_without_addresses(void **state)
+{
+	try_without_addresses(*state, false);
+}
+
+static void a_guest_of_a_deeper_layer(void **state)
+{
+	try_deeper(*state, false);
+}
+
+/* The machine that it runs on holds nobody: what holds is what comes out of the tunnel at home. */
+static void a_guest_with_addresses_elsewhere(void **state)
+{
+	try_with_addresses(*state, true);
+}
+
+static void a_guest_without_addresses_elsewhere(void **state)
+{
+	try_without_addresses(*state, true);
+}
+
+static void a_guest_of_a_deeper_layer_elsewhere(void **state)
+{
+	try_deeper(*state, true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, isolation_set_up, isolation_tear_down)
@@ -419,6 +457,9 @@ static int tests(void)
 		TEST(a_guest_with_addresses),
 		TEST(a_guest_without_addresses),
 		TEST(a_guest_of_a_deeper_layer),
+		TEST(a_guest_with_addresses_elsewhere),
+		TEST(a_guest_without_addresses_elsewhere),
+		TEST(a_guest_of_a_deeper_layer_elsewhere),
 	};
 
 	if (!dns_installed()) {
