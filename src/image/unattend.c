@@ -206,19 +206,24 @@ static void add_specialize(struct writer *w, const struct unattend *a)
 	end(w, "settings");
 }
 
-/* `start /wait`: msiexec is a program with windows, for which cmd would not wait. Each has at most 1024 characters. */
+/*
+ * Microsoft's reference says both of these commands, that each waits for the one before (SynchronousCommand) and that
+ * all are started at once (Order): so none of them needs another, and the two installers, of which Windows runs one at
+ * a time, are one command. `start /wait`: msiexec is a program with windows, for which cmd would not wait. Each has at
+ * most 1024 characters.
+ */
 static const struct {
 	const char *what, *command;
 } first_logon[] = {
-	{"virtio drivers", "cmd /c for %i in (D E F G H) do if exist %i:\\virtio-win-gt-x64.msi "
-			   "start /wait msiexec /i %i:\\virtio-win-gt-x64.msi /qn /norestart"},
-	{"QEMU guest agent", "cmd /c for %i in (D E F G H) do if exist %i:\\guest-agent\\qemu-ga-x86_64.msi "
-			     "start /wait msiexec /i %i:\\guest-agent\\qemu-ga-x86_64.msi /qn /norestart"},
-	{"OpenSSH, from Windows Update",
+	{"virtio drivers and the QEMU guest agent",
+	 "cmd /c (for %i in (D E F G H) do if exist %i:\\virtio-win-gt-x64.msi "
+	 "start /wait msiexec /i %i:\\virtio-win-gt-x64.msi /qn /norestart) & "
+	 "(for %i in (D E F G H) do if exist %i:\\guest-agent\\qemu-ga-x86_64.msi "
+	 "start /wait msiexec /i %i:\\guest-agent\\qemu-ga-x86_64.msi /qn /norestart)"},
+	{"OpenSSH, from Windows Update, and through the firewall, whatever the network's profile is",
 	 "powershell -NoProfile -Command \"Add-WindowsCapability -Online -Name OpenSSH.Server~~~~0.0.1.0; "
-	 "Set-Service sshd -StartupType Automatic; Start-Service sshd\""},
-	{"OpenSSH through the firewall, whatever the network's profile is",
-	 "powershell -NoProfile -Command \"New-NetFirewallRule -Name nestvisor-ssh -DisplayName OpenSSH "
+	 "Set-Service sshd -StartupType Automatic; Start-Service sshd; "
+	 "New-NetFirewallRule -Name nestvisor-ssh -DisplayName OpenSSH "
 	 "-Direction Inbound -Protocol TCP -LocalPort 22 -Action Allow\""},
 };
 

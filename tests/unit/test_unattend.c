@@ -221,10 +221,15 @@ static void test_limits(void **state)
 	size_t count = 0;
 
 	for (const char *at = xml; (at = strstr(at, begin)); count++) {
+		size_t length = strcspn(at + strlen(begin), "<");
+		cleanup_free char *command = strndup(at + strlen(begin), length);
+
 		at += strlen(begin);
-		assert_true(strcspn(at, "<") <= 1024);
+		assert_true(length <= 1024);
+		/* They may be started all at once, and only one of Windows' installers runs at a time. */
+		assert_true(count == 0 || !strstr(command, "msiexec"));
 	}
-	assert_int_equal(count, 4);
+	assert_int_equal(count, 2);
 	assert_null(strcasestr(xml, "bypass"));
 	assert_null(strcasestr(xml, key));
 }
