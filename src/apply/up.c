@@ -746,6 +746,18 @@ static int run_step(void *context, const struct step *step, struct error **err)
 	return state_done(state, step->id, resource, value, err);
 }
 
+/* Only the part that comes down from the layer above has them: they are in use here once, for the CD with the answers. */
+static void forget_passwords(json_t *guests)
+{
+	const char *name;
+	json_t *guest;
+
+	json_object_foreach (guests, name, guest) {
+		json_object_del(json_object_get(guest, "install"), "password");
+		forget_passwords(json_object_get(guest, "guests"));
+	}
+}
+
 /*
  * The lab as applied, so that every command knows it by its name, also when the file is gone. Its guests and networks
  * stay in their order: the rules in the kernel are known by a text that names them in it.
@@ -754,6 +766,7 @@ static int remember_lab(struct session *session, struct error **err)
 {
 	cleanup_json json_t *lab = config_part(session->lab, session->lab->root);
 
+	forget_passwords(json_object_get(lab, "guests"));
 	return json_write_file_in_order(session->folders.lab_file, lab, err);
 }
 

@@ -4,9 +4,11 @@
 #include "apply/session.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/places.h"
 #include "base/strbuf.h"
+#include "base/xml.h"
 #include "cli/collect.h"
 #include "config/config.h"
 #include "doctor/checks.h"
@@ -81,6 +83,7 @@ int patients_add_definition(struct patients *patients, const char *path)
 {
 	cleanup_error struct error *err = NULL;
 	cleanup_free char *text = NULL;
+	cleanup_xml struct xml *xml = NULL;
 	struct patient *patient;
 	struct bundle *bundle;
 	const char *document;
@@ -88,6 +91,11 @@ int patients_add_definition(struct patients *patients, const char *path)
 
 	if (file_read(path, DEFINITION_LIMIT, &text, &length, &err) < 0)
 		return invocation_fail_as(patients->inv, EXIT_USAGE, &err);
+	if (xml_open(text, length, &xml, &err) < 0) {
+		error_wrap(&err, "%s", path);
+		error_hint(&err, "virsh dumpxml GUEST prints the definition of a guest");
+		return invocation_fail_as(patients->inv, EXIT_USAGE, &err);
+	}
 	bundle = bundle_from_text("domain.xml", text, length);
 	keep_bundle(patients, bundle);
 	document = bundle->host_count == 1 && bundle->hosts[0]->document_count == 1

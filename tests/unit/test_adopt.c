@@ -170,6 +170,28 @@ static void test_hostile_text(void **state)
 	assert_null(strstr(adoption.text, "\nevil"));
 }
 
+/* Of a definition that is cut short, or that is none, nothing is taken; the others are. */
+static void test_bad_xml(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const struct document documents[] = {
+		{.kind = "domain", .name = "cut", .text = "<domain type='kvm'><name>cut</name><memory unit='KiB'>1048"},
+		{.kind = "domain", .name = "none", .text = "error: failed to get domain 'none'"},
+		{.kind = "domain",
+		 .name = "whole",
+		 .text = "<domain type='kvm'><name>whole</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>"
+			 "<os><type>hvm</type></os><devices><disk type='file'><source file='/x.qcow2'/></disk>"
+			 "</devices></domain>"},
+	};
+	struct adoption adoption = adopt(arena, documents, 3);
+
+	assert_valid(&adoption);
+	assert_int_equal(adoption.guests, 1);
+	assert_int_equal(adoption.left_out, 2);
+	assert_non_null(strstr(adoption.text, "\"cut\" is left out: this is not well-formed XML"));
+	assert_non_null(strstr(adoption.text, "\"none\" is left out: "));
+}
+
 static void test_nothing_there(void **state)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -211,7 +233,7 @@ int main(void)
 		cmocka_unit_test(test_machine),	     cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_each_alone),   cmocka_unit_test(test_libvirts_networks),
 		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_nothing_there),
-		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_bad_xml),	     cmocka_unit_test(test_live),
 	};
 
 	if (!xml_available())
