@@ -593,7 +593,11 @@ static int remove_disk(struct up *up, const struct step *step, struct error **er
 	struct session *s = up->session;
 	cleanup_arena struct arena *arena = arena_new();
 	const char *disk = folders_disk(arena, &s->folders, step->name);
-	int r = dir_remove(disk, err);
+	int r;
+
+	if (file_exists(folders_snapshots(arena, &s->folders, step->name)))
+		report(s->reporter, REPORT_NOTE, step->path, "its snapshots go with its disk");
+	r = dir_remove(disk, err);
 
 	if (r == 0)
 		r = dir_remove(arena_printf(arena, "%s.base", disk), err);

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/target.h"
 #include "config/config.h"
+#include "fork/snapshot.h"
 #include "render/text.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static int run(struct invocation *inv)
 	long long started = clock_ms();
 	cleanup_lab struct lab *lab = NULL;
 	bool was_there = false, adopted;
+	size_t snapshots;
 	unsigned flags = (invocation_flag(inv, "keep-disks") ? DOWN_KEEP_DISKS : 0) |
 			 (invocation_flag(inv, "force") ? DOWN_FORCE : 0) |
 			 (invocation_flag(inv, "forget-hosts") ? DOWN_FORGET_HOSTS : 0);
@@ -70,12 +72,14 @@ static int run(struct invocation *inv)
 	if (status != EXIT_DONE)
 		return status;
 	adopted = lab && lab->adopted; /* what goes is nestvisor's rules alone: its guests are libvirt's */
+	snapshots = snapshot_count(name);
 	r = apply_down(name, flags, &was_there, inv->reporter, inv->cancel, &err);
 	if (r < 0)
 		return invocation_fail_as(inv, r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err);
 	if (inv->json)
-		invocation_answer(
-			inv, json_pack("{s:s, s:b}", "lab", name, "disks_kept", invocation_flag(inv, "keep-disks")));
+		invocation_answer(inv,
+				  json_pack("{s:s, s:b, s:I}", "lab", name, "disks_kept",
+					    invocation_flag(inv, "keep-disks"), "snapshots", (json_int_t)snapshots));
 	else if (!was_there)
 		say_nothing_was_there(inv, name);
 	else if (adopted)
@@ -84,6 +88,10 @@ static int run(struct invocation *inv)
 			name);
 	else
 		invocation_print(inv, "%s: gone, in %s\n", name, text_duration(clock_ms() - started, duration));
+	if (snapshots && !inv->json)
+		invocation_print(inv, "%s: %zu snapshot%s of its guests %s\n", name, snapshots,
+				 snapshots == 1 ? "" : "s",
+				 flags & DOWN_KEEP_DISKS ? "kept with their disks" : "gone with their disks");
 	return EXIT_DONE;
 }
 
@@ -96,7 +104,8 @@ const struct command command_down = {
 		"lab's mark, and "
 		"only that. It needs the lab's name alone; the lab file may be gone. What the guests wrote to "
 		"their disks is "
-		"lost unless --keep-disks is given. Running it when nothing is there is fine.\n\n"
+		"lost unless --keep-disks is given, and so are their snapshots. Running it when nothing is there is "
+		"fine.\n\n"
 		"Guests that are domains of a libvirt are ended and undefined by it. One that is not there, or hangs, "
 		"is given up after 15 seconds, and the guests run on; with --force their QEMUs are ended all the "
 		"same, and what libvirt still has of them is named.\n\n"
@@ -108,14 +117,14 @@ const struct command command_down = {
 			{"LAB", "a running lab's name, or a lab file; the lab of this folder if left out",
 			 COMPLETE_LAB_OR_FILE, .optional = true},
 			{0}},
-	.options = (const struct command_option[]){{"keep-disks", .help = "leave the guests' disks for the next up"},
-						   {"force",
-						    .help = "end guests whose libvirt does not answer without it"},
-						   {"forget-hosts",
-						    .help = "go on without hosts of the lab that do not answer"},
-						   {"home", 0, OPTION_STRING, "NAME",
-						    "only where it is a part of that machine's lab", .hidden = true},
-						   {0}},
+	.options =
+		(const struct command_option[]){
+			{"keep-disks", .help = "leave the guests' disks for the next up"},
+			{"force", .help = "end guests whose libvirt does not answer without it"},
+			{"forget-hosts", .help = "go on without hosts of the lab that do not answer"},
+			{"home", 0, OPTION_STRING, "NAME", "only where it is a part of that machine's lab",
+			 .hidden = true},
+			{0}},
 	.examples = (const struct command_example[]){{"nestvisor down",
 						      "takes away the lab of this folder, or the one that runs"},
 						     {"nestvisor down first --keep-disks", "and leaves its disks"},

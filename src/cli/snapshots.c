@@ -26,7 +26,7 @@ static int list(struct snapshotting *s, const struct folders *folders, const str
 	return r;
 }
 
-/* All below a guest that is a host, as its own nestvisor says it. */
+/* All below a guest that is a host, or all on another machine, as its own nestvisor says it. */
 static void ask_host(struct snapshotting *s, const struct folders *folders, const struct guest *host)
 {
 	const char *const argv[] = {"nestvisor", "snapshots", "--json", "--lab", s->lab->name, NULL};
@@ -47,6 +47,15 @@ static void ask_host(struct snapshotting *s, const struct folders *folders, cons
 			err ? err->message : "its nestvisor does not answer");
 }
 
+/* Another machine answers for all its guests at once. */
+static bool is_first_there(const struct lab *lab, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (lab->root->guests[i]->machine == lab->root->guests[index]->machine)
+			return false;
+	return true;
+}
+
 static int gather(struct snapshotting *s, const struct guest *only, struct error **err)
 {
 	static const char *const options[] = {"--json", NULL};
@@ -54,7 +63,7 @@ static int gather(struct snapshotting *s, const struct guest *only, struct error
 	struct folders folders;
 	int r = folders_of(s->arena, s->lab->name, &folders, err);
 
-	if (r == 0 && only && only->parent != s->lab->root) {
+	if (r == 0 && only && (only->parent != s->lab->root || only->machine)) {
 		r = snapshotting_ask(s, only, "snapshots", options, NULL, "snapshots", &answer, err);
 		return r < 0 ? r : json_array_extend(s->answers, answer);
 	}
@@ -63,6 +72,11 @@ static int gather(struct snapshotting *s, const struct guest *only, struct error
 	for (size_t i = 0; r == 0 && i < s->lab->root->guest_count; i++) {
 		const struct guest *guest = s->lab->root->guests[i];
 
+		if (guest->machine) {
+			if (is_first_there(s->lab, i))
+				ask_host(s, &folders, guest);
+			continue;
+		}
 		r = list(s, &folders, guest, err);
 		if (r == 0 && guest->host && guest->host->guest_count)
 			ask_host(s, &folders, guest);

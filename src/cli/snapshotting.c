@@ -81,7 +81,7 @@ static int one(struct snapshotting *s, const struct guest *guest, const char *na
 	cleanup_json json_t *answer = NULL;
 	int r;
 
-	if (guest->parent != s->lab->root) {
+	if (guest->parent != s->lab->root || guest->machine) {
 		r = snapshotting_ask(s, guest, s->inv->command->name, options, argv, key, &answer, err);
 		if (r == 0)
 			json_array_extend(s->answers, answer);

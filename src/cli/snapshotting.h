@@ -21,7 +21,7 @@ struct snapshotting {
 };
 
 /*
- * Calls `act` for each guest of this host that was chosen, and runs `nestvisor COMMAND --json OPTIONS GUEST -- NAME` in
+ * Calls `act` for each guest of this host and machine that was chosen, and runs `nestvisor COMMAND --json OPTIONS GUEST -- NAME` in
  * the host of each deeper one; what that answers in its `key` is taken over. A guest that fails is told and the next
  * one comes. `skip`: how many operands GUEST is (0 with --all). Returns the exit status.
  */

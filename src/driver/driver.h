@@ -126,6 +126,8 @@ struct driver_ops {
 	 * moment can be copied. Whether it writes to the overlay then, driver_holds tells.
 	 */
 	int (*save)(const char *run_dir, const struct driver_save *save, struct cancel *cancel, struct error **err);
+	/* Its CPUs stand still, and nothing that a killed `save` began goes on: what driver_holds tells then stays so. */
+	int (*pause)(const char *run_dir, struct error **err);
 	/* Its CPUs run. One that runs is success. */
 	int (*resume)(const char *run_dir, struct error **err);
 	/* Defines it again as it was defined here. What runs goes on as it is. */

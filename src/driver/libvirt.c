@@ -670,6 +670,7 @@ const struct driver_ops driver_libvirt = {
 	.look = libvirt_look,
 	.drift = libvirt_drift,
 	.save = libvirt_save,
+	.pause = libvirt_pause,
 	.resume = libvirt_resume,
 	.restore = libvirt_restore,
 };

@@ -76,6 +76,17 @@ int libvirt_save(const char *run_dir, const struct driver_save *save, struct can
 	return 0;
 }
 
+/* libvirt lets nobody suspend a domain of which it is taking a snapshot: this waits for that. */
+int libvirt_pause(const char *run_dir, struct error **err)
+{
+	cleanup_talk struct talk talk = {0};
+	int r = begin(&talk, run_dir, err);
+
+	if (r == 0 && talk.lib->virDomainSuspend(talk.domain) < 0)
+		r = libvirt_fail(talk.lib, talk.uri, err, "the domain %s cannot be stopped", talk.name);
+	return r;
+}
+
 int libvirt_resume(const char *run_dir, struct error **err)
 {
 	cleanup_talk struct talk talk = {0};

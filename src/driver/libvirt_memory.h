@@ -5,6 +5,7 @@
 #include "driver/driver.h"
 
 int libvirt_save(const char *run_dir, const struct driver_save *save, struct cancel *cancel, struct error **err);
+int libvirt_pause(const char *run_dir, struct error **err);
 /* Notes also what the domain is since then: its disk is another file. */
 int libvirt_resume(const char *run_dir, struct error **err);
 

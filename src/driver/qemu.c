@@ -496,5 +496,6 @@ const struct driver_ops driver_qemu = {
 	.stop = qemu_stop,
 	.look = qemu_look,
 	.save = qemu_save,
+	.pause = qemu_pause,
 	.resume = qemu_resume,
 };

@@ -28,6 +28,27 @@ static int open_qmp(const char *run_dir, struct cancel *cancel, struct qmp **ret
 	return qmp_open(path, ANSWER_MS, cancel, ret, err);
 }
 
+/* A migration that goes on would end with the guest stopped once more. */
+static int end_migration(struct qmp *qmp, struct error **err)
+{
+	int r = qmp_execute(qmp, "migrate_cancel", NULL, ANSWER_MS, NULL, NULL, err);
+
+	for (long long end = clock_ms() + ANSWER_MS; r == 0;) {
+		cleanup_json json_t *answer = NULL;
+		const char *status;
+
+		r = qmp_execute(qmp, "query-migrate", NULL, ANSWER_MS, NULL, &answer, err);
+		status = json_get_string(answer, "status", "none");
+		if (strcmp(status, "none") == 0 || strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0 ||
+		    strcmp(status, "cancelled") == 0)
+			return r;
+		if (r == 0 && clock_ms() > end)
+			r = error_set(err, ETIMEDOUT, "QEMU does not end the migration to a file that it was at");
+		cancel_sleep(NULL, LOOK_MS);
+	}
+	return r;
+}
+
 /* Until a migration has ended, either way. */
 static int wait_for_migration(struct qmp *qmp, struct cancel *cancel, struct error **err)
 {
@@ -67,8 +88,6 @@ static int write_memory(struct qmp *qmp, const char *path, struct cancel *cancel
 		r = qmp_execute(qmp, "migrate", json_pack("{s:s}", "uri", "fd:memory"), ANSWER_MS, cancel, NULL, err);
 	if (r == 0)
 		r = wait_for_migration(qmp, cancel, err);
-	if (r == -ECANCELED)
-		qmp_execute(qmp, "migrate_cancel", NULL, ANSWER_MS, NULL, NULL, NULL);
 	return r < 0 ? error_wrap(err, "the guest's memory cannot be written to %s", path) : 0;
 }
 
@@ -136,6 +155,16 @@ int qemu_save(const char *run_dir, const struct driver_save *save, struct cancel
 	if (r == 0 && save->overlay)
 		r = put_overlay(qmp, save, err);
 	return r;
+}
+
+int qemu_pause(const char *run_dir, struct error **err)
+{
+	cleanup_qmp struct qmp *qmp = NULL;
+	int r = open_qmp(run_dir, NULL, &qmp, err);
+
+	if (r == 0)
+		r = qmp_execute(qmp, "stop", NULL, ANSWER_MS, NULL, NULL, err);
+	return r < 0 ? r : end_migration(qmp, err);
 }
 
 int qemu_resume(const char *run_dir, struct error **err)

@@ -7,6 +7,7 @@
 struct qmp;
 
 int qemu_save(const char *run_dir, const struct driver_save *save, struct cancel *cancel, struct error **err);
+int qemu_pause(const char *run_dir, struct error **err);
 int qemu_resume(const char *run_dir, struct error **err);
 
 /* Of a QEMU that was started to go on from a file: waits until it has read it, and lets its CPUs run. -ECONNRESET where

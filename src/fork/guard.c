@@ -5,6 +5,7 @@
 #include "model/lab.h"
 
 #include <errno.h>
+#include <string.h>
 
 int guard_kind(const struct session *session, const struct guest *guest, struct error **err)
 {
@@ -24,6 +25,14 @@ int guard_kind(const struct session *session, const struct guest *guest, struct 
 			guest->path);
 		error_hint(err, "its guests can have snapshots, each by itself: nestvisor snapshot %s/GUEST",
 			   guest->path);
+		return -EOPNOTSUPP;
+	}
+	if (guest->libvirt && strstr(guest->libvirt, ":///session")) {
+		error_set(
+			err, EOPNOTSUPP,
+			"%s is a guest of the libvirt of a user's session, which cannot write where snapshots are kept",
+			guest->path);
+		error_hint(err, "driver: qemu:///system, or qemu");
 		return -EOPNOTSUPP;
 	}
 	return 0;

@@ -6,7 +6,7 @@ struct error;
 struct guest;
 struct session;
 
-/* -EOPNOTSUPP for adopted guests and for hosts, with what to do instead. */
+/* -EOPNOTSUPP for adopted guests, for hosts, and for guests of a user's own libvirt, with what to do instead. */
 int guard_kind(const struct session *session, const struct guest *guest, struct error **err);
 
 #endif

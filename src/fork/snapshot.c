@@ -39,6 +39,8 @@ static int settle(const struct store *store, const char *overlay, struct error *
 	struct driver_state state = {0};
 	int r = store->driver->look(store->run_dir, &state, err);
 
+	if (r == 0 && state.running)
+		r = store->driver->pause(store->run_dir, err);
 	if (r == 0 && overlay && state.running && driver_holds(store->run_dir, store_file(store, overlay)))
 		r = store_set_current(store, overlay, err);
 	if (r == 0 && state.running)

@@ -51,6 +51,9 @@ int snapshot_check_name(const char *name, struct error **err);
 int snapshot_list(struct arena *arena, const struct folders *folders, const struct guest *guest, struct snapshot **ret,
 		  size_t *ret_count, struct error **err);
 
+/* How many the guests of a lab have on this host, by its name alone: the lab file may be gone. */
+size_t snapshot_count(const char *lab);
+
 /* What of the guest was begun and not ended, "snapshot x"; NULL: nothing. In the arena. */
 const char *snapshot_interrupted(struct arena *arena, const struct folders *folders, const struct guest *guest);
 

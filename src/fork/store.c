@@ -163,6 +163,37 @@ int snapshot_list(struct arena *arena, const struct folders *folders, const stru
 	return 0;
 }
 
+static size_t count_in(const char *folder)
+{
+	cleanup_closedir DIR *dir = opendir(folder);
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir)))
+		count += snapshot_check_name(entry->d_name, NULL) == 0;
+	return count;
+}
+
+size_t snapshot_count(const char *lab)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_closedir DIR *dir = NULL;
+	struct folders folders;
+	struct dirent *entry;
+	size_t count = 0;
+
+	if (folders_of(arena, lab, &folders, NULL) < 0)
+		return 0;
+	dir = opendir(folders.state);
+	while (dir && (entry = readdir(dir))) {
+		const char *dot = strrchr(entry->d_name, '.');
+
+		if (dot && strcmp(dot, ".snapshots") == 0)
+			count += count_in(arena_printf(arena, "%s/%s", folders.state, entry->d_name));
+	}
+	return count;
+}
+
 int store_find(const struct store *store, const char *name, struct snapshot *ret, struct error **err)
 {
 	cleanup_strbuf struct strbuf names = {0};

@@ -214,7 +214,8 @@ static const struct schema schemas[] = {
 	{"down", 1, "what was taken away", JSON({
 		"properties": {
 			"lab": {"type": "string"},
-			"disks_kept": {"type": "boolean"}
+			"disks_kept": {"type": "boolean"},
+			"snapshots": {"type": "integer", "minimum": 0, "description": "of guests of this host, that went, or were kept, with their disks"}
 		},
 		"required": ["lab", "disks_kept"]
 	})},

@@ -58,4 +58,78 @@ for g in a b; do
 done
 check "snapshots lists them" test "$(names)" = "a:one a:two b:one b:two"
 check "with their descriptions" says "the first" nv snapshots a
+check "virsh shows the domain with its new disk" says "b.snapshots/disk-" virsh domblklist snap:b
+check "and libvirt no snapshot" test -z "$(virsh snapshot-list snap:b --name)"
+check "a name that is taken is refused" says 'has a snapshot "two" already' nv snapshot a two
+check "a name that is none, too" status 2 nv snapshot a ../x
+check "one that there is not, with those that there are" says "there are: one, two" nv restore a three
+
+# Isolation is that of now: the snapshots are of open guests.
+for g in a b; do
+	check "$g: cut" nv cut $g --no-verify
+	check "$g: back to when it was open" nv restore $g one
+	check "$g: it is cut all the same" status 1 nv exec $g -- ping -c1 -W2 203.0.113.1
+	check "$g: and said to be" says "cut" nv status
+	check "$g: opened" nv open $g --no-verify
+	check "$g: it reaches the world" nv exec $g -- ping -c1 -W5 203.0.113.1
+done
+
+# Killed: the guest goes on, and there is a whole snapshot or none.
+recovered() { # GUEST VALUE
+	check "$1: up after it" nv up
+	check "$1: the guest goes on" has "$1" "$2"
+	check "$1: nothing goes on" test ! -e $state/$1.snapshots/pending
+	check "$1: plan finds nothing to do" status 0 nv plan
+}
+for g in a b; do
+	folder=$state/$g.snapshots n=0
+	for point in "exists $folder/pending" "exists $folder/.new/memory" "exists $folder/$([ $g = a ] && echo disk-5 || echo disk-5).qcow2"; do
+		put $g kill$((++n))
+		check "$g: snapshot killed when it ${point/$folder\//}" "$here/../lib/kill-at" $point "$nestvisor" snapshot $g killed
+		recovered $g kill$n
+		names $g | grep -q killed && check "$g: what there is of it is whole" nv snapshot --remove $g killed
+	done
+	for point in "exists $folder/pending" "gone /run/nestvisor/snap/guests/$g/qga.lock" "exists /run/nestvisor/snap/guests/$g/pid.new" "exists /run/nestvisor/snap/guests/$g/qemu.log"; do
+		[ "$g$point" = "a${point#exists*pid.new}" ] || [ $g = a ] || case $point in *pid.new|*qemu.log) continue ;; esac
+		put $g lost
+		"$here/../lib/kill-at" $point "$nestvisor" restore $g two > /dev/null 2>&1
+		check "$g: restore killed when ${point/\/run\/nestvisor\/snap\/guests\//}: done by the next" nv restore $g two
+		recovered $g second
+	done
+done
+
+# No room: one error, and the guest goes on.
+for g in a b; do
+	put $g room
+	mount -o remount,size=$(($(du -sm /var/lib/nestvisor | cut -f1) + 20))M /var/lib/nestvisor
+	check "$g: without room there is no snapshot" says "no snapshot of $g was taken" nv snapshot $g full
+	output
+	mount -o remount,size=2G /var/lib/nestvisor
+	check "$g: and nothing is left of it" test ! -e $state/$g.snapshots/.new -a ! -e $state/$g.snapshots/pending
+	check "$g: the guest goes on" has $g room
+done
+
+# What is damaged, or is of another machine, is not touched.
+truncate -s 1M $state/a.snapshots/two/memory
+check "a snapshot that is not whole is refused" says "not whole" nv restore a two
+check "and listed as such" says "not whole" nv snapshots a
+check "it is removed" nv snapshot --remove a two
+sed -i 's/128M, disk: 64M, nics: \[{network: lan, address: 192.168.7.2}/160M, disk: 64M, nics: [{network: lan, address: 192.168.7.2}/' snap.nest.yaml
+check "a with more memory" nv up
+check "its snapshot is of another machine" says "memory 128 MiB → 160 MiB" nv restore a one
+check "which its disk is not" nv restore --no-memory a one
+check "it has booted with its disk of then" says first inside a 'dd if=/dev/vda bs=16 count=1 2>/dev/null | tr -d "\0"'
+check "plan finds nothing to do" status 0 nv plan
+virsh setmaxmem snap:b 262144 --config
+check "b, which somebody changed, is not overwritten" says "would be overwritten" nv restore b one
+
+# Down, and up again.
+check "down --keep-disks says what it keeps" says "3 snapshots of its guests kept" nv down --keep-disks
+check "up" nv up
+check "a snapshot is older than that" nv restore b one
+check "and as it was" has b first
+check "plan finds nothing to do" status 0 nv plan
+check "down says that they go" says "3 snapshots of its guests gone" nv down
+check "and leaves nothing" clean
+check "no domain either" test -z "$(virsh list --all)"
 finish
