@@ -404,11 +404,14 @@ static void add_homes(struct strbuf *out, const struct lab *lab)
 	rules_set_end(&set);
 }
 
-static void add_tap_chains(struct strbuf *out)
+static void add_tap_chains(struct strbuf *out, bool stretched)
 {
 	strbuf_add(out, "\tchain from_tap_arp {\n"
-			"\t\tiifname . arp saddr ether != @tap_mac drop\n"
-			"\t\tiifname . arp saddr ip @tap_ip4 return\n"
+			"\t\tiifname . arp saddr ether != @tap_mac drop\n");
+	if (stretched)
+		strbuf_add(out, "\t\tiifname @stretched iifname . arp saddr ip @tap_ip4 "
+				"iifname . arp saddr ether . arp saddr ip != @own4 drop\n");
+	strbuf_add(out, "\t\tiifname . arp saddr ip @tap_ip4 return\n"
 			"\t\tiifname . arp saddr ip @tap_subnets4 return\n"
 			"\t\tarp saddr ip 0.0.0.0 return\n" /* is it free? RFC 5227 */
 			"\t\tarp saddr ip @owned4 drop\n"
@@ -490,8 +493,6 @@ static void add_far_chains(struct strbuf *out, const struct lab *lab)
 			"\t\tiifname . ether saddr @homes meta mark set 0x00000000 accept\n"
 			"\t\tiifname . ether saddr != @tap_mac drop\n"
 			"\t\tether saddr vmap @mac_from\n"
-			"\t\tether type arp iifname . arp saddr ip @tap_ip4 iifname . arp saddr ether . arp saddr ip "
-			"!= @own4 drop\n"
 			"\t\tether type ip jump from_far_ip4\n"
 			"\t\tether type ip6 jump from_far_ip6\n"
 			"\t}\n"
@@ -620,7 +621,7 @@ void rules_format_bridge(const struct lab *lab, const struct elements *elements,
 	add_gateways6(out, lab);
 	rules_add_isolation_sets(out, lab, elements, IN_BRIDGE);
 	add_advert_chain(out, lab);
-	add_tap_chains(out);
+	add_tap_chains(out, rules_are_stretched(lab));
 	add_bridge_chains(out, lab);
 	strbuf_add(out, "}\n");
 }
