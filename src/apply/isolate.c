@@ -502,7 +502,8 @@ static struct isolation *until_filtered(struct arena *arena, const struct isolat
 		const struct isolation_setting *s = &after->settings[index];
 		struct isolation_setting by_rules = *s;
 
-		if (root->guests[i]->machine || s->method != ISOLATION_NWFILTER || isolation_same_setting(&before->settings[index], s))
+		if (root->guests[i]->machine || s->method != ISOLATION_NWFILTER ||
+		    isolation_same_setting(&before->settings[index], s))
 			continue;
 		if (!held) {
 			held = isolation_copy(after);
@@ -544,7 +545,11 @@ static int put_in_force(struct arena *arena, const struct folders *folders, cons
 {
 	const struct isolation *held = until_filtered(arena, before, after);
 	struct net_switched more;
-	int r = save(folders, held ? held : after, err);
+	int r;
+
+	if (held)
+		nwfilter_get_ready();
+	r = save(folders, held ? held : after, err);
 
 	if (r == 0)
 		r = switch_here(net, before, held ? held : after, ret, err);

@@ -6,6 +6,7 @@
 #include "base/nftables.h"
 #include "driver/driver.h"
 #include "driver/libvirt_filter.h"
+#include "driver/libvirt_library.h"
 #include "net/net.h"
 
 #include <errno.h>
@@ -109,6 +110,11 @@ static bool has_started(const char *run_dir)
 	struct driver_state state = {0};
 
 	return driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && state.running;
+}
+
+void nwfilter_get_ready(void)
+{
+	libvirt_load_ahead();
 }
 
 int nwfilter_put(struct arena *arena, const struct folders *folders, struct net *net, const struct isolation *isolation,

@@ -23,6 +23,9 @@ struct net;
 int nwfilter_check(const struct lab *lab, const struct guest *guest, const struct isolation_setting *setting,
 		   struct error **err);
 
+/* libvirt will be asked to change something: gets ready for that beside what the caller does first. */
+void nwfilter_get_ready(void);
+
 /*
  * Of a guest of this host that runs: its filter as its setting says, or none where the rules hold it. `asked`: also
  * where libvirt should have it already. Guests that do not run get it when they start. With the isolation's lock held.
@@ -35,8 +38,8 @@ int nwfilter_plug(const struct folders *folders, struct net *net, const struct i
 		  const struct guest *guest, struct error **err);
 
 /*
- * Whether the kernel has what libvirt has written for the taps of a guest that is held so: looked for in nftables, where
- * ebtables-nft keeps it. False also where that cannot be seen.
+ * Whether the kernel has what libvirt has written for the taps of a guest that is held so: looked for in nftables,
+ * where ebtables-nft keeps it. False also where that cannot be seen.
  */
 bool nwfilter_stands(const struct guest *guest);
 

@@ -79,6 +79,24 @@ static void load(void)
 	missing = start_events() ? NULL : "a thread for its events";
 }
 
+static void *load_now(void *data)
+{
+	pthread_once(&once, load);
+	return NULL;
+}
+
+void libvirt_load_ahead(void)
+{
+	sigset_t all, before;
+	pthread_t thread;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread, NULL, load_now, NULL) == 0)
+		pthread_detach(thread);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 int libvirt_load(const struct libvirt **ret, struct error **err)
 {
 	int r;

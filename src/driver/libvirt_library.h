@@ -66,6 +66,8 @@ struct libvirt {
 
 /* -ENOENT where there is no libvirt here, or one that is too old. Thread-safe. */
 int libvirt_load(const struct libvirt **ret, struct error **err);
+/* Begins with it while the caller does something else first: its libraries take some 10 ms. */
+void libvirt_load_ahead(void);
 
 /* How long a libvirtd may be silent before it counts as one that hangs, in seconds: for who looks, and for who changes
  * something; at a host that is itself a guest it may have to ask an emulated QEMU what it can first. */
