@@ -739,6 +739,12 @@ static void test_emulated_svm(void **state)
 	f->guest.firmware = FIRMWARE_BIOS;
 	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
 	assert_string_equal(profile->machine, "pc");
+	assert_non_null(strstr(profile->append, "mitigations=off"));
+	f->guest.svm_emulated = false;
+	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
+	assert_string_equal(profile->machine, "pc");
+	assert_string_equal(profile->append, "");
+	f->guest.svm_emulated = true;
 	f->image.kernel = NULL;
 	assert_int_equal(profile_choose(&f->guest, &profile, NULL), 0);
 	assert_string_equal(profile->machine, "q35");
