@@ -69,6 +69,8 @@ $virsh dumpxml filtered:x | sed -n '/<interface/,/<\/interface>/p' | sed 's/nest
 sed '/<filterref/,/<\/filterref>/d' same.xml >off.xml
 $virsh nwfilter-dumpxml nestvisor-cut | sed 's/nestvisor-cut/bench-same/; /<uuid>/d' >same-filter.xml
 $virsh nwfilter-define same-filter.xml
+sed 's/bench-same/bench-once/' same-filter.xml >once-filter.xml
+sed 's/bench-same/bench-once/' same.xml >once.xml
 $virsh nwfilter-define /dev/stdin <<'XML'
 <filter name='bench-cut' chain='root'>
   <rule action='accept' direction='out' priority='100'><all dstipaddr='192.168.0.0' dstipmask='16'/></rule>
@@ -89,8 +91,8 @@ ways = {
     "virsh --live, the same nwfilter": (update + "--live same.xml", update + "--live off.xml"),
     "virsh --live --config": (update + "--live --config same.xml", update + "--live --config off.xml"),
     "virsh nwfilter-define and --live --config": (
-        f"{virsh} nwfilter-define same-filter.xml && {update} --live --config same.xml",
-        update + "--live --config off.xml"),
+        f"{virsh} nwfilter-define once-filter.xml && {update} --live --config once.xml",
+        f"{update} --live --config off.xml && {virsh} nwfilter-undefine bench-once"),
     "virsh --live, an nwfilter of three rules": (update + "--live guide.xml", update + "--live off.xml"),
 }
 times = {way: ([], []) for way in ways}
