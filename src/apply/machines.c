@@ -103,8 +103,8 @@ int machines_check_part(const struct lab *part, const struct lab *applied, struc
 
 /* ─── the way there ─── */
 
-int machines_open(struct arena *arena, const struct folders *folders, const struct lab *lab,
-		  const struct lab_machine *machine, struct transport **ret, struct error **err)
+static struct ssh_target target_of(struct arena *arena, const struct folders *folders, const struct lab *lab,
+				   const struct lab_machine *machine)
 {
 	char id[ID_TEXT_SIZE];
 	struct ssh_target target = {
@@ -119,6 +119,14 @@ int machines_open(struct arena *arena, const struct folders *folders, const stru
 	model_derive_id(lab->name, machine->name, id);
 	if (file_exists(folders->run))
 		target.control_path = arena_printf(arena, "%s/ssh-%s", folders->run, id);
+	return target;
+}
+
+int machines_open(struct arena *arena, const struct folders *folders, const struct lab *lab,
+		  const struct lab_machine *machine, struct transport **ret, struct error **err)
+{
+	const struct ssh_target target = target_of(arena, folders, lab, machine);
+
 	return transport_ssh(&target, ret, err);
 }
 
@@ -188,6 +196,11 @@ int machines_leave(const struct folders *folders, const char *name, const json_t
 		r = transport_run(t, argv, NULL, 0, -1, cancel, &output, err);
 	if (r == 0 && output.status)
 		r = machines_fail(lab->machines[0], output.status, output.err, err);
+	if (lab) {
+		const struct ssh_target target = target_of(arena, folders, lab, lab->machines[0]);
+
+		ssh_end_master(&target, NULL, NULL);
+	}
 	report(reporter, r < 0 ? REPORT_FAILED : REPORT_DONE, name,
 	       r < 0 ? "its part is still there" : "its part is gone");
 	return r < 0 ? error_wrap(err, "host %s", name) : 0;

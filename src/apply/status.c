@@ -50,7 +50,7 @@ static void look_direct(struct session *s, const struct guest *guest, struct gue
 	cleanup_error struct error *err = NULL;
 
 	*status = (struct guest_status){.state = GUEST_ABSENT};
-	if (!value)
+	if (!value || json_get_string(value, "machine", NULL)) /* it was on another machine until now */
 		return;
 	remember(s, value, status);
 	if (driver_of(run_dir)->look(run_dir, &state, &err) < 0) {

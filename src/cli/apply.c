@@ -28,9 +28,10 @@ static int run(struct invocation *inv)
 	if (apply_wait_for_host(inv->cancel, &err) < 0 ||
 	    session_open(lab, SESSION_CHANGE, "apply", inv->reporter, inv->cancel, &session, &err) < 0)
 		return invocation_fail(inv, &err);
-	refuse_foreign(&session, &err);
+	if (refuse_foreign(&session, &err) < 0) /* what is here is nothing to tell */
+		return invocation_fail(inv, &err);
 	session.overwrite = invocation_flag(inv, "overwrite");
-	if (!err && lab->isolation)
+	if (lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
 	if (!err)
 		snapshot_recover(&session, &err);
