@@ -155,7 +155,8 @@ static void note_running(struct patients *patients, struct patient *patient, con
 		const struct guest *guest = lab->root->guests[i];
 		const struct guest_status *seen = &status.guests[guest->index];
 
-		if (seen->state != GUEST_RUNNING || !seen->accelerator || strcmp(seen->accelerator, "kvm") != 0)
+		if (guest->machine || seen->state != GUEST_RUNNING || !seen->accelerator ||
+		    strcmp(seen->accelerator, "kvm") != 0)
 			continue;
 		patient->probe = PROBE_WORKS;
 		patient->probe_why = arena_printf(patients->examination->arena, "%s runs under KVM", guest->path);
@@ -288,13 +289,22 @@ static void note_guests(const struct visit *visit, struct patient *patient, cons
 	for (size_t i = 0; visit->status && i < host->guest_count; i++) {
 		const struct guest_status *seen = &visit->status->guests[host->guests[i]->index];
 
-		if (seen->state != GUEST_RUNNING || !seen->accelerator || strcmp(seen->accelerator, "kvm") != 0)
+		if (guest_runs_on(host->guests[i]) != host || seen->state != GUEST_RUNNING || !seen->accelerator ||
+		    strcmp(seen->accelerator, "kvm") != 0)
 			continue;
 		patient->probe = PROBE_WORKS;
 		patient->probe_why =
 			arena_printf(visit->patients->examination->arena, "%s runs under KVM", host->guests[i]->path);
 		return;
 	}
+}
+
+/* The host that it is on; NULL: a further machine of L0 that did not answer, or one below such. */
+static struct patient *outer_of(const struct visit *visit, const struct guest *guest)
+{
+	const struct guest *on = guest_runs_on(guest)->guest;
+
+	return on ? visit->of_guest[on->index] : visit->patients->examination->patients[0];
 }
 
 static struct patient *add_guest(struct visit *visit, const struct guest *guest, const struct facts *facts)
@@ -305,8 +315,7 @@ static struct patient *add_guest(struct visit *visit, const struct guest *guest,
 	patient->layer_known = true;
 	patient->guest = guest;
 	patient->wanted = guest->host;
-	patient->outer = guest->parent->guest ? visit->of_guest[guest->parent->guest->index]
-					      : visit->patients->examination->patients[0];
+	patient->outer = outer_of(visit, guest);
 	patient->nests = TRUTH_NO;
 	patient->nests_why = "the lab file gives it no guests with guests";
 	for (size_t i = 0; i < guest->host->guest_count; i++)
@@ -338,8 +347,7 @@ static enum truth runs_kvm(const struct patient *patient)
 static void add_derived(struct visit *visit, const struct guest *guest)
 {
 	struct arena *arena = visit->patients->examination->arena;
-	const struct patient *outer = guest->parent->guest ? visit->of_guest[guest->parent->guest->index]
-							   : visit->patients->examination->patients[0];
+	const struct patient *outer = outer_of(visit, guest);
 	struct derivation derivation = {.host = outer->facts,
 					.guest = guest,
 					.kvm = runs_kvm(outer),
@@ -379,6 +387,44 @@ static void ask_guests(struct visit *visit, const struct facts **facts)
 	collect_clear(results, list.count);
 }
 
+/* The further machines of L0, which are there whether the lab runs or not. */
+static void add_machines(struct visit *visit)
+{
+	struct patients *patients = visit->patients;
+	struct arena *arena = patients->examination->arena;
+	struct collect_list list = {.arena = arena};
+	struct collect_result *results = arena_alloc(arena, (visit->lab->machine_count + 1) * sizeof(*results));
+
+	for (size_t i = 0; i < visit->lab->machine_count; i++)
+		collect_add_guest(&list, visit->lab, visit->lab->machines[i]->guest);
+	if (list.count)
+		collect_all(patients->inv, COLLECT_FACTS, list.targets, list.count, ASK_MS, results);
+	for (size_t i = 0; i < list.count; i++) {
+		const struct guest *machine = list.targets[i].guest;
+		struct bundle *bundle = steal_pointer(&results[i].bundle);
+		struct patient *patient;
+
+		if (results[i].err) {
+			invocation_warn(patients->inv, "%s and what it runs is not examined: %s", machine->path,
+					results[i].err->message);
+			continue;
+		}
+		keep_bundle(patients, bundle);
+		patient = examination_add(patients->examination, machine->path, bundle->hosts[0]);
+		patient->layer_known = true;
+		patient->wanted = machine->host;
+		patient->nests = TRUTH_NO;
+		for (size_t j = 0; j < machine->host->guest_count; j++)
+			if (machine->host->guests[j]->nested) {
+				patient->nests = TRUTH_YES;
+				patient->nests_why = machine->host->guests[j]->path;
+			}
+		note_guests(visit, patient, machine->host);
+		visit->of_guest[machine->index] = patient;
+	}
+	collect_clear(results, list.count);
+}
+
 static void add_guests(struct visit *visit)
 {
 	struct arena *arena = visit->patients->examination->arena;
@@ -389,7 +435,7 @@ static void add_guests(struct visit *visit)
 	for (size_t i = 0; i < visit->lab->guest_count; i++) {
 		const struct guest *guest = visit->lab->guests[i];
 
-		if (!is_host(guest))
+		if (!is_host(guest) || !outer_of(visit, guest))
 			continue;
 		if (facts[i])
 			add_guest(visit, guest, facts[i]);
@@ -418,6 +464,22 @@ static bool lab_runs(struct patients *patients, const struct lab *lab)
 	       file_exists(folders.lab_file);
 }
 
+/* What of a lab with several machines runs on this one. */
+static const struct host *runs_here(struct arena *arena, const struct lab *lab)
+{
+	struct host *host = arena_new_struct(arena, struct host);
+
+	if (!lab->machine_count)
+		return lab->root;
+	*host = *lab->root;
+	host->guests = arena_alloc(arena, (lab->root->guest_count + 1) * sizeof(struct guest *));
+	host->guest_count = 0;
+	for (size_t i = 0; i < lab->root->guest_count; i++)
+		if (!lab->root->guests[i]->machine)
+			host->guests[host->guest_count++] = lab->root->guests[i];
+	return host;
+}
+
 int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe)
 {
 	cleanup_session struct session session = {.lock = -1};
@@ -425,7 +487,7 @@ int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe
 	cleanup_error struct error *err = NULL;
 	struct visit visit = {.patients = patients,
 			      .lab = keep_lab(patients, lab),
-			      .of_guest = arena_alloc(arena, (lab->guest_count + 1) * sizeof(*visit.of_guest)),
+			      .of_guest = arena_alloc(arena, (lab_index_count(lab) + 1) * sizeof(*visit.of_guest)),
 			      .silent = arena_alloc(arena, (lab->guest_count + 1) * sizeof(*visit.silent))};
 	struct lab_status status;
 	struct patient *host;
@@ -447,7 +509,7 @@ int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe
 		host->layer = lab->root->layer;
 		host->host = arena_strdup(arena, lab->root->path);
 	}
-	host->wanted = lab->root;
+	host->wanted = runs_here(arena, lab);
 	host->nests = truth_of(lab_nests(lab));
 	host->nests_why =
 		arena_printf(arena, "the lab %s%s", lab->name, lab_nests(lab) ? "" : " has no guests with guests");
@@ -456,6 +518,7 @@ int patients_add_lab(struct patients *patients, struct lab *lab, bool with_probe
 		result = probe(patients, host);
 	if (result != EXIT_DONE)
 		return result;
+	add_machines(&visit);
 	add_guests(&visit);
 	tell_left_out(patients, lab);
 	return EXIT_DONE;
