@@ -96,7 +96,8 @@ static int make_routes(struct net *net, struct error **err)
 	if (missing)
 		return error_set(err, ENODEV, "the way behind %s leads over the bridge %s, which is not there",
 				 missing->guest->path, missing->network->bridge);
-	r = route_set(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count, true, err);
+	r = route_set(nl, wanted.routes, wanted.count,
+		      &(struct route_scope){wanted.bridges, net->lab->root->network_count, true}, err);
 	return r < 0 ? r : net_refresh_uplink(net, nl, err);
 }
 
@@ -121,7 +122,8 @@ static int check_routes(struct net *net, bool *ret_same, struct error **err)
 		return r;
 	collect(net->lab, nl, &wanted, &missing);
 	return missing ? 0
-		       : route_check(nl, wanted.routes, wanted.count, wanted.bridges, net->lab->root->network_count,
+		       : route_check(nl, wanted.routes, wanted.count,
+				     &(struct route_scope){wanted.bridges, net->lab->root->network_count, true},
 				     ret_same, err);
 }
 

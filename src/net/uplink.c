@@ -99,7 +99,7 @@ static int set_up_outer(struct net *net, struct netlink *root, const struct net_
 	if (r < 0)
 		return r;
 	routes = outer_routes(net, transit, outer.index, &count);
-	return route_set(root, routes, count, &outer.index, 1, false, err);
+	return route_set(root, routes, count, &(struct route_scope){&outer.index, 1, false}, err);
 }
 
 /* Checks the rules in the root namespace, and loads them where they differ and `load` says so. */
@@ -187,7 +187,7 @@ static int set_up_inner(struct net *net, struct netlink *inside, const struct ne
 	if (r == 0)
 		r = veth_set_addresses(inside, &world, addresses, err);
 	count = inner_routes(net, inside, transit, way6, world.index, routes);
-	return r < 0 ? r : route_set(inside, routes, count, &world.index, 1, true, err);
+	return r < 0 ? r : route_set(inside, routes, count, &(struct route_scope){&world.index, 1, true}, err);
 }
 
 static int remove_root_rules(const struct net_names *names, const char *record, struct error **err)
@@ -349,7 +349,7 @@ static int check_inner(struct net *net, struct netlink *inside, struct netlink *
 	if (r < 0 || !*ret_same)
 		return r;
 	count = inner_routes(net, inside, transit, outside.forwards6, world->index, routes);
-	r = route_check(inside, routes, count, &world->index, 1, ret_same, err);
+	r = route_check(inside, routes, count, &(struct route_scope){&world->index, 1, true}, ret_same, err);
 	if (r < 0 || *ret_same || pasta || count == 1)
 		return r;
 	/* Asked last, for it reads all chains: where the machine does not forward IPv6 there is no route for it. */
@@ -357,7 +357,7 @@ static int check_inner(struct net *net, struct netlink *inside, struct netlink *
 	if (r < 0 || outside.forwards6)
 		return r;
 	count = inner_routes(net, inside, transit, false, world->index, routes);
-	return route_check(inside, routes, count, &world->index, 1, ret_same, err);
+	return route_check(inside, routes, count, &(struct route_scope){&world->index, 1, true}, ret_same, err);
 }
 
 static int check_outer(struct net *net, struct netlink *root, const struct net_transit *transit, bool *ret_same,
@@ -375,7 +375,7 @@ static int check_outer(struct net *net, struct netlink *root, const struct net_t
 	if (link_get(root, net->names.veth, &outer) < 0)
 		return 0;
 	routes = outer_routes(net, transit, outer.index, &count);
-	r = route_check(root, routes, count, &outer.index, 1, ret_same, err);
+	r = route_check(root, routes, count, &(struct route_scope){&outer.index, 1, false}, ret_same, err);
 	return r < 0 || !*ret_same ? r : root_rules(net, transit, false, ret_same, err);
 }
 
