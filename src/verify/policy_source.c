@@ -103,11 +103,21 @@ static pset own_of_nic(const struct asking *asking, const struct nic *nic)
 	return pset_and(space, set, pset_or(space, four, six));
 }
 
+/* Whatever is on a cable is in a frame: a set of packets has also those that are in none. */
+static pset in_frames(const struct asking *asking, pset packets)
+{
+	struct space *space = asking->space;
+	pset without = pset_or(space, pset_masked(space, PSET_SMAC, PSET_NO_MAC, PSET_NO_MAC),
+			       pset_masked(space, PSET_DMAC, PSET_NO_MAC, PSET_NO_MAC));
+
+	return pset_minus(space, packets, without);
+}
+
 static void add_cable(const struct asking *asking, struct sources *sources, const struct nic *nic, pset packets,
 		      const char *who)
 {
 	const struct guest *guest = nic->guest;
-	struct spread_start start = {.packets = packets, .frames = true};
+	struct spread_start start = {.packets = in_frames(asking, packets), .frames = true};
 	struct cable cable;
 	struct sender *source;
 

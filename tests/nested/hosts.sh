@@ -31,12 +31,16 @@ guests:
   b: {placement: right, nics: [{network: lan, address: [192.168.122.11, "fd00:122::11"]}], publish: [{port: 8000, as: 18000}]}
   c: {placement: third, nics: [{network: lan, address: [192.168.122.12, "fd00:122::12"]}]}
   d: {placement: right, nics: [{network: lan}]}
+policy:
+  - allow: {from: b, to: c}
 X
 states() {
 	nv status "$@" --json | python3 -c '
 import json, sys
 print(*sorted(g["path"] + "=" + str(g.get("host")) + "/" + g["state"] + "/" + g["world"] for g in json.load(sys.stdin)["guests"]))'
 }
+# promised RESULT PROMISE
+promised() { local all; all=$(nv verify 2>&1) || true; printf '%s\n' "$all" | grep -Eq "^$1 +$2" || { printf '%s\n' "$all"; return 1; }; }
 all_run="a=L0/running/open b=right/running/open c=third/running/open d=right/running/open"
 
 check "up" nv up
@@ -66,6 +70,8 @@ served() { # TCP, from this machine to the published port of a guest on right
 	until_true 10 says "over TCP" bash -c 'exec 3<> /dev/tcp/127.0.0.1/18000 && printf "GET / HTTP/1.0\r\n\r\n" >&3 && cat <&3'
 }
 check "a published port of b answers at home" served
+check "verify proves that b reaches c" promised proved "allow: .from: b, to: c"
+check "by two bridges" way delivered "b right third c" nv path --from b --to c --json
 
 # isolation
 check "cut takes b off the world" nv cut b
@@ -75,6 +81,7 @@ check "its administrator gets in" says Linux nv exec b -- uname
 check "by the network, too" nv exec L0 -- ping -c1 -W5 192.168.122.11
 check "and its neighbours" nv exec c -- ping -c1 -W5 192.168.122.11
 check "status says so" says "b=right/running/cut" states
+check "verify proves that nothing of it gets to the world" promised proved "b is cut"
 flushed() { on right ip netns exec nestvisor-hosts nft flush ruleset; }
 check "right's rules are gone" flushed
 check "home holds b by itself" status 1 nv exec b -- ping -c1 -W1 203.0.113.1
@@ -90,6 +97,7 @@ check "b gets to the world" nv exec b -- ping -c1 -W5 203.0.113.1
 # a machine that does not answer
 check "right is deaf" machine_deaf right
 check "status does not know what is there" says "b=right/unknown/open" states
+check "verify does not, either" promised unknown "allow: .from: b, to: c"
 check "and knows the rest" says "c=third/running/open" states
 check "its guests live on" nv exec a -- ping -c1 -W5 192.168.122.11
 check "right answers again" machine_listen right 10.0.0.2
