@@ -303,7 +303,7 @@ static void check_image(struct build *b, const struct guest *guest)
 static void check_firmware(struct build *b, const struct guest *guest)
 {
 	if (guest->firmware != FIRMWARE_BIOS && image_lives_in_memory(guest->image) &&
-	    !windows_version(guest->os)) /* which is a mistake of its own */
+	    !settings_system(guest->os)) /* which is a mistake of its own */
 		problems_error(b->problems, guest_spot(b, guest, GUEST_FIRMWARE), "take image: debian-12",
 			       "the image %s does not boot by UEFI", guest->image);
 	if (windows_version(guest->os) == WINDOWS_11 && (guest->firmware != FIRMWARE_UEFI_SECURE || !guest->tpm))

@@ -220,6 +220,7 @@ static void same_nics(const struct guest *a, const struct guest *b)
 		same_bytes(a->nics[i].address4, b->nics[i].address4);
 		same_bytes(a->nics[i].address6, b->nics[i].address6);
 		same_bytes(a->nics[i].mac, b->nics[i].mac);
+		assert_int_equal(a->nics[i].queues, b->nics[i].queues);
 		same_text(a->nics[i].tap, b->nics[i].tap);
 	}
 }
@@ -399,7 +400,7 @@ static const char small[] =
 	"    nics: [{network: n, address: 10.0.0.2}]\n"
 	"    networks: {in: {subnet: 10.0.1.0/24, mtu: 1400, uplink: route}}\n"
 	"    guests:\n"
-	"      a: {nics: [{network: in, address: 10.0.1.2, mac: \"02:00:00:00:00:07\"}]}\n"
+	"      a: {nics: [{network: in, address: 10.0.1.2, mac: \"02:00:00:00:00:07\", queues: 1}]}\n"
 	"  hv2: {nics: [{network: n, address: 10.0.0.3}], networks: {in: {subnet: 10.0.2.0/24, uplink: route}}}\n"
 	"policy:\n"
 	"  - allow: {from: hv2, to: hv1/a, port: 22}\n"
@@ -421,6 +422,7 @@ static void test_part_says_all(void **state)
 	assert_string_equal(json_get_string(guest, "world", ""), "open");
 	assert_int_equal(json_get_integer(guest, "cpus", 0), 1);
 	assert_string_equal(json_get_string(nic, "mac", ""), "02:00:00:00:00:07");
+	assert_int_equal(json_get_integer(nic, "queues", 0), 1);
 	assert_int_equal(json_get_integer(json_object_get(json_object_get(part, "networks"), "in"), "mtu", 0), 1400);
 	assert_int_equal(json_array_size(json_object_get(part, "policy")), 3); /* without the one of hv2 alone */
 }
