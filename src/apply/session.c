@@ -95,6 +95,18 @@ static void tell_unknown_drift(struct session *session, const struct lab_status 
 			       status->guests[i].drift.unknown);
 }
 
+/* What a machine that does not answer runs is not said to be as it should be. */
+static void tell_silent_machines(struct session *session, const struct lab_status *status)
+{
+	for (size_t i = 0; i < session->lab->machine_count; i++) {
+		const struct guest *guest = session->lab->machines[i]->guest;
+
+		if (status->guests[guest->index].note)
+			report(session->reporter, REPORT_WARNING, guest->path, "what it runs is not known: %s",
+			       status->guests[guest->index].note);
+	}
+}
+
 struct lab *session_applied(const struct session *session)
 {
 	cleanup_problems struct problems problems = {};
@@ -130,6 +142,7 @@ int session_plan(struct session *session, struct plan *ret, struct error **err)
 	if (r < 0)
 		return r;
 	tell_unknown_drift(session, &status);
+	tell_silent_machines(session, &status);
 	actual = (struct plan_actual){.status = &status,
 				      .namespace_exists = seen.namespace_exists,
 				      .uplink_exists = seen.uplink_exists,

@@ -385,7 +385,7 @@ static const char *not_in_force(struct session *s, const struct guest *guest, co
 	if (first->machine) { /* outermost here, where its network has its gateway */
 		if (lacks_rules(status->changed))
 			return "L0";
-		if (is->state != GUEST_RUNNING && is->state != GUEST_STARTING)
+		if (is->state == GUEST_ABSENT || is->state == GUEST_DEAD)
 			return NULL;
 		return isolate_is_confirmed(&s->folders, first->machine->guest, s->isolation) && !is->not_in_force
 			       ? NULL

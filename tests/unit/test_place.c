@@ -71,8 +71,9 @@ static void test_cpus(void **state)
 	struct place_guest guests[] = {guest("a", 10, 1), guest("b", 10, 1), guest("c", 10, 1)};
 	struct placing placing = {machines, 2, guests, 3, NULL};
 
-	assert_refused(&placing, "there is no place for c, which needs 10M and 1 CPU: L0 has 8990M and 0.60 CPUs; right has "
-				 "4990M and 0.60 CPUs");
+	assert_refused(&placing,
+		       "there is no place for c, which needs 10M and 1 CPU: L0 has 8990M and 0.60 CPUs; right has "
+		       "4990M and 0.60 CPUs");
 	assert_int_equal(guests[0].at, 99);
 	placing.guest_count = 2;
 	assert_int_equal(place(&placing, NULL), 0);
@@ -103,8 +104,9 @@ static void test_apart(void **state)
 	assert_int_not_equal(guests[0].at, guests[1].at);
 	set_apart(apart, 3, 0, 2);
 	set_apart(apart, 3, 1, 2);
-	assert_refused(&placing, "there is no place for c, which needs 100M and 1 CPU: L0 has 900M and 3.00 CPUs, and a, from "
-				 "which it is to be apart; right has 800M and 3.00 CPUs, and b, from which it is to be apart");
+	assert_refused(&placing,
+		       "there is no place for c, which needs 100M and 1 CPU: L0 has 900M and 3.00 CPUs, and a, from "
+		       "which it is to be apart; right has 800M and 3.00 CPUs, and b, from which it is to be apart");
 }
 
 /* What does not answer takes nobody who is free to go elsewhere. */
@@ -118,9 +120,10 @@ static void test_closed(void **state)
 	assert_int_equal(place(&placing, NULL), 0);
 	assert_int_equal(guests[0].at, 0);
 	placing.guest_count = 2;
-	assert_refused(&placing,
-		       "there is no place for a, which needs 50M and 1 CPU: L0 has 40M and 3.00 CPUs; right takes none, it "
-		       "does not answer");
+	assert_refused(
+		&placing,
+		"there is no place for a, which needs 50M and 1 CPU: L0 has 40M and 3.00 CPUs; right takes none, it "
+		"does not answer");
 }
 
 /* Where the greedy way ends in nothing, it goes back: 6 and 4 on one, 5 and 5 on the other. */
@@ -230,10 +233,14 @@ static void test_gives_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_most_memory_first), cmocka_unit_test(test_what_runs_stays),
-		cmocka_unit_test(test_cpus),		  cmocka_unit_test(test_pinned_must_fit),
-		cmocka_unit_test(test_apart),		  cmocka_unit_test(test_closed),
-		cmocka_unit_test(test_goes_back),	  cmocka_unit_test(test_against_all),
+		cmocka_unit_test(test_most_memory_first),
+		cmocka_unit_test(test_what_runs_stays),
+		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_pinned_must_fit),
+		cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_goes_back),
+		cmocka_unit_test(test_against_all),
 		cmocka_unit_test(test_gives_up),
 	};
 
