@@ -4,6 +4,7 @@
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../lib/check.sh"
+. "$here/../lib/uefi.sh"
 nestvisor=$(readlink -f "$1")
 for needed in /usr/share/qemu/firmware /usr/bin/swtpm; do
 	[ -e "$needed" ] || { skip everything "there is no $needed: apt-get install ovmf swtpm"; exit 77; }
@@ -60,19 +61,10 @@ mv kept $own/variables
 nv down
 
 # The same boot disk with one byte of shim changed: the firmware refuses it.
-boot_disk() { # PATH LOADER
-	truncate -s 49M "$1"
-	printf '\200\0\1\0\357\376\377\377\0\010\0\0\0\200\1\0' | dd of="$1" bs=1 seek=446 conv=notrunc status=none
-	printf '\125\252' | dd of="$1" bs=1 seek=510 conv=notrunc status=none
-	mformat -i "$1@@1M" -T 98304 -H 2048 :: && mmd -i "$1@@1M" ::/EFI ::/EFI/BOOT && mcopy -i "$1@@1M" "$2" ::/EFI/BOOT/BOOTX64.EFI
-}
 shim=$(dirname "$(nv image debian-12 --json 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["kernel"])')")/shim.efi
 check "the image has the shim that Microsoft signed" test -s "$shim"
-cp "$shim" changed.efi
-size=$(stat -c %s changed.efi)
-printf 'X' | dd of=changed.efi bs=1 seek=$((size / 2)) conv=notrunc status=none
-check "a changed loader differs by one byte at most" bash -c "[ \$(cmp -l $shim changed.efi | wc -l) = 1 ]"
-boot_disk changed.img changed.efi
+check "a changed loader differs by one byte" changed_loader "$shim" changed.efi
+boot_disk changed.img 48 changed.efi /EFI/BOOT/BOOTX64.EFI
 cat > secure.nest.yaml <<'EOF2'
 lab: secure
 networks:
@@ -85,9 +77,6 @@ up=$!
 refused() { grep -aqiE 'access denied|security violation' /run/nestvisor/secure/guests/sb/console.log; }
 check "a loader that was changed after it was signed is refused" until_true 180 refused
 check "and so is the firmware's own shell" until_true 60 grep -aq 'No bootable option' /run/nestvisor/secure/guests/sb/console.log
-png() { # WIDTH HEIGHT FILE: the size that a PNG says it has
-	[ "$(od -An -v -tx1 -N 24 "$3" | tr -d ' \n')" = "$(printf '89504e470d0a1a0a0000000d49484452%08x%08x' "$1" "$2")" ]
-}
 check "a screenshot shows it" nv screenshot sb -o refused.png
 check "as a PNG of the whole screen" png 1280 800 refused.png
 check "a key on its keyboard" nv type sb -k ret
