@@ -38,7 +38,7 @@ make_initramfs() {
 		(cd root && bsdtar -c --format newc --uid 0 --gid 0 .) | zstd -q -15 -T0 -o initrd
 }
 make_disk() {
-	printf '%s\n' 'set timeout=0' 'linux /vmlinuz console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests pci=lastbus=0' \
+	printf '%s\n' 'set timeout=0' 'linux /vmlinuz console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests pci=lastbus=0 tsc=reliable' \
 		'initrd /initrd' boot >grub.cfg &&
 		boot_disk small.img 48 "$loaders/shim.efi" /EFI/BOOT/BOOTX64.EFI "$loaders/grub.efi" /EFI/BOOT/grubx64.efi "$kernel" /vmlinuz \
 			initrd /initrd grub.cfg /EFI/debian/grub.cfg
