@@ -35,7 +35,7 @@ make_initramfs() {
 	mkdir root && bsdtar -xf "$(part "$micro" initrd)" -C root &&
 		bsdtar -xf "$(part "$debian" initrd)" -C root usr/lib/modules && take usr/bin/tpm2 &&
 		take $libraries/libtss2-tcti-device.so.0 &&
-		(cd root && bsdtar -c --format newc --uid 0 --gid 0 .) | zstd -q -15 -T0 -o initrd
+		(cd root && bsdtar -c --format newc --uid 0 --gid 0 .) | zstd -q -9 -o initrd
 }
 make_disk() {
 	printf '%s\n' 'set timeout=0' 'linux /vmlinuz console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests pci=lastbus=0 tsc=reliable' \
