@@ -76,19 +76,48 @@ const struct been *spread_been_either(struct spread *spread, const struct been *
 	return both;
 }
 
-void spread_note_been(struct spread *spread, struct stream *stream)
+/* Returns what came, as connection tracking sees it; none where the host translates nothing. */
+static pset look_back(struct spread *spread, struct stream *stream)
 {
-	struct space *space = spread->space;
 	struct been_at before = been_at(stream->been, stream->host);
 	pset came;
 
 	stream->back = before.origins;
 	stream->known = PSET_EMPTY;
 	if (!stream->host->translates[stream->family])
+		return PSET_EMPTY;
+	came = of_connections(spread->space, stream->packets.may);
+	stream->known = pset_and(spread->space, came, before.known);
+	return came;
+}
+
+void spread_look_back(struct spread *spread, struct stream *stream)
+{
+	look_back(spread, stream);
+}
+
+void spread_note_been(struct spread *spread, struct stream *stream)
+{
+	pset came = look_back(spread, stream);
+
+	if (stream->host->translates[stream->family])
+		stream->been = been_add(spread, stream->been, stream->host, stream->origins, came);
+}
+
+/* What answers packets that leave a host. */
+static pset answers_of(struct spread *spread, pset left)
+{
+	return pset_exchange_ends(spread->space, of_connections(spread->space, left));
+}
+
+void spread_note_bridged(struct spread *spread, struct stream *stream, pset came)
+{
+	pset known;
+
+	if (!stream->host->translates[stream->family])
 		return;
-	came = of_connections(space, stream->packets.may);
-	stream->known = pset_and(space, came, before.known);
-	stream->been = been_add(spread, stream->been, stream->host, stream->origins, came);
+	known = pset_or(spread->space, of_connections(spread->space, came), answers_of(spread, stream->packets.may));
+	stream->been = been_add(spread, stream->been, stream->host, stream->origins, known);
 }
 
 void spread_note_left(struct spread *spread, struct stream *stream)
@@ -97,8 +126,7 @@ void spread_note_left(struct spread *spread, struct stream *stream)
 
 	if (!host || !host->translates[stream->family])
 		return;
-	stream->been = been_add(spread, stream->been, host, PSET_EMPTY,
-				pset_exchange_ends(spread->space, of_connections(spread->space, stream->packets.may)));
+	stream->been = been_add(spread, stream->been, host, PSET_EMPTY, answers_of(spread, stream->packets.may));
 }
 
 /* ---- those that wait ---- */

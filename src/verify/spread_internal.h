@@ -310,6 +310,10 @@ void spread_refuse_martians(struct spread *spread, struct stream *stream);
 const struct been *spread_been_either(struct spread *spread, const struct been *one, const struct been *other);
 /* The stream's packets come to its host; sets stream->back where that translates. */
 void spread_note_been(struct spread *spread, struct stream *stream);
+/* The same where they only pass a bridge of the host, whose rules of IP are asked: sets stream->back. */
+void spread_look_back(struct spread *spread, struct stream *stream);
+/* They have: connection tracking there has seen them as they came to the bridge. */
+void spread_note_bridged(struct spread *spread, struct stream *stream, pset came);
 /* They have left the host of their last hop: what answers them is known there. */
 void spread_note_left(struct spread *spread, struct stream *stream);
 /* Packets come to a host from another one: at once, or with the others that come there (spread_arrive()). */

@@ -169,8 +169,13 @@ static void redirect(struct spread *spread, struct stream *stream)
 /* Rules that a frame between two ports passes. */
 static void pass_bridge(struct spread *spread, struct stream *stream, const struct stack_link *bridge)
 {
-	struct stream in = *stream;
+	bool tracks = spread_calls_ip(stream->host, bridge, stream->family) != TRUTH_NO;
+	pset came = stream->packets.may;
+	struct stream in;
 
+	if (tracks)
+		spread_look_back(spread, stream);
+	in = *stream;
 	in.oif = in.out_port = NULL;
 	enter_bridge(spread, &in, bridge);
 	stream->packets = in.packets;
@@ -183,6 +188,8 @@ static void pass_bridge(struct spread *spread, struct stream *stream, const stru
 	spread_hook(spread, stream, STACK_BRIDGE, HOOK_POSTROUTING, INT_MIN, INT_MAX);
 	stream->iif = NULL;
 	call_ip(spread, stream, bridge, HOOK_POSTROUTING);
+	if (tracks)
+		spread_note_bridged(spread, stream, came);
 }
 
 static void pass_crossing(struct spread *spread, struct stream *stream, const struct way *way)
