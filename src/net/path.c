@@ -5,11 +5,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DISCARD_PORT = 9 };
+enum { DISCARD_PORT = 9, PATIENCE_MS = 250, LINKS_MOST = 5, LARGEST = 16384 };
 
 union address {
 	struct sockaddr any;
@@ -41,20 +42,68 @@ static struct ip ip_of(const union address *address)
 	return ip;
 }
 
+/* What the kernel would send in one piece. */
+static int known_mtu(int fd, bool ip4, unsigned *ret)
+{
+	socklen_t length = sizeof(int);
+	int mtu = 0;
+
+	if (getsockopt(fd, ip4 ? IPPROTO_IP : IPPROTO_IPV6, ip4 ? IP_MTU : IPV6_MTU, &mtu, &length) < 0)
+		return -1;
+	*ret = (unsigned)mtu;
+	return 0;
+}
+
+/* Waits for what is said about a datagram: EMSGSIZE, where it was too large for a link on the way (RFC 1191, RFC 8201);
+ * another error, or 0, where it was not, as far as anybody says. */
+static int wait_for_word(int fd)
+{
+	struct pollfd p = {.fd = fd};
+	socklen_t length = sizeof(int);
+	int problem = 0;
+
+	if (poll(&p, 1, PATIENCE_MS) == 1)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length);
+	return problem;
+}
+
+/*
+ * The kernel knows a smaller link on the way only once it was told, and it is told about what it sends: so a datagram
+ * of the whole size goes there, which nobody needs to answer. Where the word about it is swallowed, as some firewalls
+ * do, the path looks larger than it is.
+ */
+static void learn_mtu(int fd, bool ip4, unsigned *mtu)
+{
+	static const char nothing[LARGEST];
+	const int whole = ip4 ? IP_PMTUDISC_DO : IPV6_PMTUDISC_DO;
+	const unsigned headers = ip4 ? 20 + 8 : 40 + 8;
+
+	if (setsockopt(fd, ip4 ? IPPROTO_IP : IPPROTO_IPV6, ip4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER, &whole,
+		       sizeof(whole)) < 0)
+		return;
+	for (int try = 0; try<LINKS_MOST && * mtu> headers; try++) {
+		unsigned before = *mtu, size = before - headers < LARGEST ? before - headers : LARGEST;
+
+		if (send(fd, nothing, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno != EMSGSIZE
+									     : wait_for_word(fd) != EMSGSIZE)
+			return;
+		if (known_mtu(fd, ip4, mtu) < 0 || *mtu >= before)
+			return;
+	}
+}
+
 int net_path(const struct ip *to, struct ip *ret_from, unsigned *ret_mtu, struct error **err)
 {
 	cleanup_close int fd = socket(to->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	union address there, here;
 	socklen_t length = address_of(to, &there), here_length = sizeof(here);
 	char text[IP_TEXT_SIZE];
-	socklen_t mtu_length = sizeof(int);
 	bool ip4 = to->family == AF_INET;
-	int mtu = 0;
 
 	if (fd < 0 || connect(fd, &there.any, length) < 0 || getsockname(fd, &here.any, &here_length) < 0 ||
-	    getsockopt(fd, ip4 ? IPPROTO_IP : IPPROTO_IPV6, ip4 ? IP_MTU : IPV6_MTU, &mtu, &mtu_length) < 0)
+	    known_mtu(fd, ip4, ret_mtu) < 0)
 		return error_errno(err, errno, "there is no way to %s", ip_format(to, text));
 	*ret_from = ip_of(&here);
-	*ret_mtu = (unsigned)mtu;
+	learn_mtu(fd, ip4, ret_mtu);
 	return 0;
 }

@@ -307,6 +307,45 @@ static void guests_of_two_machines_talk(void **state)
 	assert_true(fragments(f) > before);
 }
 
+/* A link in the middle is smaller than those at the ends, and only whoever sends learns that. */
+static void the_path_is_as_wide_as_its_narrowest_link(void **state)
+{
+	struct stretch *f = *state;
+	const char *const far[] = {"10.9.0.9", "fd00:9::9"};
+	struct ip to, from;
+	unsigned mtu;
+
+	machine_do("set -e; ip netns add router; ip netns add beyond\n"
+		   "ip link add near type veth peer name near netns router\n"
+		   "ip -n router link add far type veth peer name far netns beyond\n"
+		   "ip addr add 10.8.0.1/24 dev near; ip addr add fd00:8::1/64 dev near nodad; ip link set near up\n"
+		   "ip -n router addr add 10.8.0.2/24 dev near; ip -n router addr add fd00:8::2/64 dev near nodad\n"
+		   "ip -n router addr add 10.9.0.2/24 dev far; ip -n router addr add fd00:9::2/64 dev far nodad\n"
+		   "ip -n router link set near up; ip -n router link set far mtu 1410 up\n"
+		   "ip -n beyond addr add 10.9.0.9/24 dev far; ip -n beyond addr add fd00:9::9/64 dev far nodad\n"
+		   "ip -n beyond link set far mtu 1410 up\n"
+		   "ip netns exec router sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; "
+		   "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'\n"
+		   "ip -n beyond route add default via 10.9.0.2; ip -n beyond -6 route add default via fd00:9::2\n"
+		   "ip route add 10.9.0.0/24 via 10.8.0.2; ip -6 route add fd00:9::/64 via fd00:8::2\n"
+		   "ping -c1 -W10 -q 10.9.0.9; ping -c1 -W10 -q fd00:9::9");
+	for (size_t i = 0; i < 2; i++) {
+		testlab_set(ip_parse(far[i], &to));
+		OK(net_path(&to, &from, &mtu, &problem));
+		assert_int_equal(mtu, 1410);
+	}
+	testlab_set(ip_parse("10.0.0.2", &to));
+	OK(net_path(&to, &from, &mtu, &problem));
+	assert_int_equal(mtu, UNDERLAY_MTU);
+	assert_int_equal(from.bytes[3], 1);
+	testlab_set(ip_parse("fd00:77::1", &to));
+	machine_do("ip -6 route add unreachable fd00:77::/64");
+	assert_int_equal(net_path(&to, &from, &mtu, NULL), -EHOSTUNREACH);
+	machine_do(
+		"ip -6 route del unreachable fd00:77::/64; ip link del near; ip netns del router; ip netns del beyond");
+	(void)f;
+}
+
 static void right_has_a_bridge_and_nothing_else(void **state)
 {
 	struct stretch *f = *state;
@@ -681,6 +720,7 @@ static int tests(void)
 	const struct CMUnitTest list[] = {
 		cmocka_unit_test_setup_teardown(guests_of_two_machines_talk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(right_has_a_bridge_and_nothing_else, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_path_is_as_wide_as_its_narrowest_link, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_guards_a_tunnel_is_looked_after, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_machine_is_its_own_guests_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(strangers_are_not_heard, set_up, tear_down),
