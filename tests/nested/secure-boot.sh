@@ -47,6 +47,33 @@ wait $view
 check "and not afterwards" bash -c '! (exec 3<>/dev/tcp/127.0.0.1/15900) 2>/dev/null'
 check "up again finds nothing to do" says "everything runs" nv up
 
+# A snapshot has the TPM and the UEFI variables of its moment: what lasts (NV, a variable), and what a reset forgets (a PCR).
+tpm() { inside "export TPM2TOOLS_TCTI=device:/dev/tpmrm0; $1"; }
+pcr() { tpm 'tpm2_pcrread sha256:16'; }
+extend() { tpm "tpm2_pcrextend 16:sha256=$(printf %064d "$1")"; }
+efi=/sys/firmware/efi/efivars/Nestvisor-11111111-2222-3333-4444-555555555555
+efi_write() { inside "mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs none /sys/firmware/efi/efivars; chattr -i $efi 2>/dev/null; printf '\\007\\000\\000\\000%s' $1 > $efi"; }
+kept() { # NAME COMMAND…: what it says now is what it said then
+	local name=$1; shift
+	[ "$("$@" 2>&1)" = "$(cat "kept.$name")" ]
+}
+check "a PCR is extended" extend 1
+check "a number is kept in the TPM" tpm 'tpm2_nvdefine -Q -C o -s 4 0x1500016 && printf one! | tpm2_nvwrite -Q -C o -i - 0x1500016'
+check "and a variable by UEFI" efi_write one
+pcr > kept.pcr
+check "a snapshot" nv snapshot sb kept
+check "is of all that" says "disk, memory, UEFI variables, TPM" nv snapshots sb
+check "the PCR is extended again" extend 2
+check "and is another" status 1 kept pcr pcr
+check "the number, too" tpm 'printf two! | tpm2_nvwrite -Q -C o -i - 0x1500016'
+check "and the variable" efi_write two
+check "back to the snapshot" nv restore sb kept
+output
+check "the PCR is as it was" kept pcr pcr
+check "the number, too" says 'one!' tpm 'tpm2_nvread -C o -s 4 0x1500016'
+check "and the variable" says one inside "cat $efi"
+check "up finds nothing to do" says "everything runs" nv up
+
 # What was lost is not made anew in silence.
 ended() { ! pgrep -x "$1" >/dev/null; }
 check "down keeps its disk" nv down --keep-disks

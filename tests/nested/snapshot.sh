@@ -89,9 +89,8 @@ for g in a b; do
 		recovered $g kill$n
 		names $g | grep -q killed && check "$g: what there is of it is whole" nv snapshot --remove $g killed
 	done
-	# as soon as it is begun, when the guest has ended, while it starts
-	for point in "exists $folder/pending" "gone $run/$([ $g = a ] && echo pid || echo domain)" "$([ $g = a ] && echo "exists $run/pid.new")"; do
-		[ "$point" ] || continue
+	# as soon as it is begun, and when the guest has ended
+	for point in "exists $folder/pending" "gone $run/$([ $g = a ] && echo pid || echo domain)"; do
 		put $g lost
 		check "$g: restore killed when ${point/$run\//}" "$here/../lib/kill-at" $point "$nestvisor" restore $g two
 		recovered $g second
