@@ -7,6 +7,7 @@
 #include "cli/adopted.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+#include "cli/snapshotting.h"
 #include "cli/surroundings.h"
 #include "render/plan.h"
 
@@ -43,6 +44,7 @@ static int run(struct invocation *inv)
 	if (session_open(lab, SESSION_LOOK, "plan", inv->reporter, inv->cancel, &session, &err) < 0 ||
 	    find_changes(&session, lab, arena, &plan, &changes, &count, &err) < 0)
 		return invocation_fail(inv, &err);
+	snapshotting_warn(inv, &session);
 	if (inv->json) {
 		invocation_answer(inv, plan_json(changes, count));
 	} else {

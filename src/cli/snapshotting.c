@@ -31,6 +31,19 @@ const char *snapshotting_parts(struct arena *arena, const json_t *snapshot)
 	return text;
 }
 
+void snapshotting_warn(struct invocation *inv, const struct session *session)
+{
+	const struct host *root = session->lab->root;
+
+	for (size_t i = 0; i < root->guest_count; i++) {
+		const char *what = snapshot_interrupted(session->arena, &session->folders, root->guests[i]);
+
+		if (what)
+			invocation_warn(inv, "%s: \"%s\" goes on, or was interrupted: nestvisor up finishes it",
+					root->guests[i]->path, what);
+	}
+}
+
 int snapshotting_ask(struct snapshotting *s, const struct guest *guest, const char *command,
 		     const char *const options[], const char *const argv[], const char *key, json_t **ret,
 		     struct error **err)

@@ -21,9 +21,9 @@ struct snapshotting {
 };
 
 /*
- * Calls `act` for each guest of this host and machine that was chosen, and runs `nestvisor COMMAND --json OPTIONS GUEST -- NAME` in
- * the host of each deeper one; what that answers in its `key` is taken over. A guest that fails is told and the next
- * one comes. `skip`: how many operands GUEST is (0 with --all). Returns the exit status.
+ * Calls `act` for each guest of this host and machine that was chosen, and runs `nestvisor COMMAND --json OPTIONS GUEST
+ * -- NAME` in the host of each deeper one; what that answers in its `key` is taken over. A guest that fails is told and
+ * the next one comes. `skip`: how many operands GUEST is (0 with --all). Returns the exit status.
  */
 typedef int snapshotting_act(struct snapshotting *s, const struct guest *guest, const char *name, json_t **ret,
 			     struct error **err);
@@ -36,6 +36,9 @@ void snapshotting_end(struct snapshotting *s);
 json_t *snapshotting_json(const struct snapshot *snapshot);
 /* "memory, UEFI variables, TPM", in the same words everywhere; in the arena. */
 const char *snapshotting_parts(struct arena *arena, const json_t *snapshot);
+
+/* Warns of what a guest of this host stands still for until `up`: a snapshot or restore that was killed. */
+void snapshotting_warn(struct invocation *inv, const struct session *session);
 
 /* Runs nestvisor in the guest of this host that leads to a deeper one, for that, and takes `key` of its answer. */
 int snapshotting_ask(struct snapshotting *s, const struct guest *guest, const char *command,

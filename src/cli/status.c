@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
+#include "cli/snapshotting.h"
 #include "cli/target.h"
 #include "render/status.h"
 
@@ -22,6 +23,7 @@ static int run(struct invocation *inv)
 	if (session_open(lab, SESSION_LOOK, "status", inv->reporter, inv->cancel, &session, &err) < 0 ||
 	    session_status(&session, &status, &err) < 0)
 		return invocation_fail(inv, &err);
+	snapshotting_warn(inv, &session);
 	if (inv->json) {
 		invocation_answer(inv, status_json(&status));
 		return EXIT_DONE;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "driver/libvirt_filter.h"
 #include "driver/libvirt_talk.h"
 
 #include <errno.h>
@@ -134,10 +135,12 @@ int libvirt_go_on(struct talk *talk, const struct driver_guest *guest)
 {
 	cleanup_free char *was = talk->lib->virDomainSaveImageGetXMLDesc(talk->connection, guest->saved, 0);
 	bool has_disk = guest->disk_count && !guest->disks[0].read_only;
+	const char *xml = was;
 
 	if (!was)
 		return -1;
-	return talk->lib->virDomainRestoreFlags(
-		talk->connection, guest->saved,
-		has_disk ? libvirt_other_disk(talk->arena, was, guest->disks[0].path) : was, VIR_DOMAIN_SAVE_PAUSED);
+	xml = libvirt_filter_left_out(talk->arena, was); /* isolation is that of now */
+	if (has_disk)
+		xml = libvirt_other_disk(talk->arena, xml, guest->disks[0].path);
+	return talk->lib->virDomainRestoreFlags(talk->connection, guest->saved, xml, VIR_DOMAIN_SAVE_PAUSED);
 }
