@@ -17,7 +17,8 @@ struct published {
 	uint16_t port; /* by which the host knows it */
 };
 
-/* Those of all guests below a host, by their paths, at most PUBLISH_ROOM; freed by the caller with free(3). */
+/* Those of all guests below a host, by their paths, at most PUBLISH_ROOM; freed by the caller with free(3).
+ * None at the root of the part of a further machine of L0: ports are published at home. */
 size_t published_below(const struct lab *lab, const struct host *host, struct published **ret);
 
 /* Where it is to be reached at the lab's root: 127.0.0.1 and the guest's own port where the file says nothing. */

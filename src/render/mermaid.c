@@ -160,6 +160,8 @@ static void add_machine(struct chart *chart, const struct guest *guest)
 	begin_line(chart);
 	strbuf_printf(chart->out, "%s%s\"L%u ", machine_id(chart, guest, id), shapes[world][0], guest->layer);
 	mermaid_label(chart->out, guest->name);
+	if (chart->lab->machine_count && guest->layer == 1)
+		strbuf_printf(chart->out, "<br>on %s", guest_machine_name(guest));
 	if (is)
 		strbuf_printf(chart->out, "<br>%s", guest_state_name(is->state));
 	if (world != WORLD_OPEN)

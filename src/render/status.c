@@ -201,7 +201,7 @@ static void add_published(const struct lab_status *status, const struct style *s
 	cleanup_table struct table *table = table_new(headings);
 	size_t count = 0;
 
-	for (size_t i = 0; i < status->lab->guest_count; i++) {
+	for (size_t i = 0; i < status->lab->guest_count && !status->lab->here; i++) {
 		const struct guest *guest = status->lab->guests[i];
 
 		for (size_t j = 0; j < guest->publish_count; j++, count++) {
