@@ -76,13 +76,30 @@ static void leave(struct hop *hop, struct stack_link *bridge, struct stack_link 
 	link_send_frame(hop, port, bridge, target);
 }
 
+/* The port of a tunnel to a host that was not captured: what is behind its bridge may be there. */
+static const struct stack_link *unseen_tunnel(const struct stack_link *bridge)
+{
+	for (size_t i = 0; i < bridge->port_count; i++) {
+		const struct stack_link *port = bridge->ports[i];
+
+		if (port->link->kind && strcmp(port->link->kind, "vxlan") == 0 && segment_leads_out(port))
+			return port;
+	}
+	return NULL;
+}
+
 /* Which port, where the target is outside and may be behind several: it makes a difference only to rules. */
 static struct stack_link *choose_port(struct hop *hop, const struct stack_link *bridge, const struct target *target,
 				      const struct stack_link *except)
 {
 	struct stack_link *port = segment_port(hop->walk, bridge, target, except), *candidates[64];
+	const struct stack_link *tunnel = !port && target->link ? unseen_tunnel(bridge) : NULL;
 	size_t count = 0;
 
+	if (tunnel)
+		walk_unknown(hop->walk, hop->host, NULL,
+			     "%s: what a host does that is behind the tunnel %s and was not captured", hop->host->name,
+			     tunnel->name);
 	if (port || target->link)
 		return port;
 	for (size_t i = 0; i < bridge->port_count && count < 64; i++)
