@@ -56,6 +56,7 @@ int adopted_prepare(struct arena *arena, const struct lab *lab, struct net *net,
 		return r;
 	collect(arena, ret, &nics);
 	net_set_adopted(net, nics.list, nics.count);
+	net_set_adopted_others(net, ret->others, ret->other_count);
 	return 0;
 }
 
@@ -165,7 +166,11 @@ int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, 
 		adopted_note(arena, folders, &adopted);
 		return 0;
 	}
-	*ret_unsure = arena_strdup(arena, problem->message);
+	*ret_unsure =
+		arena_printf(arena,
+			     "%s. What is in force is for what was known before: whoever was started or got "
+			     "another NIC since may not be held. Say it again, or nestvisor up, once libvirt answers",
+			     problem->message);
 	return recall(arena, folders, lab, net, err);
 }
 

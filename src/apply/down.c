@@ -2,6 +2,7 @@
  * Taking a lab away, from its name alone. Guests are ended first, in parallel; then the network, which is one
  * namespace; the folders last, so that a killed `down` can be run again and still finds everything.
  */
+#include "apply/adopted_watch.h"
 #include "apply/folders.h"
 #include "apply/into.h"
 #include "apply/machines.h"
@@ -112,6 +113,8 @@ static int take_away(struct arena *arena, const struct folders *folders, unsigne
 	int r = end_guests(arena, folders, flags & DOWN_FORCE, reporter, err);
 
 	if (r == 0)
+		r = adopted_watch_end(folders, err);
+	if (r == 0)
 		r = net_remove_all(folders->lab, folders->run, err);
 	return r < 0 ? r : folders_remove(arena, folders, flags & DOWN_KEEP_DISKS, err);
 }
@@ -157,8 +160,8 @@ static int end_leaving(struct leaving *l, bool forget, struct error **err)
 	return r;
 }
 
-static int leave_machines(struct arena *arena, const struct folders *folders, unsigned flags,
-			  struct reporter *reporter, struct cancel *cancel, struct error **err)
+static int leave_machines(struct arena *arena, const struct folders *folders, unsigned flags, struct reporter *reporter,
+			  struct cancel *cancel, struct error **err)
 {
 	cleanup_state struct state *state = NULL;
 	cleanup_json json_t *known = NULL;

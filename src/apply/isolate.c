@@ -1,6 +1,7 @@
 #include "apply/isolate.h"
 
 #include "apply/adopted.h"
+#include "apply/adopted_watch.h"
 #include "apply/into.h"
 #include "apply/nwfilter.h"
 #include "apply/session.h"
@@ -563,6 +564,23 @@ static int put_in_force(struct arena *arena, const struct folders *folders, cons
 	return r < 0 || !net_namespace_exists(net) ? r : net_isolate(net, after, &more, err);
 }
 
+/* Rules say nothing of flows that pass none. */
+static void look_for_flowtables(struct arena *arena, const struct isolation *isolation, struct isolate_result *ret)
+{
+	cleanup_free char *name = NULL;
+
+	if (!isolation->lab->adopted || ret->unsure || !isolate_holds_any(isolation))
+		return;
+	name = net_find_flowtable();
+	if (name)
+		ret->unsure =
+			arena_printf(arena,
+				     "This machine forwards flows by the flowtable %s, past all rules: connections "
+				     "that a guest had go on. conntrack -D -s ADDRESS ends those of one; then look "
+				     "with conntrack -L for [OFFLOAD]",
+				     name);
+}
+
 static int carry_out(struct arena *arena, const struct folders *folders, const struct isolate_request *request,
 		     const struct isolation *before, const struct isolation *after, int *lock_fd, struct cancel *cancel,
 		     long long started_ns, struct isolate_result *ret, struct error **err)
@@ -578,6 +596,10 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 		r = net_can_hold(net, after, request->guests[i], err);
 	if (r == 0)
 		r = put_in_force(arena, folders, request, before, after, net, ret, err);
+	if (r == 0)
+		r = adopted_watch_set(folders, after, err);
+	if (r == 0)
+		look_for_flowtables(arena, after, ret);
 	if (r == 0) {
 		settle_begin(&settling);
 		ret->before = before;
@@ -819,13 +841,66 @@ int isolate_make_rules(struct session *session, struct error **err)
 {
 	cleanup_close int lock_fd = -1;
 	struct isolation *fresh = NULL;
-	int r = lock_and_load(&session->folders, session->lab, session->cancel, &lock_fd, &fresh, err);
+	int r = lock_and_load(&session->folders, session->lab, session->cancel, &lock_fd, &fresh, err), watched;
 
 	if (r < 0)
 		return r;
 	arena_adopt(session->arena, fresh, release_isolation); /* the network borrows it */
 	net_set_isolation(session->net, fresh);
-	return net_make_rules(session->net, err);
+	r = net_make_rules(session->net, err);
+	watched = adopted_watch_set(&session->folders, fresh, r == 0 ? err : NULL);
+	return r < 0 ? r : watched;
+}
+
+bool isolate_holds_any(const struct isolation *isolation)
+{
+	const struct host *root = isolation->lab->root;
+	bool any = false;
+
+	for (size_t i = 0; i < root->guest_count; i++)
+		any |= isolation_effect(isolation, root->guests[i]).world != WORLD_OPEN;
+	return any;
+}
+
+static int refresh(struct arena *arena, const struct folders *folders, const struct isolation *isolation,
+		   struct net *net, bool *ret_open, struct error **err)
+{
+	struct net_switched switched;
+	const char *unsure;
+	bool same;
+	int r;
+
+	net_set_isolation(net, isolation);
+	r = adopted_prepare_to_hold(arena, folders, isolation->lab, net, &unsure, err);
+	*ret_open = unsure != NULL;
+	if (r < 0 || unsure) /* what is not known stays held */
+		return r;
+	r = net_check_rules(net, &same, err);
+	if (r == 0 && !same)
+		r = net_isolate(net, isolation, &switched, err);
+	return r < 0 ? r : net_has_unknown_ports(net, ret_open, err);
+}
+
+int isolate_refresh(const struct lab *lab, struct cancel *cancel, bool *ret_held, bool *ret_open, struct error **err)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_isolation struct isolation *isolation = NULL;
+	cleanup_close int lock_fd = -1;
+	struct folders folders;
+	struct net *net = NULL;
+	int r = folders_of(arena, lab->name, &folders, err);
+
+	if (r == 0)
+		r = lock_and_load(&folders, lab, cancel, &lock_fd, &isolation, err);
+	if (r < 0)
+		return r;
+	*ret_held = isolate_holds_any(isolation);
+	if (*ret_held)
+		r = net_open(lab, folders.run, &net, err);
+	if (*ret_held && r == 0)
+		r = refresh(arena, &folders, isolation, net, ret_open, err);
+	net_close(net);
+	return r;
 }
 
 int isolate_plug(struct session *session, const struct guest *guest, struct error **err)

@@ -63,7 +63,7 @@ struct isolate_result {
 	struct net_switched switched; /* at this host */
 	size_t flows;		      /* that were ended at this host */
 	bool complete;		      /* nothing failed, and nothing is unsure */
-	const char *unsure;	      /* of an adopted lab: why it is what was known of libvirt before that is held */
+	const char *unsure;	      /* of an adopted lab: why somebody may not be held all the same, in sentences */
 };
 
 /* What a guest is to have in place of what it has; *ret is that at first. Borrows what it sets until the change is
@@ -106,6 +106,16 @@ int isolate_make_rules(struct session *session, struct error **err);
  * it is held by nwfilter, puts that on them. With what holds at this moment.
  */
 int isolate_plug(struct session *session, const struct guest *guest, struct error **err);
+
+/* Whether a guest of this host is held at all: cut or sealed. */
+bool isolate_holds_any(const struct isolation *isolation);
+
+/*
+ * Of an adopted lab: asks libvirt what it has now, and loads the rules anew where they are others by that.
+ * *ret_held: whether anybody is held. *ret_open: that it has to be asked again, since it does not answer or does not
+ * know a port of the bridges.
+ */
+int isolate_refresh(const struct lab *lab, struct cancel *cancel, bool *ret_held, bool *ret_open, struct error **err);
 
 /* For the part of a guest that is a host: what to say to it; and that it has it. Frees nothing of what it is given. */
 json_t *isolate_part(const struct isolation *isolation, const struct guest *guest);

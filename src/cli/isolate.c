@@ -1,5 +1,6 @@
 #include "apply/isolate.h"
 
+#include "apply/adopted_watch.h"
 #include "apply/session.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -102,12 +103,28 @@ static int take(struct invocation *inv, const struct lab *lab)
 	return isolation_answer(inv, lab, NULL, 0, &result, NULL);
 }
 
+static int watch(struct invocation *inv)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *name = NULL;
+	struct folders folders;
+	int status = target_name(inv, NULL, &name);
+
+	if (status != EXIT_DONE)
+		return status;
+	if (folders_of(arena, name, &folders, &err) < 0 || adopted_watch_run(&folders, inv->cancel, &err) < 0)
+		return invocation_fail(inv, &err);
+	return EXIT_DONE;
+}
+
 static int run(struct invocation *inv)
 {
 	cleanup_lab struct lab *lab = NULL;
-	int status = target_lab(inv, NULL, &lab);
+	bool watches = invocation_operand(inv, 0) && strcmp(inv->operands[0], "watch") == 0;
+	int status = watches ? watch(inv) : target_lab(inv, NULL, &lab);
 
-	if (status != EXIT_DONE)
+	if (status != EXIT_DONE || watches)
 		return status;
 	return invocation_operand(inv, 0) && strcmp(inv->operands[0], "take") == 0 ? take(inv, lab)
 										   : status_of(inv, lab);
@@ -124,9 +141,12 @@ const struct command command_isolate = {
 		       "rules are in force at this host and known to be at those below.\n\n"
 		       "`isolate take` is what the layer above runs inside a guest: it reads what was said as JSON "
 		       "from standard "
-		       "input, puts it in place of all that was said here, and makes it real, here and below.",
+		       "input, puts it in place of all that was said here, and makes it real, here and below.\n\n"
+		       "`isolate watch` is what a cut of an adopted lab starts and leaves behind: until nobody is "
+		       "held any more, it asks libvirt whose a new tap is, which "
+		       "passes nothing before.",
 	.operands = (const struct command_operand[]){{"ACTION", "what to do; status if left out",
-						      .choices = (const char *const[]){"status", "take", NULL},
+						      .choices = (const char *const[]){"status", "take", "watch", NULL},
 						      .optional = true},
 						     {0}},
 	.examples =

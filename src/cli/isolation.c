@@ -304,10 +304,7 @@ static void print_answer(struct invocation *inv, const struct guest *const *gues
 	if (result->switched.reloaded)
 		invocation_note(inv, "the rules were not those of the lab: all of them were loaded anew");
 	if (result->unsure)
-		invocation_warn(inv,
-				"%s. What is in force is for what was known before: whoever was started or got another "
-				"NIC since may not be held. Say it again, or `nestvisor up`, once libvirt answers",
-				result->unsure);
+		invocation_warn(inv, "%s", result->unsure);
 	else if (!result->complete)
 		invocation_warn(
 			inv,

@@ -169,6 +169,45 @@ static int look_at_network(const struct visit *visit, const char *name, struct a
 	return 0;
 }
 
+static bool is_listed(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* One that ends meanwhile has none. */
+static void add_taps(const struct visit *visit, virDomainPtr domain, struct arena *arena, struct libvirt_adopted *ret)
+{
+	cleanup_free char *text = visit->lib->virDomainGetXMLDesc(domain, 0);
+	struct adopted_domain other = {.running = true};
+
+	if (!text || read_interfaces(NULL, text, arena, &other, NULL) < 0)
+		return;
+	for (size_t i = 0; i < other.interface_count; i++)
+		if (other.interfaces[i].device)
+			*arena_push(arena, ret->others, ret->other_count) = other.interfaces[i].device;
+}
+
+static int look_at_others(const struct visit *visit, const char *const *names, size_t count, struct arena *arena,
+			  struct libvirt_adopted *ret, struct error **err)
+{
+	virDomainPtr *domains = NULL;
+	int all = visit->lib->virConnectListAllDomains(visit->connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+	ret->others = arena_alloc(arena, sizeof(*ret->others));
+	if (all < 0)
+		return libvirt_fail(visit->lib, visit->uri, err, "cannot list the domains");
+	for (int i = 0; i < all; i++) {
+		if (!is_listed(visit->lib->virDomainGetName(domains[i]), names, count))
+			add_taps(visit, domains[i], arena, ret);
+		visit->lib->virDomainFree(domains[i]);
+	}
+	free(domains);
+	return 0;
+}
+
 /* All that it needs, for it may outlive whoever asked. */
 struct look {
 	struct arena *arena;
@@ -220,6 +259,8 @@ static void look_at_all(void *data)
 		r = look_at_domain(&visit, look->guests[i], look->arena, &look->found.domains[i], &look->err);
 	for (size_t i = 0; r == 0 && i < look->network_count; i++)
 		r = look_at_network(&visit, look->networks[i], look->arena, &look->found.networks[i], &look->err);
+	if (r == 0)
+		r = look_at_others(&visit, look->guests, look->guest_count, look->arena, &look->found, &look->err);
 	look->result = r;
 }
 

@@ -41,6 +41,8 @@ struct libvirt_adopted {
 	const struct lab *lab;
 	struct adopted_domain *domains;		/* of lab->root->guests */
 	struct adopted_network_state *networks; /* of lab->root->networks */
+	const char **others;			/* the taps of domains that run and are none of these */
+	size_t other_count;
 };
 
 /* All lives in the arena. -ENOENT where there is no libvirt here, -EIO with its words where it cannot be asked,

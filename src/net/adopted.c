@@ -2,20 +2,20 @@
  * Isolation of guests that libvirt plugs into bridges of its own. Nothing there is nestvisor's, so there are no more
  * rules than those for the guests that are held, in two tables of the lab's name:
  *
- *   tap ──▶ bridge prerouting: nothing of the sealed; of the cut nothing by another MAC address than the domain's
- *            ├─ bridge forward: to neighbours of the lab alone, as far as the guest may have those
- *            └─ bridge input, where what leaves the bridge is marked; then inet prerouting: nothing for elsewhere; inet
- *               input: answers to what this machine began, and its address (DHCP, neighbour discovery); inet forward:
- *               nothing
- *   what comes through this machine from elsewhere is marked in inet forward and again in inet postrouting; bridge
- *   output keeps that from the taps of guests that are held
+ *   tap ──▶ bridge prerouting: nothing of ports that nobody knows and of the sealed; of the cut nothing by another MAC
+ * address than the domain's ├─ bridge forward: to neighbours of the lab alone, as far as the guest may have those └─
+ * bridge input, where what leaves the bridge is marked; then inet prerouting: nothing for elsewhere; inet input:
+ * answers to what this machine began, and its address (DHCP, neighbour discovery); inet forward: nothing what comes
+ * through this machine from elsewhere is marked in inet forward and again in inet postrouting; bridge output keeps that
+ * from the taps of guests that are held
  *
  * Others may change marks in between (wg-quick's table does, and CONNMARK without a mask). So a guest is known by its
  * tap wherever rules see that, and behind the bridge by its MAC address; a mark alone decides only of what is routed
  * back into the bridge that it came from, which br_netfilter shows in the same way as what is only bridged.
  *
- * A held guest is known by its tap and, so that it is held from its first packet on when its domain is started anew
- * with another tap, by its MAC address: not where both are others then. Every chain comes before those of others
+ * A held guest is known by its tap and by its MAC address. When its domain is started anew both may be others, so a
+ * port of such a bridge that nobody knows passes nothing (set "ports") until libvirt has been asked whose it is
+ * (apply/adopted_watch.h). Every chain comes before those of others
  * (libvirt's among them), whose "accept" counts for nothing: a packet that is dropped here is dropped. Flows that a
  * flowtable of nft's forwards pass no chain at all.
  */
@@ -43,6 +43,14 @@ void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t
 	pthread_mutex_lock(&net->mutex);
 	net->adopted = nics;
 	net->adopted_count = count;
+	pthread_mutex_unlock(&net->mutex);
+}
+
+void net_set_adopted_others(struct net *net, const char *const *taps, size_t count)
+{
+	pthread_mutex_lock(&net->mutex);
+	net->others = taps;
+	net->other_count = count;
 	pthread_mutex_unlock(&net->mutex);
 }
 
@@ -87,6 +95,8 @@ struct writer {
 	const struct net *net;
 	const struct isolation *isolation;
 	struct strbuf *out;
+	const struct link *links; /* of this machine */
+	size_t link_count;
 };
 
 /* Which NICs an element is written for. */
@@ -157,49 +167,6 @@ static void put_from(struct strbuf *out, const char *set, const char *rest)
 	strbuf_printf(out, "\t\tether saddr @%s_macs %s\n", set, rest);
 }
 
-static void put_bridge_table(const struct writer *w, const char *table)
-{
-	static const struct {
-		const char *name;
-		chooser choose;
-	} sets[] = {{"cut", is_cut}, {"sealed", is_sealed}, {"alone", is_alone}, {"strict", is_strict}};
-	struct strbuf *out = w->out;
-
-	strbuf_printf(out, "table %s {\n", table);
-	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "%s_taps", sets[i].name);
-		put_set(w, name, true, sets[i].choose);
-		snprintf(name, sizeof(name), "%s_macs", sets[i].name);
-		put_set(w, name, false, sets[i].choose);
-	}
-	put_set(w, "lab_taps", true, is_any);
-	put_set(w, "held_taps", true, is_held);
-	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n");
-	put_from(out, "sealed", "drop");
-	/* behind the bridge it is known by its address alone */
-	strbuf_add(out, "\t\tiifname @cut_taps ether saddr != @cut_macs drop\n");
-	/* a VLAN device on the bridge would be another way up than the bridge */
-	put_from(out, "cut", "ether type { 8021q, 8021ad } drop");
-	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority -350\n"
-			"\t\toifname @sealed_taps drop\n"
-			"\t\tether daddr @sealed_macs drop\n");
-	put_from(out, "alone", "drop");
-	strbuf_add(out, "\t\toifname @alone_taps drop\n");
-	put_from(out, "strict", "oifname != @held_taps drop");
-	strbuf_add(out, "\t\tiifname != @held_taps oifname @strict_taps drop\n");
-	put_from(out, "cut", "oifname != @lab_taps drop");
-	strbuf_add(out, "\t\tiifname != @lab_taps oifname @cut_taps drop\n"
-			"\t}\n\tchain input {\n\t\ttype filter hook input priority -350\n");
-	put_from(out, "cut", "meta mark set meta mark | " RISEN);
-	strbuf_add(out, "\t}\n\tchain output {\n\t\ttype filter hook output priority -350\n"
-			"\t\toifname @sealed_taps drop\n\t\tether daddr @sealed_macs drop\n"
-			"\t\tmeta mark & " FOREIGN " == " FOREIGN " oifname @cut_taps drop\n"
-			"\t\tmeta mark & " FOREIGN " == " FOREIGN " ether daddr @cut_macs drop\n"
-			"\t}\n}\n");
-}
-
 static bool is_held_nic(const struct writer *w, const struct net_adopted_nic *nic)
 {
 	struct isolation_effect effect = isolation_effect(w->isolation, nic->guest);
@@ -228,6 +195,102 @@ static void put_bridges(const struct writer *w, const char *name, bool pairs)
 			strbuf_printf(w->out, " . \"%s\"", bridge);
 	}
 	strbuf_add(w->out, count ? " }\n\t}\n" : "\t}\n");
+}
+
+static const struct link *find_index(const struct link *links, size_t count, int index)
+{
+	for (size_t i = 0; i < count; i++)
+		if (links[i].index == index)
+			return &links[i];
+	return NULL;
+}
+
+/* libvirt's taps have the MAC address of their NIC behind 0xfe, before they are plugged in. */
+static bool is_libvirts(const struct link *link)
+{
+	return strcmp(link->kind, "tun") == 0 && link->mac[0] == 0xfe;
+}
+
+/* Whose it is; or nobody of libvirt's, who could be held. */
+static bool is_known_port(const struct writer *w, const struct link *link)
+{
+	const struct net *net = w->net;
+
+	if (!is_libvirts(link) || !net->others)
+		return true;
+	for (size_t i = 0; i < net->adopted_count; i++)
+		if (net->adopted[i].device && strcmp(net->adopted[i].device, link->name) == 0)
+			return true;
+	for (size_t i = 0; i < net->other_count; i++)
+		if (strcmp(net->others[i], link->name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether libvirt has named it, which counts up for all bridges: nft may not be able to tell a port's bridge
+ * (nft_meta_bridge is not in every kernel). */
+static bool is_named_by_libvirt(const struct link *link)
+{
+	return strncmp(link->name, "vnet", 4) == 0;
+}
+
+/* A domain that is started anew has a new tap, and may have another MAC address: what nobody knows passes nothing. */
+static void put_ports(const struct writer *w)
+{
+	size_t count = 0;
+
+	strbuf_add(w->out, "\tset ports {\n\t\ttype ifname\n");
+	for (size_t i = 0; i < w->link_count; i++)
+		if (is_named_by_libvirt(&w->links[i]) && is_known_port(w, &w->links[i]) && is_name(w->links[i].name))
+			strbuf_printf(w->out, "%s\"%s\"", count++ ? ", " : "\t\telements = { ", w->links[i].name);
+	strbuf_add(w->out, count ? " }\n\t}\n" : "\t}\n");
+}
+
+static void put_bridge_table(const struct writer *w, const char *table)
+{
+	static const struct {
+		const char *name;
+		chooser choose;
+	} sets[] = {{"cut", is_cut}, {"sealed", is_sealed}, {"alone", is_alone}, {"strict", is_strict}};
+	struct strbuf *out = w->out;
+
+	strbuf_printf(out, "table %s {\n", table);
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%s_taps", sets[i].name);
+		put_set(w, name, true, sets[i].choose);
+		snprintf(name, sizeof(name), "%s_macs", sets[i].name);
+		put_set(w, name, false, sets[i].choose);
+	}
+	put_set(w, "lab_taps", true, is_any);
+	put_set(w, "held_taps", true, is_held);
+	put_ports(w);
+	strbuf_add(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority -350\n"
+			"\t\tiifname \"vnet*\" iifname != @ports drop\n");
+	put_from(out, "sealed", "drop");
+	/* behind the bridge it is known by its address alone */
+	strbuf_add(out, "\t\tiifname @cut_taps ether saddr != @cut_macs drop\n");
+	/* a VLAN device on the bridge would be another way up than the bridge */
+	put_from(out, "cut", "ether type { 8021q, 8021ad } drop");
+	strbuf_add(out, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority -350\n"
+			"\t\toifname \"vnet*\" oifname != @ports drop\n"
+			"\t\toifname @sealed_taps drop\n"
+			"\t\tether daddr @sealed_macs drop\n");
+	put_from(out, "alone", "drop");
+	strbuf_add(out, "\t\toifname @alone_taps drop\n");
+	put_from(out, "strict", "oifname != @held_taps drop");
+	strbuf_add(out, "\t\tiifname != @held_taps oifname @strict_taps drop\n");
+	put_from(out, "cut", "oifname != @lab_taps drop");
+	strbuf_add(out, "\t\tiifname != @lab_taps oifname @cut_taps drop\n"
+			"\t}\n\tchain input {\n\t\ttype filter hook input priority -350\n");
+	put_from(out, "cut", "meta mark set meta mark | " RISEN);
+	strbuf_add(out, "\t}\n\tchain output {\n\t\ttype filter hook output priority -350\n"
+			"\t\toifname \"vnet*\" oifname != @ports drop\n"
+			"\t\toifname @sealed_taps drop\n\t\tether daddr @sealed_macs drop\n"
+			"\t\tmeta mark & " FOREIGN " == " FOREIGN " oifname @cut_taps drop\n"
+			"\t\tmeta mark & " FOREIGN " == " FOREIGN " ether daddr @cut_macs drop\n"
+			"\t}\n}\n");
 }
 
 static void put_inet_table(const struct writer *w, const char *table)
@@ -259,11 +322,14 @@ static void put_inet_table(const struct writer *w, const char *table)
 }
 
 /* Empty where nobody is held. */
-static void format_rules(const struct net *net, const struct isolation *isolation, const struct adopted_rules *rules,
-			 struct strbuf *out)
+static int format_rules(struct net *net, const struct isolation *isolation, const struct adopted_rules *rules,
+			struct strbuf *out, struct error **err)
 {
-	const struct writer w = {net, isolation, out};
+	cleanup_free struct link *links = NULL;
+	struct writer w = {.net = net, .isolation = isolation, .out = out};
+	struct netlink *root;
 	bool any = false;
+	int r;
 
 	strbuf_add(out, "");
 	for (size_t i = 0; i < net->adopted_count && !any; i++) {
@@ -272,9 +338,45 @@ static void format_rules(const struct net *net, const struct isolation *isolatio
 		any = hold_of(&effect) != HOLD_NOT;
 	}
 	if (!any)
-		return;
+		return 0;
+	r = net_root(net, &root, err);
+	if (r == 0)
+		r = link_list(root, &links, &w.link_count, err);
+	if (r < 0)
+		return r;
+	w.links = links;
 	put_bridge_table(&w, rules->bridge);
 	put_inet_table(&w, rules->inet);
+	return 0;
+}
+
+int net_has_unknown_ports(struct net *net, bool *ret, struct error **err)
+{
+	cleanup_free struct link *links = NULL;
+	struct writer w = {.net = net, .isolation = net->isolation};
+	struct netlink *root;
+	int r;
+
+	*ret = false;
+	pthread_mutex_lock(&net->mutex);
+	r = net_root(net, &root, err);
+	if (r == 0)
+		r = link_list(root, &links, &w.link_count, err);
+	w.links = links;
+	for (size_t i = 0; r == 0 && i < w.link_count; i++)
+		*ret |= is_named_by_libvirt(&links[i]) && !is_known_port(&w, &links[i]);
+	pthread_mutex_unlock(&net->mutex);
+	return r;
+}
+
+/* A kernel or nftables that cannot list them has none. */
+char *net_find_flowtable(void)
+{
+	static const char word[] = "flowtable ";
+	cleanup_free char *text = NULL;
+	const char *at = ruleset_list(-1, "list flowtables", &text, NULL) == 0 ? strstr(text, word) : NULL;
+
+	return at ? strndup(at + strlen(word), strcspn(at + strlen(word), " \n")) : NULL;
 }
 
 /* ─── what cannot be held ─── */
@@ -283,14 +385,6 @@ static const struct link *find_link(const struct link *links, size_t count, cons
 {
 	for (size_t i = 0; name && i < count; i++)
 		if (strcmp(links[i].name, name) == 0)
-			return &links[i];
-	return NULL;
-}
-
-static const struct link *find_index(const struct link *links, size_t count, int index)
-{
-	for (size_t i = 0; i < count; i++)
-		if (links[i].index == index)
 			return &links[i];
 	return NULL;
 }
@@ -415,8 +509,10 @@ int net_check_adopted(struct net *net, const struct isolation *isolation, bool *
 	if (r < 0)
 		return r;
 	begin_rules(&rules, &net->names, net->run_dir);
-	format_rules(net, isolation, &rules, &text);
-	if (text.length)
+	r = format_rules(net, isolation, &rules, &text, err);
+	if (r < 0)
+		;
+	else if (text.length)
 		r = ruleset_check(&rules.set, text.text, ret_same, err);
 	else
 		*ret_same = access(rules.record, F_OK) < 0;
@@ -435,8 +531,9 @@ int net_load_adopted(struct net *net, const struct isolation *isolation, bool al
 	if (r < 0)
 		return r;
 	begin_rules(&rules, &net->names, net->run_dir);
-	format_rules(net, isolation, &rules, &text);
-	r = text.length ? ruleset_load(&rules.set, text.text, NULL, err) : ruleset_remove(&rules.set, err);
+	r = format_rules(net, isolation, &rules, &text, err);
+	if (r == 0)
+		r = text.length ? ruleset_load(&rules.set, text.text, NULL, err) : ruleset_remove(&rules.set, err);
 	free(rules.record);
 	return r == 0 && all ? check_nics(net, isolation, NULL, err) : r;
 }

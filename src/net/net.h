@@ -102,6 +102,16 @@ struct net_adopted_nic {
 };
 /* Borrowed. Without it such a lab's rules cannot be made or checked: -ENODATA. */
 void net_set_adopted(struct net *net, const struct net_adopted_nic *nics, size_t count);
+/* The taps of guests that are not of the lab, borrowed; or NULL, as at first: nobody knows them, and each tap that is
+ * there is taken for one. */
+void net_set_adopted_others(struct net *net, const char *const *taps, size_t count);
+/*
+ * Whether this machine forwards flows by a flowtable of nft's, past all rules of its chains: its name, freed by the
+ * caller, or NULL.
+ */
+char *net_find_flowtable(void);
+/* Whether a tap of libvirt's passes nothing, while a guest is held, since it is not known whose it is. */
+int net_has_unknown_ports(struct net *net, bool *ret, struct error **err);
 
 /*
  * What this machine itself knows of such NICs while libvirt does not answer: libvirt gives a tap the MAC address of its

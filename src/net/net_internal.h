@@ -36,6 +36,8 @@ struct net {
 	const struct isolation *isolation;     /* borrowed; NULL: what the lab file says */
 	const struct net_adopted_nic *adopted; /* borrowed; NULL: not known, or the lab is nestvisor's */
 	size_t adopted_count;
+	const char *const *others; /* borrowed; NULL: not known */
+	size_t other_count;
 };
 
 /* The sockets of the two namespaces. With the mutex held. */

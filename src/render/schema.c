@@ -488,7 +488,7 @@ static const struct schema schemas[] = {
 				}}},
 			"elements": {"type": "integer", "minimum": 0, "description": "of the rules' sets, that came or went at this host"},
 			"flows": {"type": "integer", "minimum": 0, "description": "that were ended at this host"},
-			"unsure": {"type": ["string", "null"], "description": "of a lab that was adopted from a libvirt: why it is in force for what was known of its domains before; null: libvirt was asked"},
+			"unsure": {"type": ["string", "null"], "description": "of a lab that was adopted from a libvirt: why somebody may not be held though the rules are in force (libvirt does not answer, a flowtable); null: nothing is known of that"},
 			"reloaded": {"type": "boolean", "description": "the rules were not those of the lab, and all of them were loaded anew"},
 			"transaction_ms": {"type": "number", "minimum": 0, "description": "how long the kernel took for it"},
 			"verify": {"type": ["object", "null"], "description": "whether the lab keeps its promises after it, as verify --json gives it; null: nobody could be asked"},

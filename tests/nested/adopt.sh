@@ -45,6 +45,18 @@ for xml in "$here"/../../../shared/data/libvirt/networkxml2xmlin/*.xml; do # the
 	[ -f "$xml" ] && sed -e '/<uuid>/d' -e 's/<name>default</<name>second</' "$xml" > other.xml && virsh net-define other.xml > /dev/null 2>&1 && networks=$((networks + 1))
 done
 [ $networks -gt 0 ] || skip "networks of libvirt's own tests" "../shared/data is missing"
+if command -v virt-install > /dev/null; then # and what the one of this machine writes now
+	installed() { # NAME OPTIONS…
+		local name=$1; shift
+		timeout 60 virt-install --connect qemu:///system --name "$name" --virt-type qemu --memory 512 --osinfo detect=on,require=off --print-xml 1 "$@" > installed.xml && virsh define installed.xml && defined=$((defined + 1))
+	}
+	check "virt-install: a CD" installed now-cd --disk none --cdrom /dev/null --network network=default --graphics none
+	check "virt-install: an import" installed now-import --import --disk /run/test/now.img,size=1,sparse=yes --network network=closed,model=e1000 --graphics vnc
+	check "virt-install: from the network" installed now-pxe --pxe --disk none --network network=default --network network=closed --graphics spice --sound none
+	check "virt-install: tuned" installed now-tuned --import --disk none --network none --vcpus 2,maxvcpus=4,sockets=1,cores=4,threads=1 --cpu qemu64 --graphics none --rng /dev/urandom --watchdog default
+else
+	skip "virt-install of this machine" "it is not installed"
+fi
 virsh dumpxml --inactive debian > debian.before
 virsh list --all --name > domains.before
 adopt() { nv adopt --name mine > mine.nest.yaml; }
@@ -142,11 +154,42 @@ check "doctor looks at the machine" says "libvirt.daemon" nv doctor mine.nest.ya
 check "its owner starts web anew" sh -c "virsh -q -c qemu:///system destroy web && virsh -q -c qemu:///system start web"
 check "web answers" until_true 120 inside web true
 check "by its MAC address it is held from the first packet on" status 1 inside web "ping -c1 -W2 203.0.113.1"
-check "plan tells that the rules know another tap" status 3 nv plan mine.nest.yaml
-check "up holds it again" nv up mine.nest.yaml
-check "plan has nothing to do" status 0 nv plan mine.nest.yaml
+check "the rules learn its new tap" until_true 30 status 0 nv plan mine.nest.yaml
 check "by its tap, whatever address it takes" status 1 inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:99; ip link set eth0 up; ip route replace default via 192.168.122.1; ping -c1 -W2 203.0.113.1"
 inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:50; ip link set eth0 up; ip route replace default via 192.168.122.1" > /dev/null
+# what was no part of the lab and begins now; a cut guest with another tap and another address
+watcher() { cut -d' ' -f1 /run/nestvisor/mine/adopted.pid; }
+pings_world() { inside "$1" "ping -c1 -W2 203.0.113.1"; }
+readdressed() { virsh destroy web && virsh dumpxml --inactive web | sed "s/$1/$2/g" > again.xml && virsh define again.xml && virsh start web; }
+check "a guest later that no lab names" guest later 52
+check "later runs" virsh start later
+check "later answers" until_true 120 inside later true
+check "it has its network, soon" until_true 30 pings_world later
+check "web has another address and is started anew" readdressed aa:00:50 aa:00:77
+check "web answers" until_true 120 inside web true
+check "it is held all the same" status 1 pings_world web
+check "the rules learn it, too" until_true 30 says 52:54:00:aa:00:77 nft list table bridge nestvisor-mine/adopted
+check "it is held by what they know" status 1 pings_world web
+check "the lab file does not, and plan tells" status 3 nv plan mine.nest.yaml
+check "web is what it was" readdressed aa:00:77 aa:00:50
+check "web answers" until_true 120 inside web true
+check "nobody asks libvirt any more" kill -9 "$(watcher)"
+check "later is started anew" sh -c "virsh -q -c qemu:///system destroy later && virsh -q -c qemu:///system start later"
+check "later answers" until_true 120 inside later true
+check "a port that nobody knows passes nothing" status 1 pings_world later
+check "status tells that the rules are others" says "rules" nv status mine
+check "up mends it" nv up mine.nest.yaml
+check "later has its network" until_true 30 pings_world later
+check "and somebody asks libvirt again" kill -0 "$(watcher)"
+virsh destroy later; virsh undefine later
+check "plan has nothing to do" until_true 30 status 0 nv plan mine.nest.yaml
+if nft 'add table inet fast; add flowtable inet fast f { hook ingress priority 0; devices = { wan }; }' 2> /dev/null; then
+	check "beside a flowtable a cut is no success" status 1 nv cut --lab mine --no-verify web
+	check "and says why" says "by the flowtable f, past all rules" nv cut --lab mine --no-verify web
+	nft delete table inet fast
+else
+	skip "a flowtable" "this kernel has none"
+fi
 check "alone it does not reach its neighbour" nv cut --lab mine --no-verify --neighbours drop web
 check "nor that one it" status 1 inside db "ping -c1 -W2 192.168.122.50"
 check "but this machine does" until_true 60 l0_pings 192.168.122.50 # which remembers the other address for a while
@@ -160,10 +203,21 @@ check "exec says whose the agent is" says "its guest agent is libvirt's to ask" 
 check "open" nv open --lab mine --no-verify web
 check "web pings the world" inside web "ping -c1 -W5 203.0.113.1"
 check "no rule is left" diff rules.before <(nft list tables)
+check "nor anybody who asks" status 1 pgrep -f "isolate watch --lab mine"
 check "cut once more" nv cut --lab mine --no-verify --all
 check "a NIC by macvtap is plugged into db" virsh attach-interface db direct wan --model virtio --live
 check "verify does not prove what it does not see" says "db has a NIC (direct" nv verify mine
 check "db cannot be held, and that is said" says "db cannot be held: its NIC of type direct" nv cut --lab mine --no-verify --strict db
+guest passed 53
+virsh undefine passed
+sed -i "s|</devices>|<hostdev mode='subsystem' type='pci' managed='no'><source><address domain='0x0000' bus='0x00' slot='0x1f' function='0x0'/></source></hostdev></devices>|" passed.xml
+check "a domain with a device of this machine's" virsh define passed.xml
+nv adopt --name other > other.nest.yaml
+check "cannot be held, and that is said" says "passed cannot be held: it has a PCI device of this machine's" nv cut --lab other.nest.yaml --no-verify passed
+check "nor with all others" says "cannot be held" nv cut --lab other.nest.yaml --no-verify --all
+check "the others can" nv cut --lab other.nest.yaml --no-verify web
+check "down of that lab" nv down other
+virsh undefine passed
 check "down" nv down mine
 check "opens all" diff rules.before <(nft list tables)
 check "and web and db run" says "db" virsh list --name
@@ -193,5 +247,6 @@ check "web is cut" status 1 inside web "ping -c1 -W2 203.0.113.1"
 check "by its tap, whatever address it takes" status 1 inside web "ip link set eth0 down; ip link set eth0 address 52:54:00:aa:00:99; ip link set eth0 up; ip route replace default via 192.168.122.1; ping -c1 -W2 203.0.113.1"
 check "down" nv down mine
 check "opens all" diff rules.before <(nft list tables)
+check "and nobody asks libvirt" status 1 pgrep -f "isolate watch --lab mine"
 virsh destroy web; virsh destroy db
 finish
