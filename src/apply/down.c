@@ -152,8 +152,9 @@ static int end_leaving(struct leaving *l, bool forget, struct error **err)
 	else if (l->result < 0 && !*err) {
 		r = error_set(err, l->err->code, "%s%s%s", l->err->message, l->err->hint ? "; " : "",
 			      l->err->hint ? l->err->hint : "");
-		error_hint(err, "nestvisor down %s --forget-hosts goes on without hosts that do not answer, and leaves what "
-				"is there",
+		error_hint(err,
+			   "nestvisor down %s --forget-hosts goes on without hosts that do not answer, and leaves what "
+			   "is there",
 			   l->folders->lab);
 	}
 	error_free(l->err);

@@ -171,7 +171,8 @@ int machines_leave(const struct folders *folders, const char *name, const json_t
 		   struct reporter *reporter, struct cancel *cancel, struct error **err)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	const char *argv[] = {"nestvisor", "down", folders->lab, "--json", "--home", machines_this(arena), NULL, NULL, NULL};
+	const char *argv[] = {"nestvisor",	    "down", folders->lab, "--json", "--home",
+			      machines_this(arena), NULL,   NULL,	  NULL};
 	size_t argc = 6;
 	cleanup_json json_t *file =
 		json_pack("{s:s, s:{s:O}}", "lab", folders->lab, "hosts", name, json_object_get(kept, "host"));

@@ -28,10 +28,10 @@ json_t *machines_room(const struct machine_room *room, const struct ip *to, size
 const char *machines_this(struct arena *arena);
 
 /*
- * Settles what the lab file leaves open: where each guest of layer 0 runs, at which addresses the machines reach each other,
- * and the MTU of networks that do not say theirs. What was settled when the lab was applied stays; only where something is
- * new the machines are asked, all at once. One that does not answer gets no new guests, which is reported. Nothing is
- * changed on failure, and nothing at all in a lab without further machines.
+ * Settles what the lab file leaves open: where each guest of layer 0 runs, at which addresses the machines reach each
+ * other, and the MTU of networks that do not say theirs. What was settled when the lab was applied stays; only where
+ * something is new the machines are asked, all at once. One that does not answer gets no new guests, which is reported.
+ * Nothing is changed on failure, and nothing at all in a lab without further machines.
  *
  * A guest that the lab had before counts as one that has its memory.
  */

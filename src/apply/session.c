@@ -75,7 +75,8 @@ static const bool *find_lags(struct session *session)
 	for (size_t i = 0; i < session->lab->root->guest_count; i++) {
 		const struct guest *guest = session->lab->root->guests[i];
 
-		lags[guest->index] = guest->host && !guest->machine && !isolate_is_confirmed(&session->folders, guest, session->isolation);
+		lags[guest->index] = guest->host && !guest->machine &&
+				     !isolate_is_confirmed(&session->folders, guest, session->isolation);
 	}
 	for (size_t i = 0; i < session->lab->machine_count; i++) {
 		const struct guest *guest = session->lab->machines[i]->guest;

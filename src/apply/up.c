@@ -433,9 +433,8 @@ static int take_answer(struct session *s, const struct guest *guest, const struc
 		return error_set(err, EIO, "its nestvisor ended with status %d: %s%s", output->status, output->err,
 				 output->out);
 	if (json_is_object(json_object_get(answer, "resources")))
-		r = guest_is_machine(guest)
-			    ? take_from_machine(s, guest, json_object_get(answer, "resources"), err)
-			    : take_resources(s, guest, json_object_get(answer, "resources"), err);
+		r = guest_is_machine(guest) ? take_from_machine(s, guest, json_object_get(answer, "resources"), err)
+					    : take_resources(s, guest, json_object_get(answer, "resources"), err);
 	problem = json_object_get(answer, "error");
 	if (r == 0 && json_is_object(problem)) {
 		r = error_set(err, EIO, "%s", json_get_string(problem, "message", "it failed without a word"));
@@ -510,8 +509,8 @@ static int do_part(struct up *up, const struct guest *guest, struct error **err)
 	r = run_part(up, guest, &problem);
 	for (int tries = 0; r == 0 && lags(s, guest) && tries < PART_TRIES; tries++) /* something was said meanwhile */
 		r = run_part(up, guest, &problem);
-	for (int starts = 0;
-	     (r == -ETIMEDOUT || r == -EPIPE) && starts < STARTS_AGAIN && !guest_is_machine(guest); starts++) {
+	for (int starts = 0; (r == -ETIMEDOUT || r == -EPIPE) && starts < STARTS_AGAIN && !guest_is_machine(guest);
+	     starts++) {
 		cleanup_json json_t *value = json_deep_copy(state_get(s->state, key));
 
 		r = start_again(up, guest, value, problem, err);
@@ -750,7 +749,8 @@ static int run_step(void *context, const struct step *step, struct error **err)
 	return state_done(state, step->id, resource, value, err);
 }
 
-/* Only the part that comes down from the layer above has them: they are in use here once, for the CD with the answers. */
+/* Only the part that comes down from the layer above has them: they are in use here once, for the CD with the answers.
+ */
 static void forget_passwords(json_t *guests)
 {
 	const char *name;

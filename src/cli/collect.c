@@ -58,7 +58,7 @@ static struct collect_target machine_of(struct arena *arena, const struct lab *l
 {
 	struct collect_target target = {.lab = lab, .guest = host->guest};
 
-	target.name = is_machine(host) ? arena_printf(arena, "%s-root", host->guest->path)
+	target.name = is_machine(host)	 ? arena_printf(arena, "%s-root", host->guest->path)
 		      : host->layer == 0 ? "L0-root"
 					 : host->path;
 	target.alias = folder_alias(arena, target.name);
@@ -324,7 +324,8 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 static bool is_lent(const struct lab *lab, const struct nic *nic, char ret_name[INTERFACE_NAME_SIZE])
 {
 	nic_loose_tap(nic, ret_name);
-	return nic->guest->libvirt && !nic->guest->machine && nic->guest->parent == lab->root && if_nametoindex(ret_name) != 0;
+	return nic->guest->libvirt && !nic->guest->machine && nic->guest->parent == lab->root &&
+	       if_nametoindex(ret_name) != 0;
 }
 
 json_t *collect_cables(const struct lab *lab, const char *const *names, size_t count)

@@ -58,12 +58,13 @@ const struct command command_plan = {
 	.name = "plan",
 	.group = GROUP_LAB,
 	.summary = "says what up would do",
-	.description = "Compares the lab file with what runs, at every layer, and lists what `nestvisor up` would "
-		       "create, change, "
-		       "restart and remove, with the reason. Nothing is changed. What somebody else changed of a guest "
-		       "in libvirt is shown as what it would overwrite, if told to by `up --overwrite`.\n\n"
-		       "Of a lab that was adopted from a libvirt it lists where libvirt's domains and networks are no longer "
-		       "what the file says, which up does not change, and whether those that are cut or sealed are held.",
+	.description =
+		"Compares the lab file with what runs, at every layer, and lists what `nestvisor up` would "
+		"create, change, "
+		"restart and remove, with the reason. Nothing is changed. What somebody else changed of a guest "
+		"in libvirt is shown as what it would overwrite, if told to by `up --overwrite`.\n\n"
+		"Of a lab that was adopted from a libvirt it lists where libvirt's domains and networks are no longer "
+		"what the file says, which up does not change, and whether those that are cut or sealed are held.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},

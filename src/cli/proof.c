@@ -44,7 +44,8 @@ static bool is_down(const struct probe *probe)
 	const char *run_dir = folders_guest(probe->arena, probe->folders, first->name);
 	struct driver_state state = {0};
 
-	return !first->adopted && !first->machine && driver_of(run_dir)->look(run_dir, &state, NULL) == 0 && !state.running;
+	return !first->adopted && !first->machine && driver_of(run_dir)->look(run_dir, &state, NULL) == 0 &&
+	       !state.running;
 }
 
 static int run_probe(struct probe *probe, struct process_output *output, struct error **err)

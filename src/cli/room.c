@@ -28,12 +28,15 @@ const struct command command_room = {
 	.name = "room",
 	.group = GROUP_OTHER,
 	.summary = "says what this machine has for guests; what a lab with several hosts asks each of them",
-	.description = "The CPUs and the free memory of this machine, and with --json its version, whether it is root who "
-		       "asks, and how large packets to some addresses may be. The machine where a lab with `hosts` is used "
-		       "runs it on each of them.",
-	.operands = (const struct command_operand[]){{"ADDRESS", "of the lab's other hosts", .optional = true, .repeated = true},
-						     {0}},
-	.examples = (const struct command_example[]){{"nestvisor room --json 10.0.0.3", "also how packets get there"}, {0}},
+	.description =
+		"The CPUs and the free memory of this machine, and with --json its version, whether it is root who "
+		"asks, and how large packets to some addresses may be. The machine where a lab with `hosts` is used "
+		"runs it on each of them.",
+	.operands =
+		(const struct command_operand[]){
+			{"ADDRESS", "of the lab's other hosts", .optional = true, .repeated = true}, {0}},
+	.examples =
+		(const struct command_example[]){{"nestvisor room --json 10.0.0.3", "also how packets get there"}, {0}},
 	.json = "room",
 	.hidden = true,
 	.run = run,

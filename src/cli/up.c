@@ -191,21 +191,22 @@ const struct command command_up = {
 	.name = "up",
 	.group = GROUP_LAB,
 	.summary = "builds and starts a lab, or changes a running one to what its file says",
-	.description = "Reads the lab file, compares it with what runs and makes the difference real: at this machine "
-		       "and, through "
-		       "the nestvisor inside every guest that has guests, at every layer below.\n\n"
-		       "Running it again does nothing. A change that a guest only sees once it is started again "
-		       "restarts that guest; "
-		       "a change of the `policy` alone restarts nobody: it is what `nestvisor verify` asks from then on. "
-		       "`nestvisor plan` says beforehand which. A run that was killed is continued by the next.\n\n"
-		       "What somebody else has changed of a guest that is a libvirt's domain (virsh edit, "
-		       "virt-manager) is not "
-		       "overwritten: `up` then says what it would overwrite and does nothing, until --overwrite allows "
-		       "it or the "
-		       "lab file says the same.\n\n"
-		       "A lab that was adopted from a libvirt has its guests already, and libvirt starts and ends them: up "
-		       "sees to it that those that are cut or sealed are held, and fails where libvirt's are not what the "
-		       "file says.",
+	.description =
+		"Reads the lab file, compares it with what runs and makes the difference real: at this machine "
+		"and, through "
+		"the nestvisor inside every guest that has guests, at every layer below.\n\n"
+		"Running it again does nothing. A change that a guest only sees once it is started again "
+		"restarts that guest; "
+		"a change of the `policy` alone restarts nobody: it is what `nestvisor verify` asks from then on. "
+		"`nestvisor plan` says beforehand which. A run that was killed is continued by the next.\n\n"
+		"What somebody else has changed of a guest that is a libvirt's domain (virsh edit, "
+		"virt-manager) is not "
+		"overwritten: `up` then says what it would overwrite and does nothing, until --overwrite allows "
+		"it or the "
+		"lab file says the same.\n\n"
+		"A lab that was adopted from a libvirt has its guests already, and libvirt starts and ends them: up "
+		"sees to it that those that are cut or sealed are held, and fails where libvirt's are not what the "
+		"file says.",
 	.operands = (const struct command_operand[]){{"FILE",
 						      "the lab file; the one *.nest.yaml of this folder if left out",
 						      COMPLETE_LAB_FILE, .optional = true},

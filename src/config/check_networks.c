@@ -165,9 +165,10 @@ static void check_peers(struct build *b, const struct node *tunnel)
 	const struct node *peers = said(tunnel, TUNNEL_PEERS);
 
 	if ((!peers && !b->lab->machine_count && !is_broken(tunnel, TUNNEL_PEERS)) || (peers && peers->count == 0))
-		problems_error(b->problems, peers ? peers->spot : tunnel->key_spot,
-			       "for example peers: [203.0.113.7]; only in a lab with \"hosts\" they follow by themselves",
-			       "a tunnel needs at least one peer");
+		problems_error(
+			b->problems, peers ? peers->spot : tunnel->key_spot,
+			"for example peers: [203.0.113.7]; only in a lab with \"hosts\" they follow by themselves",
+			"a tunnel needs at least one peer");
 	for (const struct node *n = peers ? peers->first : NULL; n; n = n->next) {
 		if (n->kind != NODE_SCALAR || peers->first->kind != NODE_SCALAR)
 			continue;

@@ -277,7 +277,8 @@ static void add_guest_change(struct builder *b, const struct guest *guest, const
 	add_change(b, v->verb, "guest", guest->path, why);
 	b->plan->changes[b->plan->change_count - 1].overwrites = v->overwrites;
 	if (b->lab->machine_count)
-		b->plan->changes[b->plan->change_count - 1].host = arena_strdup(b->plan->arena, guest_machine_name(guest));
+		b->plan->changes[b->plan->change_count - 1].host =
+			arena_strdup(b->plan->arena, guest_machine_name(guest));
 }
 
 /* The networks and guests below a guest of this host. Returns whether its own nestvisor has anything to do. */
@@ -459,8 +460,8 @@ static bool is_machine_step(const struct step *step)
 	return step->kind == STEP_LEAVE || (step->kind == STEP_PART && step->guest && guest_is_machine(step->guest));
 }
 
-/* What a guest leaves comes before what it goes to. Two machines that change guests with each other are both left first,
- * as far as that goes: one of the two finds an address taken for as long as it takes. */
+/* What a guest leaves comes before what it goes to. Two machines that change guests with each other are both left
+ * first, as far as that goes: one of the two finds an address taken for as long as it takes. */
 static void put_moves_in_order(struct builder *b)
 {
 	for (size_t i = 0; i < b->plan->step_count; i++) {

@@ -190,8 +190,8 @@ static void json_network(const struct network *network, const struct positions *
 					       "kind", "uplink", "uplink", uplink_name(network->uplink)));
 }
 
-static void json_guest(const struct lab *lab, const struct guest *guest, const struct lab_status *status, const struct positions *positions,
-		       json_t *nodes, json_t *edges)
+static void json_guest(const struct lab *lab, const struct guest *guest, const struct lab_status *status,
+		       const struct positions *positions, json_t *nodes, json_t *edges)
 {
 	const struct guest_status *is = status ? &status->guests[guest->index] : NULL;
 	char id[NODE_ID_SIZE], other[NODE_ID_SIZE], mac[MAC_TEXT_SIZE];

@@ -100,7 +100,8 @@ json_t *plan_json(const struct plan_change *changes, size_t count)
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s*, s:o, s:o*}", "do",
 						      actions[changes[i].action].name, "what", changes[i].what, "path",
-						      text_json(changes[i].path), "host", changes[i].host, "why", text_json(changes[i].why),
-						      "overwrites", changes[i].overwrites ? json_true() : NULL));
+						      text_json(changes[i].path), "host", changes[i].host, "why",
+						      text_json(changes[i].why), "overwrites",
+						      changes[i].overwrites ? json_true() : NULL));
 	return json_pack("{s:o}", "changes", list);
 }

@@ -42,11 +42,11 @@ static void find_party(struct places *places, struct party *party, struct arena 
 
 	party->machine = take_host(places, party, name, arena);
 	if (host)
-		party->network =
-			take_host(places, party,
-				  machine     ? party->guest->path
-				  : outermost ? "L0"
-					      : arena_printf(arena, "%s-lab-%s", host->path, lab->name), arena);
+		party->network = take_host(places, party,
+					   machine     ? party->guest->path
+					   : outermost ? "L0"
+						       : arena_printf(arena, "%s-lab-%s", host->path, lab->name),
+					   arena);
 }
 
 void places_find(struct places *places, const struct lab *lab, const struct stack *stack, struct arena *arena)

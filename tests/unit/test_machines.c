@@ -27,7 +27,7 @@ static const char text[] =
 	"guests:\n"
 	"  a: {nics: [{network: lab, address: 192.168.140.11}, {network: here, address: 192.168.141.11}]}\n"
 	"  b: {placement: right, cpu-overcommit: 2, memory: 1G,\n"
-			   "      nics: [{network: lab, address: 192.168.140.12}],\n"
+	"      nics: [{network: lab, address: 192.168.140.12}],\n"
 	"      guests: {x: {nics: [], memory: 128M}}}\n"
 	"  c: {placement: third, apart: b, nics: [{network: lab, address: 192.168.140.13}], publish: [22]}\n"
 	"policy:\n"
