@@ -656,6 +656,122 @@ static void test_executor_cancel(void **state)
 	cancel_close(&cancel);
 }
 
+/* ---- further machines of layer 0 ---- */
+
+static const char machines_text[] = "lab: t\n"
+				    "hosts:\n"
+				    "  right: {uri: 'ssh://h', address: 10.0.0.2, home: 10.0.0.1}\n"
+				    "  third: {uri: 'ssh://i', address: 10.0.0.3, home: 10.0.0.1}\n"
+				    "networks:\n"
+				    "  lab: {subnet: 192.168.122.0/24}\n"
+				    "guests:\n"
+				    "  a: {placement: L0, nics: [{network: lab, address: 192.168.122.5}]}\n"
+				    "  b: {placement: %s, nics: [{network: lab, address: 192.168.122.6}]}\n";
+
+static void load_machines(struct fixture *f, const char *b)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text), machines_text, b);
+	lab_free(f->lab);
+	f->lab = load(text);
+	f->status.lab = f->lab;
+}
+
+/* All runs, and what each machine was told is what it is to be told. */
+static void machines_up(struct fixture *f)
+{
+	static const char *const parts[] = {"1", "2"};
+	cleanup_json json_t *told = json_pack("{s:s}", "part", "1");
+	cleanup_json json_t *of_b = NULL;
+
+	load_machines(f, "right");
+	all_up(f);
+	of_b = json_deep_copy(state_get(f->state, "guest:b"));
+	json_object_set_new(of_b, "machine", json_string("right"));
+	assert_int_equal(state_put(f->state, "guest:b", of_b, NULL), 0);
+	assert_int_equal(state_put(f->state, "machine:right", told, NULL), 0);
+	f->actual.machine_parts = parts;
+}
+
+static void test_machine_new(void **state)
+{
+	struct fixture *f = *state;
+
+	load_machines(f, "right");
+	build(f);
+	assert_string_equal(change_of(f, "b")->host, "right");
+	assert_string_equal(change_of(f, "a")->host, "L0");
+	assert_true(comes_after(f, index_of(f, "part right"), index_of(f, "rules"))); /* its way out is here */
+	assert_false(has_step(f, "start b"));
+	assert_false(has_step(f, "part third"));
+}
+
+static void test_machine_same(void **state)
+{
+	struct fixture *f = *state;
+
+	machines_up(f);
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+	assert_int_equal(f->plan.step_count, 0);
+}
+
+static void test_machine_told_otherwise(void **state)
+{
+	static const char *const parts[] = {"other", "2"};
+	struct fixture *f = *state;
+
+	machines_up(f);
+	f->actual.machine_parts = parts;
+	build(f);
+	assert_string_equal(change_of(f, "right")->what, "host");
+	assert_true(has_step(f, "part right"));
+	assert_false(has_step(f, "stop a"));
+}
+
+/* One that does not answer is asked again, and nothing of it is called gone. */
+static void test_machine_silent(void **state)
+{
+	struct fixture *f = *state;
+
+	machines_up(f);
+	f->guests[lab_find_guest(f->lab, "b")->index].state = GUEST_UNKNOWN;
+	build(f);
+	assert_int_equal(f->plan.change_count, 0);
+	assert_true(has_step(f, "part right"));
+}
+
+/* Gone where it was before it starts elsewhere. */
+static void test_machine_moves(void **state)
+{
+	struct fixture *f = *state;
+
+	machines_up(f);
+	load_machines(f, "third");
+	build(f);
+	assert_int_equal(change_of(f, "b")->action, PLAN_RESTART);
+	assert_string_equal(change_of(f, "b")->why, "it moves from right to third, where its disk is made anew");
+	assert_true(comes_after(f, index_of(f, "part third"), index_of(f, "leave right")));
+	load_machines(f, "L0");
+	build(f);
+	assert_true(comes_after(f, index_of(f, "start b"), index_of(f, "leave right")));
+	assert_false(has_step(f, "stop b"));
+}
+
+static void test_machine_takes_from_here(void **state)
+{
+	struct fixture *f = *state;
+
+	machines_up(f);
+	load_machines(f, "L0");
+	all_up(f);
+	load_machines(f, "right");
+	build(f);
+	assert_true(comes_after(f, index_of(f, "part right"), index_of(f, "remove disk b")));
+	assert_true(comes_after(f, index_of(f, "remove disk b"), index_of(f, "stop b")));
+}
+
 #define planned(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -685,6 +801,12 @@ int main(void)
 		planned(test_journal),
 		planned(test_half_written_line),
 		planned(test_damaged_journal),
+		planned(test_machine_new),
+		planned(test_machine_same),
+		planned(test_machine_told_otherwise),
+		planned(test_machine_silent),
+		planned(test_machine_moves),
+		planned(test_machine_takes_from_here),
 		cmocka_unit_test(test_executor_order),
 		cmocka_unit_test(test_executor_failure),
 		cmocka_unit_test(test_executor_cancel),
