@@ -210,8 +210,9 @@ struct net_overlap {
 };
 int net_host_routes(struct net_overlap **ret, size_t *ret_count, struct error **err);
 /*
- * How packets of this machine get to an address: the address that they leave with, and the largest that gets there in one
- * piece, as far as the kernel knows or is told now (ip(7), IP_MTU): a datagram of that size is sent to the discard port.
+ * How packets of this machine get to an address: the address that they leave with, and the largest that gets there in
+ * one piece, as far as the kernel knows or is told now (ip(7), IP_MTU): a datagram of that size is sent to the discard
+ * port.
  */
 int net_path(const struct ip *to, struct ip *ret_from, unsigned *ret_mtu, struct error **err);
 /* The IPv4 router of the thread's own namespace, the nearest place of the world; family 0: none. */
