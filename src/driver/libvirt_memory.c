@@ -77,12 +77,19 @@ int libvirt_save(const char *run_dir, const struct driver_save *save, struct can
 	return 0;
 }
 
-/* libvirt lets nobody suspend a domain of which it is taking a snapshot: this waits for that. */
+/*
+ * libvirt lets a domain be suspended while it is still at a snapshot of which nobody waits any more, but not be
+ * resumed: that waits until it has ended (up to 30 s, then it fails). So one that stands still runs for a moment.
+ */
 int libvirt_pause(const char *run_dir, struct error **err)
 {
 	cleanup_talk struct talk talk = {0};
-	int r = begin(&talk, run_dir, err);
+	int state = VIR_DOMAIN_NOSTATE, r = begin(&talk, run_dir, err);
 
+	if (r == 0)
+		r = state_of(&talk, &state, err);
+	if (r == 0 && state == VIR_DOMAIN_PAUSED && talk.lib->virDomainResume(talk.domain) < 0)
+		r = libvirt_fail(talk.lib, talk.uri, err, "what was begun with the domain %s does not end", talk.name);
 	if (r == 0 && talk.lib->virDomainSuspend(talk.domain) < 0)
 		r = libvirt_fail(talk.lib, talk.uri, err, "the domain %s cannot be stopped", talk.name);
 	return r;

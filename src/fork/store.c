@@ -344,7 +344,8 @@ int store_collect(const struct store *store, struct error **err)
 			keep(store, store_file(store, list[i].disk), kept);
 	dir = opendir(store->folder);
 	while (dir && (entry = readdir(dir)))
-		if (disk_number(entry->d_name) && !json_object_get(kept, entry->d_name))
+		if (disk_number(entry->d_name) && !json_object_get(kept, entry->d_name) &&
+		    !driver_holds(store->run_dir, store_file(store, entry->d_name)))
 			unlink(store_file(store, entry->d_name));
 	rmdir(store->folder); /* where it is empty */
 	return 0;

@@ -44,7 +44,7 @@ int store_make_overlay(const struct store *store, const char *name, const char *
 /* Which the guest writes to from now on; NULL: its first disk. What `current` says: NULL, too. */
 int store_set_current(const struct store *store, const char *name, struct error **err);
 const char *store_current(const struct store *store);
-/* Removes overlays that neither the guest nor a snapshot needs, and what was left of .new and .gone. */
+/* Removes overlays that neither the guest (its QEMU, if it runs) nor a snapshot needs, and what was left of .new and .gone. */
 int store_collect(const struct store *store, struct error **err);
 
 /* Copies UEFI variables and the TPM's state from one folder to another, which is made; those that are not there are
