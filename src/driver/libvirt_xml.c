@@ -179,6 +179,7 @@ const char *libvirt_domain_xml(struct arena *arena, const struct driver_guest *g
 		      "<domain type='%s'>\n"
 		      "  <name>%s</name>\n"
 		      "  <uuid>%s</uuid>\n"
+		      "  <title>guest %s of nestvisor's lab %s</title>\n"
 		      "  <metadata>\n"
 		      "    <" LIBVIRT_MARK_PREFIX ":lab xmlns:" LIBVIRT_MARK_PREFIX "='" LIBVIRT_MARK_URI
 		      "'>%s</" LIBVIRT_MARK_PREFIX ":lab>\n"
@@ -186,8 +187,8 @@ const char *libvirt_domain_xml(struct arena *arena, const struct driver_guest *g
 		      "  <memory unit='KiB'>%llu</memory>\n"
 		      "  <vcpu>%u</vcpu>\n",
 		      guest->accelerator == ACCEL_KVM ? "kvm" : "qemu",
-		      escaped(arena, libvirt_domain_name(arena, guest)), command_uuid(arena, guest),
-		      escaped(arena, libvirt_mark(arena, guest->lab, guest->path)),
+		      escaped(arena, libvirt_domain_name(arena, guest)), command_uuid(arena, guest), guest->path,
+		      guest->lab, escaped(arena, libvirt_mark(arena, guest->lab, guest->path)),
 		      (unsigned long long)guest->memory >> 10, guest->cpus);
 	add_os(&w);
 	add_features(&w);

@@ -72,6 +72,7 @@ check "and the guest is still there" says "a=running" states
 check "libvirtd is back" libvirtd_start
 check "and still has the domain" says "small:a" virsh list --name
 check "plan finds nothing to do" status 0 nv plan
+check "it has a title for people" says "guest a of nestvisor's lab small" virsh list --all --title
 check "a domain whose mark was taken away" virsh metadata small:a urn:nestvisor:lab:1 --remove
 check "is left alone by down" says "does not bear nestvisor's mark" nv down
 check "and runs" says "small:a" virsh list --name
