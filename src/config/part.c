@@ -288,9 +288,10 @@ static json_t *guest_json(const struct whose *whose, const struct guest *guest)
 /* A network of L0 as the machine sees it, where that has guests on it. */
 static void add_far_network(const struct whose *whose, const struct network *network, json_t *networks)
 {
+	cleanup_arena struct arena *arena = arena_new(); /* parts are made in several threads at once */
 	struct network seen;
 
-	if (machine_sees_network(whose->lab, whose->machine, network, &seen))
+	if (machine_sees_network(arena, whose->lab, whose->machine, network, &seen))
 		json_object_set_new(networks, network->name, network_json(whose, &seen));
 }
 

@@ -317,10 +317,10 @@ void lab_spread(struct lab *lab);
 
 /*
  * A network of L0 as a machine with guests on it sees it, for its part: its home, peers and far NICs. False where it has no
- * guest on it. Lives in the lab's arena.
+ * guest on it. Thread-safe.
  */
-bool machine_sees_network(const struct lab *lab, const struct lab_machine *machine, const struct network *network,
-			  struct network *ret);
+bool machine_sees_network(struct arena *arena, const struct lab *lab, const struct lab_machine *machine,
+			  const struct network *network, struct network *ret);
 
 /* Whether it stands for a further machine of L0, and is no guest. */
 static inline bool guest_is_machine(const struct guest *guest)

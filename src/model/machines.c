@@ -28,41 +28,42 @@ static void add_peer(struct network *network, const struct ip *peer)
 }
 
 /* The networks that a host routes: whoever has an address of theirs may be behind its NICs. */
-static void add_behind(struct lab *lab, const struct host *host, struct far_nic *far)
+static void add_behind(struct arena *arena, const struct host *host, struct far_nic *far)
 {
 	for (size_t i = 0; host && i < host->network_count; i++) {
 		const struct prefix *subnets[] = {&host->networks[i]->subnet4, &host->networks[i]->subnet6};
 
 		for (size_t j = 0; host->networks[i]->uplink == UPLINK_ROUTE && j < 2; j++)
 			if (subnets[j]->ip.family)
-				*arena_push(lab->arena, far->behind, far->behind_count) = prefix_network(subnets[j]);
+				*arena_push(arena, far->behind, far->behind_count) = prefix_network(subnets[j]);
 	}
 	for (size_t i = 0; host && i < host->guest_count; i++)
 		if (host->guests[i]->nic_count && host->guests[i]->nics[0].network->uplink == UPLINK_ROUTE)
-			add_behind(lab, host->guests[i]->host, far);
+			add_behind(arena, host->guests[i]->host, far);
 }
 
-static void add_far(struct lab *lab, struct network *network, const struct nic *nic, const struct lab_machine *at)
+static void add_far(struct arena *arena, struct network *network, const struct nic *nic, const struct lab_machine *at)
 {
-	struct far_nic *far = arena_push(lab->arena, network->far, network->far_count);
+	struct far_nic *far = arena_push(arena, network->far, network->far_count);
 
 	*far = (struct far_nic){.address4 = nic->address4,
 				.address6 = nic->address6,
 				.machine = end_of(nic->guest->machine, at),
 				.guest = at ? NULL : nic->guest};
 	memcpy(far->mac, nic->mac, sizeof(far->mac));
-	add_behind(lab, nic->guest->host, far);
+	add_behind(arena, nic->guest->host, far);
 	add_peer(network, &far->machine);
 }
 
 /* What the machine `at`, NULL: the home, sees of a network of L0. Returns how many NICs it has itself. */
-static size_t see(struct lab *lab, const struct lab_machine *at, const struct network *of, struct network *network)
+static size_t see(struct arena *arena, const struct lab *lab, const struct lab_machine *at, const struct network *of,
+		  struct network *network)
 {
 	size_t own = 0;
 
 	network->far = NULL;
 	network->far_count = network->peer_count = 0;
-	network->peers = arena_alloc(lab->arena, (lab->machine_count + 1) * sizeof(*network->peers));
+	network->peers = arena_alloc(arena, (lab->machine_count + 1) * sizeof(*network->peers));
 	if (at) { /* the gateway is there, also where no guest is */
 		network->home = at->home;
 		add_peer(network, &at->home);
@@ -76,17 +77,17 @@ static size_t see(struct lab *lab, const struct lab_machine *at, const struct ne
 			if (nic->guest->machine == at)
 				own++;
 			else
-				add_far(lab, network, nic, at);
+				add_far(arena, network, nic, at);
 		}
 	network->encapsulation = at || network->far_count ? ENCAP_VXLAN : ENCAP_NONE;
 	return own;
 }
 
-bool machine_sees_network(const struct lab *lab, const struct lab_machine *machine, const struct network *network,
-			  struct network *ret)
+bool machine_sees_network(struct arena *arena, const struct lab *lab, const struct lab_machine *machine,
+			  const struct network *network, struct network *ret)
 {
 	*ret = *network;
-	return see((struct lab *)(uintptr_t)lab, machine, network, ret) > 0;
+	return see(arena, lab, machine, network, ret) > 0;
 }
 
 void lab_spread(struct lab *lab)
@@ -111,7 +112,7 @@ void lab_spread(struct lab *lab)
 
 		if (!network->vni)
 			network->vni = model_derive_vni(lab->name, network->path);
-		see(lab, NULL, network, network);
+		see(lab->arena, lab, NULL, network, network);
 	}
 }
 
