@@ -407,9 +407,9 @@ static void test_bad_starts(void **state)
 	assert_true(file_exists(in_folder(f, "qemu.log")));
 	error_freep(&err);
 
-	f->guest.os = "esxi";
+	f->guest.os = "plan9";
 	assert_int_equal(driver_qemu.start(&f->guest, NULL, &ret, &err), -ENOTSUP);
-	assert_contains(err, "esxi");
+	assert_contains(err, "plan9");
 	error_freep(&err);
 
 	f->guest.os = NULL;
