@@ -155,6 +155,25 @@ int file_write_atomic(const char *path, const void *data, size_t length, mode_t 
 	return write_and_rename(path, data, length, mode, true, err);
 }
 
+/* A device, a FIFO: renamed over, it would be lost. */
+static int write_into(const char *path, const void *data, size_t length, struct error **err)
+{
+	cleanup_close int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : write_all(fd, data, length);
+
+	return r < 0 ? error_errno(err, r, "cannot write %s", path) : 0;
+}
+
+int file_write_output(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
+{
+	cleanup_free char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return write_into(path, data, length, err);
+	return file_write_atomic(real ? real : path, data, length, mode, err);
+}
+
 int file_write_soon(const char *path, const void *data, size_t length, mode_t mode, struct error **err)
 {
 	return write_and_rename(path, data, length, mode, false, err);

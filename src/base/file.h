@@ -19,6 +19,9 @@ int file_read_fd(int fd, const char *name, size_t limit, char **ret_data, size_t
 /* Writes to a temporary file in the same folder, syncs and renames: afterwards there is the old file or the new, never
  * a part. */
 int file_write_atomic(const char *path, const void *data, size_t length, mode_t mode, struct error **err);
+/* The same for a file that the user named: a symbolic link stays one, and what is no regular file (/dev/stdout, a FIFO)
+ * is written to. */
+int file_write_output(const char *path, const void *data, size_t length, mode_t mode, struct error **err);
 /*
  * The same without waiting for the disk: whoever reads it while the machine runs finds all of it; after a power cut it
  * may be there in part. file_sync waits for the disk with the file and its name in the folder; file_settle does and

@@ -96,7 +96,7 @@ static int write_archive(const struct pack *pack, const char *path, time_t when,
 	}
 	tar_end(&out);
 	*ret_bytes = out.length;
-	return file_write_atomic(path, out.text, out.length, 0600, err);
+	return file_write_output(path, out.text, out.length, 0600, err);
 }
 
 static int write_files(const struct pack *pack, const char *folder, size_t *ret_bytes, struct error **err)

@@ -64,7 +64,7 @@ static int run(struct invocation *inv)
 	r = forwarding_listen(&here, (uint16_t)invocation_integer(inv, "as", 0), &listener, &port, &err);
 	text = settings(arena, port, user);
 	if (r == 0 && file)
-		r = file_write_atomic(file, text, strlen(text), 0644, &err);
+		r = file_write_output(file, text, strlen(text), 0644, &err);
 	if (r < 0)
 		return invocation_fail(inv, &err);
 	client = invocation_flag(inv, "print") ? NULL : forwarding_viewer(arena, clients, port, user);

@@ -63,7 +63,7 @@ static int run(struct invocation *inv)
 			    ? 0
 			    : error_errno(&err, errno, "cannot write to standard output");
 	else if (r == 0)
-		r = file_write_atomic(to, png, length, 0644, &err);
+		r = file_write_output(to, png, length, 0644, &err);
 	return r < 0 ? invocation_fail(inv, &err) : EXIT_DONE;
 }
 

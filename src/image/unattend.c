@@ -391,7 +391,7 @@ int unattend_make_seed(const struct unattend *answers, const char *path, struct 
 	if (r < 0)
 		return r;
 	iso_of_file("UNATTEND", "autounattend.xml", xml.text, xml.length, &iso);
-	return file_write_atomic(path, iso.text, iso.length, 0600, err);
+	return file_write_output(path, iso.text, iso.length, 0600, err);
 }
 
 int unattend_read_password(const char *path, char **ret, struct error **err)

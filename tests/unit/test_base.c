@@ -138,6 +138,31 @@ static void test_files(void **state)
 	assert_int_equal(file_read(file, 2, &data, &length, &err), -ENOENT);
 }
 
+/* What a user names as the place for an output may be no file of ours to replace. */
+static void test_output(void **state)
+{
+	cleanup_free char *file = in_folder("output"), *link = in_folder("link"), *fifo = in_folder("fifo");
+	cleanup_error struct error *err = NULL;
+	cleanup_close int reader = -1;
+	char text[8] = "";
+	struct stat st;
+
+	assert_int_equal(file_write_output(file, "abc", 3, 0600, &err), 0);
+	assert_int_equal(symlink(file, link), 0);
+	assert_int_equal(file_write_output(link, "defg", 4, 0600, &err), 0);
+	assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+	assert_true(stat(file, &st) == 0 && st.st_size == 4);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(file_write_output(fifo, "hij", 3, 0600, &err), 0);
+	assert_true(lstat(fifo, &st) == 0 && S_ISFIFO(st.st_mode));
+	assert_int_equal(read(reader, text, sizeof(text)), 3);
+	assert_string_equal(text, "hij");
+	assert_int_equal(file_write_output("/dev/full", "x", 1, 0600, &err), -ENOSPC);
+	assert_true(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode));
+	assert_true(unlink(file) == 0 && unlink(link) == 0 && unlink(fifo) == 0);
+}
+
 static void test_lock(void **state)
 {
 	cleanup_free char *path = in_folder("lock");
@@ -253,10 +278,10 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_prefixes), cmocka_unit_test(test_mac),	      cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_files),	      cmocka_unit_test(test_lock),
-		cmocka_unit_test(test_run),	 cmocka_unit_test(test_run_limits),   cmocka_unit_test(test_pid_file),
-		cmocka_unit_test(test_json),	 cmocka_unit_test(test_end_stubborn),
+		cmocka_unit_test(test_prefixes), cmocka_unit_test(test_mac),   cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_files), cmocka_unit_test(test_output),
+		cmocka_unit_test(test_lock),	 cmocka_unit_test(test_run),   cmocka_unit_test(test_run_limits),
+		cmocka_unit_test(test_pid_file), cmocka_unit_test(test_json),  cmocka_unit_test(test_end_stubborn),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
