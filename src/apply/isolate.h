@@ -13,10 +13,10 @@
  * filter stands the lab's rules hold the guest, and that is what is written down; so whoever is killed in between
  * leaves a guest that is cut.
  *
- * The lock is held for milliseconds, except where libvirt is asked: what there is of an adopted lab, 5 s at most, and then what was known of it last counts; or to
- * change an nwfilter, as long as that takes, so that of two changes the later one is the one that stays. Other changes
- * of this lab wait up to 10 s, and then fail. A libvirtd that does not answer is given up after 5 s, before a filter is
- * changed; one that hangs in the midst of that is waited for.
+ * The lock is held for milliseconds, except where libvirt is asked: what there is of an adopted lab, 5 s at most, and
+ * then what was known of it last counts; or to change an nwfilter, as long as that takes, so that of two changes the
+ * later one is the one that stays. Other changes of this lab wait up to 10 s, and then fail. A libvirtd that does not
+ * answer is given up after 5 s, before a filter is changed; one that hangs in the midst of that is waited for.
  *
  * The order of a change: it is written down; it is in force at this host, the outermost one that can see the guest;
  * then, at the same time in all of them, the hosts below are told. It is done when all have answered, and never said to
