@@ -50,7 +50,7 @@ enum command_group {
 	GROUP_ISOLATE, /* cut, open, seal */
 	GROUP_PROVE,   /* verify, path, why, fix */
 	GROUP_SHOW,    /* graph, top, logs */
-	GROUP_STACK,   /* snapshot, restore, fork */
+	GROUP_STACK,   /* snapshot, snapshots, restore */
 	GROUP_MACHINE, /* doctor, tune, wsl */
 	GROUP_OTHER,   /* completion, schema, version, help */
 };

@@ -20,7 +20,7 @@ const char *command_group_title(enum command_group group)
 		[GROUP_ISOLATE] = "Isolation",
 		[GROUP_PROVE] = "Proof and diagnosis",
 		[GROUP_SHOW] = "See",
-		[GROUP_STACK] = "Whole stacks",
+		[GROUP_STACK] = "Snapshots",
 		[GROUP_MACHINE] = "The machine",
 		[GROUP_OTHER] = "About nestvisor",
 	};

@@ -105,7 +105,10 @@ const struct command command_snapshot = {
 		"machine; `nestvisor down` removes them, with --keep-disks it leaves them. Who is cut is cut before "
 		"and after it: isolation is not part of a snapshot.\n\n"
 		"Each guest is kept for itself: with --all one after the other, not all at one moment. A guest with "
-		"guests or networks of its own cannot be kept yet, nor one that libvirt has and nestvisor adopted. "
+		"guests or networks of its own cannot be kept yet, nor one that libvirt has and nestvisor adopted, nor "
+		"one of "
+		"the libvirt of a user's session (driver: qemu:///session), which cannot write where snapshots are "
+		"kept. "
 		"Killed anywhere there is no snapshot, and the next `snapshot`, `restore` or `up` has the guest go on.",
 	.operands =
 		(const struct command_operand[]){

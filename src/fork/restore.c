@@ -49,7 +49,7 @@ static int check_spec(const struct restoring *it, struct error **err)
 	r = error_set(err, ENOTSUP, "%s is not the machine that it was when its snapshot %s was taken: %s", guest->path,
 		      it->snapshot.name, why.text);
 	error_hint(err,
-		   difference.new_disk
+		   difference.new_disk || !it->snapshot.disk
 			   ? "make the lab file say what it said then, and nestvisor up, first"
 			   : "make the lab file say what it said then, and nestvisor up, first; or nestvisor "
 			     "restore --no-memory %s %s, which boots it from its disk",
@@ -72,7 +72,8 @@ static int check(struct restoring *it, const char *name, bool without_memory, st
 		return error_set(err, ENODATA, "the snapshot %s of %s is not whole: %s", name, store->guest->path,
 				 it->snapshot.damage);
 	if (!it->memory && !it->snapshot.disk)
-		return error_set(err, ENODATA, "%s has no disk that it could boot from as it was then",
+		return error_set(err, ENODATA,
+				 "%s has no disk that it could boot from as it was then: nestvisor up boots it anew",
 				 store->guest->path);
 	if (!net_namespace_exists(it->session->net)) {
 		r = error_set(err, ENOENT, "the lab %s does not run, and %s would have no network",
@@ -87,7 +88,7 @@ static int check(struct restoring *it, const char *name, bool without_memory, st
 		r = store->driver->look(store->run_dir, &state, err);
 	if (r == 0 && state.running)
 		r = apply_check_drift(it->session, store->guest, store->run_dir, err);
-	return r;
+	return r < 0 ? r : store_check_sums(store, &it->snapshot, it->memory, err);
 }
 
 /* ─── doing it ─── */
@@ -130,7 +131,7 @@ static void put_back(const struct restoring *it)
 	if (r == 0)
 		r = store_end_pending(store, &problem);
 	if (r == 0)
-		r = store_collect(store, &problem);
+		r = store_collect(store, it->session->reporter, &problem);
 	if (r < 0)
 		report(it->session->reporter, REPORT_WARNING, store->guest->path, "%s", problem->message);
 }
@@ -197,7 +198,7 @@ static int carry_out(struct restoring *it, size_t *ret_flows, struct error **err
 	r = store_end_pending(store, err);
 	if (r == 0)
 		r = dir_remove(it->own_before, err);
-	return r < 0 ? r : store_collect(store, err);
+	return r < 0 ? r : store_collect(store, it->session->reporter, err);
 }
 
 /* For agents that leave the clock alone: QEMU's on a Linux without hwclock(8) does. */

@@ -19,6 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* libvirt refuses chains of more than 200 files; below the first overlay there are the first disk and images. */
+enum { DEPTH_MAX = 180 };
+
 struct take {
 	struct session *session;
 	const struct store *store;
@@ -34,7 +37,7 @@ static const char *new_file(const struct take *take, const char *name)
 }
 
 /* Back to where nothing was taken; what the guest writes to is what its QEMU has, whatever was killed meanwhile. */
-static int settle(const struct store *store, const char *overlay, struct error **err)
+static int settle(const struct store *store, const char *overlay, struct reporter *reporter, struct error **err)
 {
 	struct driver_state state = {0};
 	int r = store->driver->look(store->run_dir, &state, err);
@@ -47,7 +50,7 @@ static int settle(const struct store *store, const char *overlay, struct error *
 		r = store->driver->resume(store->run_dir, err);
 	if (r == 0)
 		r = store_end_pending(store, err);
-	return r < 0 ? r : store_collect(store, err);
+	return r < 0 ? r : store_collect(store, reporter, err);
 }
 
 /* What stands still is copied, and then goes on. */
@@ -67,15 +70,24 @@ static int stand_still(struct take *take, struct driver_save *save, long long *r
 	return r;
 }
 
+static struct timespec time_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
 static int describe(const struct take *take, struct error **err)
 {
 	const struct store *store = take->store;
 	const struct session *s = take->session;
+	const struct timespec now = time_now();
 	const char *memory = new_file(take, "memory"), *slash = take->over ? strrchr(take->over, '/') : NULL;
-	cleanup_json json_t *json =
-		json_pack("{s:s, s:s, s:I, s:b, s:b, s:b, s:o}", "name", take->name, "description", take->description,
-			  "time", (json_int_t)time(NULL), "memory", take->running, "variables", take->variables, "tpm",
-			  take->tpm, "spec", spec_guest(s->lab, store->guest));
+	cleanup_json json_t *json = json_pack(
+		"{s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:o}", "name", take->name, "description", take->description,
+		"time", (json_int_t)now.tv_sec, "nanoseconds", (json_int_t)now.tv_nsec, "memory", take->running,
+		"variables", take->variables, "tpm", take->tpm, "spec", spec_guest(s->lab, store->guest));
 	struct stat st;
 	int r = 0;
 
@@ -91,6 +103,8 @@ static int describe(const struct take *take, struct error **err)
 			json_object_set_new(json, "bytes", json_integer(st.st_size));
 		version_note(store, json);
 	}
+	if (r == 0)
+		r = store_add_sums(store, store_file(store, ".new"), json, err);
 	return r < 0 ? r : json_write_file(new_file(take, "snapshot.json"), json, err);
 }
 
@@ -118,6 +132,22 @@ static int carry_out(struct take *take, long long *ret_ms, struct error **err)
 	if (r == 0)
 		r = dir_sync(store->folder, err);
 	return r < 0 ? r : store_end_pending(store, err);
+}
+
+static int check_depth(const struct take *take, struct error **err)
+{
+	const struct guest *guest = take->store->guest;
+	size_t depth = 0;
+	int r = take->over ? store_depth(take->store, take->over, &depth, err) : 0;
+
+	if (r < 0 || depth < DEPTH_MAX)
+		return r;
+	r = error_set(err, EMLINK,
+		      "the disk of %s lies on %zu others, one for each snapshot taken since the first: more QEMU and "
+		      "libvirt do not take, and removing snapshots does not make it less",
+		      guest->path, depth);
+	error_hint(err, "nestvisor restore %s SNAPSHOT goes back to an older one, and on from there", guest->path);
+	return r;
 }
 
 static int prepare(struct take *take, struct error **err)
@@ -148,6 +178,9 @@ static int prepare(struct take *take, struct error **err)
 		error_hint(err, "nestvisor up starts it");
 		return r;
 	}
+	r = check_depth(take, err);
+	if (r < 0)
+		return r;
 	if (take->over)
 		pending.disk = take->overlay = store_next_disk(store);
 	r = dir_make(store->folder, 0700, err);
@@ -175,7 +208,7 @@ int snapshot_take(struct session *session, const struct guest *guest, const char
 		cleanup_error struct error *problem = NULL;
 
 		error_wrap(err, "no snapshot of %s was taken", guest->path);
-		if (settle(&store, take.overlay, &problem) < 0)
+		if (settle(&store, take.overlay, session->reporter, &problem) < 0)
 			report(session->reporter, REPORT_WARNING, guest->path, "%s", problem->message);
 	}
 	report(session->reporter, r < 0 ? REPORT_FAILED : REPORT_ENDED, guest->path, "no snapshot");
@@ -196,7 +229,7 @@ int snapshot_remove(struct session *session, const struct guest *guest, const ch
 	if (r == 0 && rename(store_file(&store, name), store_file(&store, ".gone")) < 0)
 		r = error_errno(err, errno, "cannot remove %s", store_file(&store, name));
 	if (r == 0)
-		r = store_collect(&store, err);
+		r = store_collect(&store, session->reporter, err);
 	after = store_size(store.folder);
 	*ret_freed = before > after ? before - after : 0;
 	return r;
@@ -220,7 +253,7 @@ static int recover_one(struct session *s, struct arena *arena, const struct gues
 	else
 		report(s->reporter, REPORT_NOTE, guest->path,
 		       "its snapshot %s was interrupted: there is none, and the guest goes on", pending.name);
-	return settle(&store, pending.disk, err);
+	return settle(&store, pending.disk, s->reporter, err);
 }
 
 int snapshot_recover(struct session *session, struct error **err)

@@ -18,6 +18,9 @@
  * ended, its variables and TPM replaced, `current`; it is started. Killed anywhere the next run does it all again. So a
  * guest never has a disk of one time and the memory of another.
  *
+ * snapshot.json has sums of what is in the folder (SHA-256): a snapshot that is damaged is refused before its guest is
+ * ended.
+ *
  * All but snapshot_list want a session that holds the lock. First snapshot_recover: it finishes what was killed.
  */
 #ifndef NESTVISOR_FORK_SNAPSHOT_H
@@ -35,7 +38,8 @@ enum { SNAPSHOT_NAME_MAX = 64 };
 struct snapshot {
 	const char *guest; /* path */
 	const char *name, *description;
-	long long time; /* seconds since 1970 */
+	long long time;	       /* seconds since 1970 */
+	long long nanoseconds; /* of that second; 0: not known */
 	bool memory, variables, tpm;
 	const char *disk;   /* the file in the folder, "disk-1.qcow2" or "../a.qcow2"; NULL: the guest has none */
 	const char *qemu;   /* that wrote the memory: its version; NULL: unknown, or there is no memory */
@@ -63,7 +67,8 @@ struct snapshot_taken {
 };
 
 /* -EEXIST: there is one of that name. -EOPNOTSUPP, with what to do instead: an adopted guest, and one with guests of
- * its own. -ENODATA: it is down and has no disk. */
+ * its own. -ENODATA: it is down and has no disk. -EMLINK: as many snapshots as a chain of disks can have were taken one
+ * after the other. */
 int snapshot_take(struct session *session, const struct guest *guest, const char *name, const char *description,
 		  struct arena *arena, struct snapshot_taken *ret, struct error **err);
 

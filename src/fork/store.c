@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/report.h"
 #include "base/strbuf.h"
 #include "driver/driver.h"
 #include "image/image.h"
@@ -17,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JSON_LIMIT = 1 << 20, OWN_LIMIT = 64 << 20, DEPTH_MAX = 256 };
+enum { JSON_LIMIT = 1 << 20, OWN_LIMIT = 64 << 20 };
 
 /* driver/own.h */
 #define VARIABLES "variables"
@@ -116,6 +117,7 @@ int store_read(const struct store *store, const char *name, struct snapshot *ret
 				 .name = arena_strdup(store->arena, name),
 				 .description = json_get_string(json, "description", ""),
 				 .time = json_get_integer(json, "time", 0),
+				 .nanoseconds = json_get_integer(json, "nanoseconds", 0),
 				 .memory = json_is_true(json_object_get(json, "memory")),
 				 .variables = json_is_true(json_object_get(json, "variables")),
 				 .tpm = json_is_true(json_object_get(json, "tpm")),
@@ -135,6 +137,8 @@ static int by_time(const void *a, const void *b)
 
 	if (one->time != other->time)
 		return one->time < other->time ? -1 : 1;
+	if (one->nanoseconds != other->nanoseconds)
+		return one->nanoseconds < other->nanoseconds ? -1 : 1;
 	return strcmp(one->name, other->name);
 }
 
@@ -306,25 +310,61 @@ const char *store_current(const struct store *store)
 	return strcmp(disk, first) == 0 ? NULL : strrchr(disk, '/') + 1;
 }
 
-/* Marks an overlay and all that it lies on, as their files say. */
-static void keep(const struct store *store, const char *path, json_t *kept)
+/* The name of an overlay in the folder; NULL for what overlays lie on: the first disk, under which there are none. */
+static const char *overlay_name(const struct store *store, const char *path)
 {
-	for (int depth = 0; depth < DEPTH_MAX; depth++) {
-		const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t length = strlen(store->folder);
+
+	return strncmp(path, store->folder, length) == 0 && path[length] == '/' ? path + length + 1 : NULL;
+}
+
+/* Marks an overlay and all that it lies on, as their files say, until one that is marked. */
+static int keep(const struct store *store, const char *path, json_t *kept, struct error **err)
+{
+	const char *name;
+
+	while ((name = overlay_name(store, path)) && !json_object_get(kept, name)) {
 		cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 		struct qcow2 disk;
 		struct stat st;
+		int r;
 
 		json_object_set_new(kept, name, json_true());
-		if (fd < 0 || fstat(fd, &st) < 0 || qcow2_read(fd, path, (uint64_t)st.st_size, &disk, NULL) < 0 ||
-		    !disk.backing[0])
-			return;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return error_errno(err, errno, "cannot read %s", path);
+		r = qcow2_read_head(fd, path, (uint64_t)st.st_size, &disk, err);
+		if (r < 0)
+			return r;
+		if (disk.backing[0] != '/')
+			return error_set(err, EIO, "%s does not say on which disk it lies", path);
 		path = arena_strdup(store->arena, disk.backing);
 	}
+	return 0;
 }
 
-int store_collect(const struct store *store, struct error **err)
+int store_depth(const struct store *store, const char *path, size_t *ret, struct error **err)
 {
+	cleanup_json json_t *kept = json_object();
+	int r = keep(store, path, kept, err);
+
+	*ret = json_object_size(kept);
+	return r;
+}
+
+static int keep_all(const struct store *store, const struct snapshot *list, size_t count, json_t *kept,
+		    struct error **err)
+{
+	int r = keep(store, folders_active_disk(store->arena, store->folders, store->guest->name), kept, err);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		if (list[i].disk)
+			r = keep(store, store_file(store, list[i].disk), kept, err);
+	return r;
+}
+
+int store_collect(const struct store *store, struct reporter *reporter, struct error **err)
+{
+	cleanup_error struct error *problem = NULL;
 	cleanup_json json_t *kept = json_object();
 	cleanup_closedir DIR *dir = NULL;
 	struct snapshot *list;
@@ -338,16 +378,64 @@ int store_collect(const struct store *store, struct error **err)
 		r = dir_remove(store_file(store, ".gone"), err);
 	if (r < 0)
 		return r;
-	keep(store, folders_active_disk(store->arena, store->folders, store->guest->name), kept);
-	for (size_t i = 0; i < count; i++)
-		if (list[i].disk)
-			keep(store, store_file(store, list[i].disk), kept);
+	if (keep_all(store, list, count, kept, &problem) < 0) {
+		report(reporter, REPORT_WARNING, store->guest->path,
+		       "which of its disks are needed is not known, and none is removed: %s", problem->message);
+		return 0;
+	}
 	dir = opendir(store->folder);
 	while (dir && (entry = readdir(dir)))
 		if (disk_number(entry->d_name) && !json_object_get(kept, entry->d_name) &&
 		    !driver_holds(store->run_dir, store_file(store, entry->d_name)))
 			unlink(store_file(store, entry->d_name));
 	rmdir(store->folder); /* where it is empty */
+	return 0;
+}
+
+/* ─── sums ─── */
+
+static const char *const summed[] = {"memory", "own/" VARIABLES, "own/" TPM_STATE};
+
+int store_add_sums(const struct store *store, const char *folder, json_t *json, struct error **err)
+{
+	json_t *sums = json_object();
+	int r = 0;
+
+	json_object_set_new(json, "sums", sums);
+	for (size_t i = 0; r == 0 && i < sizeof(summed) / sizeof(*summed); i++) {
+		const char *path = arena_printf(store->arena, "%s/%s", folder, summed[i]);
+		char sum[HASH_TEXT_SIZE];
+
+		if (!file_exists(path))
+			continue;
+		r = file_hash(path, sum, err);
+		if (r == 0)
+			json_object_set_new(sums, summed[i], json_string(sum));
+	}
+	return r;
+}
+
+int store_check_sums(const struct store *store, const struct snapshot *snapshot, bool memory, struct error **err)
+{
+	const json_t *sums = json_object_get(snapshot->json, "sums");
+
+	for (size_t i = memory ? 0 : 1; i < sizeof(summed) / sizeof(*summed); i++) {
+		const char *path = arena_printf(store->arena, "%s/%s/%s", store->folder, snapshot->name, summed[i]);
+		const char *expected = json_get_string(sums, summed[i], NULL);
+		char sum[HASH_TEXT_SIZE];
+		int r = expected ? file_hash(path, sum, err) : 0;
+
+		if (r < 0)
+			return r;
+		if (!expected || strcmp(sum, expected) == 0)
+			continue;
+		r = error_set(err, ENODATA, "the snapshot %s of %s is damaged: %s is not as it was written",
+			      snapshot->name, snapshot->guest, path);
+		if (i == 0 && snapshot->disk)
+			error_hint(err, "nestvisor restore --no-memory %s %s boots it from its disk as it was then",
+				   snapshot->guest, snapshot->name);
+		return r;
+	}
 	return 0;
 }
 

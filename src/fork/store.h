@@ -5,6 +5,7 @@
 #include "fork/snapshot.h"
 
 struct driver_ops;
+struct reporter;
 
 /* A guest and its folders; strings live in the arena. */
 struct store {
@@ -44,8 +45,16 @@ int store_make_overlay(const struct store *store, const char *name, const char *
 /* Which the guest writes to from now on; NULL: its first disk. What `current` says: NULL, too. */
 int store_set_current(const struct store *store, const char *name, struct error **err);
 const char *store_current(const struct store *store);
-/* Removes overlays that neither the guest (its QEMU, if it runs) nor a snapshot needs, and what was left of .new and .gone. */
-int store_collect(const struct store *store, struct error **err);
+/* On how many overlays a disk lies, itself included; -EIO or what else kept one of them from being read. */
+int store_depth(const struct store *store, const char *path, size_t *ret, struct error **err);
+/* Removes overlays that neither the guest (its QEMU, if it runs) nor a snapshot needs, and what was left of .new and
+ * .gone. Where an overlay cannot be read, on what it lies is not known: none is removed then, and it is reported. */
+int store_collect(const struct store *store, struct reporter *reporter, struct error **err);
+
+/* SHA-256 of a snapshot's memory, UEFI variables and TPM, as they are in its folder, into its JSON. */
+int store_add_sums(const struct store *store, const char *folder, json_t *json, struct error **err);
+/* -ENODATA: they are not as they were written. Snapshots without sums pass. */
+int store_check_sums(const struct store *store, const struct snapshot *snapshot, bool memory, struct error **err);
 
 /* Copies UEFI variables and the TPM's state from one folder to another, which is made; those that are not there are
  * left out. ret_ may be NULL. */

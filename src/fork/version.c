@@ -78,7 +78,8 @@ int version_check(const struct store *store, const struct snapshot *snapshot, st
 		      "the memory of %s in snapshot %s was written by QEMU %s, and %s is QEMU %s now: its machines are "
 		      "others, and do not take it",
 		      store->guest->path, snapshot->name, snapshot->qemu, program, version);
-	error_hint(err, "nestvisor restore --no-memory %s %s boots it from its disk as it was then", store->guest->path,
-		   snapshot->name);
+	if (snapshot->disk)
+		error_hint(err, "nestvisor restore --no-memory %s %s boots it from its disk as it was then",
+			   store->guest->path, snapshot->name);
 	return r;
 }

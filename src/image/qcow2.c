@@ -168,28 +168,44 @@ static int read_header(struct reading *r, struct header *h)
 	return 0;
 }
 
+static int read_head(struct reading *r, struct header *h)
+{
+	struct qcow2 *q = r->q;
+	int result;
+
+	*q = (struct qcow2){0};
+	result = read_header(r, h);
+	if (result < 0)
+		return result;
+	r->cluster = 1ULL << h->cluster_bits;
+	q->size = h->size;
+	q->encrypted = h->crypt_method != 0;
+	q->corrupt = h->incompatible & INCOMPATIBLE_CORRUPT;
+	q->external_data = h->incompatible & INCOMPATIBLE_EXTERNAL_DATA;
+	if (h->backing_offset) {
+		if (h->backing_size >= sizeof(q->backing))
+			return error_set(r->err, EBADMSG, "%s is damaged: its header makes no sense", r->path);
+		result = load(r, h->backing_offset, q->backing, h->backing_size, "header");
+	}
+	if (result == 0)
+		result = read_extensions(r, h->header_length, h->backing_offset ? h->backing_offset : r->cluster);
+	return result;
+}
+
+int qcow2_read_head(int fd, const char *path, uint64_t length, struct qcow2 *ret, struct error **err)
+{
+	struct reading reading = {.fd = fd, .path = path, .length = length, .q = ret, .err = err};
+	struct header h;
+
+	return read_head(&reading, &h);
+}
+
 int qcow2_read(int fd, const char *path, uint64_t length, struct qcow2 *ret, struct error **err)
 {
 	struct reading reading = {.fd = fd, .path = path, .length = length, .q = ret, .err = err}, *r = &reading;
 	struct header h;
-	int result;
+	int result = read_head(r, &h);
 
-	*ret = (struct qcow2){0};
-	result = read_header(r, &h);
-	if (result < 0)
-		return result;
-	r->cluster = 1ULL << h.cluster_bits;
-	ret->size = h.size;
-	ret->encrypted = h.crypt_method != 0;
-	ret->corrupt = h.incompatible & INCOMPATIBLE_CORRUPT;
-	ret->external_data = h.incompatible & INCOMPATIBLE_EXTERNAL_DATA;
-	if (h.backing_offset) {
-		if (h.backing_size >= sizeof(ret->backing))
-			return error_set(err, EBADMSG, "%s is damaged: its header makes no sense", path);
-		result = load(r, h.backing_offset, ret->backing, h.backing_size, "header");
-	}
-	if (result == 0)
-		result = read_extensions(r, h.header_length, h.backing_offset ? h.backing_offset : r->cluster);
 	/* With external data, the offsets are those of the other file. */
 	if (result == 0 && !ret->external_data)
 		result = read_tables(r, &h, h.incompatible & INCOMPATIBLE_EXTENDED_L2);

@@ -15,6 +15,9 @@ struct qcow2 {
 	uint64_t end; /* the file must be at least so long */
 };
 
+/* The header alone: what the file is and lies on, also of one whose tables are damaged; `end` stays 0. */
+int qcow2_read_head(int fd, const char *path, uint64_t length, struct qcow2 *ret, struct error **err);
+
 /* -EBADMSG for what breaks the format, such as tables beyond the end. */
 int qcow2_read(int fd, const char *path, uint64_t length, struct qcow2 *ret, struct error **err);
 

@@ -109,6 +109,9 @@ for g in a b; do
 done
 
 # What is damaged, or is of another machine, is not touched.
+printf damaged | dd of=$state/a.snapshots/two/memory bs=1 seek=1000000 conv=notrunc status=none
+check "a snapshot that was damaged is refused" says "memory is not as it was written" nv restore a two
+check "before its guest is ended" nv exec a true
 truncate -s 1M $state/a.snapshots/two/memory
 check "a snapshot that is not whole is refused" says "not whole" nv restore a two
 check "and listed as such" says "not whole" nv snapshots a

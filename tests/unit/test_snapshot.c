@@ -11,11 +11,13 @@
 #include "fork/store.h"
 #include "fork/version.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,12 +109,15 @@ static void test_list(void **state)
 	assert_string_equal(list[1].description, "d");
 	assert_string_equal(list[1].qemu, "7.2");
 	assert_null(list[1].damage);
+	write_file(f, "a-later/snapshot.json", "{\"time\":20,\"nanoseconds\":7}"); /* within the same second */
+	assert_int_equal(snapshot_list(f->arena, &f->folders, &f->guest, &list, &count, NULL), 0);
+	assert_string_equal(list[2].name, "a-later");
 	write_file(f, "late/memory", "1234");
 	assert_int_equal(store_find(&f->store, "late", &one, NULL), 0);
 	assert_non_null(strstr(one.damage, "is gone or not whole"));
 
 	assert_int_equal(store_find(&f->store, "none", &one, &err), -ENOENT);
-	assert_string_equal(err->hint, "there are: early, late");
+	assert_string_equal(err->hint, "there are: early, late, a-later");
 	assert_string_equal(store_next_disk(&f->store), "disk-8.qcow2");
 }
 
@@ -180,7 +185,7 @@ static void test_collect(void **state)
 	assert_string_equal(store_current(&f->store), "disk-3.qcow2");
 	write_file(f, "s/snapshot.json", "{\"disk\":\"disk-2.qcow2\"}");
 	write_file(f, ".new/memory", "");
-	assert_int_equal(store_collect(&f->store, NULL), 0);
+	assert_int_equal(store_collect(&f->store, NULL, NULL), 0);
 	assert_true(is_there(f, "disk-1.qcow2") && is_there(f, "disk-2.qcow2") && is_there(f, "disk-3.qcow2"));
 	assert_false(is_there(f, "disk-4.qcow2") || is_there(f, ".new"));
 
@@ -188,11 +193,84 @@ static void test_collect(void **state)
 	assert_int_equal(
 		store_make_overlay(&f->store, "disk-5.qcow2", store_file(&f->store, "disk-2.qcow2"), NULL, NULL), 0);
 	assert_int_equal(store_set_current(&f->store, "disk-5.qcow2", NULL), 0);
-	assert_int_equal(store_collect(&f->store, NULL), 0);
+	assert_int_equal(store_collect(&f->store, NULL, NULL), 0);
 	assert_false(is_there(f, "disk-3.qcow2"));
 	assert_true(is_there(f, "disk-1.qcow2") && is_there(f, "disk-2.qcow2") && is_there(f, "disk-5.qcow2"));
 	assert_int_equal(store_set_current(&f->store, NULL, NULL), 0);
 	assert_null(store_current(&f->store));
+}
+
+/* A qcow2 that says on which file it lies; what else it says is not there. */
+static void write_overlay(struct fixture *f, unsigned number, const char *over)
+{
+	uint32_t head[26] = {htobe32(0x514649fb), htobe32(3), 0, htobe32(104), htobe32((uint32_t)strlen(over)),
+			     htobe32(16)};
+	cleanup_fclose FILE *out = fopen(store_file(&f->store, arena_printf(f->arena, "disk-%u.qcow2", number)), "w");
+
+	head[7] = htobe32(1 << 20); /* size */
+	head[9] = htobe32(1);	    /* one L1 entry, far beyond the end: its tables are damaged */
+	head[11] = htobe32(1 << 30);
+	head[24] = htobe32(4); /* refcount_order */
+	head[25] = htobe32(104);
+	assert_non_null(out);
+	assert_int_equal(fwrite(head, sizeof(head), 1, out), 1);
+	assert_true(fputs(over, out) >= 0);
+}
+
+/* Disks that are needed stay, however long the chain, and where one of them cannot be read. */
+static void test_collect_keeps(void **state)
+{
+	enum { LENGTH = 300 };
+	struct fixture *f = *state;
+	size_t depth;
+
+	write_overlay(f, 1, "/elsewhere/a.qcow2");
+	for (unsigned i = 2; i <= LENGTH; i++)
+		write_overlay(f, i, store_file(&f->store, arena_printf(f->arena, "disk-%u.qcow2", i - 1)));
+	write_overlay(f, LENGTH + 1, "/elsewhere/a.qcow2");
+	assert_int_equal(store_set_current(&f->store, "disk-300.qcow2", NULL), 0);
+	assert_int_equal(store_collect(&f->store, NULL, NULL), 0);
+	for (unsigned i = 1; i <= LENGTH; i++)
+		assert_true(is_there(f, arena_printf(f->arena, "disk-%u.qcow2", i)));
+	assert_false(is_there(f, "disk-301.qcow2"));
+	assert_int_equal(store_depth(&f->store, store_file(&f->store, "disk-300.qcow2"), &depth, NULL), 0);
+	assert_int_equal(depth, LENGTH);
+
+	write_overlay(f, LENGTH + 1, "/elsewhere/a.qcow2"); /* needed by none, but who knows */
+	write_file(f, "disk-200.qcow2", "torn");
+	assert_int_equal(store_collect(&f->store, NULL, NULL), 0);
+	assert_true(is_there(f, "disk-1.qcow2") && is_there(f, "disk-199.qcow2") && is_there(f, "disk-301.qcow2"));
+	assert_true(store_depth(&f->store, store_file(&f->store, "disk-300.qcow2"), &depth, NULL) < 0);
+}
+
+/* What was damaged since it was written is found before anything is done with it. */
+static void test_sums(void **state)
+{
+	struct fixture *f = *state;
+	cleanup_error struct error *err = NULL;
+	cleanup_json json_t *json = json_pack("{s:b, s:i, s:s}", "memory", 1, "bytes", 5, "disk", "../a.qcow2");
+	struct snapshot one;
+
+	write_file(f, "x/memory", "12345");
+	write_file(f, "x/own/variables", "v");
+	assert_int_equal(store_add_sums(&f->store, store_file(&f->store, "x"), json, NULL), 0);
+	assert_int_equal(json_object_size(json_object_get(json, "sums")), 2);
+	assert_int_equal(json_write_file(store_file(&f->store, "x/snapshot.json"), json, NULL), 0);
+	assert_int_equal(store_read(&f->store, "x", &one, NULL), 0);
+	assert_int_equal(store_check_sums(&f->store, &one, true, NULL), 0);
+	write_file(f, "x/memory", "12x45");
+	assert_int_equal(store_check_sums(&f->store, &one, true, &err), -ENODATA);
+	assert_non_null(strstr(err->message, "x/memory is not as it was written"));
+	assert_non_null(strstr(err->hint, "nestvisor restore --no-memory hv/a x"));
+	assert_int_equal(store_check_sums(&f->store, &one, false, NULL), 0);
+	write_file(f, "x/own/variables", "w");
+	assert_int_equal(store_check_sums(&f->store, &one, false, NULL), -ENODATA);
+
+	/* One that was made before there were sums. */
+	json_object_del(json, "sums");
+	assert_int_equal(json_write_file(store_file(&f->store, "x/snapshot.json"), json, NULL), 0);
+	assert_int_equal(store_read(&f->store, "x", &one, NULL), 0);
+	assert_int_equal(store_check_sums(&f->store, &one, true, NULL), 0);
 }
 
 static void test_own(void **state)
@@ -251,6 +329,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_collect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_collect_keeps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sums, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own, setup, teardown),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test_setup_teardown(test_other_disk, setup, teardown),

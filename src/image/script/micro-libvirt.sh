@@ -2,7 +2,8 @@
 # microvm. Makes the same as micro.sh, on top of which this is.
 . "$1/micro.sh"
 
-libvirt_programs='sbin/libvirtd bin/virsh bin/qemu-system-x86_64'
+# libvirt_iohelper writes and reads the memory of snapshots.
+libvirt_programs='sbin/libvirtd bin/virsh bin/qemu-system-x86_64 lib/libvirt/libvirt_iohelper'
 # What programs load by name: libvirtd its driver, the full QEMU its emulation, which libvirt asks about, too.
 libvirt_modules='lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so
 	lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so'
@@ -34,7 +35,7 @@ for file in $libvirt_firmware; do
 done
 mkdir -p "$host/usr/share/libvirt" "$host/etc/libvirt" "$host/var/lib/libvirt" "$host/var/log/libvirt"
 cp -R "$tree/usr/share/libvirt/cpu_map" "$host/usr/share/libvirt/"
-BASE=$guest install_libraries "$tree" "$host" "$host"/usr/bin/* "$host"/usr/sbin/* $modules
+BASE=$guest install_libraries "$tree" "$host" "$host"/usr/bin/* "$host"/usr/sbin/* "$host"/usr/lib/libvirt/* $modules
 find "$guest/usr/lib/x86_64-linux-gnu" "$host/usr/lib/x86_64-linux-gnu" -type f | sed 's|.*/||' | sort >"$out/libraries"
 
 # Root owns what nestvisor makes, and nobody else lives here: QEMU runs as root, in no /dev of its own, and its console needs
