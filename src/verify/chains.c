@@ -103,8 +103,24 @@ static enum truth condition(struct hop *hop, const struct statement *statement)
 	return TRUTH_UNKNOWN;
 }
 
+/* Of a packet that has one port of several, since a host chose it by chance or the question leaves it open; else NULL.
+ */
+static const char *port_text(const struct scene *scene, const struct expr *expr)
+{
+	struct values values = {0};
+
+	if (expr)
+		values = evaluate_values(scene, expr);
+	for (size_t i = 0; i < values.count; i++)
+		if (values.items[i].kind == VALUE_RANGE && values.items[i].low < values.items[i].high)
+			return walk_text(scene->hop->walk, "on which of the ports %llu-%llu it has",
+					 (unsigned long long)values.items[i].low,
+					 (unsigned long long)values.items[i].high);
+	return NULL;
+}
+
 /* What the answer depends on, "on the rate (limit)"; *ret_varies: on which no capture has anything to say. */
-static const char *reason_text(struct hop *hop, const struct statement *statement, bool *ret_varies)
+static const char *reason_text(const struct scene *scene, const struct statement *statement, bool *ret_varies)
 {
 	static const char *const reasons[] = {
 		[CONDITION_NONE] = "on what no packet shows",
@@ -118,15 +134,19 @@ static const char *reason_text(struct hop *hop, const struct statement *statemen
 		[CONDITION_UNKNOWN] = "on a match that is not known here",
 		[CONDITION_LACKING] = "on what the capture does not show",
 	};
+	struct hop *hop = scene->hop;
 	enum condition_reason reason;
+	const char *port;
 
 	*ret_varies = statement->kind == STATEMENT_SET_UPDATE;
 	if (statement->kind == STATEMENT_SET_UPDATE)
 		return reasons[CONDITION_RATE];
 	if (is_misread(hop, statement))
 		return "on what a later fragment holds where others have a header";
-	if (statement->kind != STATEMENT_CONDITION)
-		return "on a value that is not known";
+	if (statement->kind != STATEMENT_CONDITION) {
+		port = statement->kind == STATEMENT_MATCH ? port_text(scene, statement->match.left) : NULL;
+		return port ? port : "on a value that is not known";
+	}
 	reason = statement->condition.reason;
 	*ret_varies = reason <= CONDITION_LOCAL;
 	return *ret_varies && statement->condition.name
@@ -172,7 +192,7 @@ static bool applies(struct ruling_rule *it)
 		return true;
 	it->unsure = NULL;
 	usual = is_usual(hop, unsure);
-	reason = reason_text(hop, unsure, &varies);
+	reason = reason_text(&it->scene, unsure, &varies);
 	return (walk_decide(hop->walk, 2, usual ? "it does" : "it does not", varies ? WALK_VARIES : NULL,
 			    "%s: whether rule %u of chain %s, \"%s\", matches: it depends %s", hop->host->name,
 			    it->rule->index, it->scene.chain->chain->name, it->rule->text ? it->rule->text : "",
@@ -224,6 +244,7 @@ static bool take_verdict_map(struct ruling_rule *it, const struct statement *sta
 	struct values key = evaluate_values(&it->scene, statement->verdict_map.key);
 	struct found_element found[16];
 	bool none = it->scene.hop->packet.fragment == FRAGMENT_LATER; /* is usual */
+	const char *port;
 	size_t count;
 	unsigned taken = 0;
 
@@ -233,10 +254,13 @@ static bool take_verdict_map(struct ruling_rule *it, const struct statement *sta
 	count = evaluate_lookup(&it->scene, statement->verdict_map.map, &key, found, 16);
 	if (count == 0)
 		return false; /* the rule ends where nothing is found (nft_lookup_eval) */
-	if (found[0].truth != TRUTH_YES)
+	if (found[0].truth != TRUTH_YES) {
+		port = none ? NULL : port_text(&it->scene, statement->verdict_map.key);
 		taken = walk_decide(walk, (unsigned)count + 1, none ? "none" : "the first", NULL,
-				    "%s: which element rule %u of chain %s finds", it->scene.hop->host->name,
-				    it->rule->index, it->scene.chain->chain->name);
+				    "%s: which element rule %u of chain %s finds%s%s", it->scene.hop->host->name,
+				    it->rule->index, it->scene.chain->chain->name, port ? ": it depends " : "",
+				    port ? port : "");
+	}
 	if (none && found[0].truth != TRUTH_YES)
 		taken = (taken + (unsigned)count) % ((unsigned)count + 1);
 	if (taken >= count || !found[taken].element->data)

@@ -78,17 +78,21 @@ def kind(question):
     yield "sent by the host" if question["iif"] is None else "arrives, bridged" if question.get("bridged") else "arrives"
 
 
+UNCOUNTED = {"_waits", "_misread", "_chance"}  # answers of which nobody can say whether they are right, see rounds.py
+
+
 class Coverage:
     def __init__(self):
-        self.stacks, self.packets, self.waiting, self.misread = 0, 0, 0, 0
+        self.stacks, self.packets, self.waiting, self.misread, self.chance = 0, 0, 0, 0, 0
         self.counts = {name: collections.Counter() for name in ("verdicts", "engines", "kinds", "kinds delivered", "stacks", "stack packets", "rule stacks", "rule packets", "rule met", "rule decided")}
 
     def add(self, scenario, asked, answers, told):
         self.stacks += 1
-        known = [(q, a, t) for q, a, t in zip(asked, answers, told) if "_waits" not in a and "_misread" not in a]
+        known = [(q, a, t) for q, a, t in zip(asked, answers, told) if not a.keys() & UNCOUNTED]
         self.packets += len(known)
         self.waiting += sum("_waits" in a for a in answers)
         self.misread += sum("_misread" in a for a in answers)
+        self.chance += sum("_chance" in a for a in answers)
         count = self.counts
         texts = list(rules_of(scenario))
         for name, holds in STACK:
@@ -114,7 +118,7 @@ class Coverage:
 
     def join(self, other):
         self.stacks, self.packets = self.stacks + other.stacks, self.packets + other.packets
-        self.waiting, self.misread = self.waiting + other.waiting, self.misread + other.misread
+        self.waiting, self.misread, self.chance = self.waiting + other.waiting, self.misread + other.misread, self.chance + other.chance
         for name, counter in other.counts.items():
             self.counts[name].update(counter)
 
@@ -122,8 +126,8 @@ class Coverage:
         count, lines = self.counts, []
         lines.append("%-44s %8s %10s" % ("packets", "sent", "delivered"))
         lines += ["  %-42s %8d %10d" % (name, number, count["kinds delivered"][name]) for name, number in count["kinds"].most_common()]
-        lines.append("  %s; %d pieces waited for others that were stopped, and of %d some bytes were taken for ports: these are not counted" % (
-            ", ".join("%d %s" % (n, v) for v, n in count["verdicts"].most_common()), self.waiting, self.misread))
+        lines.append("  %s; %d pieces waited for others that were stopped, of %d some bytes were taken for ports, and of %d a port chosen by chance decided: these are not counted" % (
+            ", ".join("%d %s" % (n, v) for v, n in count["verdicts"].most_common()), self.waiting, self.misread, self.chance))
         if count["engines"]:
             lines.append("  interpreter and sets: " + ", ".join("%d %s" % (number, word) for word, number in count["engines"].most_common()))
         lines.append("%-44s %8s %10s" % ("stacks with", "stacks", "packets"))

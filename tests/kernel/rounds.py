@@ -74,7 +74,8 @@ class Round:
         asked, answers = self.ask(questions, idle)
         told = self.program(asked)
         whys = [difference(a, t) for a, t in zip(answers, told)]
-        misread(asked, answers, told, whys)  # first: a piece may have waited for one of those
+        by_chance(asked, answers, told, whys)
+        misread(asked, answers, told, whys)  # these first: a piece may have waited for one of those
         waiting(asked, answers, whys)
         return [row for row in zip(asked, answers, told, whys) if row[3]], asked, answers, told
 
@@ -95,6 +96,14 @@ def misread(asked, answers, told, whys):
         texts = [missing["text"] for missing in told[i].get("missing") or []]
         if question.get("fragment") == "later" and told[i]["verdict"] == "unknown" and texts and all("a later fragment holds" in text or "which element" in text for text in texts):
             whys[i], answers[i]["_misread"] = None, True
+
+
+def by_chance(asked, answers, told, whys):
+    """A host chose the source port by chance, and a rule asks for it: then another packet like it may fare otherwise."""
+    for i, question in enumerate(asked):
+        texts = [missing["text"] for missing in told[i].get("missing") or []]
+        if question.get("sport") is not None and told[i]["verdict"] == "unknown" and texts and all("on which of the ports" in text for text in texts):
+            whys[i], answers[i]["_chance"] = None, True
 
 
 def difference(kernel_says, told):

@@ -813,6 +813,32 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'at': 'together', 'dport': 23}", "{'verdict': 'delivered'}"},
 	  {"{'at': 'before', 'dport': 23}", "{'verdict': 'unknown'}"}}},
 
+	/* Where all of them end alike, nothing is left to chance. Pieces are put together there: they fare as the
+	   whole. */
+	{"a source port taken by chance is unknown only where a rule tells some of them from others",
+	 {{"r",
+	   ROUTER NFT "table ip n {\n chain post {\n  type nat hook postrouting priority 100; policy accept;\n"
+		      "  masquerade fully-random\n }\n}\n"
+		      "table ip f {\n set ports {\n  type inet_service\n  flags interval\n"
+		      "  elements = { 22, 53, 443, 8080-8100 }\n }\n"
+		      " chain behind {\n  type filter hook postrouting priority 200; policy drop;\n"
+		      "  udp dport 1 udp sport @ports accept\n  udp dport 2 udp sport 1024-65535 accept\n"
+		      "  udp dport 3 udp sport { 22, 53, 443 } accept\n"
+		      "  udp dport 4 udp sport vmap { 8080 : accept }\n  udp dport 5 udp sport @ports drop\n }\n}\n"}},
+	 NULL,
+	 "{'at': 'r', 'iif': 'eth0', 'src': '10.0.0.2', 'dst': '10.0.1.2', 'proto': 'udp', 'sport': 40000, 'dport': 1}",
+	 {{"{}", "{'verdict': 'unknown', 'missing': [{'text': 'r: whether rule 1 of chain behind, \\\"udp dport 1 "
+		 "udp sport @ports accept\\\", matches: it depends on which of the ports 1024-65535 it has'}]}"},
+	  {"{'fragment': 'first'}", "{'verdict': 'unknown'}"},
+	  {"{'fragment': 'later'}", "{'verdict': 'unknown'}"},
+	  {"{'sport': 700}", "{'verdict': 'dropped', 'rule': 'policy drop'}"},
+	  {"{'dport': 2, 'fragment': 'first'}", "{'verdict': 'delivered'}"},
+	  {"{'dport': 3, 'fragment': 'first'}", "{'verdict': 'dropped', 'rule': 'policy drop'}"},
+	  {"{'dport': 3, 'fragment': 'later'}", "{'verdict': 'dropped', 'rule': 'policy drop'}"},
+	  {"{'dport': 4}", "{'verdict': 'unknown', 'missing': [{'text': 'r: which element rule 4 of chain behind "
+			   "finds: it depends on which of the ports 1024-65535 it has'}]}"},
+	  {"{'dport': 5}", "{'verdict': 'dropped'}"}}},
+
 	{"conditions that only look as if they depended on more than the packet",
 	 {{"r", ROUTER IPTABLES
 	   "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
