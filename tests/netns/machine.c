@@ -216,18 +216,69 @@ struct relay {
 	size_t count;
 };
 
-static void carry(int from, int to)
+struct taken {
+	int to;
+	size_t length; /* of the frame behind this */
+};
+
+enum { TAKEN_MAX = 1024 /* more than a tap's queue holds (TUN_READQ_SIZE) */ };
+
+/* What waits in a tap, for another. */
+static void take(int from, int to, struct strbuf *taken)
 {
 	char frame[65536 + VNET_HEADER];
 
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < TAKEN_MAX; i++) {
 		ssize_t length = read(from, frame, sizeof(frame));
 
 		if (length <= 0)
 			return;
-		length = write(to, frame,
-			       (size_t)length); /* down, or its queue is full: the frame is lost, as on a cable */
+		strbuf_add_bytes(taken, &(struct taken){to, (size_t)length}, sizeof(struct taken));
+		strbuf_add_bytes(taken, frame, (size_t)length);
 	}
+}
+
+static void put(const struct strbuf *taken, size_t start, size_t end)
+{
+	while (start < end) {
+		struct taken head;
+		ssize_t length;
+
+		memcpy(&head, taken->text + start, sizeof(head));
+		start += sizeof(head);
+		length = write(head.to, taken->text + start, head.length);
+		(void)length; /* down, or its queue is full: the frame is lost, as on a cable */
+		start += head.length;
+	}
+}
+
+/*
+ * One guest's frames come before those of guests made after it: all that it sent before any of theirs. So the last
+ * tap is read first, and written from last: what a test sends before its fence has then been read as well.
+ */
+static void carry(const struct relay *relay)
+{
+	size_t starts[2 * (sizeof(relay->pairs) / sizeof(*relay->pairs)) + 1];
+	cleanup_strbuf struct strbuf taken = {0};
+
+	for (size_t i = 2 * relay->count; i-- > 0;) {
+		const struct pair *pair = &relay->pairs[i / 2];
+
+		starts[i] = taken.length;
+		take(i % 2 ? pair->b : pair->a, i % 2 ? pair->a : pair->b, &taken);
+	}
+	for (size_t i = 0; i < 2 * relay->count; i++)
+		put(&taken, starts[i], i == 0 ? taken.length : starts[i - 1]);
+}
+
+/* A packet waits at the CPU where it was sent; sent from one alone, they come out in their order. */
+static void stay_on_this_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
 }
 
 static void *relay_main(void *arg)
@@ -236,6 +287,7 @@ static void *relay_main(void *arg)
 	struct pollfd fds[65];
 	uint64_t count;
 
+	stay_on_this_cpu();
 	for (;;) {
 		size_t n;
 
@@ -255,14 +307,7 @@ static void *relay_main(void *arg)
 		if (fds[0].revents && read(relay->wake, &count, sizeof(count)) < 0)
 			return NULL;
 		pthread_mutex_lock(&relay->mutex);
-		for (size_t i = 0; i < n && i < relay->count; i++) {
-			if (relay->pairs[i].a != fds[1 + 2 * i].fd)
-				break; /* the list has changed meanwhile */
-			if (fds[1 + 2 * i].revents & POLLIN)
-				carry(relay->pairs[i].a, relay->pairs[i].b);
-			if (fds[2 + 2 * i].revents & POLLIN)
-				carry(relay->pairs[i].b, relay->pairs[i].a);
-		}
+		carry(relay);
 		pthread_mutex_unlock(&relay->mutex);
 	}
 }
