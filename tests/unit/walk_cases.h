@@ -813,8 +813,7 @@ static const struct walk_scenario scenarios[] = {
 	  {"{'at': 'together', 'dport': 23}", "{'verdict': 'delivered'}"},
 	  {"{'at': 'before', 'dport': 23}", "{'verdict': 'unknown'}"}}},
 
-	/* Where all of them end alike, nothing is left to chance. Pieces are put together there: they fare as the
-	   whole. */
+	/* Where all of them end alike, chance decides nothing; pieces are put together first. */
 	{"a source port taken by chance is unknown only where a rule tells some of them from others",
 	 {{"r",
 	   ROUTER NFT "table ip n {\n chain post {\n  type nat hook postrouting priority 100; policy accept;\n"
