@@ -261,6 +261,34 @@ static void be_called(struct bundle *bundle, const struct collect_target *target
 	facts->machine = target->machine ? arena_strdup(bundle->arena, target->machine) : NULL;
 }
 
+/* Its own name, those of the guests below it, and of the network of a lab on one of them. */
+static bool is_its_own(const struct collect_target *target, const char *name)
+{
+	size_t length = strlen(target->name);
+
+	return strncmp(name, target->name, length) == 0 &&
+	       (!name[length] || strchr("/.", name[length]) || strncmp(name + length, "-lab-", 5) == 0);
+}
+
+/* Whoever has taken a host over does not tell what others are. */
+static void keep_its_own(struct bundle *bundle, const struct collect_target *target)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < bundle->host_count; i++) {
+		struct facts *facts = bundle->hosts[i];
+
+		if (!is_its_own(target, facts->name))
+			continue;
+		if (facts->alias && !is_its_own(target, facts->alias))
+			facts->alias = NULL;
+		if (facts->machine && !is_its_own(target, facts->machine))
+			facts->machine = NULL;
+		bundle->hosts[count++] = facts;
+	}
+	bundle->host_count = count;
+}
+
 static int read_answer(const struct collect_target *target, const struct process_output *output, struct bundle **ret,
 		       struct error **err)
 {
@@ -270,12 +298,16 @@ static int read_answer(const struct collect_target *target, const struct process
 
 	if (r == 0)
 		r = bundle_from_json(document, bundle, err);
+	if (r == 0 && target->below)
+		keep_its_own(bundle, target);
 	if (r == 0 && bundle->host_count == 0)
 		r = error_set(err, EBADMSG, "its nestvisor told of no host");
 	if (r < 0)
 		return r;
-	if (!target->below)
+	if (!target->below) {
 		be_called(bundle, target);
+		bundle->host_count = 1;
+	}
 	*ret = steal_pointer(&bundle);
 	return 0;
 }
