@@ -277,7 +277,7 @@ static int ask(struct answer *a, struct error **err)
 	for (size_t i = 0; i < count; i++)
 		argv[argc++] = addresses[i];
 	if (r == 0)
-		r = transport_run(t, argv, NULL, 0, ANSWER_MS, a->cancel, &output, err);
+		r = transport_ask(t, argv, ANSWER_MS, a->cancel, &output, err);
 	if (r < 0)
 		return r;
 	if (output.status != 0 || json_parse(output.out, output.out_length, "its answer", &a->room, NULL) < 0)

@@ -325,11 +325,17 @@ static void feed(int *fd, const char **data, size_t *left)
 		close(steal_fd(fd));
 }
 
-static int converse(int *in_fd, const char *in, size_t in_length, struct stream streams[2], long long deadline,
-		    const struct cancel *cancel)
+static bool has_said(const struct stream *err, const char *text)
+{
+	return err->text.length && memmem(err->text.text, err->text.length, text, strlen(text));
+}
+
+static int converse(int *in_fd, const char *in, size_t in_length, const char *in_after, struct stream streams[2],
+		    long long deadline, const struct cancel *cancel)
 {
 	while (*in_fd >= 0 || streams[0].fd >= 0 || streams[1].fd >= 0) {
-		struct pollfd p[4] = {{.fd = *in_fd, .events = POLLOUT},
+		bool held_back = in_after && !has_said(&streams[1], in_after);
+		struct pollfd p[4] = {{.fd = held_back ? -1 : *in_fd, .events = POLLOUT},
 				      {.fd = streams[0].fd, .events = POLLIN},
 				      {.fd = streams[1].fd, .events = POLLIN},
 				      {.fd = cancel ? cancel->fd : -1, .events = POLLIN}};
@@ -349,6 +355,9 @@ static int converse(int *in_fd, const char *in, size_t in_length, struct stream 
 		for (int i = 0; i < 2; i++)
 			if (p[1 + i].revents)
 				drain(&streams[i]);
+		/* It cannot say any more that it is ready. */
+		if (held_back && streams[1].fd < 0 && *in_fd >= 0 && !has_said(&streams[1], in_after))
+			close(steal_fd(in_fd));
 	}
 	return 0;
 }
@@ -393,7 +402,7 @@ int process_run(const struct process_spec *spec, const void *in, size_t in_lengt
 	streams[1].fd = steal_fd(&pipes[2][0]);
 	if (!in_length)
 		close(steal_fd(&pipes[0][1]));
-	r = converse(&pipes[0][1], in, in_length, streams, deadline, cancel);
+	r = converse(&pipes[0][1], in, in_length, spec->in_after, streams, deadline, cancel);
 	if (r < 0)
 		kill(id.pid, SIGKILL);
 	while (waitpid(id.pid, &status, 0) < 0 && errno == EINTR)

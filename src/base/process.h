@@ -24,6 +24,7 @@ struct process_spec {
 	int in, out, err;             /* descriptors to become 0, 1, 2; -1: /dev/null */
 	const int *keep;              /* further descriptors the child inherits under the same number; -1 ends; or NULL */
 	const char *pid_file;         /* written by the child itself, before it becomes the program: "<pid> <start>\n"; or NULL */
+	const char *in_after;         /* process_run: its input is held back until it has written this to its standard error; or NULL */
 	bool detach;                  /* a session of its own, to live on after us */
 };
 

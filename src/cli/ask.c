@@ -333,7 +333,7 @@ static int ask_its_nestvisor(const struct collect_target *target, enum collect_k
 
 	if (r < 0)
 		return r;
-	r = transport_run(t, argv, NULL, 0, timeout_ms, cancel, &output, &problem);
+	r = transport_ask(t, argv, timeout_ms, cancel, &output, &problem);
 	*ret_none = r == -ENOENT || (r == 0 && (output.status == NOT_FOUND || output.status == EXIT_USAGE));
 	if (*ret_none)
 		return 0;

@@ -31,6 +31,9 @@ struct transport {
 
 int transport_run(struct transport *t, const char *const argv[], const void *in, size_t in_length, int timeout_ms,
 		  struct cancel *cancel, struct process_output *ret, struct error **err);
+/* A program that changes nothing and reads no input: where the connection is lost meanwhile, it is run once more. */
+int transport_ask(struct transport *t, const char *const argv[], int timeout_ms, struct cancel *cancel,
+		  struct process_output *ret, struct error **err);
 int transport_stream(struct transport *t, const char *const argv[], int in_fd, int out_fd, int err_fd,
 		     struct cancel *cancel, int *ret_status, struct error **err);
 void transport_close(struct transport *t); /* NULL is fine */
@@ -77,7 +80,8 @@ int qga_write_file(struct transport *t, const char *path, const void *data, size
 
 /*
  * The user's own OpenSSH; one ControlMaster per host. A failure of ssh itself is an error with its message; exit status
- * 255 of the program is a status. The user's login shell there must be one that understands single quotes.
+ * 255 of the program is a status. run: a program that surely never began, since its connection was lost before, is begun
+ * by another one; -ECONNRESET where it may have begun, and its end is not known. The user's login shell there must be one that understands single quotes.
  */
 struct ssh_target {
 	const char *host;	  /* name or address */

@@ -197,6 +197,25 @@ static void test_run(void **state)
 	free(big);
 }
 
+/* Its input waits for what it says; of what never says it, the input just ends. */
+static void test_run_in_after(void **state)
+{
+	static const char *const says[] = {"sh", "-c", "echo before >&2; echo ready >&2; cat", NULL};
+	static const char *const never[] = {"sh", "-c", "echo before >&2; exec 2>&-; cat", NULL};
+	struct process_spec spec = {.argv = says, .netns = -1, .in = -1, .out = -1, .err = -1, .in_after = "ready\n"};
+	cleanup_output struct process_output output = {0};
+
+	(void)state;
+	assert_int_equal(process_run(&spec, "in", 2, -1, NULL, &output, NULL), 0);
+	assert_string_equal(output.out, "in");
+	assert_string_equal(output.err, "before\nready\n");
+	process_output_clear(&output);
+	spec.argv = never;
+	assert_int_equal(process_run(&spec, "in", 2, -1, NULL, &output, NULL), 0);
+	assert_int_equal(output.out_length, 0);
+	assert_string_equal(output.err, "before\n");
+}
+
 static void test_run_limits(void **state)
 {
 	static const char *const argv[] = {"sleep", "1000", NULL};
@@ -278,10 +297,13 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_prefixes), cmocka_unit_test(test_mac),   cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_files), cmocka_unit_test(test_output),
-		cmocka_unit_test(test_lock),	 cmocka_unit_test(test_run),   cmocka_unit_test(test_run_limits),
-		cmocka_unit_test(test_pid_file), cmocka_unit_test(test_json),  cmocka_unit_test(test_end_stubborn),
+		cmocka_unit_test(test_prefixes),     cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_arena),	     cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_files),	     cmocka_unit_test(test_output),
+		cmocka_unit_test(test_lock),	     cmocka_unit_test(test_run),
+		cmocka_unit_test(test_run_in_after), cmocka_unit_test(test_run_limits),
+		cmocka_unit_test(test_pid_file),     cmocka_unit_test(test_json),
+		cmocka_unit_test(test_end_stubborn),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -324,11 +326,121 @@ static void test_end_master(void **state)
 	assert_int_equal(ssh_end_master(&target, NULL, NULL), 0);
 }
 
+enum { CROWD = 6, RUNS = 12 };
+
+struct member {
+	struct transport *t;
+	const struct cancel *over;
+	pthread_t thread;
+	unsigned done, lost, failed;
+	char problem[256];
+};
+
+/* Each run leaves a line: so it is known how often it began. */
+static void *run_often(void *data)
+{
+	struct member *m = data;
+	char command[160];
+
+	snprintf(command, sizeof(command), "echo x >>%s/lines; cat; exit 255", here.folder);
+	for (int i = 0; i < RUNS; i++) {
+		cleanup_output struct process_output output = {0};
+		cleanup_error struct error *problem = NULL;
+		int r = transport_run(m->t, ARGV("sh", "-c", command), "in", 2, LONG_MS, NULL, &output, &problem);
+
+		if (r == 0 && output.status == 255 && strcmp(output.out, "in") == 0 && output.err_length == 0)
+			m->done++;
+		else if (r == -ECONNRESET || r == -ECONNREFUSED)
+			m->lost++;
+		else
+			m->failed++;
+		if (r < 0)
+			snprintf(m->problem, sizeof(m->problem), "%s", problem->message);
+	}
+	return NULL;
+}
+
+static void *end_often(void *data)
+{
+	struct member *m = data;
+
+	do
+		ssh_end_master(&here.target, NULL, NULL);
+	while (cancel_sleep(m->over, 40) == 0);
+	return NULL;
+}
+
+static size_t count_lines(void)
+{
+	cleanup_free char *text = NULL;
+	char path[96];
+	size_t length;
+
+	snprintf(path, sizeof(path), "%s/lines", here.folder);
+	assert_int_equal(file_read(path, 1 << 20, &text, &length, NULL), 0);
+	unlink(path);
+	return length / 2;
+}
+
+static unsigned run_crowd(struct transport *t)
+{
+	struct member crowd[CROWD] = {{0}};
+	unsigned done = 0, lost = 0;
+	size_t lines;
+
+	for (size_t i = 0; i < CROWD; i++) {
+		crowd[i].t = t;
+		assert_int_equal(pthread_create(&crowd[i].thread, NULL, run_often, &crowd[i]), 0);
+	}
+	for (size_t i = 0; i < CROWD; i++) {
+		pthread_join(crowd[i].thread, NULL);
+		done += crowd[i].done;
+		lost += crowd[i].lost;
+		if (crowd[i].lost || crowd[i].failed)
+			print_message("  %u lost, %u failed: %s\n", crowd[i].lost, crowd[i].failed, crowd[i].problem);
+		assert_int_equal(crowd[i].failed, 0);
+	}
+	lines = count_lines();
+	print_message("  %u runs, %u lost, begun %zu times\n", done, lost, lines);
+	assert_int_equal(done + lost, CROWD * RUNS);
+	/* What is done was begun once; what is lost, once at most. */
+	assert_in_range(lines, done, done + lost);
+	return lost;
+}
+
+/* All at once, the first of them without a master. Dropbear ends a session that opens while another one closes. */
+static void test_crowd(void **state)
+{
+	cleanup_transport struct transport *t = open_ssh();
+
+	(void)state;
+	ssh_end_master(&here.target, NULL, NULL);
+	run_crowd(t);
+}
+
+/* The master goes again and again: its sessions are lost, and say so; 255 is only ever the program's. */
+static void test_master_gone(void **state)
+{
+	cleanup_transport struct transport *t = open_ssh();
+	struct member ender = {0};
+	struct cancel over;
+
+	(void)state;
+	assert_int_equal(cancel_open(&over), 0);
+	ender.over = &over;
+	assert_int_equal(pthread_create(&ender.thread, NULL, end_often, &ender), 0);
+	run_crowd(t);
+	cancel_request(&over);
+	pthread_join(ender.thread, NULL);
+	cancel_close(&over);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_run),	cmocka_unit_test(test_failures),   cmocka_unit_test(test_stream),
-		cmocka_unit_test(test_command), cmocka_unit_test(test_end_master),
+		cmocka_unit_test(test_run),	    cmocka_unit_test(test_failures),   cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_command),	    cmocka_unit_test(test_end_master), cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_master_gone),
 	};
 	cleanup_free char *ssh = NULL, *sshd = NULL;
 
@@ -337,5 +449,6 @@ int main(void)
 		puts("skipped: needs root, ssh, and sshd or dropbear");
 		return 77;
 	}
+	signal(SIGPIPE, SIG_IGN); /* as the program itself does */
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
