@@ -172,6 +172,8 @@ static int leave_machines(struct arena *arena, const struct folders *folders, un
 	size_t count = 0;
 	int r = state_open(folders->run, &state, err), failed;
 
+	if (r == 0)
+		r = machines_recall(folders, state, err);
 	if (r < 0)
 		return r;
 	known = state_resources(state);
@@ -217,5 +219,7 @@ int apply_down(const char *lab, unsigned flags, bool *ret_was_there, struct repo
 		r = leave_machines(arena, &folders, flags, reporter, cancel, err);
 	if (r == 0)
 		r = take_away(arena, &folders, flags, reporter, err);
+	if (r == 0 && (flags & DOWN_KEEP_DISKS) && !(flags & DOWN_FORGET_HOSTS))
+		r = machines_stay(&folders, err);
 	return r < 0 ? error_wrap(err, "lab %s", lab) : 0;
 }

@@ -12,6 +12,8 @@
 #include "config/config.h"
 #include "net/net.h"
 #include "plan/place.h"
+#include "plan/spec.h"
+#include "plan/state.h"
 #include "transport/transport.h"
 
 #include <errno.h>
@@ -91,7 +93,7 @@ int machines_check_part(const struct lab *part, const struct lab *applied, struc
 {
 	if (!applied || (!part->here && !applied->here))
 		return 0;
-	if (part->here && applied->here && part->home && applied->home && strcmp(part->home, applied->home) == 0 &&
+	if (part->here && applied->here && part->home && applied->home && machines_same(part->home, applied->home) &&
 	    strcmp(part->here, applied->here) == 0)
 		return 0;
 	error_set(err, EEXIST, "a lab %s is here already, %s%s", part->name,
@@ -174,23 +176,16 @@ int machines_leave(const struct folders *folders, const char *name, const json_t
 	const char *argv[] = {"nestvisor",	    "down", folders->lab, "--json", "--home",
 			      machines_this(arena), NULL,   NULL,	  NULL};
 	size_t argc = 6;
-	cleanup_json json_t *file =
-		json_pack("{s:s, s:{s:O}}", "lab", folders->lab, "hosts", name, json_object_get(kept, "host"));
-	cleanup_free char *text = file ? json_text(file) : NULL;
 	cleanup_output struct process_output output = {0};
-	cleanup_problems struct problems problems = {};
 	cleanup_transport struct transport *t = NULL;
 	cleanup_lab struct lab *lab = NULL;
-	int r;
+	int r = machines_load_kept(folders->lab, name, kept, &lab, err);
 
-	if (!text)
-		return error_set(err, EINVAL, "how to reach %s is not known any more", name);
 	if (flags & DOWN_KEEP_DISKS)
 		argv[argc++] = "--keep-disks";
 	if (flags & DOWN_FORCE)
 		argv[argc++] = "--force";
 	report(reporter, REPORT_BEGIN, name, "taking away its part");
-	r = config_load_text("state", text, strlen(text), NULL, &problems, &lab, err);
 	if (r == 0)
 		r = machines_open(arena, folders, lab, lab->machines[0], &t, err);
 	if (r == 0)
@@ -342,6 +337,7 @@ static void clear_answers(struct answer *answers, size_t count)
 struct settling {
 	struct lab *lab;
 	const struct lab *applied; /* NULL: it never was */
+	struct state *state;	   /* not NULL: this machine was down since; what runs elsewhere is in it */
 	bool *there;		   /* by the index of a guest: it was where it is to be */
 	bool *placed;		   /* it is known where it is to be */
 	bool new;		   /* something must be asked */
@@ -361,6 +357,14 @@ static void keep_machine(struct settling *s, struct lab_machine *machine)
 		  !ip_equal(&before->address, &machine->address) || !ip_equal(&before->home, &machine->home);
 }
 
+/* After a reboot the guests here do not run, and what is free here is theirs, too. */
+static bool is_there_still(const struct settling *s, const struct guest *guest)
+{
+	cleanup_arena struct arena *arena = arena_new();
+
+	return !s->state || state_get(s->state, resource_key(arena, "guest", guest->path));
+}
+
 static void keep_guest(struct settling *s, struct guest *guest)
 {
 	const struct guest *before = s->applied ? lab_find_guest(s->applied, guest->path) : NULL;
@@ -370,7 +374,7 @@ static void keep_guest(struct settling *s, struct guest *guest)
 	if (!guest->pinned && still)
 		guest->machine = was;
 	s->placed[guest->index] = guest->pinned || still;
-	s->there[guest->index] = still && guest->machine == was;
+	s->there[guest->index] = still && guest->machine == was && is_there_still(s, guest);
 	s->new |= !s->there[guest->index];
 }
 
@@ -604,6 +608,7 @@ int machines_settle(struct lab *lab, const struct machine_room *own, struct repo
 {
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_problems struct problems problems = {};
+	cleanup_state struct state *state = NULL;
 	cleanup_lab struct lab *applied = NULL;
 	struct settling s = {.lab = lab};
 	struct folders folders;
@@ -614,6 +619,14 @@ int machines_settle(struct lab *lab, const struct machine_room *own, struct repo
 	r = folders_of(arena, lab->name, &folders, err);
 	if (r < 0)
 		return r;
+	r = state_open(folders.run, &state, err);
+	if (r == 0)
+		r = machines_recall(&folders, state, err);
+	if (r == 0)
+		r = machines_load_hosts(&folders, &applied, err);
+	if (r < 0)
+		return r;
+	s.state = applied ? state : NULL;
 	if (file_exists(folders.lab_file))
 		config_load(folders.lab_file, NULL, &problems, &applied, NULL);
 	s.applied = applied;

@@ -40,6 +40,8 @@ int session_open(const struct lab *lab, enum session_mode mode, const char *what
 	if (r == 0)
 		r = state_open(s.folders.run, &s.state, err);
 	if (r == 0)
+		r = machines_recall(&s.folders, s.state, err);
+	if (r == 0)
 		r = isolate_load(&s.folders, lab, &s.isolation, err);
 	if (r == 0)
 		r = net_open(lab, s.folders.run, &s.net, err);

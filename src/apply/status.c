@@ -297,9 +297,11 @@ static void look_below(struct session *s, struct lab_status *status)
 		}
 		begin_question(s, guest, &questions[count++]);
 	}
-	/* Before the lab was ever brought up nothing of it can run there. */
-	for (size_t i = 0; i < s->lab->machine_count && file_exists(s->folders.lab_file); i++)
-		begin_question(s, s->lab->machines[i]->guest, &questions[count++]);
+	/* Before the lab was ever brought up nothing of it can run there; after a reboot here it can. */
+	for (size_t i = 0; i < s->lab->machine_count; i++)
+		if (file_exists(s->folders.lab_file) ||
+		    state_get(s->state, resource_key(s->arena, "machine", s->lab->machines[i]->name)))
+			begin_question(s, s->lab->machines[i]->guest, &questions[count++]);
 	for (size_t i = 0; i < count; i++)
 		end_question(&questions[i], status);
 }

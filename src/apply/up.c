@@ -587,12 +587,47 @@ static void forget_passwords(json_t *guests)
  * The lab as applied, so that every command knows it by its name, also when the file is gone. Its guests and networks
  * stay in their order: the rules in the kernel are known by a text that names them in it.
  */
-static int remember_lab(struct session *session, struct error **err)
+static json_t *lab_as_applied(const struct session *session)
 {
-	cleanup_json json_t *lab = config_part(session->lab, session->lab->root);
+	json_t *lab = config_part(session->lab, session->lab->root);
 
 	forget_passwords(json_object_get(lab, "guests"));
-	return json_write_file_in_order(session->folders.lab_file, lab, err);
+	return lab;
+}
+
+/* Besides those that have parts of the lab, the machines that the plan is going to tell theirs. */
+static int keep_machines(struct session *session, const struct plan *plan, const json_t *lab, struct error **err)
+{
+	cleanup_json json_t *known = state_resources(session->state);
+	cleanup_arena struct arena *arena = arena_new();
+
+	for (size_t i = 0; plan && i < plan->step_count; i++) {
+		const struct step *step = &plan->steps[i];
+
+		if (step->kind == STEP_PART && guest_is_machine(step->guest))
+			json_object_set_new(known, resource_key(arena, "machine", step->path),
+					    machines_state(session->lab, step->guest->machine));
+	}
+	return machines_keep(&session->folders, lab, known, err);
+}
+
+static int remember_lab(struct session *session, const struct plan *plan, struct error **err)
+{
+	cleanup_json json_t *lab = lab_as_applied(session);
+	int r = keep_machines(session, plan, lab, err);
+
+	/* What was recalled after a reboot is not, once there is a lab that is applied. */
+	if (r == 0 && !file_exists(session->folders.lab_file))
+		r = state_compact(session->state, err);
+	return r < 0 ? r : json_write_file_in_order(session->folders.lab_file, lab, err);
+}
+
+/* What came of it; of a run that ended badly, too. */
+static int keep_outcome(struct session *session, struct error **err)
+{
+	cleanup_json json_t *lab = lab_as_applied(session);
+
+	return keep_machines(session, NULL, lab, err);
 }
 
 static int mark_unfinished(struct session *session, bool unfinished, struct error **err)
@@ -621,7 +656,7 @@ static int carry_out(struct session *session, const struct plan *plan, struct er
 {
 	struct up up = {.session = session, .plan = plan, .mutex = PTHREAD_MUTEX_INITIALIZER};
 	enum step_result *results = calloc(plan->step_count + 1, sizeof(*results));
-	int r = remember_lab(session, err), compacted;
+	int r = remember_lab(session, plan, err), compacted;
 
 	/* Each image is fetched once. */
 	up.images = calloc((session->lab->guest_count + 1) * GUEST_IMAGES_MAX, sizeof(*up.images));
@@ -633,6 +668,8 @@ static int carry_out(struct session *session, const struct plan *plan, struct er
 		r = executor_run(plan, run_step, &up, max_booting(), session->cancel, results, err);
 		if (r == 0)
 			r = mark_unfinished(session, false, err);
+		compacted = keep_outcome(session, r < 0 ? NULL : err);
+		r = r < 0 ? r : compacted;
 		compacted = state_compact(session->state, r < 0 ? NULL : err);
 		r = r < 0 ? r : compacted;
 	}

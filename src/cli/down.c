@@ -1,6 +1,7 @@
 #include "apply/up.h"
 
 #include "apply/folders.h"
+#include "apply/machines.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -34,7 +35,7 @@ static int check_home(struct invocation *inv, const struct lab *lab)
 	const char *home = invocation_string(inv, "home");
 	cleanup_error struct error *err = NULL;
 
-	if (!home || !lab || (lab->home && strcmp(lab->home, home) == 0))
+	if (!home || !lab || (lab->home && machines_same(lab->home, home)))
 		return EXIT_DONE;
 	error_set(&err, EEXIST, "the lab %s here is not that of %s: it is left alone", lab->name, home);
 	return invocation_fail(inv, &err);

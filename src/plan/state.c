@@ -236,6 +236,13 @@ int state_put(struct state *state, const char *resource, const json_t *value, st
 	return append(state, "put", "", resource, value, err);
 }
 
+void state_recall(struct state *state, const char *resource, const json_t *value)
+{
+	pthread_mutex_lock(&state->mutex);
+	json_object_set_new(state->resources, resource, json_deep_copy(value));
+	pthread_mutex_unlock(&state->mutex);
+}
+
 int state_compact(struct state *state, struct error **err)
 {
 	cleanup_json json_t *json = NULL;

@@ -1,5 +1,6 @@
 /*
- * What nestvisor did for one lab on one host, kept under /run so that it goes with a reboot, as the guests do.
+ * What nestvisor did for one lab on one host, kept under /run so that it goes with a reboot, as the guests do. (What it
+ * did on further machines of layer 0 does not: apply/machines.h.)
  *
  *   state.json   resources and their values at the end of the last run
  *   journal      one JSON line per step since then: {"begin":ID,…} before it is taken, {"done":ID,…} after it
@@ -37,6 +38,9 @@ int state_done(struct state *state, const char *step, const char *resource, cons
 
 /* Sets a resource (value NULL: removes it) without a step of its own: what a guest's nestvisor answered. */
 int state_put(struct state *state, const char *resource, const json_t *value, struct error **err);
+
+/* Sets a resource as it was known before a reboot; it is written with the next state_compact. */
+void state_recall(struct state *state, const char *resource, const json_t *value);
 
 /* Writes state.json and empties the journal. */
 int state_compact(struct state *state, struct error **err);

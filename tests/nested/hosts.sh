@@ -103,7 +103,26 @@ check "its guests live on" nv exec a -- ping -c1 -W5 192.168.122.11
 check "right answers again" machine_listen right 10.0.0.2
 check "all of it is there" until_true 20 says "$all_run" states
 
-check "down" nv down
+# a reboot of home: what it does not keep is gone, and what runs elsewhere runs on
+reboot() {
+	local pid
+	for pid in $(ip netns pids nestvisor-hosts; cat /run/nestvisor/hosts/guests/*/pid); do kill -9 "$pid"; done
+	ip netns delete nestvisor-hosts && rm -r /run/nestvisor/hosts
+}
+pid_there() { on right sh -c 'echo $(cat /run/nestvisor/hosts/guests/b/pid)'; }
+before_reboot=$(pid_there)
+check "home reboots" reboot
+check "what runs elsewhere is known" says "b=right/running" states
+sed -i 's/placement: right, //' hosts.nest.yaml
+planned_for() { nv plan --json | python3 -c '
+import json, sys
+print(*sorted(c["path"] + "=" + str(c.get("host")) for c in json.load(sys.stdin)["changes"] if c["what"] == "guest"), "end")'; }
+check "only a is to start" says "a=L0 end" planned_for
+check "up" nv up
+check "b runs on" test -n "$before_reboot" -a "$(pid_there)" = "$before_reboot"
+check "b pings a" nv exec b -- ping -c1 -W5 192.168.122.10
+check "home reboots again" reboot
+check "down" nv down hosts
 check "leaves nothing here" clean
 check "nor on right" machine_clean right
 check "nor on third" machine_clean third

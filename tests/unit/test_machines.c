@@ -1,7 +1,11 @@
 /* Labs on several machines: what each of them is told, and what the home makes of it. */
+#include "apply/machines.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "config/config.h"
+#include "plan/state.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -155,11 +159,77 @@ static void test_whole(void **state)
 	assert_true(json_equal(first, second));
 }
 
+/* ─── what outlasts a reboot ─── */
+
+static void make_folders(struct arena *arena, struct folders *ret)
+{
+	char *root = arena_strdup(arena, "/tmp/test_machines.XXXXXX");
+
+	assert_non_null(mkdtemp(root));
+	setenv("NESTVISOR_RUN_DIR", arena_printf(arena, "%s/run", root), 1);
+	setenv("NESTVISOR_STATE_DIR", arena_printf(arena, "%s/state", root), 1);
+	assert_int_equal(folders_of(arena, "spread", ret, NULL), 0);
+	assert_int_equal(folders_make(ret, NULL), 0);
+}
+
+static void remove_folders(const struct folders *folders)
+{
+	cleanup_free char *root = strdup(folders->run);
+
+	*strstr(root, "/run/") = '\0';
+	assert_int_equal(dir_remove(root, NULL), 0);
+}
+
+static void test_reboot(void **state)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_json json_t *resources = NULL, *whole = NULL;
+	cleanup_state struct state *known = NULL;
+	cleanup_lab struct lab *applied = NULL, *kept = NULL;
+	cleanup_loaded struct loaded loaded = {0};
+	struct folders folders;
+
+	make_folders(arena, &folders);
+	load_text(&loaded, text);
+	whole = config_part(loaded.lab, loaded.lab->root);
+	resources =
+		json_pack("{s:o, s:{s:s}, s:{}}", "machine:right", machines_state(loaded.lab, loaded.lab->machines[0]),
+			  "guest:b", "machine", "right", "guest:a");
+	assert_int_equal(machines_keep(&folders, whole, resources, NULL), 0);
+
+	/* While the lab is there the state says all. */
+	assert_int_equal(file_write_atomic(folders.lab_file, "{}", 2, 0600, NULL), 0);
+	assert_int_equal(state_open(folders.run, &known, NULL), 0);
+	assert_int_equal(machines_recall(&folders, known, NULL), 0);
+	assert_null(state_get(known, "machine:right"));
+
+	assert_int_equal(dir_remove(folders.run, NULL), 0);
+	assert_int_equal(machines_recall(&folders, known, NULL), 0);
+	assert_null(state_get(known, "guest:a"));
+	assert_string_equal(json_get_string(state_get(known, "guest:b"), "machine", ""), "right");
+	assert_int_equal(machines_load_kept("spread", "right", state_get(known, "machine:right"), &kept, NULL), 0);
+	assert_string_equal(kept->machines[0]->ssh_host, "10.0.0.2");
+	assert_int_equal(kept->machines[0]->ssh_port, 2222);
+	assert_int_equal(machines_load_hosts(&folders, &applied, NULL), 0);
+	assert_string_equal(guest_machine_name(lab_find_guest(applied, "c")), "third");
+	remove_folders(&folders);
+}
+
+static void test_same(void **state)
+{
+	assert_true(machines_same("before 1234", "after 1234"));
+	assert_false(machines_same("name 1234", "name 1235"));
+	assert_true(machines_same("name ", "name "));
+	assert_false(machines_same("name ", "other "));
+	assert_false(machines_same("name ", "name 1234"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uris), cmocka_unit_test(test_drivers), cmocka_unit_test(test_tunnels_of_home),
-		cmocka_unit_test(test_part), cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_part), cmocka_unit_test(test_whole),   cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
