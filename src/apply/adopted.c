@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "config/config.h"
+#include "model/isolation.h"
 
 #include <string.h>
 
@@ -151,10 +152,24 @@ static int recall(struct arena *arena, const struct folders *folders, const stru
 	return r;
 }
 
-int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, const struct lab *lab, struct net *net,
-			    const char **ret_unsure, struct error **err)
+/* A guest to be held of which libvirt has nothing: it has ended for good, for now, or has another name. NULL: there is
+ * none. */
+static const struct guest *find_gone(const struct libvirt_adopted *adopted, const struct isolation *isolation)
 {
+	const struct host *root = isolation->lab->root;
+
+	for (size_t i = 0; i < root->guest_count; i++)
+		if (!adopted->domains[i].exists && isolation_effect(isolation, root->guests[i]).world != WORLD_OPEN)
+			return root->guests[i];
+	return NULL;
+}
+
+int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, const struct isolation *isolation,
+			    struct net *net, const char **ret_unsure, struct error **err)
+{
+	const struct lab *lab = isolation->lab;
 	cleanup_error struct error *problem = NULL;
+	const struct guest *gone;
 	struct libvirt_adopted adopted;
 	int r;
 
@@ -162,15 +177,22 @@ int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, 
 	if (!lab->adopted)
 		return 0;
 	r = adopted_prepare(arena, lab, net, &adopted, &problem);
-	if (r == 0) {
+	gone = r == 0 ? find_gone(&adopted, isolation) : NULL;
+	if (r == 0 && !gone) {
 		adopted_note(arena, folders, &adopted);
 		return 0;
 	}
 	*ret_unsure =
-		arena_printf(arena,
-			     "%s. What is in force is for what was known before: whoever was started or got "
-			     "another NIC since may not be held. Say it again, or nestvisor up, once libvirt answers",
-			     problem->message);
+		gone ? arena_printf(
+			       arena,
+			       "libvirt has no domain %s any more. What is in force is for what was known before: by "
+			       "another name, or with another NIC, it may not be held",
+			       gone->adopted)
+		     : arena_printf(
+			       arena,
+			       "%s. What is in force is for what was known before: whoever was started or got "
+			       "another NIC since may not be held. Say it again, or nestvisor up, once libvirt answers",
+			       problem->message);
 	return recall(arena, folders, lab, net, err);
 }
 

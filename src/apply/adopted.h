@@ -11,6 +11,7 @@
 
 struct arena;
 struct error;
+struct isolation;
 
 /* Looks at libvirt and tells the network of it. Of a lab of nestvisor's own it does nothing. */
 int adopted_prepare(struct arena *arena, const struct lab *lab, struct net *net, struct libvirt_adopted *ret,
@@ -20,12 +21,12 @@ int adopted_prepare(struct arena *arena, const struct lab *lab, struct net *net,
 void adopted_note(struct arena *arena, const struct folders *folders, const struct libvirt_adopted *adopted);
 
 /*
- * For who has to hold guests though libvirt does not answer: the same, and noted; where it does not, what was noted
- * last, or what the lab file has of NICs, with the taps that this machine has. *ret_unsure, in the arena, is why it is
- * that, or NULL.
+ * For who has to hold guests though libvirt does not answer: the same, and noted; where it does not, or has nothing of
+ * one that is to be held, what was noted last, or what the lab file has of NICs, with the taps that this machine has.
+ * *ret_unsure, in the arena, is why it is that, or NULL.
  */
-int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, const struct lab *lab, struct net *net,
-			    const char **ret_unsure, struct error **err);
+int adopted_prepare_to_hold(struct arena *arena, const struct folders *folders, const struct isolation *isolation,
+			    struct net *net, const char **ret_unsure, struct error **err);
 
 /* Remembers the lab, so that commands know it by its name: there is no `up` that has to come first. */
 int adopted_remember(const struct folders *folders, const struct lab *lab, struct error **err);

@@ -139,7 +139,7 @@ static int carry_out(struct arena *arena, const struct folders *folders, const s
 	int r = net_open(after->lab, folders->run, &net, err);
 
 	if (r == 0) /* before anything is promised */
-		r = adopted_prepare_to_hold(arena, folders, after->lab, net, &ret->unsure, err);
+		r = adopted_prepare_to_hold(arena, folders, after, net, &ret->unsure, err);
 	for (size_t i = 0; request && r == 0 && i < request->guest_count; i++)
 		r = net_can_hold(net, after, request->guests[i], err);
 	if (r == 0)
@@ -420,7 +420,7 @@ static int refresh(struct arena *arena, const struct folders *folders, const str
 	int r;
 
 	net_set_isolation(net, isolation);
-	r = adopted_prepare_to_hold(arena, folders, isolation->lab, net, &unsure, err);
+	r = adopted_prepare_to_hold(arena, folders, isolation, net, &unsure, err);
 	*ret_open = unsure != NULL;
 	if (r < 0 || unsure) /* what is not known stays held */
 		return r;

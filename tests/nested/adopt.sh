@@ -171,8 +171,12 @@ check "it is held all the same" status 1 pings_world web
 check "the rules learn it, too" until_true 30 says 52:54:00:aa:00:77 nft list table bridge nestvisor-mine/adopted
 check "it is held by what they know" status 1 pings_world web
 check "the lab file does not, and plan tells" status 3 nv plan mine.nest.yaml
-check "web is what it was" readdressed aa:00:77 aa:00:50
+check "web is what it was, under another name" sh -c "virsh destroy web && virsh domrename web web2 && virsh dumpxml --inactive web2 | sed 's/aa:00:77/aa:00:50/' > again.xml && virsh define again.xml && virsh start web2"
+check "web2 answers" until_true 120 inside web2 true
+check "it is held, whatever it is called" status 1 pings_world web2
+check "and called by its name again" sh -c "virsh destroy web2 && virsh domrename web2 web && virsh start web"
 check "web answers" until_true 120 inside web true
+check "it is held" status 1 pings_world web
 check "nobody asks libvirt any more" kill -9 "$(watcher)"
 check "later is started anew" sh -c "virsh -q -c qemu:///system destroy later && virsh -q -c qemu:///system start later"
 check "later answers" until_true 120 inside later true
