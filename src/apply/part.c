@@ -162,7 +162,8 @@ static int take_answer(struct session *s, const struct guest *guest, const struc
 
 int part_run(struct session *s, const struct guest *guest, struct error **err)
 {
-	const char *const argv[] = {"nestvisor", "apply", "--json", "-", s->overwrite ? "--overwrite" : NULL, NULL};
+	const char *argv[] = {"nestvisor", "apply", "--json", "-", NULL, NULL, NULL};
+	size_t argc = 4;
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_output struct process_output output = {0};
 	cleanup_transport struct transport *t = NULL;
@@ -173,6 +174,10 @@ int part_run(struct session *s, const struct guest *guest, struct error **err)
 
 	if (r < 0)
 		return r;
+	if (s->overwrite)
+		argv[argc++] = "--overwrite";
+	if (s->discard_snapshots)
+		argv[argc++] = "--discard-snapshots";
 	said = isolate_part(isolation, guest);
 	said_text = json_text(said);
 	json_object_set_new(part, "isolation", json_string(said_text));

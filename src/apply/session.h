@@ -30,8 +30,9 @@ struct session {
 	struct isolation *isolation;	       /* as it was when the session was opened */
 	struct reporter *reporter;
 	struct cancel *cancel;
-	int lock; /* -1: only looking */
-	bool overwrite; /* also what somebody else has changed of guests (model/status.h, guest_drift) */
+	int lock;		/* -1: only looking */
+	bool overwrite;		/* also what somebody else has changed of guests (model/status.h, guest_drift) */
+	bool discard_snapshots; /* where they go with their guest's disk (fork/loss.h) */
 };
 
 enum session_mode {
@@ -49,7 +50,8 @@ void session_close(struct session *session);
 /*
  * What runs of the lab, at every depth, and what of each host's network somebody else has changed. Guests of this host
  * are looked at; what is below them their hosts are asked for, by `nestvisor status`. A host that does not answer in
- * time (three seconds; ten where it asks hosts or a libvirt of its own) makes what is below it unknown. Lives in the session's arena.
+ * time (three seconds; ten where it asks hosts or a libvirt of its own) makes what is below it unknown. Lives in the
+ * session's arena.
  */
 int session_status(struct session *session, struct lab_status *ret, struct error **err);
 

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/labfile.h"
+#include "fork/loss.h"
 #include "fork/snapshot.h"
 
 /* The part of another machine's lab does not replace a lab of this one's own. */
@@ -31,11 +32,13 @@ static int run(struct invocation *inv)
 	if (refuse_foreign(&session, &err) < 0) /* what is here is nothing to tell */
 		return invocation_fail(inv, &err);
 	session.overwrite = invocation_flag(inv, "overwrite");
+	session.discard_snapshots = invocation_flag(inv, "discard-snapshots");
 	if (lab->isolation)
 		isolate_adopt(&session, lab->isolation, &err);
 	if (!err)
 		snapshot_recover(&session, &err);
-	if (!err && session_plan(&session, &plan, &err) == 0 && (plan.step_count || plan.change_count))
+	if (!err && session_plan(&session, &plan, &err) == 0 && (plan.step_count || plan.change_count) &&
+	    loss_check(&session, &plan, &err) == 0)
 		apply_plan(&session, &plan, &err);
 	status = err ? EXIT_FAILED : EXIT_DONE;
 	if (inv->json)
@@ -55,7 +58,9 @@ const struct command command_apply = {
 	.operands =
 		(const struct command_operand[]){
 			{"FILE", "the part; - is standard input", COMPLETE_FILE, .optional = false}, {0}},
-	.options = (const struct command_option[]){{"overwrite", .help = "as with up"}, {0}},
+	.options = (const struct command_option[]){{"overwrite", .help = "as with up"},
+						   {"discard-snapshots", .help = "as with up"},
+						   {0}},
 	.examples =
 		(const struct command_example[]){
 			{"nestvisor apply --json - < part.json", "applies a part and answers with what runs"}, {0}},

@@ -9,6 +9,7 @@
 #include "cli/labfile.h"
 #include "cli/snapshotting.h"
 #include "cli/surroundings.h"
+#include "fork/loss.h"
 #include "render/plan.h"
 
 static int find_changes(struct session *session, struct lab *lab, struct arena *arena, struct plan *plan,
@@ -22,6 +23,8 @@ static int find_changes(struct session *session, struct lab *lab, struct arena *
 	r = machines_settle(lab, &room, session->reporter, session->cancel, err);
 	if (r == 0)
 		r = session_plan(session, plan, err);
+	if (r == 0)
+		loss_tell(session, plan);
 	*ret = plan->changes;
 	*ret_count = plan->change_count;
 	return r;

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/labfile.h"
 #include "cli/surroundings.h"
+#include "fork/loss.h"
 #include "fork/snapshot.h"
 #include "render/plan.h"
 #include "render/status.h"
@@ -94,6 +95,7 @@ static int bring_up(struct invocation *inv, struct lab *lab)
 	if (r < 0)
 		return invocation_fail(inv, &err);
 	session.overwrite = invocation_flag(inv, "overwrite");
+	session.discard_snapshots = invocation_flag(inv, "discard-snapshots");
 	if (state_interrupted(session.state))
 		invocation_note(inv, "an earlier run was stopped at: %s; going on from there",
 				state_interrupted(session.state));
@@ -102,6 +104,8 @@ static int bring_up(struct invocation *inv, struct lab *lab)
 		r = snapshot_recover(&session, &err);
 	if (r == 0)
 		r = session_plan(&session, &plan, &err);
+	if (r == 0)
+		loss_tell(&session, &plan);
 	if (r == 0 && plan.change_count && !inv->json) {
 		cleanup_strbuf struct strbuf text = {0};
 
@@ -109,6 +113,8 @@ static int bring_up(struct invocation *inv, struct lab *lab)
 		if (inv->verbose || !only_creates(&plan))
 			invocation_print_text(inv, text.text);
 	}
+	if (r == 0)
+		r = loss_check(&session, &plan, &err);
 	if (r == 0 && (plan.step_count || plan.change_count))
 		r = apply_plan(&session, &plan, &err);
 	if (r == -ECANCELED) {
@@ -203,7 +209,9 @@ const struct command command_up = {
 		"virt-manager) is not "
 		"overwritten: `up` then says what it would overwrite and does nothing, until --overwrite allows "
 		"it or the "
-		"lab file says the same.\n\n"
+		"lab file says the same. Nor are snapshots: where they would go with a guest that is renamed, removed, "
+		"moved "
+		"to another host, or gets a new disk, `up` fails until --discard-snapshots allows it.\n\n"
 		"A lab that was adopted from a libvirt has its guests already, and libvirt starts and ends them: up "
 		"sees to it that those that are cut or sealed are held, and fails where libvirt's are not what the "
 		"file says.",
@@ -216,6 +224,8 @@ const struct command command_up = {
 			{"no-wait", .help = "fail at once when another nestvisor is changing the lab"},
 			{"overwrite",
 			 .help = "also make again what the lab file says where somebody changed a guest in libvirt"},
+			{"discard-snapshots",
+			 .help = "also where snapshots go with a guest that is removed, moved or made anew"},
 			{0}},
 	.examples = (const struct command_example[]){{"nestvisor up", "brings up the lab of this folder"},
 						     {"nestvisor up examples/first.nest.yaml", "brings up this one"},

@@ -167,7 +167,7 @@ int snapshot_list(struct arena *arena, const struct folders *folders, const stru
 	return 0;
 }
 
-static size_t count_in(const char *folder)
+size_t store_count(const char *folder)
 {
 	cleanup_closedir DIR *dir = opendir(folder);
 	struct dirent *entry;
@@ -193,7 +193,7 @@ size_t snapshot_count(const char *lab)
 		const char *dot = strrchr(entry->d_name, '.');
 
 		if (dot && strcmp(dot, ".snapshots") == 0)
-			count += count_in(arena_printf(arena, "%s/%s", folders.state, entry->d_name));
+			count += store_count(arena_printf(arena, "%s/%s", folders.state, entry->d_name));
 	}
 	return count;
 }

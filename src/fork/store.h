@@ -24,6 +24,9 @@ const char *store_file(const struct store *store, const char *name);
 /* -ENOENT, with the names that there are. */
 int store_find(const struct store *store, const char *name, struct snapshot *ret, struct error **err);
 
+/* How many snapshots a folder of them has. */
+size_t store_count(const char *folder);
+
 /* Fills the snapshot from its folder; -EBADMSG for what is no snapshot. */
 int store_read(const struct store *store, const char *name, struct snapshot *ret, struct error **err);
 
