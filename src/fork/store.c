@@ -131,6 +131,12 @@ int store_read(const struct store *store, const char *name, struct snapshot *ret
 	return 0;
 }
 
+/* Not what a killed write of `current` or `pending` left: a file beside it with letters at its name's end. */
+static bool is_snapshot(const struct dirent *entry)
+{
+	return entry->d_type != DT_REG && snapshot_check_name(entry->d_name, NULL) == 0;
+}
+
 static int by_time(const void *a, const void *b)
 {
 	const struct snapshot *one = a, *other = b;
@@ -155,7 +161,7 @@ int snapshot_list(struct arena *arena, const struct folders *folders, const stru
 		struct snapshot one;
 		int r;
 
-		if (snapshot_check_name(entry->d_name, NULL) < 0)
+		if (!is_snapshot(entry))
 			continue;
 		r = store_read(&store, entry->d_name, &one, err);
 		if (r < 0)
@@ -174,7 +180,7 @@ size_t store_count(const char *folder)
 	size_t count = 0;
 
 	while (dir && (entry = readdir(dir)))
-		count += snapshot_check_name(entry->d_name, NULL) == 0;
+		count += is_snapshot(entry);
 	return count;
 }
 

@@ -98,6 +98,7 @@ static void test_list(void **state)
 	write_file(f, "late/memory", "12345");
 	write_file(f, "early/snapshot.json", "{\"time\":10,\"tpm\":true,\"variables\":false,\"disk\":\"../a.qcow2\"}");
 	write_file(f, ".new/snapshot.json", "{\"time\":5}"); /* one that was killed is none */
+	write_file(f, "current.6UYYSl", "");		     /* of a write that was killed */
 	write_file(f, "disk-7.qcow2", "");
 	assert_int_equal(snapshot_list(f->arena, &f->folders, &f->guest, &list, &count, NULL), 0);
 	assert_int_equal(count, 2);
