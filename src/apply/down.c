@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/report.h"
+#include "config/config.h"
 #include "driver/driver.h"
 #include "net/net.h"
 #include "plan/state.h"
@@ -161,22 +162,60 @@ static int end_leaving(struct leaving *l, bool forget, struct error **err)
 	return r;
 }
 
+/* Of a state that cannot be read: the machines of the lab as it was applied, if it had any. */
+static int machines_of_lab(const struct folders *folders, bool forget, json_t **ret, struct error **err)
+{
+	cleanup_problems struct problems problems = {};
+	cleanup_lab struct lab *lab = NULL;
+
+	*ret = json_object();
+	if (!file_exists(folders->lab_file) || config_load(folders->lab_file, NULL, &problems, &lab, NULL) < 0) {
+		if (forget)
+			return 0;
+		error_hint(err, "nestvisor down %s --forget-hosts takes away what is here, and asks no other host",
+			   folders->lab);
+		return -EIO;
+	}
+	for (size_t i = 0; i < lab->machine_count; i++) {
+		cleanup_free char *key = NULL;
+
+		if (asprintf(&key, "machine:%s", lab->machines[i]->name) < 0)
+			abort();
+		json_object_set_new(*ret, key, machines_state(lab, lab->machines[i]));
+	}
+	return 0;
+}
+
+static int find_machines(const struct folders *folders, bool forget, json_t **ret, struct error **err)
+{
+	cleanup_state struct state *state = NULL;
+	cleanup_error struct error *problem = NULL;
+	cleanup_error struct error *hinted = NULL;
+	int r = state_open(folders->run, &state, &problem);
+
+	if (r == 0) {
+		*ret = state_resources(state);
+		return 0;
+	}
+	error_set(&hinted, problem->code, "%s", problem->message);
+	r = machines_of_lab(folders, forget, ret, &hinted);
+	return r < 0 ? error_move(err, &hinted) : 0;
+}
+
 static int leave_machines(struct arena *arena, const struct folders *folders, unsigned flags, struct reporter *reporter,
 			  struct cancel *cancel, struct error **err)
 {
-	cleanup_state struct state *state = NULL;
 	cleanup_json json_t *known = NULL;
 	struct leaving **all = NULL;
 	const char *key;
 	json_t *value;
 	size_t count = 0;
-	int r = state_open(folders->run, &state, err), failed;
+	int r = find_machines(folders, flags & DOWN_FORGET_HOSTS, &known, err), failed;
 
 	if (r == 0)
 		r = machines_recall(folders, state, err);
 	if (r < 0)
 		return r;
-	known = state_resources(state);
 	json_object_foreach (known, key, value) {
 		struct leaving *l;
 

@@ -49,10 +49,16 @@ static int read_said(const struct folders *folders, struct arena *arena, json_t 
 		     struct error **err)
 {
 	const char *next = next_file(arena, folders), *kept = kept_file(arena, folders);
+	cleanup_error struct error *problem = NULL;
 	bool changing = json_read_file(next, FILE_LIMIT, ret, NULL) == 0;
+	int r;
 
 	*ret_file = changing ? next : kept;
-	return changing || !file_exists(kept) ? 0 : json_read_file(kept, FILE_LIMIT, ret, err);
+	if (changing)
+		return 0;
+	r = json_read_file(kept, FILE_LIMIT, ret, &problem);
+	/* That somebody may not read it does not mean that nothing was said. */
+	return r < 0 && r != -ENOENT ? error_move(err, &problem) : 0;
 }
 
 /* *ret_file: which of the two it was in, in the arena. */
@@ -69,6 +75,10 @@ static int load(const struct folders *folders, const struct lab *lab, struct are
 		r = isolation_read(isolation, json, &clock, err);
 	if (r < 0) {
 		/* Without it nobody knows who is to be cut, and guessing "nobody" would open them. */
+		if (r == -EACCES || r == -EPERM) {
+			error_hint(err, "run nestvisor as root");
+			return r;
+		}
 		error_hint(err, "what was said at run time is lost: remove %s and say it again", *ret_file);
 		return error_wrap(err, "cannot read %s", *ret_file);
 	}

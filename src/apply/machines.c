@@ -29,7 +29,14 @@
 #error "the build defines NESTVISOR_VERSION"
 #endif
 
-enum { ANSWER_MS = 20000, NOT_FOUND = 127, MEMORY_PERCENT = 112, MTU_ETHERNET = 1500, ID_LIMIT = 4096 };
+enum {
+	ANSWER_MS = 20000,
+	NOT_FOUND = 127,
+	MEMORY_PERCENT = 112,
+	MTU_ETHERNET = 1500,
+	MTU_LEAST = 576,
+	ID_LIMIT = 4096
+};
 
 /* ─── this machine ─── */
 
@@ -117,8 +124,15 @@ static struct ssh_target target_of(struct arena *arena, const struct folders *fo
 		.netns = -1,
 	};
 
-	/* A name of its own length: ssh takes 90 characters at most. Before the lab is up there is no place for it. */
-	model_derive_id(lab->name, machine->name, id);
+	/*
+	 * A name of its own length: ssh takes 90 characters at most. It is of where it leads: what a file that was
+	 * changed calls by the same name is not reached by it. Before the lab is up there is no place for it.
+	 */
+	model_derive_id(lab->name,
+			arena_printf(arena, "%s %s %s %u %s", machine->name, machine->ssh_host,
+				     target.user ? target.user : "", (unsigned)target.port,
+				     target.key ? target.key : ""),
+			id);
 	if (file_exists(folders->run))
 		target.control_path = arena_printf(arena, "%s/ssh-%s", folders->run, id);
 	return target;
@@ -458,32 +472,54 @@ static void take_mtus(const struct answer *answer, unsigned *ret_mtu)
 	json_array_foreach (json_object_get(answer->room, "paths"), i, path) {
 		long long mtu = json_get_integer(path, "mtu", 0);
 
-		if (mtu > 0 && mtu < *ret_mtu)
+		if (mtu >= MTU_LEAST && mtu < *ret_mtu)
 			*ret_mtu = (unsigned)mtu;
 	}
 }
 
-static int set_mtus(struct lab *lab, unsigned path, struct error **err)
+/* One that was settled stays: a host that is silent, or says another figure now, restarts nobody. */
+static bool keeps_mtu(const struct settling *s, const struct network *network)
 {
+	const struct network *before = s->applied ? lab_find_network(s->applied, network->path) : NULL;
+
+	return before && before->owner->layer == 0 && !network->mtu_said;
+}
+
+static int refuse_mtu(const struct network *network, unsigned path, unsigned overhead, struct error **err)
+{
+	unsigned least = network->subnet6.ip.family ? 1280 : MTU_LEAST;
+	int r = error_set(err, EMSGSIZE,
+			  "the network %s cannot have an MTU of %u: between the hosts %u get through, of which VXLAN "
+			  "takes %u",
+			  network->name, network->mtu, path, overhead);
+
+	error_hint(err, "leave mtu out, or at most %u; at least %u it must be", path > overhead ? path - overhead : 0,
+		   least);
+	return r;
+}
+
+static int set_mtus(const struct settling *s, unsigned path, struct reporter *reporter, struct error **err)
+{
+	const struct lab *lab = s->lab;
 	unsigned overhead = lab->machines[0]->address.family == AF_INET6 ? 70 : 50;
+	unsigned most = path > overhead ? path - overhead : 0;
 
 	for (size_t i = 0; i < lab->root->network_count; i++) {
 		struct network *network = lab->root->networks[i];
-		unsigned least = network->subnet6.ip.family ? 1280 : 576;
-		int r;
+		unsigned least = network->subnet6.ip.family ? 1280 : MTU_LEAST;
+		bool kept = keeps_mtu(s, network);
 
 		/* Also where all of its guests are here: one that comes later elsewhere restarts nobody. */
-		if (!network->mtu_said)
-			network->mtu = path - overhead < MTU_ETHERNET ? path - overhead : MTU_ETHERNET;
-		if (network->mtu >= least && network->mtu + overhead <= path)
+		if (!network->mtu_said && !kept)
+			network->mtu = most < MTU_ETHERNET ? most : MTU_ETHERNET;
+		if (network->mtu >= least && network->mtu <= most)
 			continue;
-		r = error_set(
-			err, EMSGSIZE,
-			"the network %s cannot have an MTU of %u: between the hosts %u get through, of which VXLAN "
-			"takes %u",
-			network->name, network->mtu, path, overhead);
-		error_hint(err, "leave mtu out, or at most %u; at least %u it must be", path - overhead, least);
-		return r;
+		if (!kept)
+			return refuse_mtu(network, path, overhead, err);
+		report(reporter, REPORT_WARNING, network->path,
+		       "its MTU of %u stays, and between the hosts only %u get through now: mtu: %u in the lab file "
+		       "mends that, and restarts its guests",
+		       network->mtu, path, most);
 	}
 	return 0;
 }
@@ -596,7 +632,7 @@ static int settle_anew(struct settling *s, const struct folders *folders, const 
 	answers = ask_all(arena, s->lab, folders, reporter, cancel);
 	for (size_t i = 0; i < s->lab->machine_count; i++)
 		take_mtus(&answers[i], &mtu);
-	r = set_mtus(s->lab, mtu, err);
+	r = set_mtus(s, mtu, reporter, err);
 	if (r == 0)
 		r = place_guests(s, arena, own, answers, err);
 	clear_answers(answers, s->lab->machine_count);

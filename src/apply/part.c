@@ -80,6 +80,20 @@ static bool is_of_machine(const char *key, const json_t *value, const struct gue
 	return of_guest && (!value || strcmp(json_get_string(value, "machine", ""), machine->path) == 0);
 }
 
+/* Whether a guest, or the host of a network, is one that the lab has there. */
+static bool is_on(const struct session *s, const char *key, const struct guest *machine)
+{
+	cleanup_free char *path = strdup(strchr(key, ':') + 1);
+	const struct guest *guest;
+
+	if (!path)
+		abort();
+	if (strncmp(key, "network:", 8) == 0)
+		*strrchr(path, '/') = '\0';
+	guest = lab_find_guest(s->lab, path);
+	return guest && host_has(machine->host, guest);
+}
+
 static int take_from_machine(struct session *s, const struct guest *machine, const json_t *resources,
 			     struct error **err)
 {
@@ -94,7 +108,12 @@ static int take_from_machine(struct session *s, const struct guest *machine, con
 	json_object_foreach ((json_t *)(uintptr_t)resources, key, value) {
 		cleanup_json json_t *own = NULL;
 
+		const json_t *before = json_object_get(known, key);
+
 		if (r < 0 || !is_of_machine(key, NULL, machine) || !json_is_object(value))
+			continue;
+		/* It does not speak for guests that others have. */
+		if (!is_on(s, key, machine) && !(before && is_of_machine(key, before, machine)))
 			continue;
 		own = json_copy(value);
 		json_object_set_new(own, "machine", json_string(machine->path));

@@ -156,7 +156,8 @@ static struct guest_drift parse_drift(struct session *s, const json_t *json)
 				    .unknown = unknown ? arena_strdup(s->arena, unknown) : NULL};
 }
 
-static void take_answers(struct session *s, const json_t *guests, struct lab_status *status)
+/* A host speaks for the guests that are in its part, and for no others. */
+static void take_answers(struct session *s, const struct host *host, const json_t *guests, struct lab_status *status)
 {
 	size_t i;
 	json_t *one;
@@ -165,7 +166,7 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 		const struct guest *guest = lab_find_guest(s->lab, json_get_string(one, "path", ""));
 		const json_t *value = guest ? state_of(s, guest) : NULL;
 
-		if (guest) {
+		if (guest && host_has(host, guest)) {
 			struct guest_status *is = &status->guests[guest->index];
 			const char *note = json_get_string(one, "note", NULL);
 			const char *missing = json_get_string(one, "not_in_force", NULL);
@@ -178,7 +179,7 @@ static void take_answers(struct session *s, const json_t *guests, struct lab_sta
 			is->note = note ? arena_strdup(s->arena, note) : NULL;
 			is->not_in_force = missing ? arena_strdup(s->arena, missing) : NULL;
 		}
-		take_answers(s, json_object_get(one, "guests"), status);
+		take_answers(s, host, json_object_get(one, "guests"), status);
 	}
 }
 
@@ -246,7 +247,7 @@ static int take_answer(struct question *q, struct lab_status *status)
 	mark_below(q->s, q->guest->host, GUEST_ABSENT, NULL, status);
 	status->guests[q->guest->index].changed =
 		parse_changed(json_object_get(json_object_get(answer, "host"), "changed"));
-	take_answers(q->s, json_object_get(answer, "guests"), status);
+	take_answers(q->s, q->guest->host, json_object_get(answer, "guests"), status);
 	return 0;
 }
 

@@ -161,7 +161,9 @@ int state_open(const char *run_dir, struct state **ret, struct error **err)
 	state->open_steps = json_object();
 	r = read_both(state, err);
 	if (r < 0) {
-		error_hint(err, "take the lab down and up again: its state can be rebuilt");
+		error_hint(err, r == -EACCES || r == -EPERM
+					? "run nestvisor as root"
+					: "take the lab down and up again: its state can be rebuilt");
 		state_close(state);
 		return r;
 	}
