@@ -91,11 +91,14 @@ static const bool *find_lags(struct session *session)
 /* What is not known is not said to be as it was. */
 static void tell_unknown_drift(struct session *session, const struct lab_status *status)
 {
-	for (size_t i = 0; i < session->lab->guest_count; i++)
-		if (status->guests[i].drift.unknown)
-			report(session->reporter, REPORT_WARNING, session->lab->guests[i]->path,
-			       "whether somebody else has changed it is not known: %s",
-			       status->guests[i].drift.unknown);
+	for (size_t i = 0; i < session->lab->guest_count; i++) {
+		session->unsure |= status->guests[i].state == GUEST_UNKNOWN;
+		if (!status->guests[i].drift.unknown)
+			continue;
+		session->unsure = true;
+		report(session->reporter, REPORT_WARNING, session->lab->guests[i]->path,
+		       "whether somebody else has changed it is not known: %s", status->guests[i].drift.unknown);
+	}
 }
 
 /* What a machine that does not answer runs is not said to be as it should be. */
@@ -104,9 +107,11 @@ static void tell_silent_machines(struct session *session, const struct lab_statu
 	for (size_t i = 0; i < session->lab->machine_count; i++) {
 		const struct guest *guest = session->lab->machines[i]->guest;
 
-		if (status->guests[guest->index].note)
-			report(session->reporter, REPORT_WARNING, guest->path, "what it runs is not known: %s",
-			       status->guests[guest->index].note);
+		if (!status->guests[guest->index].note)
+			continue;
+		session->unsure = true;
+		report(session->reporter, REPORT_WARNING, guest->path, "what it runs is not known: %s",
+		       status->guests[guest->index].note);
 	}
 }
 

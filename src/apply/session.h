@@ -31,6 +31,7 @@ struct session {
 	struct reporter *reporter;
 	struct cancel *cancel;
 	int lock;		/* -1: only looking */
+	bool unsure;		/* session_plan did not learn of all of it how it is, which it reported */
 	bool overwrite;		/* also what somebody else has changed of guests (model/status.h, guest_drift) */
 	bool discard_snapshots; /* where they go with their guest's disk (fork/loss.h) */
 };

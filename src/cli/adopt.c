@@ -1,5 +1,6 @@
 #include "doctor/adopt.h"
 
+#include "apply/folders.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "cli/command.h"
@@ -116,8 +117,11 @@ static int run(struct invocation *inv)
 	struct adoptable source = {};
 	struct adoption adoption;
 	struct document *documents;
+	struct folders folders;
 	int status = EXIT_DONE;
 
+	if (folders_of(arena, lab, &folders, &err) < 0) /* before anything is written to where the file is to be */
+		return invocation_fail_as(inv, EXIT_USAGE, &err);
 	if (invocation_string(inv, "facts")) {
 		if (uri)
 			return invocation_usage(inv, "give a URI or --facts, not both");

@@ -39,7 +39,7 @@ enum {
 	EXIT_FAILED = 1,	/* failed, or violated */
 	EXIT_USAGE = 2,		/* wrong usage or bad input */
 	EXIT_CHANGES = 3,	/* plan: there is something to do */
-	EXIT_UNKNOWN = 4,	/* verify: a fact is missing */
+	EXIT_UNKNOWN = 4,	/* verify, plan: a fact is missing */
 	EXIT_INTERRUPTED = 130, /* 128 + SIGINT, as shells say it */
 };
 

@@ -49,12 +49,17 @@ static int run(struct invocation *inv)
 		return invocation_fail(inv, &err);
 	snapshotting_warn(inv, &session);
 	if (inv->json) {
-		invocation_answer(inv, plan_json(changes, count));
+		json_t *document = plan_json(changes, count);
+
+		json_object_set_new(document, "unsure", json_boolean(session.unsure));
+		invocation_answer(inv, document);
+	} else if (!count && session.unsure) {
+		invocation_print(inv, "nothing to do that is known, and not all is known\n");
 	} else {
 		plan_text(changes, count, inv->style, &text);
 		invocation_print_text(inv, text.text);
 	}
-	return count ? EXIT_CHANGES : EXIT_DONE;
+	return count ? EXIT_CHANGES : session.unsure ? EXIT_UNKNOWN : EXIT_DONE;
 }
 
 const struct command command_plan = {
@@ -76,6 +81,8 @@ const struct command command_plan = {
 						     {0}},
 	.statuses = (const struct command_status[]){{EXIT_DONE, "there is nothing to do"},
 						    {EXIT_CHANGES, "there is something to do"},
+						    {EXIT_UNKNOWN, "nothing that is known; but a host did not answer, "
+								   "or what a guest is like now is not known"},
 						    {0}},
 	.json = "plan",
 	.run = run,

@@ -3,6 +3,7 @@
 #include "apply/folders.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/places.h"
 #include "base/strbuf.h"
@@ -112,6 +113,10 @@ static int load_quietly(struct invocation *inv, const char *path, struct lab **r
 	}
 	if (problems.errors)
 		return invocation_problems(inv, &problems);
+	if (r == -EACCES && strncmp(path, places_run_root(), strlen(places_run_root())) == 0) {
+		error_hint(&err, "run nestvisor as root");
+		return invocation_fail(inv, &err);
+	}
 	return invocation_fail_as(inv, EXIT_USAGE, &err);
 }
 
@@ -159,15 +164,21 @@ static int applied_file(struct invocation *inv, struct arena *arena, const char 
 
 static int no_such_lab(struct invocation *inv, const char *name)
 {
+	cleanup_error struct error *err = NULL;
+	cleanup_free char *file = NULL;
 	size_t count;
 	char **names = running_labs(&count);
 	const char *near = names ? command_nearest(name, (const char *const *)names) : NULL;
-	int status = near && strcmp(near, name) != 0
-			     ? invocation_usage(inv, "no lab \"%s\" runs here; did you mean \"%s\"?", name, near)
-			     : invocation_usage(inv, "no lab \"%s\" runs here", name);
+	bool suggests = near && strcmp(near, name) != 0;
 
+	error_set(&err, EINVAL, "no lab \"%s\" runs here%s%s%s", name, suggests ? "; did you mean \"" : "",
+		  suggests ? near : "", suggests ? "\"?" : "");
 	free_names(names, count);
-	return status;
+	if (!suggests && config_find(&file, NULL) == 0)
+		error_hint(&err, "nestvisor up %s", file);
+	else
+		error_hint(&err, "nestvisor %s --help", inv->command->name);
+	return invocation_fail_as(inv, EXIT_USAGE, &err);
 }
 
 /*

@@ -20,6 +20,11 @@
 #include <string.h>
 #include <time.h>
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* After Ctrl-C: what is left, and how to go on. */
 static void say_what_is_left(struct invocation *inv, struct session *session)
 {
@@ -34,9 +39,10 @@ static void say_what_is_left(struct invocation *inv, struct session *session)
 		starting += status.guests[i].state == GUEST_STARTING;
 	}
 	invocation_note(inv,
-			"stopped: of %zu guests %zu are up and %zu are starting. `nestvisor up` goes on from there, "
+			"stopped: of %zu guest%s %zu %s up and %zu %s starting. `nestvisor up` goes on from there, "
 			"`nestvisor down %s` takes all of it away",
-			session->lab->guest_count, running, starting, session->lab->name);
+			session->lab->guest_count, plural(session->lab->guest_count), running,
+			running == 1 ? "is" : "are", starting, starting == 1 ? "is" : "are", session->lab->name);
 }
 
 static int answer(struct invocation *inv, const struct session *session, const struct plan *plan, long long started)
@@ -52,12 +58,14 @@ static int answer(struct invocation *inv, const struct session *session, const s
 		invocation_answer(inv, document);
 		return EXIT_DONE;
 	}
+	if (inv->quiet)
+		return EXIT_DONE;
 	if (plan->step_count == 0)
-		invocation_print(inv, "%s: everything runs: %zu guests, %zu networks\n", lab->name, lab->guest_count,
-				 lab->network_count);
+		invocation_print(inv, "%s: everything runs: ", lab->name);
 	else
-		invocation_print(inv, "%s: up in %s: %zu guests, %zu networks\n", lab->name,
-				 text_duration(clock_ms() - started, duration), lab->guest_count, lab->network_count);
+		invocation_print(inv, "%s: up in %s: ", lab->name, text_duration(clock_ms() - started, duration));
+	invocation_print(inv, "%zu guest%s, %zu network%s\n", lab->guest_count, plural(lab->guest_count),
+			 lab->network_count, plural(lab->network_count));
 	return EXIT_DONE;
 }
 
@@ -106,7 +114,7 @@ static int bring_up(struct invocation *inv, struct lab *lab)
 		r = session_plan(&session, &plan, &err);
 	if (r == 0)
 		loss_tell(&session, &plan);
-	if (r == 0 && plan.change_count && !inv->json) {
+	if (r == 0 && plan.change_count && !inv->json && !inv->quiet) {
 		cleanup_strbuf struct strbuf text = {0};
 
 		plan_text(plan.changes, plan.change_count, inv->style, &text);
@@ -158,7 +166,7 @@ static int hold_adopted(struct invocation *inv, const struct lab *lab)
 		error_hint(&err, "virsh -c %s edit changes a domain; nestvisor adopt writes the file anew",
 			   lab->adopted);
 	}
-	if (r == 0 && count && !differences && !inv->json) {
+	if (r == 0 && count && !differences && !inv->json && !inv->quiet) {
 		plan_text(changes, count, inv->style, &text);
 		invocation_print_text(inv, text.text);
 	}
@@ -174,11 +182,12 @@ static int hold_adopted(struct invocation *inv, const struct lab *lab)
 		json_object_set_new(document, "lab", json_string(lab->name));
 		json_object_set_new(document, "seconds", json_real(0));
 		invocation_answer(inv, document);
-	} else {
+	} else if (!inv->quiet) {
 		invocation_print(
 			inv,
-			"%s: as libvirt has it: %zu guests, %zu networks; nestvisor starts and ends none of them\n",
-			lab->name, lab->guest_count, lab->network_count);
+			"%s: as libvirt has it: %zu guest%s, %zu network%s; nestvisor starts and ends none of them\n",
+			lab->name, lab->guest_count, plural(lab->guest_count), lab->network_count,
+			plural(lab->network_count));
 	}
 	return EXIT_DONE;
 }

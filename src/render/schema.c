@@ -521,7 +521,8 @@ static const struct schema schemas[] = {
 				"host": {"type": "string", "description": "of guests of a lab with several hosts: which one runs it, L0 being this machine"},
 				"why": {"type": "string"},
 				"overwrites": {"type": "boolean", "description": "true: what somebody else has changed would be lost; up wants --overwrite"}
-			}}}
+			}}},
+			"unsure": {"type": "boolean", "description": "true: not all is known, since a host did not answer: there may be more to do"}
 		},
 		"required": ["changes"]
 	})},

@@ -97,6 +97,7 @@ check "b gets to the world" nv exec b -- ping -c1 -W5 203.0.113.1
 # a machine that does not answer
 check "right is deaf" machine_deaf right
 check "status does not know what is there" says "b=right/unknown/open" states
+check "nor does plan, which says so" status 4 nv plan
 check "verify does not, either" promised unknown "allow: .from: b, to: c"
 check "and knows the rest" says "c=third/running/open" states
 check "its guests live on" nv exec a -- ping -c1 -W5 192.168.122.11

@@ -536,6 +536,7 @@ static void test_lab_files(void **state)
 	assert_says(words("validate", "--no-host", good), 0,
 		    "good: 2 guests on 3 layers, 2 networks, 0 policies: fine\n", "");
 	assert_says(words("validate", bad), 2, "first.nest.yaml: 1 error\n", "first.nest.yaml:2:1: error: ");
+	assert_says(words("adopt", "--name", "Bad Name"), 2, "", "is not a lab's name");
 	assert_says(words("graph", "--planned", good), 0, "L2 a  inner 10.2.0.5", "");
 	assert_says(words("graph", good), 0, "L1 hv1  lab 10.1.0.5", "");
 	assert_says(words("graph", "-f", "mermaid", good), 0, "flowchart TB\n", "");
