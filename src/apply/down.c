@@ -194,8 +194,10 @@ static int find_machines(const struct folders *folders, bool forget, json_t **re
 	int r = state_open(folders->run, &state, &problem);
 
 	if (r == 0) {
-		*ret = state_resources(state);
-		return 0;
+		r = machines_recall(folders, state, err);
+		if (r == 0)
+			*ret = state_resources(state);
+		return r;
 	}
 	error_set(&hinted, problem->code, "%s", problem->message);
 	r = machines_of_lab(folders, forget, ret, &hinted);
@@ -212,8 +214,6 @@ static int leave_machines(struct arena *arena, const struct folders *folders, un
 	size_t count = 0;
 	int r = find_machines(folders, flags & DOWN_FORGET_HOSTS, &known, err), failed;
 
-	if (r == 0)
-		r = machines_recall(folders, state, err);
 	if (r < 0)
 		return r;
 	json_object_foreach (known, key, value) {
