@@ -1,11 +1,7 @@
 /*
  * What of the machines of a lab outlasts a reboot: guests elsewhere run on while the home's /run is gone, and disks
- * stay where they are. All of it is in /var/lib/nestvisor/<lab>:
- *
- *   hosts.json   at home: the lab as applied, thus where each guest is, and what the state (plan/state.h) knows of the
- *                machines and of what is on them
- *   home.json    on the others: whose part the disks here belong to. Disks without it are those of a lab of the
- *                machine's own.
+ * stay where they are. It is in /var/lib/nestvisor/<lab>/hosts.json at home: the lab as applied, thus where each guest
+ * is, and what the state (plan/state.h) knows of the machines and of what is on them.
  */
 #include "apply/machines.h"
 
