@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LIBRARY "libvirt.so.0"
 
@@ -185,25 +184,11 @@ static bool needs_no_keepalive(const struct libvirt *lib)
 	return said && said->code == VIR_ERR_NO_SUPPORT;
 }
 
-enum { COME_BACK_US = 200000, COME_BACK_TRIES = 50 };
-
-/* Inside a guest of a lab init has the libvirtd, and starts it again a second after it has ended. */
-static bool comes_back(const struct connecting *c)
-{
-	const virError *said = c->lib->virGetLastError();
-
-	return c->silence_s >= LIBVIRT_INSIDE_S && said && said->code == VIR_ERR_SYSTEM_ERROR;
-}
-
 static void connect_now(void *data)
 {
 	struct connecting *c = data;
 
-	for (int tries = 0; !c->connection && (tries == 0 || (comes_back(c) && tries < COME_BACK_TRIES)); tries++) {
-		if (tries)
-			usleep(COME_BACK_US);
-		c->connection = c->read_only ? c->lib->virConnectOpenReadOnly(c->uri) : c->lib->virConnectOpen(c->uri);
-	}
+	c->connection = c->read_only ? c->lib->virConnectOpenReadOnly(c->uri) : c->lib->virConnectOpen(c->uri);
 	if (!c->connection ||
 	    (c->lib->virConnectSetKeepAlive(c->connection, c->silence_s / 3, 2) < 0 && !needs_no_keepalive(c->lib)))
 		c->result = libvirt_fail(c->lib, c->uri, &c->err, "cannot connect");
