@@ -131,6 +131,7 @@ check "which says that it has no agent" says "there is no guest agent for ESXi" 
 check "and whose affair guests inside it are" says "ESXi's own affair" cat esxi.log
 check "the firmware boots it from the SATA disk" until_true 90 grep -q "esxi's machine is up" /run/nestvisor/esxi/guests/esx/console.log
 check "L0 reaches it" until_true 30 nv exec L0 -- ping -c1 -W3 192.168.122.30
+check "it listens" until_true 30 inside true # which it begins with after it is up
 inside 'cd /sys/bus/pci/devices; for d in *; do echo "$(cat $d/vendor) $(cat $d/device) $(cat $d/class)"; done; grep -o -m1 -w svm /proc/cpuinfo; readlink /sys/class/net/eth0/device/driver' >esxi.pci
 check "by vmxnet3" says drivers/vmxnet3 cat esxi.pci
 check "its disk is on SATA" says 0x010601 cat esxi.pci
