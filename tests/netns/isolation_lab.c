@@ -304,29 +304,36 @@ bool frame_passes(const struct peer *from, const struct peer *to, const struct f
 	return seen;
 }
 
+bool udp_seen_before(int fd, const char *text, const char *fence)
+{
+	const struct timeval patience = {.tv_sec = 10};
+	char buffer[16] = "";
+	bool seen = false;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	while (strcmp(buffer, fence) != 0) {
+		ssize_t n = recv(fd, buffer, sizeof(buffer) - 1, 0);
+
+		if (n < 0)
+			fail_msg("the fence did not arrive");
+		buffer[n] = '\0';
+		seen |= strcmp(buffer, text) == 0;
+	}
+	return seen;
+}
+
 bool reaches_world(struct fixture *f, const struct peer *from, const char *source, const char *to, uint16_t port)
 {
 	int family = strchr(to, ':') ? AF_INET6 : AF_INET;
 	int world = udp_bind(f->m->world, family, NULL, port), client = udp_bind(from->netns, family, source, 0);
 	int honest = udp_bind(f->pf->netns, family, NULL, 0);
-	char buffer[16] = "";
-	bool reached = false;
+	bool reached;
 
 	peer_do(from, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.122.1" : "fd00:122::1");
 	peer_do(f->pf, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.123.1" : "fd00:123::1");
 	udp_send(client, to, port, "out");
 	assert_int_equal(udp_send(honest, to, port, "fence"), 0);
-	while (strcmp(buffer, "fence") != 0) {
-		struct timeval patience = {.tv_sec = 10};
-		ssize_t n;
-
-		setsockopt(world, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		n = recv(world, buffer, sizeof(buffer) - 1, 0);
-		if (n < 0)
-			fail_msg("the fence did not arrive");
-		buffer[n] = '\0';
-		reached |= strcmp(buffer, "out") == 0;
-	}
+	reached = udp_seen_before(world, "out", "fence");
 	close(world);
 	close(client);
 	close(honest);

@@ -73,6 +73,10 @@ void frame_redirect(struct frame *f, const struct peer *peer, const char *from, 
 /* Whether a frame that one guest puts on its cable comes out at another's. The fence is an honest frame behind it. */
 bool frame_passes(const struct peer *from, const struct peer *to, const struct frame *frame, const char *text);
 
+/* Whether a datagram `text` came to a socket before the datagram `fence` did, which must come. At most 15 bytes each.
+ */
+bool udp_seen_before(int fd, const char *text, const char *fence);
+
 /*
  * Whether a datagram from a guest gets to the world. The fence is one of an open guest, far, whose tap the relay serves
  * last. The sender knows its gateway's Ethernet address by then, so its datagram does not wait for anything and is

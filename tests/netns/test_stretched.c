@@ -540,25 +540,14 @@ static bool gets_out(struct stretch *f, const char *source, const char *to)
 	int family = strchr(to, ':') ? AF_INET6 : AF_INET;
 	int world = udp_bind(f->m->world, family, NULL, PORT), client = udp_bind(f->b->netns, family, source, 0);
 	int honest = udp_bind(f->d->netns, family, NULL, 0);
-	char buffer[16] = "";
-	bool reached = false;
+	bool reached;
 
 	/* Both know their gateway's Ethernet address then, and nothing has to wait for it. */
 	peer_do(f->b, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.122.1" : "fd00:122::1");
 	peer_do(f->d, "ping -c1 -W10 -q %s", family == AF_INET ? "192.168.122.1" : "fd00:122::1");
 	udp_send(client, to, PORT, "out");
 	assert_int_equal(udp_send(honest, to, PORT, "fence"), 0);
-	while (strcmp(buffer, "fence") != 0) {
-		struct timeval patience = {.tv_sec = 10};
-		ssize_t n;
-
-		setsockopt(world, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		n = recv(world, buffer, sizeof(buffer) - 1, 0);
-		if (n < 0)
-			fail_msg("the fence did not arrive");
-		buffer[n] = '\0';
-		reached |= strcmp(buffer, "out") == 0;
-	}
+	reached = udp_seen_before(world, "out", "fence");
 	close(world);
 	close(client);
 	close(honest);
